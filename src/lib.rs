@@ -1,0 +1,3 @@
+//! End-to-end encrypted messages through one hand-written epoll loop.
+pub mod limits;
+pub mod reactor;

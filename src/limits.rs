@@ -1,0 +1,167 @@
+//! Every bound and every budget, with its unit and its reason.
+//!
+//! Nothing in this program grows without an end: what a peer can send, what the relay keeps for a peer, how
+//! much one turn of the loop may do and how long anything may take are all written here and nowhere else.
+//! Constants that an operator may change are the defaults of options (`sealwax serve --help`).
+
+use std::time::Duration;
+
+// --- Frames: `docs/protocol.md`, section 1 ---
+
+/// The longest frame of a registered connection, in bytes.
+pub const MAX_FRAME: usize = 64 * 1024;
+/// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
+pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
+/// The deepest nesting in a frame; the frame's own object counts as 1.
+pub const MAX_DEPTH: usize = 8;
+/// The most members that one object in a frame may have.
+pub const MAX_MEMBERS: usize = 32;
+/// The longest name of a version-2 user, in bytes.
+pub const MAX_NAME: usize = 32;
+/// The longest name of an original user, in bytes of UTF-8.
+pub const MAX_NAME_ORIGINAL: usize = 64;
+/// The longest public key text (PEM), in bytes.
+pub const MAX_PUBKEY_PEM: usize = 2 * 1024;
+/// The longest `id` of a request, in bytes after unescaping.
+pub const MAX_ID: usize = 64;
+
+// --- Keys ---
+
+/// The smallest RSA modulus that is accepted, in bits.
+pub const MIN_RSA_BITS: usize = 2048;
+/// The largest RSA modulus that is accepted, in bits: a verification costs by its square.
+pub const MAX_RSA_BITS: usize = 4096;
+/// The size of the RSA key that is made for a new identity, in bits.
+pub const NEW_RSA_BITS: usize = 3072;
+/// The longest line in a PEM body that is accepted, in characters.
+pub const MAX_PEM_LINE: usize = 76;
+
+// --- The reactor: `src/reactor` ---
+
+/// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
+pub const READ_SIZE: usize = 64 * 1024;
+/// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what was read;
+/// a longer one is appended to, so that a frame that trickles in costs time linear in its bytes.
+pub const READ_HEADROOM: usize = 4 * 1024;
+/// Events taken from one `epoll_wait`.
+pub const EVENTS_PER_TICK: usize = 256;
+/// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for users.
+pub const ACCEPTS_PER_TICK: usize = 64;
+/// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
+pub const SLICES_PER_WRITE: usize = 64;
+/// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
+pub const CHUNK_SIZE: usize = 16 * 1024;
+/// Chunks that the pool keeps for reuse; more are given back to the allocator.
+pub const POOLED_CHUNKS: usize = 256;
+/// How long a listener rests when the process is out of descriptors or memory.
+pub const LISTENER_REST: Duration = Duration::from_millis(100);
+/// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// How long a connection that is being closed may take to accept its last bytes and to say goodbye.
+pub const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most connections that a relay accepts, unless `--max-connections` says otherwise.
+pub const MAX_CONNECTIONS: usize = 100_000;
+/// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the reserve.
+pub const SPARE_DESCRIPTORS: usize = 32;
+
+// --- The relay: `src/relay` ---
+
+/// A connection that has not registered ends after this long.
+pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A frame that is not complete this long after its first byte ends its connection.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that has bytes waiting and takes none for this long is ended.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Above this many bytes waiting for a user, a frame for it is refused with `queue_full`.
+pub const OUTBOX_SOFT: usize = 1024 * 1024;
+/// Above this many bytes waiting, even the relay's own answers stop: the connection ends.
+pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
+/// Bytes in all outboxes together; the soft limit shrinks as they come near.
+pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
+/// Names that may be bound to keys in one relay.
+pub const MAX_BOUND_NAMES: usize = 1_000_000;
+/// Names that one fingerprint may bind.
+pub const MAX_NAMES_PER_KEY: usize = 8;
+/// The shortest time between two rosters: joins within it are gathered.
+pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
+/// The longest time between two rosters, however many receivers there are.
+pub const ROSTER_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep to it.
+pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
+/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole list again.
+pub const ROSTER_JOURNAL: usize = 4096;
+/// Bindings that may wait for the storage thread; beyond it a proof is refused with `directory_full`.
+pub const STORE_QUEUE: usize = 1024;
+/// How long the relay flushes at SIGTERM before it leaves.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Bytes of log lines that wait for a standard error that does not take them; more are counted and dropped.
+pub const LOG_QUEUE: usize = 256 * 1024;
+
+// --- The client: `src/client`, `docs/protocol.md` sections 4 to 6 ---
+
+/// How long one address may take to accept a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the relay may take to answer a registration.
+pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first pause before connecting again; each further one is twice as long, with jitter.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
+/// The longest pause before connecting again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// How often a client that hears nothing asks the relay for a `pong`.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// A new prekey is made and published after this long.
+pub const PREKEY_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// A prekey expires this long after it was made.
+pub const PREKEY_LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
+/// The prekey before the current one stays usable for this long.
+pub const PREKEY_GRACE: Duration = Duration::from_secs(10 * 60);
+/// How far ahead of ours another's clock may be.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+/// Messages sealed in one session before the next is opened.
+pub const SESSION_MESSAGES: u64 = 1 << 16;
+/// The age of a session after which the next is opened.
+pub const SESSION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A replaced session still opens messages for this long.
+pub const SESSION_GRACE: Duration = Duration::from_secs(60);
+/// Messages that may be skipped in a session; a larger gap is refused.
+pub const MAX_SKIP: u64 = 1000;
+/// The largest decoded `send_key`, in bytes.
+pub const MAX_SEND_KEY: usize = 4 * 1024;
+/// The smallest pause between two `get_pubkey` for one peer that unsigned hints cause.
+pub const HINT_INTERVAL: Duration = Duration::from_secs(5);
+/// Messages unconfirmed in a session before its first receipt.
+pub const WINDOW_FIRST: usize = 32;
+/// Messages unconfirmed in a session after its first receipt.
+pub const WINDOW: usize = 256;
+/// When the oldest unconfirmed text is this old, a new session is opened and it is sent again.
+pub const RESEND_MIN: Duration = Duration::from_secs(3);
+/// The longest pause between two such attempts.
+pub const RESEND_MAX: Duration = Duration::from_secs(5 * 60);
+/// The first pause after `queue_full`; it doubles.
+pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
+/// Message ids remembered a peer, so that what was shown is not shown again.
+pub const SEEN_MESSAGES: usize = 1024;
+/// Frames that wait for a sender's public key.
+pub const WAITING_FRAMES: usize = 64;
+/// How long frames wait for a sender's public key.
+pub const WAITING_TIME: Duration = Duration::from_secs(5);
+/// Bytes of frames that wait for public keys, over all senders.
+pub const WAITING_BYTES: usize = 1024 * 1024;
+/// New sessions that one peer may open at once (a bucket that fills by one a second).
+pub const SESSION_BURST: u32 = 16;
+/// New sessions that are computed a second, over all peers.
+pub const SESSIONS_PER_SECOND: u32 = 10;
+/// New sessions a second for peers that are not pinned yet: their share of the above.
+pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
+/// Entries in the trust file that others' first contact made.
+pub const MAX_FIRST_CONTACTS: usize = 10_000;
+/// The same warning about one peer is told to a person once in this time, with a count.
+pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// The sizes to which messages are padded, in bytes.
+pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
+/// The longest line on standard input, in bytes.
+pub const MAX_LINE: usize = 64 * 1024;
+/// Bytes that wait for standard output before reading from the relay pauses.
+pub const OUTPUT_QUEUE: usize = 1024 * 1024;
+/// How long the end of input waits for confirmations, unless `--wait` says otherwise.
+pub const END_WAIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,119 @@
+//! What the loop tells, and what it can be asked: the contract between the reactor and what runs on it.
+//!
+//! A [`Handler`] never touches a descriptor. It is told what happened to a source, named by a [`Token`], and it
+//! writes what it wants into the [`Context`] that comes along; the reactor carries that out within the same tick.
+//!
+//! ```text
+//!   cx.listen / cx.connect / cx.open ──▶ opened ──▶ received* ──▶ ended? ──▶ closed
+//!                          │                 (drained, expired at any time between)
+//!                          └────────────────────────────────────────────────▶ closed   (it could not be had)
+//! ```
+//!
+//! Each token is told `closed` exactly once, as the last thing said of it. What arrives from a listener is told
+//! `opened` without having been asked for.
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+
+use super::{Context, Token};
+
+/// What runs on the reactor: the relay, the client, the load generator.
+pub trait Handler {
+    /// A source is there: what was asked for succeeded, or a listener accepted a connection.
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened);
+
+    /// `bytes` are all that came from `from` and were not consumed yet, in order. Returns how many were consumed;
+    /// the rest is shown again, with more behind it, when more has come. So a handler that looks for frames keeps
+    /// a note of how far it has looked.
+    ///
+    /// Not called again in this tick once the handler has paused or closed the source.
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize;
+
+    /// The other end will send no more (end of file, a half-closed connection); `rest` was never consumed. Writing
+    /// is still possible: whoever has nothing left to say closes.
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]);
+
+    /// What was waiting for `to` longer than a tick has been taken by the kernel.
+    fn drained(&mut self, _cx: &mut Context, _to: Token) {}
+
+    /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or lives with it.
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline);
+
+    /// The time that [`Context::alarm`] was asked for has come.
+    fn alarm(&mut self, _cx: &mut Context, _alarm: Alarm) {}
+
+    /// The process was sent a signal that it listens for (see [`Source::Signals`](super::Source)).
+    fn signal(&mut self, _cx: &mut Context, _signal: Signal) {}
+
+    /// The source is gone, and its token names nobody from now on.
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason);
+
+    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it leaves with
+    /// the same tick's flush.
+    fn end_of_tick(&mut self, _cx: &mut Context) {}
+}
+
+/// How a source came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A listener stands at this address (the port is the real one where 0 was asked for).
+    Listening(SocketAddr),
+    /// A listener accepted a connection from this peer.
+    Accepted {
+        /// Which listener.
+        listener: Token,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// An outgoing connection is established.
+    Connected,
+    /// A descriptor of the process itself: standard input, output or error, signals, a wake-up.
+    Source,
+}
+
+/// Why a source is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The handler closed it, and what was queued for it was handed to the kernel.
+    Closed,
+    /// The handler aborted it, or closed it and the last bytes were not taken in time; this many were dropped.
+    Aborted {
+        /// Bytes that were queued and never reached the kernel.
+        unsent: usize,
+    },
+    /// A system call said that it is over: reset, broken pipe, unreachable, could not be opened.
+    Failed(Errno),
+}
+
+/// The waits that the reactor watches for each connection. How long each takes is set once, in
+/// [`Config`](super::Config): equal timeouts make one queue each, with nothing to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Asked for with [`Context::expect`]: the handler waits for something, such as a registration.
+    Expected,
+    /// Bytes came that the handler could not consume, and what completes them did not.
+    Partial,
+    /// Bytes are queued, and the other end took none.
+    Stalled,
+}
+
+/// One of the handler's own clocks; it chooses the numbers, below [`Alarm::COUNT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm(pub u8);
+
+impl Alarm {
+    /// How many alarms a handler has. Few: a handler that waits for many things keeps the earliest here.
+    pub const COUNT: usize = 8;
+}
+
+/// The signals that a program can listen for (`signal(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGINT`: Ctrl-C.
+    Interrupt,
+    /// `SIGTERM`: please end.
+    Terminate,
+    /// `SIGHUP`: the terminal is gone, or (to a daemon) read your settings again.
+    Hangup,
+}

@@ -1,0 +1,51 @@
+//! The name of a source: a place in the slab, and which of its tenants is meant.
+//!
+//! Knows nothing but two numbers. A slot is used again as soon as its source is closed, often within the same
+//! tick, while the kernel's list of events may still hold one for the source before it. The generation tells
+//! the two apart: an event, a deadline or a handler's note that carries an old generation names nobody.
+
+/// Names one source (a connection, a listener, standard input, …) for as long as it is open, and nobody after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token {
+    slot: u32,
+    generation: u32,
+}
+
+impl Token {
+    /// The tenant `generation` of the place `slot`.
+    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
+    /// The place in the slab. Handlers keep what they know of a connection in a table of their own by this index.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// Which tenant of the slot this is; it counts up, and wraps after 2³² tenants of one slot.
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+
+    /// The 64 bits that the kernel keeps for us (`epoll_data`, `epoll_ctl(2)`).
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The token that `to_bits` wrote.
+    #[allow(clippy::cast_possible_truncation)] // the two halves are cut out on purpose
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_hold_both_halves() {
+        let token = Token::new(0xffff_fffe, 0x8000_0001);
+        assert_eq!(Token::from_bits(token.to_bits()), token);
+    }
+}
