@@ -50,9 +50,9 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 /// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
 pub const SLICES_PER_WRITE: usize = 64;
 /// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
-pub const CHUNK_SIZE: usize = 16 * 1024;
+pub const CHUNK_SIZE: usize = 4 * 1024;
 /// Chunks that the pool keeps for reuse; more are given back to the allocator.
-pub const POOLED_CHUNKS: usize = 256;
+pub const POOLED_CHUNKS: usize = 1024;
 /// How long a listener rests when the process is out of descriptors or memory.
 pub const LISTENER_REST: Duration = Duration::from_millis(100);
 /// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
