@@ -48,7 +48,7 @@ pub(crate) struct Connection {
 }
 
 /// An idle connection costs this much and its descriptor (`docs/architecture.md`, "Memory").
-const _: () = assert!(size_of::<Connection>() <= 120);
+const _: () = assert!(size_of::<Connection>() <= 104);
 
 /// What can be done with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,9 @@ impl Connection {
 
     /// Whether there is something to write and a point in trying.
     pub(crate) fn can_flush(&self) -> bool {
-        matches!(self.state, State::Open | State::Closing) && !self.outbox.is_empty() && !self.blocked
+        matches!(self.state, State::Open | State::Closing)
+            && !self.outbox.is_empty()
+            && !self.blocked
     }
 
     /// Whether the handler may be shown what arrives.

@@ -81,8 +81,10 @@ impl<const KINDS: usize> Deadlines<KINDS> {
 
     /// Takes out one wait that has lasted its time, and tells its kind and who waited.
     pub(crate) fn expired(&mut self, now: Time) -> Option<(usize, Token)> {
-        let (kind, owner) =
-            self.fronts().find(|(_, wait)| wait.until <= now).map(|(kind, wait)| (kind, wait.owner))?;
+        let (kind, owner) = self
+            .fronts()
+            .find(|(_, wait)| wait.until <= now)
+            .map(|(kind, wait)| (kind, wait.owner))?;
         let id = self.queues[kind].first?;
         self.end(kind, WaitId(id));
         Some((kind, owner))

@@ -86,7 +86,7 @@ mod tests {
             let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
             let (mut sent, mut seen) = (Vec::new(), Vec::new());
             for (number, (length, appetite)) in reads.into_iter().enumerate() {
-                let fresh: Vec<u8> = (0..length).map(|at| (at * 31 + number) as u8).collect();
+                let fresh: Vec<u8> = (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
                 buffer.space()[..length].copy_from_slice(&fresh);
                 sent.extend_from_slice(&fresh);
                 inbox.offer(&mut buffer, length, |bytes| {
@@ -105,7 +105,7 @@ mod tests {
         let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
         inbox.offer(&mut buffer, 10, |_| 3);
         assert_eq!(inbox.rest().len(), 7);
-        inbox.offer(&mut buffer, 0, |bytes| bytes.len());
+        inbox.offer(&mut buffer, 0, <[u8]>::len);
         assert_eq!(inbox.kept.capacity(), 0);
     }
 }

@@ -22,37 +22,40 @@
 //! So a message costs one read and one write, and a share in one wait.
 //!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed bytes and says how
-//! many it has used. Read on in [`handler`](Handler) (the contract), `connection.rs` (the states), `inbox.rs` and
-//! `outbox.rs` (the buffers), `sys.rs` (the kernel as a trait) and `linux.rs` (as system calls).
+//! many it has used.
+//!
+//! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the states), `dispatch.rs`,
+//! `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs` and `deadlines.rs` (what is kept), `sys.rs`
+//! (the kernel as a trait) and `linux.rs` (as system calls).
 
+mod accept;
 mod connection;
 mod context;
 mod deadlines;
+mod dispatch;
 mod handler;
 mod inbox;
 mod linux;
 mod outbox;
 mod pool;
+mod settle;
 mod slab;
 mod sys;
 mod time;
 mod token;
 
-use std::io::IoSlice;
 use std::time::Duration;
 
 use nix::Result;
-use nix::errno::Errno;
 
-use self::connection::{Connection, Kind, State, Wait};
-use self::context::Asked;
+use self::connection::{Connection, Wait};
 use self::inbox::ReadBuffer;
-use self::sys::{is_exhaustion, signal_of};
+use self::sys::signal_of;
 use crate::limits;
 
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, raise_descriptor_limit};
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
@@ -147,9 +150,15 @@ impl<S: Sys> Reactor<S> {
 
         // What the settling itself brings about (a handler that answers to `drained`) is the next tick's.
         let mut touched = std::mem::take(&mut self.context.touched);
-        touched.iter().for_each(|&id| self.flush(handler, id));
-        touched.iter().for_each(|&id| self.rearm(id));
-        touched.drain(..).for_each(|id| self.reap(handler, id));
+        for &id in &touched {
+            self.flush(handler, id);
+        }
+        for &id in &touched {
+            self.rearm(id);
+        }
+        for id in touched.drain(..) {
+            self.reap(handler, id);
+        }
         if self.context.touched.is_empty() {
             self.context.touched = touched; // its memory, for the next tick
         }
@@ -170,220 +179,6 @@ impl<S: Sys> Reactor<S> {
         let until_due = due.map(|due| due.since(cx.now));
         [at_most, until_due].into_iter().flatten().min()
     }
-
-    // --- 2. Dispatch ---
-
-    fn dispatch(&mut self, handler: &mut impl Handler) {
-        for id in std::mem::take(&mut self.context.resumed) {
-            self.show(handler, id, 0);
-        }
-        for index in 0..self.always_ready.len() {
-            let id = self.always_ready[index];
-            let event = Event { token: id, readable: true, writable: true, hangup: false };
-            self.dispatch_one(handler, event);
-        }
-        for index in 0..self.events.len() {
-            let event = self.events[index];
-            self.dispatch_one(handler, event);
-        }
-    }
-
-    fn dispatch_one(&mut self, handler: &mut impl Handler, event: Event) {
-        let id = event.token;
-        // A token that names nobody: the event was for a source that this tick has closed. Nothing is lost by it.
-        let Some(connection) = self.context.connections.get_mut(id) else { return };
-        match connection.kind {
-            Kind::Listener => return self.accepting.push(id),
-            Kind::Signals => return self.signalled.push(id),
-            Kind::Socket | Kind::Input | Kind::Output => {}
-        }
-        if connection.state == State::Connecting {
-            return self.establish(handler, id);
-        }
-        if connection.blocked && (event.writable || event.hangup) {
-            connection.blocked = false;
-            self.context.touch(id);
-        }
-        if event.readable || event.hangup {
-            self.read(handler, id, event.hangup);
-        }
-    }
-
-    /// A connection that was begun is decided.
-    fn establish(&mut self, handler: &mut impl Handler, id: Token) {
-        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
-        if let Err(errno) = self.sys.error(io) {
-            return self.context.die(id, CloseReason::Failed(errno));
-        }
-        if let Some(connection) = self.context.connections.get_mut(id) {
-            connection.state = State::Open;
-            self.context.touch(id);
-            handler.opened(&mut self.context, id, Opened::Connected);
-        }
-    }
-
-    /// One bounded read, and what it brought. A hang-up is only a hint, and reading tells the truth: first the bytes
-    /// that came before it, then the end or the error. So it overrules a pause, which would otherwise leave the
-    /// hang-up to be reported for ever.
-    fn read(&mut self, handler: &mut impl Handler, id: Token, hangup: bool) {
-        let Some(connection) = self.context.connections.get(id) else { return };
-        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
-        let wanted = match connection.state {
-            State::Open => connection.reads() && (hangup || !connection.paused),
-            State::Closing | State::Lingering => connection.reads() && connection.kind == Kind::Socket,
-            State::Connecting | State::Dead(_) => false,
-        };
-        if !wanted {
-            // Nothing to read, perhaps nothing to write: then there is no other way to ask.
-            if hangup && connection.outbox.is_empty() {
-                let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
-                self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
-            }
-            return;
-        }
-        match self.sys.read(io, self.buffer.space()) {
-            Ok(0) => self.end(handler, id),
-            Ok(read) => self.show(handler, id, read),
-            // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so again.
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
-        }
-    }
-
-    /// Shows the handler all that is not consumed, the `read` bytes in the buffer last.
-    fn show(&mut self, handler: &mut impl Handler, id: Token, read: usize) {
-        let cx = &mut self.context;
-        let Some(connection) = cx.connections.get_mut(id) else { return };
-        if connection.state != State::Open {
-            return; // what comes after the goodbye is read and forgotten
-        }
-        // The inbox is taken out while the handler looks at it, for the handler holds the context.
-        let mut inbox = std::mem::take(&mut connection.inbox);
-        let consumed = inbox.offer(&mut self.buffer, read, |bytes| handler.received(cx, id, bytes));
-        let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.inbox = inbox;
-        let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
-        let partial = Wait::Told(Deadline::Partial);
-        if !waits_for_more {
-            cx.end_wait(id, partial);
-        } else if consumed > 0 || !cx.waits(id, partial) {
-            cx.begin_wait(id, partial); // of a new frame: this is its first byte
-        }
-    }
-
-    /// The other end will send no more.
-    fn end(&mut self, handler: &mut impl Handler, id: Token) {
-        let cx = &mut self.context;
-        let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.ended = true;
-        match connection.state {
-            State::Lingering => return cx.die(id, CloseReason::Closed),
-            State::Open => {}
-            State::Connecting | State::Closing | State::Dead(_) => return cx.touch(id),
-        }
-        let inbox = std::mem::take(&mut connection.inbox);
-        let only_reads = connection.kind == Kind::Input;
-        cx.end_wait(id, Wait::Told(Deadline::Partial));
-        cx.touch(id);
-        handler.ended(cx, id, inbox.rest());
-        if only_reads {
-            self.context.close(id);
-        }
-    }
-
-    // --- 3. Accept, open ---
-
-    fn accept(&mut self, handler: &mut impl Handler) {
-        self.end_rests();
-        for listener in std::mem::take(&mut self.accepting) {
-            for _ in 0..limits::ACCEPTS_PER_TICK {
-                let Some(Some(io)) = self.ios.get(listener.slot()) else { break };
-                match self.sys.accept(io) {
-                    Ok((io, peer)) => {
-                        let id = self.context.connections.insert(Connection::new(Kind::Socket, State::Open));
-                        if self.install(id, io) {
-                            handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
-                        }
-                    }
-                    Err(Errno::EAGAIN) => break,
-                    Err(errno) if is_exhaustion(errno) => {
-                        self.rest(listener);
-                        handler.exhausted(&mut self.context, listener, errno);
-                        break;
-                    }
-                    // The newcomer left before it was served, or brought a network error along: accept(2) asks to
-                    // treat these like EAGAIN, and the next in the backlog may be well.
-                    Err(_) => {}
-                }
-            }
-        }
-    }
-
-    /// Out of descriptors or memory: a backlog that cannot be accepted would show as readable without end, so the
-    /// listener is not watched for a while. Whoever waits longest is told by being turned away.
-    fn rest(&mut self, listener: Token) {
-        let Some(Some(io)) = self.ios.get(listener.slot()) else { return };
-        self.sys.turn_away(io);
-        self.resting.push((listener, self.context.now + limits::LISTENER_REST));
-        self.context.pause(listener);
-    }
-
-    fn end_rests(&mut self) {
-        let now = self.context.now;
-        let rested: Vec<_> = self.resting.extract_if(.., |(_, until)| *until <= now).collect();
-        for (listener, _) in rested {
-            self.context.resume(listener);
-        }
-    }
-
-    fn open_asked(&mut self, handler: &mut impl Handler) {
-        for (id, asked) in std::mem::take(&mut self.context.asked) {
-            if self.context.connections.get(id).is_none_or(Connection::is_dead) {
-                continue; // its handler thought better of it
-            }
-            let (opened, io) = match asked {
-                Asked::Listen(at) => match self.sys.listen(at) {
-                    Ok((io, at)) => (Some(Opened::Listening(at)), Ok(io)),
-                    Err(errno) => (None, Err(errno)),
-                },
-                Asked::Connect(to) => (None, self.sys.connect(to)),
-                Asked::Open(source) => (Some(Opened::Source), self.sys.open(&source)),
-            };
-            match io {
-                Ok(io) if self.install(id, io) => {
-                    opened.into_iter().for_each(|how| handler.opened(&mut self.context, id, how));
-                }
-                Ok(_) => {} // `install` noted why not
-                Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
-            }
-        }
-    }
-
-    /// Puts a descriptor in its place and has it watched. Not so: it is closed at the end of the tick.
-    fn install(&mut self, id: Token, io: S::Io) -> bool {
-        let Some(connection) = self.context.connections.get_mut(id) else { return false };
-        let wanted = connection.wanted();
-        let watched = self.sys.watch(&io, id, wanted, Watch::Begin);
-        if self.ios.len() <= id.slot() {
-            self.ios.resize_with(id.slot() + 1, || None);
-        }
-        self.ios[id.slot()] = Some(io);
-        match watched {
-            Ok(()) => connection.armed = wanted,
-            Err(Errno::EPERM) => {
-                connection.always_ready = true;
-                self.always_ready.push(id);
-            }
-            Err(errno) => {
-                self.context.die(id, CloseReason::Failed(errno));
-                return false;
-            }
-        }
-        self.context.touch(id); // something may have been queued before there was a descriptor
-        true
-    }
-
-    // --- 4. Deadlines, signals ---
 
     fn tell_deadlines(&mut self, handler: &mut impl Handler) {
         let now = self.context.now;
@@ -409,100 +204,11 @@ impl<S: Sys> Reactor<S> {
             let Some(Some(io)) = self.ios.get(id.slot()) else { continue };
             let Ok(count) = self.sys.read(io, self.buffer.space()) else { continue };
             for index in 0..count {
-                let signal = self.buffer.space().get(index).copied().and_then(signal_of);
-                signal.into_iter().for_each(|signal| handler.signal(&mut self.context, signal));
+                if let Some(signal) = signal_of(self.buffer.space()[index]) {
+                    handler.signal(&mut self.context, signal);
+                }
             }
         }
-    }
-
-    // --- 5. Flush ---
-
-    /// One `writev` of what waits, and what follows when all of it is gone.
-    fn flush(&mut self, handler: &mut impl Handler, id: Token) {
-        let Some(connection) = self.context.connections.get_mut(id) else { return };
-        connection.touched = false;
-        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
-        if connection.can_flush() {
-            let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
-            let filled = connection.outbox.slices(&mut slices);
-            match self.sys.writev(io, &slices[..filled]) {
-                Ok(taken) => self.written(handler, id, taken),
-                Err(Errno::EAGAIN | Errno::EINTR) => self.written(handler, id, 0),
-                Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
-            }
-        }
-        self.finish_if_flushed(id);
-    }
-
-    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when there is room.
-    fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize) {
-        let cx = &mut self.context;
-        let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.outbox.advance(taken, &mut cx.pool);
-        cx.queued_in_all -= taken;
-        let waited = connection.waits[Wait::Told(Deadline::Stalled).index()].is_some();
-        connection.blocked = !connection.outbox.is_empty() && !connection.always_ready;
-        if !connection.outbox.is_empty() {
-            if connection.always_ready {
-                cx.touch(id); // no event will come: try again in the next tick
-            }
-            if taken > 0 || !waited {
-                cx.begin_wait(id, Wait::Told(Deadline::Stalled)); // it took something: its time starts anew
-            }
-        } else if waited {
-            cx.end_wait(id, Wait::Told(Deadline::Stalled));
-            handler.drained(cx, id);
-        }
-    }
-
-    /// `Closing` ends where nothing is left to write.
-    fn finish_if_flushed(&mut self, id: Token) {
-        let Some(connection) = self.context.connections.get_mut(id) else { return };
-        if connection.state != State::Closing || !connection.outbox.is_empty() {
-            return;
-        }
-        connection.state = connection.after_flush();
-        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
-        if connection.state == State::Lingering && self.sys.shutdown(io).is_err() {
-            connection.state = State::Dead(CloseReason::Closed); // the other end has gone already
-        }
-    }
-
-    // --- 6. Re-arm ---
-
-    /// Tells the kernel what to watch for, where that differs from what it watches for.
-    fn rearm(&mut self, id: Token) {
-        let Some(connection) = self.context.connections.get_mut(id) else { return };
-        let wanted = connection.wanted();
-        if wanted == connection.armed || connection.always_ready || connection.is_dead() {
-            return;
-        }
-        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
-        match self.sys.watch(io, id, wanted, Watch::Change) {
-            Ok(()) => connection.armed = wanted,
-            Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
-        }
-    }
-
-    // --- 7. Reap ---
-
-    /// Closes the descriptor of a dead source, gives its slot free and tells the handler.
-    fn reap(&mut self, handler: &mut impl Handler, id: Token) {
-        let Some(connection) = self.context.connections.get(id) else { return };
-        let State::Dead(reason) = connection.state else { return };
-        Wait::ALL.into_iter().for_each(|wait| self.context.end_wait(id, wait));
-        let Some(mut connection) = self.context.connections.remove(id) else { return };
-        self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
-        if connection.always_ready {
-            self.always_ready.retain(|&other| other != id);
-        }
-        if connection.kind == Kind::Listener {
-            self.resting.retain(|&(listener, _)| listener != id);
-        }
-        if let Some(io) = self.ios.get_mut(id.slot()).and_then(Option::take) {
-            self.sys.close(io);
-        }
-        handler.closed(&mut self.context, id, reason);
     }
 }
 

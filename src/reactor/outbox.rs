@@ -13,9 +13,13 @@ use crate::limits::CHUNK_SIZE;
 
 /// The bytes that wait for one connection, in order. Owns heap only while there are any.
 #[derive(Default)]
-pub(crate) struct Outbox {
-    /// None where nothing waits. No chunk in it is empty.
-    chunks: Option<Box<VecDeque<Chunk>>>,
+pub(crate) struct Outbox(Option<Box<Waiting>>);
+
+/// What an outbox is while bytes wait in it.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// None of them is empty.
+    chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that have left already; less than its length.
     taken: usize,
     /// Bytes that wait: the chunks' lengths together, less `taken`.
@@ -32,12 +36,12 @@ pub(crate) enum Chunk {
 
 impl Outbox {
     /// Bytes that wait.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |waiting| waiting.len)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_none()
     }
 
     /// Appends `parts`, joined. They are never split between a chunk that has room and a new one, so a frame leaves
@@ -47,18 +51,22 @@ impl Outbox {
         if added == 0 {
             return;
         }
-        let chunks = self.chunks.get_or_insert_with(|| pool.queue());
-        let fits = matches!(chunks.back(),
-            Some(Chunk::Own(tail)) if tail.capacity() - tail.len() >= added);
-        if !fits {
+        let waiting = self.0.get_or_insert_with(|| pool.waiting());
+        let room = match waiting.chunks.back() {
+            Some(Chunk::Own(tail)) => tail.capacity() - tail.len(),
+            Some(Chunk::Shared(_)) | None => 0,
+        };
+        if room < added {
             let fresh = if added <= CHUNK_SIZE { pool.chunk() } else { Vec::with_capacity(added) };
-            chunks.push_back(Chunk::Own(fresh));
+            waiting.chunks.push_back(Chunk::Own(fresh));
         }
-        if let Some(Chunk::Own(tail)) = chunks.back_mut() {
-            parts.iter().for_each(|part| tail.extend_from_slice(part));
+        if let Some(Chunk::Own(tail)) = waiting.chunks.back_mut() {
+            for part in parts {
+                tail.extend_from_slice(part);
+            }
         }
-        self.len += added;
-        self.check();
+        waiting.len += added;
+        waiting.check();
     }
 
     /// Appends bytes that others get too.
@@ -66,17 +74,18 @@ impl Outbox {
         if bytes.is_empty() {
             return;
         }
-        self.chunks.get_or_insert_with(|| pool.queue()).push_back(Chunk::Shared(Rc::clone(bytes)));
-        self.len += bytes.len();
-        self.check();
+        let waiting = self.0.get_or_insert_with(|| pool.waiting());
+        waiting.chunks.push_back(Chunk::Shared(Rc::clone(bytes)));
+        waiting.len += bytes.len();
+        waiting.check();
     }
 
     /// Points `slices` at the first bytes that wait, and tells how many slices that took.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let Some(chunks) = &self.chunks else { return 0 };
+        let Some(waiting) = &self.0 else { return 0 };
         let mut filled = 0;
-        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            let skip = if filled == 0 { self.taken } else { 0 };
+        for (slice, chunk) in slices.iter_mut().zip(&waiting.chunks) {
+            let skip = if filled == 0 { waiting.taken } else { 0 };
             *slice = IoSlice::new(&chunk.bytes()[skip..]);
             filled += 1;
         }
@@ -85,38 +94,52 @@ impl Outbox {
 
     /// The kernel took the first `count` bytes.
     pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
-        debug_assert!(count <= self.len);
-        self.len -= count;
-        self.taken += count;
-        let Some(chunks) = &mut self.chunks else { return };
-        while let Some(first) = chunks.front().map(|chunk| chunk.bytes().len()) {
-            if self.taken < first {
+        let Some(waiting) = &mut self.0 else { return };
+        debug_assert!(count <= waiting.len);
+        waiting.len -= count;
+        waiting.taken += count;
+        while let Some(first) = waiting.chunks.front().map(|chunk| chunk.bytes().len()) {
+            if waiting.taken < first {
                 break;
             }
-            self.taken -= first;
-            chunks.pop_front().into_iter().for_each(|chunk| pool.recycle(chunk));
+            waiting.taken -= first;
+            if let Some(chunk) = waiting.chunks.pop_front() {
+                pool.recycle(chunk);
+            }
         }
-        if self.len == 0
-            && let Some(empty) = self.chunks.take()
+        waiting.check();
+        if waiting.len == 0
+            && let Some(empty) = self.0.take()
         {
-            pool.recycle_queue(empty);
+            pool.recycle_waiting(empty);
         }
-        self.check();
     }
 
     /// Drops what waits, and tells how many bytes that were.
     pub(crate) fn clear(&mut self, pool: &mut Pool) -> usize {
-        let dropped = self.len;
+        let dropped = self.len();
         self.advance(dropped, pool);
         dropped
     }
+}
 
+impl Waiting {
+    /// Whether the memory of its queue is worth keeping: not where one slow reader made it long.
+    pub(crate) fn is_small(&self) -> bool {
+        debug_assert!(self.chunks.is_empty() && self.taken == 0);
+        self.chunks.capacity() * size_of::<Chunk>() <= CHUNK_SIZE
+    }
+
+    /// The counts agree with the chunks. Looks at the ends only: a queue can be long.
     fn check(&self) {
-        debug_assert_eq!(
-            self.len + self.taken,
-            self.chunks.iter().flat_map(|chunks| chunks.iter()).map(|chunk| chunk.bytes().len()).sum()
-        );
-        debug_assert_eq!(self.chunks.is_none(), self.len == 0);
+        let length = |chunk: Option<&Chunk>| chunk.map_or(0, |chunk| chunk.bytes().len());
+        let (first, last) = (length(self.chunks.front()), length(self.chunks.back()));
+        debug_assert!(if self.chunks.is_empty() { self.taken == 0 } else { self.taken < first });
+        debug_assert!(match self.chunks.len() {
+            0 => self.len == 0,
+            1 => self.len + self.taken == first,
+            _ => self.len + self.taken >= first + last,
+        });
     }
 }
 
@@ -141,7 +164,8 @@ mod tests {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
             let filled = outbox.slices(&mut slices);
-            let offered = slices[..filled].concat();
+            let offered: Vec<u8> =
+                slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
             let taken = step.min(offered.len());
             seen.extend_from_slice(&offered[..taken]);
             outbox.advance(taken, pool);
@@ -158,7 +182,7 @@ mod tests {
         ) {
             let (mut outbox, mut pool, mut expected) = (Outbox::default(), Pool::default(), Vec::new());
             for (number, (shared, length)) in frames.into_iter().enumerate() {
-                let bytes = vec![number as u8; length];
+                let bytes = vec![number.to_le_bytes()[0]; length];
                 expected.extend_from_slice(&bytes);
                 if shared {
                     outbox.share(&Rc::from(bytes), &mut pool);
@@ -180,6 +204,6 @@ mod tests {
         }
         assert_eq!(outbox.slices(&mut [IoSlice::new(&[]); 8]), 1);
         assert_eq!(outbox.clear(&mut pool), 30);
-        assert!(outbox.chunks.is_none());
+        assert!(outbox.0.is_none());
     }
 }

@@ -3,17 +3,16 @@
 //! In steady state every message is copied into a chunk from here and the chunk comes back at the end of the tick,
 //! so that the allocator is not asked once a message and an idle connection owns nothing.
 
-use std::collections::VecDeque;
-
-use super::outbox::Chunk;
+use super::outbox::{Chunk, Waiting};
 use crate::limits::{CHUNK_SIZE, POOLED_CHUNKS};
 
-/// Spare chunks and spare queues of chunks.
+/// Spare chunks, and spare queues of them.
 #[derive(Default)]
 pub(crate) struct Pool {
     chunks: Vec<Vec<u8>>,
-    #[allow(clippy::vec_box)] // the box is what is lent: an outbox without bytes is one empty pointer
-    queues: Vec<Box<VecDeque<Chunk>>>,
+    #[allow(clippy::vec_box)]
+    // the box is what is lent: an outbox without bytes is one empty pointer
+    waiting: Vec<Box<Waiting>>,
 }
 
 impl Pool {
@@ -32,15 +31,15 @@ impl Pool {
     }
 
     /// An empty queue.
-    pub(crate) fn queue(&mut self) -> Box<VecDeque<Chunk>> {
-        self.queues.pop().unwrap_or_default()
+    #[allow(clippy::unnecessary_box_returns)] // see `Pool::waiting`
+    pub(crate) fn waiting(&mut self) -> Box<Waiting> {
+        self.waiting.pop().unwrap_or_default()
     }
 
-    /// Takes a queue back; one that grew long once is not kept.
-    pub(crate) fn recycle_queue(&mut self, queue: Box<VecDeque<Chunk>>) {
-        debug_assert!(queue.is_empty());
-        if queue.capacity() <= CHUNK_SIZE / size_of::<Chunk>() && self.queues.len() < POOLED_CHUNKS {
-            self.queues.push(queue);
+    /// Takes an empty queue back.
+    pub(crate) fn recycle_waiting(&mut self, waiting: Box<Waiting>) {
+        if waiting.is_small() && self.waiting.len() < POOLED_CHUNKS {
+            self.waiting.push(waiting);
         }
     }
 }

@@ -33,6 +33,7 @@ impl<T> Slab<T> {
     }
 
     /// How many values it holds.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -43,7 +44,7 @@ impl<T> Slab<T> {
             self.add_page();
         }
         let index = self.vacant;
-        let Some(slot) = self.slot_mut(index) else { unreachable!("the vacant list names slots") };
+        let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
         debug_assert!(slot.value.is_none() && slot.generation.is_multiple_of(2));
         slot.generation = slot.generation.wrapping_add(1);
         slot.value = Some(value);
@@ -79,10 +80,6 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        self.pages.get_mut(index as usize / PAGE)?.get_mut(index as usize % PAGE)
-    }
-
     /// Adds a page and makes its slots the vacant list, lowest first.
     fn add_page(&mut self) {
         debug_assert_eq!(self.vacant, NONE);
@@ -90,7 +87,11 @@ impl<T> Slab<T> {
         let index = |at: usize| u32::try_from(at).unwrap_or(NONE);
         let page = (first..first + PAGE).map(|at| {
             let last = at + 1 == first + PAGE;
-            Slot { generation: 0, next_vacant: if last { NONE } else { index(at + 1) }, value: None }
+            Slot {
+                generation: 0,
+                next_vacant: if last { NONE } else { index(at + 1) },
+                value: None,
+            }
         });
         self.pages.push(page.collect());
         self.vacant = index(first);
@@ -117,10 +118,10 @@ mod tests {
     fn a_second_page_moves_nothing() {
         let mut slab = Slab::new();
         let first = slab.insert(0);
-        let place: *const i32 = slab.get(first).unwrap();
-        let tokens: Vec<_> = (1..=PAGE as i32).map(|value| slab.insert(value)).collect();
+        let place: *const usize = slab.get(first).unwrap();
+        let tokens: Vec<_> = (1..=PAGE).map(|value| slab.insert(value)).collect();
         assert_eq!(place, std::ptr::from_ref(slab.get(first).unwrap()));
         assert_eq!(slab.len(), PAGE + 1);
-        assert_eq!(slab.get(tokens[PAGE - 1]), Some(&(PAGE as i32)));
+        assert_eq!(slab.get(tokens[PAGE - 1]), Some(&PAGE));
     }
 }
