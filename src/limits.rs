@@ -173,3 +173,8 @@ pub const MAX_LINE: usize = 64 * 1024;
 pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
+
+// --- The command line ---
+
+/// The longest time that an option takes.
+pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);
