@@ -1,3 +1,4 @@
 //! End-to-end encrypted messages through one hand-written epoll loop.
 pub mod limits;
 pub mod reactor;
+pub mod wire;
