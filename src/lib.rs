@@ -2,3 +2,4 @@
 pub mod crypto;
 pub mod limits;
 pub mod reactor;
+pub mod wire;
