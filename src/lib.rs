@@ -1,4 +1,5 @@
 //! End-to-end encrypted messages through one hand-written epoll loop.
+pub mod home;
 pub mod limits;
 pub mod reactor;
 pub mod wire;
