@@ -2,4 +2,5 @@
 pub mod home;
 pub mod limits;
 pub mod reactor;
+pub mod relay;
 pub mod wire;
