@@ -1,5 +1,6 @@
 //! End-to-end encrypted messages through one hand-written epoll loop.
 pub mod client;
+pub mod command;
 pub mod crypto;
 pub mod home;
 pub mod limits;
