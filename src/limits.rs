@@ -36,6 +36,12 @@ pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.
 pub const MAX_PEM_LINE: usize = 76;
 
+/// What scrypt may cost at most when an identity is read, as N·r·p (RFC 7914): twice what a new file takes, so
+/// that a forged one cannot hold the start up. 128 times this is the memory in bytes (256 MiB).
+pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
+/// The binary logarithm of scrypt's N in a new identity file: 128 MiB and about half a second a guess.
+pub const SCRYPT_LOG_N: u8 = 17;
+
 // --- The reactor: `src/reactor` ---
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
@@ -100,6 +106,9 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 pub const ROSTER_JOURNAL: usize = 4096;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
+/// How long the storage thread waits for another process that writes to the same database (an operator's
+/// command); short, so that a relay that is told to leave is gone within a second.
+pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Bytes of log lines that wait for a standard error that does not take them; more are counted and dropped.
@@ -167,6 +176,10 @@ pub const MAX_FIRST_CONTACTS: usize = 10_000;
 pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// The sizes to which messages are padded, in bytes.
 pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
+/// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length and id.
+pub const MAX_TEXT: usize = BUCKETS[BUCKETS.len() - 1] - 4 - 16;
+/// The most ids in one receipt.
+pub const MAX_RECEIPT: usize = (BUCKETS[BUCKETS.len() - 1] - 4) / 16;
 /// The longest line on standard input, in bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 /// Bytes that wait for standard output before reading from the relay pauses.
