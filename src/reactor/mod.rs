@@ -14,10 +14,7 @@ impl Waker {
     /// A new one.
     pub fn new() -> nix::Result<Self> {
         use nix::sys::eventfd::{EfdFlags, EventFd};
-        Ok(Self(std::sync::Arc::new(EventFd::from_value_and_flags(
-            0,
-            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
-        )?)))
+        Ok(Self(std::sync::Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
     }
     /// Wakes the loop. Never blocks.
     pub fn wake(&self) {
