@@ -1,4 +1,5 @@
-//! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients know.
+//! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients
+//! know.
 
 /// `text` as a JSON string, quoted and escaped.
 pub fn json_string(text: &str) -> String {

@@ -1,12 +1,14 @@
-//! One frame as a JSON object that keeps the rules of `docs/protocol.md`, section 1: the general path.
+//! One frame as a JSON object that keeps the rules of `docs/protocol.md`, section 1: the general
+//! path.
 //!
-//! `serde_json` reads the object's own members and checks the rest for syntax, without building it:
-//! a value stays the text that it came as, so a number of 400 digits is no trouble. What `serde_json`
-//! does not look at in a skipped value, one pass over the bytes does: depth, members, and escapes that
-//! stand for no character.
+//! `serde_json` reads the object's own members and checks the rest for syntax, without building
+//! it: a value stays the text that it came as, so a number of 400 digits is no trouble. What
+//! `serde_json` does not look at in a skipped value, one pass over the bytes does: depth,
+//! members, and escapes that stand for no character.
 //!
-//! This path takes any frame. The common one (a flat object of plain strings) is to get a quicker one
-//! beside it, with the same result: see [`Request::parse`](super::Request::parse), where they part.
+//! This path takes any frame. The common one (a flat object of plain strings) is to get a quicker
+//! one beside it, with the same result: see [`Request::parse`](super::Request::parse), where they
+//! part.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +28,8 @@ pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-/// Why a frame is refused whole, for people. It tells of the rule, and repeats nothing of the frame.
+/// Why a frame is refused whole, for people. It tells of the rule, and repeats nothing of the
+/// frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFrame(pub Cow<'static, str>);
 
@@ -172,7 +175,8 @@ fn check_structure(json: &[u8]) -> Result<(), BadFrame> {
     Ok(())
 }
 
-/// Checks the string whose first byte after the quote is at `at`. Returns where its last quote ends.
+/// Checks the string whose first byte after the quote is at `at`. Returns where its last quote
+/// ends.
 fn check_string(json: &[u8], mut at: usize) -> Result<usize, BadFrame> {
     while let Some(length) = json.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += length;
@@ -184,8 +188,8 @@ fn check_string(json: &[u8], mut at: usize) -> Result<usize, BadFrame> {
     Ok(json.len())
 }
 
-/// The length of the escape at the front, of both halves where it takes two to stand for a character;
-/// `None` where it stands for none (RFC 8259, section 7).
+/// The length of the escape at the front, of both halves where it takes two to stand for a
+/// character; `None` where it stands for none (RFC 8259, section 7).
 fn escape_length(json: &[u8]) -> Option<usize> {
     match code_unit(json) {
         None => Some(2),
@@ -283,9 +287,16 @@ mod tests {
 
     #[test]
     fn what_is_not_one_json_object_is_refused() {
-        let wrong = ["", "{", "[]", "\"{}\"", "{}{}", " {}", "{} ", "{]", "{\"a\":[}}", "{\"a\":}"];
-        let more =
-            ["{\"a\":1,}", "{'a':1}", "{\"a\":01}", "{\"a\":NaN}", "{\"a\":\"\n\"}", "{a:1}"];
+        let wrong = ["", "{", "[]", "\"{}\"", "{}{}", " {}", "{} ", "{]", "{\"a\":[}}"];
+        let more = [
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{\"a\":\"\n\"}",
+            "{a:1}",
+        ];
         for frame in wrong.into_iter().chain(more) {
             assert!(parse(frame).is_err(), "{frame}");
         }

@@ -20,8 +20,8 @@ pub struct Prekey {
 }
 
 impl Prekey {
-    /// Reads `{"id":u32,"created":ms,"expires":ms,"x25519":32 bytes,"sig":…}`. Numbers are plain integers
-    /// in range, binary is canonical base64url; members beside these are passed over.
+    /// Reads `{"id":u32,"created":ms,"expires":ms,"x25519":32 bytes,"sig":…}`. Numbers are plain
+    /// integers in range, binary is canonical base64url; members beside these are passed over.
     pub fn parse(json: &RawValue) -> Result<Self, BadFrame> {
         let object = Object::parse(json.get().as_bytes())?;
         Ok(Self {
@@ -35,11 +35,13 @@ impl Prekey {
 
     /// The JSON object, on one line.
     pub fn to_json(&self) -> String {
-        let Self { id, created, expires, .. } = self;
-        let x25519 = base64::encode(&self.x25519);
-        let sig = base64::encode(&self.signature);
         format!(
-            r#"{{"id": {id}, "created": {created}, "expires": {expires}, "x25519": "{x25519}", "sig": "{sig}"}}"#
+            r#"{{"id": {}, "created": {}, "expires": {}, "x25519": "{}", "sig": "{}"}}"#,
+            self.id,
+            self.created,
+            self.expires,
+            base64::encode(&self.x25519),
+            base64::encode(&self.signature),
         )
     }
 }
