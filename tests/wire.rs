@@ -181,7 +181,7 @@ fn value() -> impl Strategy<Value = String> {
         2 => number,
         1 => select(&["true", "false", "null"][..]).prop_map(str::to_owned),
     ];
-    leaf.prop_recursive(9, 40, 4, |inner| {
+    leaf.prop_recursive(4, 40, 4, |inner| {
         let entries = vec((string(), inner.clone()), 0..4);
         prop_oneof![
             vec((space(), inner), 0..4).prop_map(|values| {
@@ -198,12 +198,15 @@ fn members(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(String, 
     vec((string(), value()), count)
 }
 
-/// An object, now and then with about as many members as it may have.
+/// An object, now and then with about as many members or levels as it may have.
 fn object() -> impl Strategy<Value = String> {
     let many = (30..35_usize).prop_map(|count| {
         (0..count).map(|n| (format!("\"{n}\""), "0".to_owned())).collect::<Vec<_>>()
     });
-    let entries = prop_oneof![9 => members(0..5), 1 => many];
+    let deep = (string(), value(), 3..9_usize).prop_map(|(name, value, levels)| {
+        vec![(name, format!("{}{value}{}", "[".repeat(levels), "]".repeat(levels)))]
+    });
+    let entries = prop_oneof![8 => members(0..5), 1 => many, 1 => deep];
     (entries, space()).prop_map(|(entries, space)| join(entries, &space))
 }
 
