@@ -3,6 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::{BadFrame, Object, base64};
+use crate::limits::MAX_RSA_BITS;
+
+/// An RSA signature is as long as the modulus (RFC 8017, section 8.1.1).
+const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
 
 /// A published X25519 key. Its form was checked; its signature and its times were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +28,16 @@ impl Prekey {
     /// integers in range, binary is canonical base64url; members beside these are passed over.
     pub fn parse(json: &RawValue) -> Result<Self, BadFrame> {
         let object = Object::parse(json.get().as_bytes())?;
+        let signature = object.bytes("sig")?;
+        if signature.len() > MAX_SIGNATURE {
+            return Err(BadFrame::form("sig")); // a relay keeps it for as long as its owner is there
+        }
         Ok(Self {
             id: object.required("id")?,
             created: object.required("created")?,
             expires: object.required("expires")?,
             x25519: object.array("x25519")?,
-            signature: object.bytes("sig")?,
+            signature,
         })
     }
 
@@ -61,7 +69,7 @@ mod tests {
             created: u64::MAX,
             expires: 0,
             x25519: [7; 32],
-            signature: vec![1, 2, 3],
+            signature: vec![1; MAX_SIGNATURE],
         };
         assert_eq!(parse(&prekey.to_json()), Ok(prekey));
     }
@@ -73,7 +81,9 @@ mod tests {
             base64::encode(&[7; 32])
         );
         assert!(parse(&good).is_ok());
+        let long = format!("\"sig\":\"{}\"", base64::encode(&[1; MAX_SIGNATURE + 1]));
         let changes = [
+            (r#""sig":"AQ""#, long.as_str()),
             (r#""id":1"#, r#""id":4294967296"#),
             (r#""id":1"#, r#""id":-1"#),
             (r#""id":1"#, r#""id":"1""#),
