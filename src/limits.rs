@@ -189,5 +189,9 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 
 // --- The command line ---
 
+/// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.
+pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
+/// The longest passphrase, in bytes.
+pub const MAX_PASSPHRASE: usize = 1024;
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);
