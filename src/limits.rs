@@ -31,6 +31,8 @@ pub const MAX_ID: usize = 64;
 pub const MIN_RSA_BITS: usize = 2048;
 /// The largest RSA modulus that is accepted, in bits: a verification costs by its square.
 pub const MAX_RSA_BITS: usize = 4096;
+/// The longest signature, in bytes: as long as the modulus (RFC 8017, section 8.1.1).
+pub const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
 /// The size of the RSA key that is made for a new identity, in bits.
 pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.

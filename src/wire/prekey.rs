@@ -3,10 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{BadFrame, Object, base64};
-use crate::limits::MAX_RSA_BITS;
-
-/// An RSA signature is as long as the modulus (RFC 8017, section 8.1.1).
-const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
+use crate::limits::MAX_SIGNATURE;
 
 /// A published X25519 key. Its form was checked; its signature and its times were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
