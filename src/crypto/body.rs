@@ -55,7 +55,10 @@ impl Body {
     pub(super) fn pad_into(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let length = match self {
             Self::Text { text, .. } => MID_LEN + text.len(),
-            Self::Receipt(mids) => MID_LEN * mids.len(),
+            Self::Receipt(mids) => {
+                debug_assert!(!mids.is_empty(), "a receipt confirms something");
+                MID_LEN * mids.len()
+            }
         };
         let bucket = bucket_for(length).ok_or(TooLong)?;
         let end = out.len() + bucket;
