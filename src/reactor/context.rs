@@ -104,6 +104,12 @@ impl Context {
         self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
 
+    /// Whether the kernel did not take all that was queued for `id` when it was last flushed.
+    /// [`drained`](super::Handler::drained) tells when it has.
+    pub fn is_behind(&self, id: Token) -> bool {
+        self.waits(id, Wait::Told(Deadline::Stalled))
+    }
+
     /// Bytes queued for all together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all
