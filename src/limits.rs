@@ -56,9 +56,9 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 /// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
 pub const SLICES_PER_WRITE: usize = 64;
 /// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
-pub const CHUNK_SIZE: usize = 16 * 1024;
+pub const CHUNK_SIZE: usize = 4 * 1024;
 /// Chunks that the pool keeps for reuse; more are given back to the allocator.
-pub const POOLED_CHUNKS: usize = 256;
+pub const POOLED_CHUNKS: usize = 1024;
 /// How long a listener rests when the process is out of descriptors or memory.
 pub const LISTENER_REST: Duration = Duration::from_millis(100);
 /// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
@@ -67,6 +67,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections that a relay accepts, unless `--max-connections` says otherwise.
 pub const MAX_CONNECTIONS: usize = 100_000;
+/// A silent connection is probed after this many seconds (`tcp(7)`, `TCP_KEEPIDLE`).
+pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
+/// Seconds between two probes (`TCP_KEEPINTVL`).
+pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
+/// Unanswered probes after which a connection is broken (`TCP_KEEPCNT`).
+pub const KEEPALIVE_PROBES: u32 = 3;
+/// How long sent bytes may stay unacknowledged before a connection is broken, in ms (`TCP_USER_TIMEOUT`).
+pub const USER_TIMEOUT_MILLISECONDS: u32 = 90_000;
 /// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the reserve.
 pub const SPARE_DESCRIPTORS: usize = 32;
 
@@ -116,19 +124,19 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
 /// How often a client that hears nothing asks the relay for a `pong`.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// A new prekey is made and published after this long.
-pub const PREKEY_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 /// A prekey expires this long after it was made.
-pub const PREKEY_LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
+pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
-pub const PREKEY_GRACE: Duration = Duration::from_secs(10 * 60);
+pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
 /// How far ahead of ours another's clock may be.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Messages sealed in one session before the next is opened.
 pub const SESSION_MESSAGES: u64 = 1 << 16;
 /// The age of a session after which the next is opened.
-pub const SESSION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const SESSION_AGE: Duration = Duration::from_hours(24);
 /// A replaced session still opens messages for this long.
-pub const SESSION_GRACE: Duration = Duration::from_secs(60);
+pub const SESSION_GRACE: Duration = Duration::from_mins(1);
 /// Messages that may be skipped in a session; a larger gap is refused.
 pub const MAX_SKIP: u64 = 1000;
 /// The largest decoded `send_key`, in bytes.
@@ -142,7 +150,7 @@ pub const WINDOW: usize = 256;
 /// When the oldest unconfirmed text is this old, a new session is opened and it is sent again.
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
-pub const RESEND_MAX: Duration = Duration::from_secs(5 * 60);
+pub const RESEND_MAX: Duration = Duration::from_mins(5);
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Message ids remembered a peer, so that what was shown is not shown again.
@@ -162,7 +170,7 @@ pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
 /// Entries in the trust file that others' first contact made.
 pub const MAX_FIRST_CONTACTS: usize = 10_000;
 /// The same warning about one peer is told to a person once in this time, with a count.
-pub const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// The sizes to which messages are padded, in bytes.
 pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
 /// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length and id.
@@ -175,3 +183,8 @@ pub const MAX_LINE: usize = 64 * 1024;
 pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
+
+// --- The command line ---
+
+/// The longest time that an option takes.
+pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);

@@ -1,88 +1,227 @@
-//! What a handler can ask of the loop.
+//! What a handler can ask of the loop: the other half of the contract of [`Handler`](super::Handler).
+//!
+//! Everything here only notes what is wanted. Sources that are asked for are opened after the tick's events, bytes
+//! leave at its end, and so do connections: a handler is never called from within its own call, and no descriptor
+//! changes hands while the list of events is being walked.
+//!
+//! A token that names nobody any more is no error. The other end can vanish at any moment, and the handler is told
+//! so once, by `closed`; until it has heard, what it asks for a source that is gone does nothing.
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::{Alarm, Time, Token};
+use super::connection::{Connection, Kind, State, Wait};
+use super::deadlines::Deadlines;
+use super::pool::Pool;
+use super::slab::Slab;
+use super::sys::Source;
+use super::{Alarm, CloseReason, Config, Deadline, Time, Token};
 
-/// The loop's side of the contract, lent to the handler with each call.
-pub struct Context {}
-
-/// A descriptor of the process itself that can be opened as a source.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// Standard input: a pipe, a terminal, a socket or a regular file.
-    Input,
-    /// Standard output.
-    Output,
-    /// Standard error.
-    Error,
-    /// The signals of [`Signal`](super::Signal), told through [`Handler::signal`](super::Handler::signal).
-    Signals,
-    /// Wake-ups from another thread: each shows as `received` (with bytes that mean nothing).
-    Wake(super::Waker),
+/// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler with each call.
+pub struct Context {
+    pub(super) now: Time,
+    pub(super) connections: Slab<Connection>,
+    pub(super) deadlines: Deadlines<{ Wait::COUNT }>,
+    pub(super) alarms: [Option<Time>; Alarm::COUNT],
+    pub(super) pool: Pool,
+    /// Sources to be opened after this tick's events.
+    pub(super) asked: Vec<(Token, Asked)>,
+    /// Sources whose bytes, interest or state changed: settled at the end of the tick.
+    pub(super) touched: Vec<Token>,
+    /// Sources that were resumed with unconsumed bytes: shown again in the next tick.
+    pub(super) resumed: Vec<Token>,
+    pub(super) queued_in_all: usize,
+    pub(super) stopping: bool,
 }
 
-#[allow(unused_variables, clippy::unused_self)]
+/// What a handler asked to have opened.
+pub(super) enum Asked {
+    Listen(SocketAddr),
+    Connect(SocketAddr),
+    Open(Source),
+}
+
 impl Context {
-    /// The instant of this tick.
+    pub(super) fn new(config: &Config, now: Time) -> Self {
+        let length = |wait| match wait {
+            Wait::Told(Deadline::Expected) => config.expected,
+            Wait::Told(Deadline::Partial) => config.partial,
+            Wait::Told(Deadline::Stalled) => config.stalled,
+            Wait::Finish => config.finish,
+        };
+        Self {
+            now,
+            connections: Slab::new(),
+            deadlines: Deadlines::new(Wait::ALL.map(length)),
+            alarms: [None; Alarm::COUNT],
+            pool: Pool::default(),
+            asked: Vec::new(),
+            touched: Vec::new(),
+            resumed: Vec::new(),
+            queued_in_all: 0,
+            stopping: false,
+        }
+    }
+
+    /// The instant of this tick: the clock is read once, after the wait.
     pub fn now(&self) -> Time {
-        todo!()
+        self.now
     }
-    /// Starts to listen. `opened` or `closed` is told of the token in this tick or the next.
+
+    /// Asks for a listener at `at` (port 0: any free one). `opened` tells the address, or `closed` why not.
     pub fn listen(&mut self, at: SocketAddr) -> Token {
-        todo!()
+        self.ask(Kind::Listener, State::Open, Asked::Listen(at))
     }
-    /// Starts to connect; `opened` tells when it is established, `closed` that it failed.
+
+    /// Asks for a connection to `to`. `opened` tells that it stands, or `closed` why not; how long that may take is
+    /// the handler's to decide, with an [`alarm`](Self::alarm) and [`abort`](Self::abort).
     pub fn connect(&mut self, to: SocketAddr) -> Token {
-        todo!()
+        self.ask(Kind::Socket, State::Connecting, Asked::Connect(to))
     }
-    /// Opens a source of the process itself.
+
+    /// Asks for a descriptor of the process itself.
     pub fn open(&mut self, source: Source) -> Token {
-        todo!()
+        let kind = match source {
+            Source::Input | Source::Wake(_) => Kind::Input,
+            Source::Output | Source::Error => Kind::Output,
+            Source::Signals => Kind::Signals,
+        };
+        self.ask(kind, State::Open, Asked::Open(source))
     }
-    /// Queues `parts`, joined, for `to`. They leave at the end of the tick. Nothing happens where `to` is gone or
-    /// was closed.
+
+    /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one `writev`.
     pub fn send(&mut self, to: Token, parts: &[&[u8]]) {
-        todo!()
+        self.queue(to, |outbox, pool| outbox.push(parts, pool));
     }
+
     /// Queues bytes that go to many, without copying them.
     pub fn share(&mut self, to: Token, bytes: &Rc<[u8]>) {
-        todo!()
+        self.queue(to, |outbox, pool| outbox.share(bytes, pool));
     }
+
     /// Bytes queued for `to` that the kernel has not taken.
     pub fn queued(&self, to: Token) -> usize {
-        todo!()
+        self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
-    /// Bytes queued for all together.
+
+    /// Bytes queued for all together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
-        todo!()
+        self.queued_in_all
     }
-    /// Ends `id` after what is queued has been flushed; nothing more is received from it.
+
+    /// Ends `id` once what is queued for it has left, within [`Config::finish`]; it receives nothing from now on.
     pub fn close(&mut self, id: Token) {
-        todo!()
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.state {
+            State::Open => connection.state = State::Closing,
+            State::Connecting => return self.abort(id),
+            State::Closing | State::Lingering | State::Dead(_) => return,
+        }
+        for wait in Wait::ALL {
+            self.end_wait(id, wait);
+        }
+        self.begin_wait(id, Wait::Finish);
+        self.touch(id);
     }
-    /// Ends `id` at once; what is queued is dropped.
+
+    /// Ends `id` at once. What is queued for it is dropped.
     pub fn abort(&mut self, id: Token) {
-        todo!()
+        let unsent = self.queued(id);
+        self.die(id, CloseReason::Aborted { unsent });
     }
-    /// Stops reading from `id` until `resume`. What was not consumed is shown again then.
+
+    /// Reads nothing more from `id` until [`resume`](Self::resume), except the truth about a connection that the
+    /// kernel reports as broken: that one may still be shown what it brought before it broke.
     pub fn pause(&mut self, id: Token) {
-        todo!()
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.paused = true;
+        self.end_wait(id, Wait::Told(Deadline::Partial));
+        self.touch(id);
     }
-    /// Reads from `id` again.
+
+    /// Reads from `id` again. Bytes that it had not consumed are shown again first, in the next tick.
     pub fn resume(&mut self, id: Token) {
-        todo!()
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.paused {
+            return;
+        }
+        connection.paused = false;
+        if !connection.inbox.is_empty() {
+            self.resumed.push(id);
+        }
+        self.touch(id);
     }
-    /// Starts (`true`) or ends (`false`) the wait for `Deadline::Expected` of `id`.
+
+    /// Begins (`true`) or ends (`false`) the wait that [`Deadline::Expected`] tells of.
     pub fn expect(&mut self, id: Token, expected: bool) {
-        todo!()
+        let wait = Wait::Told(Deadline::Expected);
+        if expected { self.begin_wait(id, wait) } else { self.end_wait(id, wait) }
     }
-    /// Sets one of the handler's clocks, or stops it.
+
+    /// Sets one of the handler's clocks, or stops it. A clock that has rung is stopped.
+    ///
+    /// # Panics
+    /// If the alarm's number is not below [`Alarm::COUNT`].
     pub fn alarm(&mut self, alarm: Alarm, at: Option<Time>) {
-        todo!()
+        self.alarms[usize::from(alarm.0)] = at;
     }
-    /// Ends `Reactor::run` after this tick.
+
+    /// Ends [`Reactor::run`](super::Reactor::run) after this tick.
     pub fn stop(&mut self) {
-        todo!()
+        self.stopping = true;
+    }
+
+    fn ask(&mut self, kind: Kind, state: State, asked: Asked) -> Token {
+        let id = self.connections.insert(Connection::new(kind, state));
+        self.asked.push((id, asked));
+        id
+    }
+
+    fn queue(&mut self, to: Token, push: impl FnOnce(&mut super::outbox::Outbox, &mut Pool)) {
+        let Some(connection) = self.connections.get_mut(to) else { return };
+        if connection.state != State::Open {
+            return;
+        }
+        let before = connection.outbox.len();
+        push(&mut connection.outbox, &mut self.pool);
+        self.queued_in_all += connection.outbox.len() - before;
+        self.touch(to);
+    }
+
+    /// Notes that `id` has to be looked at before the tick ends.
+    pub(super) fn touch(&mut self, id: Token) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.touched {
+            connection.touched = true;
+            self.touched.push(id);
+        }
+    }
+
+    /// Marks `id` as over. The first reason stands.
+    pub(super) fn die(&mut self, id: Token, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.is_dead() {
+            connection.state = State::Dead(reason);
+            self.touch(id);
+        }
+    }
+
+    /// Begins a wait anew.
+    pub(super) fn begin_wait(&mut self, id: Token, wait: Wait) {
+        self.end_wait(id, wait);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let begun = self.deadlines.begin(wait.index(), id, self.now);
+        connection.waits[wait.index()] = Some(begun);
+    }
+
+    pub(super) fn end_wait(&mut self, id: Token, wait: Wait) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(begun) = connection.waits[wait.index()].take() {
+            self.deadlines.end(wait.index(), begun);
+        }
+    }
+
+    pub(super) fn waits(&self, id: Token, wait: Wait) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.waits[wait.index()].is_some())
     }
 }

@@ -43,6 +43,10 @@ pub trait Handler {
     /// The time that [`Context::alarm`] was asked for has come.
     fn alarm(&mut self, _cx: &mut Context, _alarm: Alarm) {}
 
+    /// Accepting from `listener` failed for want of descriptors or memory. It rests for
+    /// [`LISTENER_REST`](crate::limits::LISTENER_REST) and tries again.
+    fn exhausted(&mut self, _cx: &mut Context, _listener: Token, _errno: Errno) {}
+
     /// The process was sent a signal that it listens for (see [`Source::Signals`](super::Source)).
     fn signal(&mut self, _cx: &mut Context, _signal: Signal) {}
 

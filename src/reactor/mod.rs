@@ -1,26 +1,220 @@
 //! The epoll loop.
+//!
+//! One thread serves every connection by asking the kernel one question, again and again: *which of these can be
+//! read or written now without waiting?* Everything else follows from never waiting anywhere but there.
+//!
+//! One turn of the loop is a **tick** ([`Reactor::tick`]):
+//!
+//! 1. **Wait** for something to be ready, no longer than until the next deadline (`epoll_wait(2)`), and read the
+//!    clock once: all of the tick happens at one instant.
+//! 2. **Dispatch** each event: *one* bounded read, shown to the handler at once. Not "read until `EAGAIN`": whoever
+//!    sends without pause would never let the loop go. What is left stays in the kernel, which puts a source that
+//!    is still ready at the end of its list (level-triggered, `epoll(7)`), so its own list is the fair queue.
+//! 3. **Accept** newcomers, within a budget, and open what handlers asked for.
+//! 4. **Deadlines**: tell whose time has passed. Then signals, and the handler's own end of the tick.
+//! 5. **Flush**: each connection that was sent something gets one `writev(2)`. Bytes wait until here so that ten
+//!    messages for one reader cost one system call and not ten. Only where the kernel does not take all of it is
+//!    `EPOLLOUT` asked for: a socket is writable nearly always, and being told so each tick would be a spin.
+//! 6. **Re-arm**: tell the kernel what to watch for, where that has changed (`epoll_ctl(2)`). In steady state: never.
+//! 7. **Reap** the dead: close descriptors and tell the handler. Only here, because the list of events may still name
+//!    a descriptor that was closed, and its number may belong to another by then. [`Token`] guards the rest.
+//!
+//! So a message costs one read and one write, and a share in one wait.
+//!
+//! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed bytes and says how
+//! many it has used.
+//!
+//! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the states), `dispatch.rs`,
+//! `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs` and `deadlines.rs` (what is kept), `sys.rs`
+//! (the kernel as a trait) and `linux.rs` (as system calls).
+
+mod accept;
+mod connection;
 mod context;
+mod deadlines;
+mod dispatch;
 mod handler;
+mod inbox;
+mod linux;
+mod outbox;
+mod pool;
+mod settle;
+mod slab;
+mod sys;
 mod time;
 mod token;
-pub use context::{Context, Source};
-pub use handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use time::Time;
-pub use token::Token;
-/// Wakes the loop from another thread.
-#[derive(Clone, Debug)]
-pub struct Waker(std::sync::Arc<nix::sys::eventfd::EventFd>);
-impl Waker {
-    /// A new one.
-    pub fn new() -> nix::Result<Self> {
-        use nix::sys::eventfd::{EfdFlags, EventFd};
-        Ok(Self(std::sync::Arc::new(EventFd::from_value_and_flags(
-            0,
-            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
-        )?)))
+
+use std::time::Duration;
+
+use nix::Result;
+
+use self::connection::{Connection, Wait};
+use self::inbox::ReadBuffer;
+use self::sys::signal_of;
+use crate::limits;
+
+pub use self::context::Context;
+pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
+pub use self::linux::{Linux, Waker, block_signals, raise_descriptor_limit};
+pub use self::sys::{Event, Interest, Source, Sys, Watch};
+pub use self::time::Time;
+pub use self::token::Token;
+
+/// How long the reactor's waits are: one length for each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// [`Deadline::Expected`]
+    pub expected: Duration,
+    /// [`Deadline::Partial`]
+    pub partial: Duration,
+    /// [`Deadline::Stalled`]
+    pub stalled: Duration,
+    /// What a closed connection gets to take its last bytes and to close its own side.
+    pub finish: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            expected: limits::REGISTER_TIMEOUT,
+            partial: limits::FRAME_TIMEOUT,
+            stalled: limits::STALL_TIMEOUT,
+            finish: limits::FINISH_TIMEOUT,
+        }
     }
-    /// Wakes the loop. Never blocks.
-    pub fn wake(&self) {
-        let _ = self.0.write(1);
+}
+
+/// The loop, over a kernel `S`.
+pub struct Reactor<S: Sys> {
+    sys: S,
+    context: Context,
+    /// The descriptors, by slot: beside the books and not in them, so that no handler is generic over the kernel.
+    ios: Vec<Option<S::Io>>,
+    buffer: ReadBuffer,
+    events: Vec<Event>,
+    /// Listeners with newcomers in this tick.
+    accepting: Vec<Token>,
+    /// Listeners that rest, and until when: the process was out of descriptors or memory.
+    resting: Vec<(Token, Time)>,
+    /// Sources that the kernel cannot watch because they are always ready.
+    always_ready: Vec<Token>,
+    /// Signals' sources that are ready.
+    signalled: Vec<Token>,
+}
+
+impl<S: Sys> Reactor<S> {
+    /// A loop without sources. Ask its [`context`](Self::context) for the first ones.
+    pub fn new(mut sys: S, config: &Config) -> Self {
+        let context = Context::new(config, sys.now());
+        Self {
+            sys,
+            context,
+            ios: Vec::new(),
+            buffer: ReadBuffer::new(),
+            events: Vec::with_capacity(limits::EVENTS_PER_TICK),
+            accepting: Vec::new(),
+            resting: Vec::new(),
+            always_ready: Vec::new(),
+            signalled: Vec::new(),
+        }
+    }
+
+    /// What a handler is handed with each call, for use between ticks.
+    pub fn context(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// Ticks until the handler calls [`Context::stop`].
+    ///
+    /// # Errors
+    /// The wait itself failed, which no peer can bring about.
+    pub fn run(&mut self, handler: &mut impl Handler) -> Result<()> {
+        while !self.context.stopping {
+            self.tick(handler, None)?;
+        }
+        Ok(())
+    }
+
+    /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or due.
+    pub fn tick(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> Result<()> {
+        let timeout = self.time_to_wait(timeout);
+        self.sys.wait(&mut self.events, timeout)?;
+        self.context.now = self.sys.now();
+
+        self.dispatch(handler);
+        self.accept(handler);
+        self.open_asked(handler);
+        self.tell_deadlines(handler);
+        self.tell_signals(handler);
+        handler.end_of_tick(&mut self.context);
+
+        // What the settling itself brings about (a handler that answers to `drained`) is the next tick's.
+        let mut touched = std::mem::take(&mut self.context.touched);
+        for &id in &touched {
+            self.flush(handler, id);
+        }
+        for &id in &touched {
+            self.rearm(id);
+        }
+        for id in touched.drain(..) {
+            self.reap(handler, id);
+        }
+        if self.context.touched.is_empty() {
+            self.context.touched = touched; // its memory, for the next tick
+        }
+        Ok(())
+    }
+
+    /// Until the next thing is due; zero where something waits already.
+    fn time_to_wait(&self, at_most: Option<Duration>) -> Option<Duration> {
+        let cx = &self.context;
+        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(Connection::can_receive);
+        let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
+        if pending || cx.stopping || !self.always_ready.iter().all(idle) {
+            return Some(Duration::ZERO);
+        }
+        let alarms = cx.alarms.iter().flatten().copied();
+        let rests = self.resting.iter().map(|&(_, until)| until);
+        let due = alarms.chain(rests).chain(cx.deadlines.next()).min();
+        let until_due = due.map(|due| due.since(cx.now));
+        [at_most, until_due].into_iter().flatten().min()
+    }
+
+    fn tell_deadlines(&mut self, handler: &mut impl Handler) {
+        let now = self.context.now;
+        while let Some((kind, id)) = self.context.deadlines.expired(now) {
+            let Some(connection) = self.context.connections.get_mut(id) else { continue };
+            connection.waits[kind] = None;
+            match Wait::ALL[kind] {
+                Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
+                Wait::Finish => self.context.abort(id),
+            }
+        }
+        for number in 0..Alarm::COUNT {
+            if self.context.alarms[number].is_some_and(|at| at <= now) {
+                self.context.alarms[number] = None;
+                #[allow(clippy::cast_possible_truncation)] // COUNT is 8
+                handler.alarm(&mut self.context, Alarm(number as u8));
+            }
+        }
+    }
+
+    fn tell_signals(&mut self, handler: &mut impl Handler) {
+        for id in std::mem::take(&mut self.signalled) {
+            let Some(Some(io)) = self.ios.get(id.slot()) else { continue };
+            let Ok(count) = self.sys.read(io, self.buffer.space()) else { continue };
+            for index in 0..count {
+                if let Some(signal) = signal_of(self.buffer.space()[index]) {
+                    handler.signal(&mut self.context, signal);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Sys> Drop for Reactor<S> {
+    /// Descriptors are closed by a call and never by being dropped: here are those that are left.
+    fn drop(&mut self) {
+        self.ios.drain(..).flatten().for_each(|io| self.sys.close(io));
     }
 }

@@ -4,16 +4,19 @@
 //! tick, while the kernel's list of events may still hold one for the source before it. The generation tells
 //! the two apart: an event, a deadline or a handler's note that carries an old generation names nobody.
 
+use std::num::NonZeroU32;
+
 /// Names one source (a connection, a listener, standard input, …) for as long as it is open, and nobody after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
     slot: u32,
-    generation: u32,
+    /// Never zero, so that an `Option<Token>` takes no more room than a token.
+    generation: NonZeroU32,
 }
 
 impl Token {
     /// The tenant `generation` of the place `slot`.
-    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
+    pub(crate) const fn new(slot: u32, generation: NonZeroU32) -> Self {
         Self { slot, generation }
     }
 
@@ -22,20 +25,20 @@ impl Token {
         self.slot as usize
     }
 
-    /// Which tenant of the slot this is; it counts up, and wraps after 2³² tenants of one slot.
-    pub const fn generation(self) -> u32 {
+    /// Which tenant of the slot this is; it counts up, and wraps after 2³¹ tenants of one slot.
+    pub const fn generation(self) -> NonZeroU32 {
         self.generation
     }
 
     /// The 64 bits that the kernel keeps for us (`epoll_data`, `epoll_ctl(2)`).
     pub(crate) const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
+        (self.generation.get() as u64) << 32 | self.slot as u64
     }
 
-    /// The token that `to_bits` wrote.
+    /// The token that `to_bits` wrote; none for bits that it never writes.
     #[allow(clippy::cast_possible_truncation)] // the two halves are cut out on purpose
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        Some(Self { slot: bits as u32, generation: NonZeroU32::new((bits >> 32) as u32)? })
     }
 }
 
@@ -45,7 +48,9 @@ mod tests {
 
     #[test]
     fn the_bits_hold_both_halves() {
-        let token = Token::new(0xffff_fffe, 0x8000_0001);
-        assert_eq!(Token::from_bits(token.to_bits()), token);
+        let token = Token::new(0xffff_fffe, NonZeroU32::MAX);
+        assert_eq!(Token::from_bits(token.to_bits()), Some(token));
+        assert_eq!(Token::from_bits(7), None);
+        assert_eq!(size_of::<Option<Token>>(), 8);
     }
 }

@@ -1,0 +1,113 @@
+//! Step 3 of the tick: newcomers, and what handlers asked to have opened.
+//!
+//! Both end in `install`: a descriptor gets its slot and is watched. Accepting has a budget, and knows what to do
+//! when there are no descriptors left.
+
+use nix::errno::Errno;
+
+use super::connection::{Connection, Kind, State};
+use super::context::Asked;
+use super::sys::is_exhaustion;
+use super::{CloseReason, Handler, Opened, Reactor, Sys, Token, Watch};
+use crate::limits;
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn accept(&mut self, handler: &mut impl Handler) {
+        self.end_rests();
+        for listener in std::mem::take(&mut self.accepting) {
+            for _ in 0..limits::ACCEPTS_PER_TICK {
+                let Some(Some(io)) = self.ios.get(listener.slot()) else { break };
+                match self.sys.accept(io) {
+                    Ok((io, peer)) => {
+                        let id = self
+                            .context
+                            .connections
+                            .insert(Connection::new(Kind::Socket, State::Open));
+                        if self.install(id, io) {
+                            handler.opened(
+                                &mut self.context,
+                                id,
+                                Opened::Accepted { listener, peer },
+                            );
+                        }
+                    }
+                    Err(Errno::EAGAIN) => break,
+                    Err(errno) if is_exhaustion(errno) => {
+                        self.rest(listener);
+                        handler.exhausted(&mut self.context, listener, errno);
+                        break;
+                    }
+                    // The newcomer left before it was served, or brought a network error along: accept(2) asks to
+                    // treat these like EAGAIN, and the next in the backlog may be well.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Out of descriptors or memory: a backlog that cannot be accepted would show as readable without end, so the
+    /// listener is not watched for a while. Whoever waits longest is told by being turned away.
+    fn rest(&mut self, listener: Token) {
+        let Some(Some(io)) = self.ios.get(listener.slot()) else { return };
+        self.sys.turn_away(io);
+        self.resting.push((listener, self.context.now + limits::LISTENER_REST));
+        self.context.pause(listener);
+    }
+
+    fn end_rests(&mut self) {
+        let now = self.context.now;
+        let rested: Vec<_> = self.resting.extract_if(.., |(_, until)| *until <= now).collect();
+        for (listener, _) in rested {
+            self.context.resume(listener);
+        }
+    }
+
+    pub(super) fn open_asked(&mut self, handler: &mut impl Handler) {
+        for (id, asked) in std::mem::take(&mut self.context.asked) {
+            if self.context.connections.get(id).is_none_or(Connection::is_dead) {
+                continue; // its handler thought better of it
+            }
+            let opened = match asked {
+                Asked::Listen(at) => {
+                    self.sys.listen(at).map(|(io, at)| (io, Some(Opened::Listening(at))))
+                }
+                Asked::Connect(to) => self.sys.connect(to).map(|io| (io, None)), // told when it is decided
+                Asked::Open(source) => self.sys.open(&source).map(|io| (io, Some(Opened::Source))),
+            };
+            match opened {
+                Ok((io, how)) => {
+                    if self.install(id, io)
+                        && let Some(how) = how
+                    {
+                        handler.opened(&mut self.context, id, how);
+                    }
+                }
+                Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
+            }
+        }
+    }
+
+    /// Puts a descriptor in its place and has it watched. Not so: it is closed at the end of the tick.
+    fn install(&mut self, id: Token, io: S::Io) -> bool {
+        let Some(connection) = self.context.connections.get_mut(id) else { return false };
+        let wanted = connection.wanted();
+        let watched = self.sys.watch(&io, id, wanted, Watch::Begin);
+        if self.ios.len() <= id.slot() {
+            self.ios.resize_with(id.slot() + 1, || None);
+        }
+        self.ios[id.slot()] = Some(io);
+        match watched {
+            Ok(()) => connection.armed = wanted,
+            Err(Errno::EPERM) => {
+                connection.always_ready = true;
+                self.always_ready.push(id);
+            }
+            Err(errno) => {
+                self.context.die(id, CloseReason::Failed(errno));
+                return false;
+            }
+        }
+        self.context.touch(id); // something may have been queued before there was a descriptor
+        true
+    }
+}

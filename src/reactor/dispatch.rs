@@ -1,0 +1,131 @@
+//! Step 2 of the tick: an event becomes one read, and the read one call to the handler.
+//!
+//! Everything here may find that the source is gone, closing or paused: an event says what was true when the kernel
+//! wrote it down, and the handler may have decided otherwise since.
+
+use nix::errno::Errno;
+
+use super::connection::{Kind, State, Wait};
+use super::{CloseReason, Deadline, Event, Handler, Opened, Reactor, Sys, Token};
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn dispatch(&mut self, handler: &mut impl Handler) {
+        for id in std::mem::take(&mut self.context.resumed) {
+            self.show(handler, id, 0);
+        }
+        for index in 0..self.always_ready.len() {
+            let id = self.always_ready[index];
+            let event = Event { token: id, readable: true, writable: true, hangup: false };
+            self.dispatch_one(handler, event);
+        }
+        for index in 0..self.events.len() {
+            let event = self.events[index];
+            self.dispatch_one(handler, event);
+        }
+    }
+
+    fn dispatch_one(&mut self, handler: &mut impl Handler, event: Event) {
+        let id = event.token;
+        // A token that names nobody: the event was for a source that this tick has closed. Nothing is lost by it.
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        match connection.kind {
+            Kind::Listener => return self.accepting.push(id),
+            Kind::Signals => return self.signalled.push(id),
+            Kind::Socket | Kind::Input | Kind::Output => {}
+        }
+        if connection.state == State::Connecting {
+            return self.establish(handler, id);
+        }
+        if connection.blocked && (event.writable || event.hangup) {
+            connection.blocked = false;
+            self.context.touch(id);
+        }
+        if event.readable || event.hangup {
+            self.read(handler, id, event.hangup);
+        }
+    }
+
+    /// A connection that was begun is decided.
+    fn establish(&mut self, handler: &mut impl Handler, id: Token) {
+        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
+        if let Err(errno) = self.sys.error(io) {
+            return self.context.die(id, CloseReason::Failed(errno));
+        }
+        if let Some(connection) = self.context.connections.get_mut(id) {
+            connection.state = State::Open;
+            self.context.touch(id);
+            handler.opened(&mut self.context, id, Opened::Connected);
+        }
+    }
+
+    /// One bounded read, and what it brought. A hang-up is only a hint, and reading tells the truth: first the bytes
+    /// that came before it, then the end or the error. So it overrules a pause, which would otherwise leave the
+    /// hang-up to be reported for ever.
+    fn read(&mut self, handler: &mut impl Handler, id: Token, hangup: bool) {
+        let Some(connection) = self.context.connections.get(id) else { return };
+        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
+        let wanted = match connection.state {
+            State::Open => connection.reads() && (hangup || !connection.paused),
+            State::Closing | State::Lingering => {
+                connection.reads() && connection.kind == Kind::Socket
+            }
+            State::Connecting | State::Dead(_) => false,
+        };
+        if !wanted {
+            // Nothing to read, perhaps nothing to write: then there is no other way to ask.
+            if hangup && connection.outbox.is_empty() {
+                let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
+                self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
+            }
+            return;
+        }
+        match self.sys.read(io, self.buffer.space()) {
+            Ok(0) => self.end(handler, id),
+            Ok(read) => self.show(handler, id, read),
+            // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so again.
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
+        }
+    }
+
+    /// Shows the handler all that is not consumed, the `read` bytes in the buffer last.
+    fn show(&mut self, handler: &mut impl Handler, id: Token, read: usize) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        if connection.state != State::Open {
+            return; // what comes after the goodbye is read and forgotten
+        }
+        // The inbox is taken out while the handler looks at it, for the handler holds the context.
+        let mut inbox = std::mem::take(&mut connection.inbox);
+        let consumed = inbox.offer(&mut self.buffer, read, |bytes| handler.received(cx, id, bytes));
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        connection.inbox = inbox;
+        let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
+        let partial = Wait::Told(Deadline::Partial);
+        if !waits_for_more {
+            cx.end_wait(id, partial);
+        } else if consumed > 0 || !cx.waits(id, partial) {
+            cx.begin_wait(id, partial); // of a new frame: this is its first byte
+        }
+    }
+
+    /// The other end will send no more.
+    fn end(&mut self, handler: &mut impl Handler, id: Token) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        connection.ended = true;
+        match connection.state {
+            State::Lingering => return cx.die(id, CloseReason::Closed),
+            State::Open => {}
+            State::Connecting | State::Closing | State::Dead(_) => return cx.touch(id),
+        }
+        let inbox = std::mem::take(&mut connection.inbox);
+        let only_reads = connection.kind == Kind::Input;
+        cx.end_wait(id, Wait::Told(Deadline::Partial));
+        cx.touch(id);
+        handler.ended(cx, id, inbox.rest());
+        if only_reads {
+            self.context.close(id);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The seam over Linux: each method is the system call that its name says.
+//!
+//! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how a descriptor
+//! has to be opened so that neither a read nor a write on it can ever block this thread, and so that nobody who
+//! shares the descriptor with us notices.
+
+#![allow(unsafe_code)] // one call: accept4 with an address, which nix does not offer
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::Result;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal as UnixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage,
+    sockopt,
+};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::time::TimeSpec;
+use nix::sys::uio::writev;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{read, write};
+
+use super::sys::{Event, Interest, Source, Sys, Watch};
+use super::{Time, Token};
+use crate::limits;
+
+/// The kernel that this process runs on.
+pub struct Linux {
+    epoll: Epoll,
+    /// What `epoll_wait` writes into.
+    ready: Vec<EpollEvent>,
+    /// A descriptor to give up when there are no others: see [`Sys::turn_away`].
+    reserve: Option<OwnedFd>,
+}
+
+/// An open descriptor, and how it has to be treated.
+#[derive(Debug)]
+pub enum Io {
+    /// Non-blocking, and nobody else's.
+    Own(OwnedFd),
+    /// A duplicate of a descriptor that others hold as well and that may be blocking.
+    Shared(OwnedFd),
+    /// Where signals are read from.
+    Signals(SignalFd),
+}
+
+/// Wakes the loop from another thread (`eventfd(2)`). Clones wake the same loop.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<EventFd>);
+
+impl Linux {
+    /// A new epoll instance (`epoll_create1(2)`).
+    ///
+    /// # Errors
+    /// What the kernel says: in practice, that there are no descriptors left.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            ready: vec![EpollEvent::empty(); limits::EVENTS_PER_TICK],
+            reserve: reserve(),
+        })
+    }
+}
+
+impl Sys for Linux {
+    type Io = Io;
+
+    fn now(&mut self) -> Time {
+        // It cannot fail for this clock (clock_gettime(2)); zero would only make deadlines late.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+        Time::from_nanos(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()> {
+        events.clear();
+        let count = match self.epoll.wait(&mut self.ready, milliseconds(timeout)) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => return Err(errno),
+        };
+        events.extend(self.ready[..count].iter().filter_map(|ready| {
+            let flags = ready.events();
+            Some(Event {
+                token: Token::from_bits(ready.data())?,
+                readable: flags.contains(EpollFlags::EPOLLIN),
+                writable: flags.contains(EpollFlags::EPOLLOUT),
+                hangup: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
+            })
+        }));
+        Ok(())
+    }
+
+    fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
+        let fd = stream_socket(at)?;
+        // A relay that was killed can start again at once, although old connections linger (tcp(7), TIME_WAIT).
+        socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        // Accepted sockets inherit these from the listener, which saves four system calls a connection.
+        set_stream_options(&fd)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
+        socket::listen(&fd, Backlog::new(limits::LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN))?;
+        let got: SockaddrStorage = socket::getsockname(fd.as_raw_fd())?;
+        Ok((Io::Own(fd), std_address(&got).unwrap_or(at)))
+    }
+
+    fn accept(&mut self, listener: &Io) -> Result<(Io, SocketAddr)> {
+        let mut storage = std::mem::MaybeUninit::<libc::sockaddr_storage>::zeroed();
+        let mut length =
+            libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
+        // SAFETY: `storage` and `length` live through the call, and `length` is the size of `storage`.
+        let fd = Errno::result(unsafe {
+            libc::accept4(
+                listener.as_fd().as_raw_fd(),
+                storage.as_mut_ptr().cast(),
+                &raw mut length,
+                libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            )
+        })?;
+        // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the first `length`
+        // bytes of `storage` (all of which were zeroed) are the address of the other end.
+        let (fd, peer) = unsafe {
+            (
+                OwnedFd::from_raw_fd(fd),
+                SockaddrStorage::from_raw(storage.as_ptr().cast(), Some(length)),
+            )
+        };
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        Ok((Io::Own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
+    }
+
+    fn turn_away(&mut self, listener: &Io) {
+        self.reserve = None;
+        drop(self.accept(listener));
+        self.reserve = reserve();
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> Result<Io> {
+        let fd = stream_socket(to)?;
+        set_stream_options(&fd)?;
+        match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
+            Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Io::Own(fd)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn error(&mut self, io: &Io) -> Result<()> {
+        match socket::getsockopt(&io.as_fd(), sockopt::SocketError)? {
+            0 => Ok(()),
+            error => Err(Errno::from_raw(error)),
+        }
+    }
+
+    fn open(&mut self, source: &Source) -> Result<Io> {
+        match source {
+            Source::Input => standard(std::io::stdin().as_fd(), OFlag::O_RDONLY),
+            Source::Output => standard(std::io::stdout().as_fd(), OFlag::O_WRONLY),
+            Source::Error => standard(std::io::stderr().as_fd(), OFlag::O_WRONLY),
+            Source::Signals => {
+                let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+                Ok(Io::Signals(SignalFd::with_flags(&block_signals()?, flags)?))
+            }
+            Source::Wake(waker) => Ok(Io::Shared(duplicate(waker.0.as_fd())?)),
+        }
+    }
+
+    fn watch(&mut self, io: &Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, interest.read);
+        flags.set(EpollFlags::EPOLLOUT, interest.write);
+        let mut event = EpollEvent::new(flags, token.to_bits());
+        match how {
+            Watch::Begin => self.epoll.add(io.as_fd(), event),
+            Watch::Change => self.epoll.modify(io.as_fd(), &mut event),
+        }
+    }
+
+    fn read(&mut self, io: &Io, into: &mut [u8]) -> Result<usize> {
+        match io {
+            Io::Own(fd) | Io::Shared(fd) => read(fd, into),
+            Io::Signals(signals) => read_signals(signals, into),
+        }
+    }
+
+    fn writev(&mut self, io: &Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+        match io {
+            Io::Shared(fd) => write_shared(fd, slices),
+            Io::Own(_) | Io::Signals(_) => writev(io.as_fd(), slices),
+        }
+    }
+
+    fn shutdown(&mut self, io: &Io) -> Result<()> {
+        socket::shutdown(io.as_fd().as_raw_fd(), Shutdown::Write)
+    }
+
+    fn close(&mut self, io: Io) {
+        // epoll watches the open file, not the number: it forgets one by itself when its last descriptor is
+        // closed (epoll(7), Q6), and ours is not the last one of a file that we share.
+        if let Io::Shared(fd) = &io {
+            let _ = self.epoll.delete(fd); // of one that could not be watched: ENOENT
+        }
+        drop(io);
+    }
+}
+
+impl AsFd for Io {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(fd) | Self::Shared(fd) => fd.as_fd(),
+            Self::Signals(signals) => signals.as_fd(),
+        }
+    }
+}
+
+impl Waker {
+    /// A wake-up that has not been used.
+    ///
+    /// # Errors
+    /// No descriptor could be had (`eventfd(2)`).
+    pub fn new() -> Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
+    }
+
+    /// Makes the loop that has opened this source tick. Never blocks; wake-ups that were not read yet are one.
+    pub fn wake(&self) {
+        let _ = self.0.write(1); // EAGAIN: 2⁶⁴ - 2 wake-ups are waiting already
+    }
+}
+
+/// Raises the limit on descriptors as far as this process may, and tells it.
+///
+/// # Errors
+/// The limit could not be read (`getrlimit(2)`); one that could not be raised stays.
+pub fn raise_descriptor_limit() -> Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return Ok(hard);
+    }
+    Ok(soft)
+}
+
+/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from now on. A program
+/// with other threads calls it before it starts them: a signal goes to any thread that does not block it
+/// (`signal(7)`), and would end the process there.
+///
+/// # Errors
+/// None that is known (`sigprocmask(2)`).
+pub fn block_signals() -> Result<SigSet> {
+    let told = [UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP];
+    let signals: SigSet = told.into_iter().collect();
+    signals.thread_block()?;
+    Ok(signals)
+}
+
+/// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun away.
+fn milliseconds(timeout: Option<Duration>) -> EpollTimeout {
+    let Some(timeout) = timeout else { return EpollTimeout::NONE };
+    let rounded_up = timeout.as_nanos().div_ceil(1_000_000);
+    EpollTimeout::try_from(i32::try_from(rounded_up).unwrap_or(i32::MAX))
+        .unwrap_or(EpollTimeout::MAX)
+}
+
+fn stream_socket(at: SocketAddr) -> Result<OwnedFd> {
+    let family = if at.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    socket::socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// No waiting to fill segments (a tick gathers already), and a vanished peer is found out (`tcp(7)`).
+fn set_stream_options(fd: &OwnedFd) -> Result<()> {
+    socket::setsockopt(fd, sockopt::TcpNoDelay, &true)?;
+    socket::setsockopt(fd, sockopt::KeepAlive, &true)?;
+    socket::setsockopt(fd, sockopt::TcpKeepIdle, &limits::KEEPALIVE_IDLE_SECONDS)?;
+    socket::setsockopt(fd, sockopt::TcpKeepInterval, &limits::KEEPALIVE_INTERVAL_SECONDS)?;
+    socket::setsockopt(fd, sockopt::TcpKeepCount, &limits::KEEPALIVE_PROBES)?;
+    socket::setsockopt(fd, sockopt::TcpUserTimeout, &limits::USER_TIMEOUT_MILLISECONDS)
+}
+
+fn std_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|&v4| SocketAddr::from(v4));
+    v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddr::from(v6)))
+}
+
+/// Something that costs a descriptor and nothing else.
+fn reserve() -> Option<OwnedFd> {
+    open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd.try_clone_to_owned()
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))
+}
+
+/// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file and not to the
+/// descriptor (`open(2)`): set on an inherited one, it would make the shell that we share it with fail after we
+/// have left. Pipes and terminals can be opened anew through `/proc` (`proc_pid_fd(5)`), with a flag of our own. A
+/// regular file would get a new position that way, and needs no flag: it is always ready.
+fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
+    let inherited = duplicate(stream)?;
+    let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFREG {
+        return Ok(Io::Own(inherited));
+    }
+    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let path = format!("/proc/self/fd/{}", inherited.as_raw_fd());
+    let own = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
+        .then(|| open(path.as_str(), flags, Mode::empty()))
+        .and_then(Result::ok);
+    // What cannot be opened anew (a socket; a terminal of another user) is used with care: see `write_shared`.
+    Ok(own.map_or(Io::Shared(inherited), Io::Own))
+}
+
+/// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no more than the
+/// room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
+fn write_shared(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize> {
+    let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Ok(0) };
+    let mut room = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut room, PollTimeout::ZERO)? == 0 {
+        return Err(Errno::EAGAIN);
+    }
+    write(fd, &first[..first.len().min(libc::PIPE_BUF)])
+}
+
+/// One byte for each signal that waits: its number.
+fn read_signals(signals: &SignalFd, into: &mut [u8]) -> Result<usize> {
+    let mut count = 0;
+    for place in into {
+        match signals.read_signal()? {
+            Some(signal) => *place = u8::try_from(signal.ssi_signo).unwrap_or(0),
+            None => break,
+        }
+        count += 1;
+    }
+    if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
+}

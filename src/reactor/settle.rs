@@ -1,0 +1,99 @@
+//! Steps 5 to 7 of the tick: what was queued is written, what is watched is put right, what is dead is closed.
+//!
+//! Runs once over the sources that this tick touched, and over no others: a thousand idle connections cost nothing.
+
+use std::io::IoSlice;
+
+use nix::errno::Errno;
+
+use super::connection::{Kind, State, Wait};
+use super::{CloseReason, Deadline, Handler, Reactor, Sys, Token, Watch};
+use crate::limits;
+
+impl<S: Sys> Reactor<S> {
+    /// One `writev` of what waits, and what follows when all of it is gone.
+    pub(super) fn flush(&mut self, handler: &mut impl Handler, id: Token) {
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        connection.touched = false;
+        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
+        if connection.can_flush() {
+            let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
+            let filled = connection.outbox.slices(&mut slices);
+            match self.sys.writev(io, &slices[..filled]) {
+                Ok(taken) => self.written(handler, id, taken),
+                Err(Errno::EAGAIN | Errno::EINTR) => self.written(handler, id, 0),
+                Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
+            }
+        }
+        self.finish_if_flushed(id);
+    }
+
+    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when there is room.
+    fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        connection.outbox.advance(taken, &mut cx.pool);
+        cx.queued_in_all -= taken;
+        let waited = connection.waits[Wait::Told(Deadline::Stalled).index()].is_some();
+        connection.blocked = !connection.outbox.is_empty() && !connection.always_ready;
+        if !connection.outbox.is_empty() {
+            if connection.always_ready {
+                cx.touch(id); // no event will come: try again in the next tick
+            }
+            if taken > 0 || !waited {
+                cx.begin_wait(id, Wait::Told(Deadline::Stalled)); // it took something: its time starts anew
+            }
+        } else if waited {
+            cx.end_wait(id, Wait::Told(Deadline::Stalled));
+            handler.drained(cx, id);
+        }
+    }
+
+    /// `Closing` ends where nothing is left to write.
+    fn finish_if_flushed(&mut self, id: Token) {
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        if connection.state != State::Closing || !connection.outbox.is_empty() {
+            return;
+        }
+        connection.state = connection.after_flush();
+        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
+        if connection.state == State::Lingering && self.sys.shutdown(io).is_err() {
+            connection.state = State::Dead(CloseReason::Closed); // the other end has gone already
+        }
+    }
+
+    /// Tells the kernel what to watch for, where that differs from what it watches for.
+    pub(super) fn rearm(&mut self, id: Token) {
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        let wanted = connection.wanted();
+        if wanted == connection.armed || connection.always_ready || connection.is_dead() {
+            return;
+        }
+        let Some(Some(io)) = self.ios.get(id.slot()) else { return };
+        match self.sys.watch(io, id, wanted, Watch::Change) {
+            Ok(()) => connection.armed = wanted,
+            Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
+        }
+    }
+
+    /// Closes the descriptor of a dead source, gives its slot free and tells the handler.
+    pub(super) fn reap(&mut self, handler: &mut impl Handler, id: Token) {
+        let Some(connection) = self.context.connections.get(id) else { return };
+        let State::Dead(reason) = connection.state else { return };
+        for wait in Wait::ALL {
+            self.context.end_wait(id, wait);
+        }
+        let Some(mut connection) = self.context.connections.remove(id) else { return };
+        self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
+        if connection.always_ready {
+            self.always_ready.retain(|&other| other != id);
+        }
+        if connection.kind == Kind::Listener {
+            self.resting.retain(|&(listener, _)| listener != id);
+        }
+        if let Some(io) = self.ios.get_mut(id.slot()).and_then(Option::take) {
+            self.sys.close(io);
+        }
+        handler.closed(&mut self.context, id, reason);
+    }
+}

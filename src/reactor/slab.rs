@@ -1,0 +1,127 @@
+//! A table whose places are used again, in pages that never move.
+//!
+//! Knows nothing of what it holds. A growing `Vec` copies all of its elements each time that it doubles, which for
+//! a million connections is a pause of tens of milliseconds in the middle of a tick. Here growth adds one page.
+
+use std::num::NonZeroU32;
+
+use super::Token;
+
+/// Entries a page. Large enough that the page table stays small, small enough that a page is no pause.
+const PAGE: usize = 1024;
+
+/// Values by [`Token`]. Insertion, removal and look-up take constant time.
+pub(crate) struct Slab<T> {
+    pages: Vec<Box<[Slot<T>]>>,
+    /// The first vacant slot, each vacant slot naming the next; `NONE` ends the list.
+    vacant: u32,
+    len: usize,
+}
+
+struct Slot<T> {
+    /// Counts arrivals and departures: odd, and so never zero, while there is a tenant.
+    generation: u32,
+    next_vacant: u32,
+    value: Option<T>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Slab<T> {
+    pub(crate) const fn new() -> Self {
+        Self { pages: Vec::new(), vacant: NONE, len: 0 }
+    }
+
+    /// How many values it holds.
+    #[cfg(test)]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts `value` into the slot that was vacated last, whose memory is the likeliest to be in the cache.
+    pub(crate) fn insert(&mut self, value: T) -> Token {
+        if self.vacant == NONE {
+            self.add_page();
+        }
+        let index = self.vacant;
+        let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
+        debug_assert!(slot.value.is_none() && slot.generation.is_multiple_of(2));
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.value = Some(value);
+        self.vacant = slot.next_vacant;
+        self.len += 1;
+        Token::new(index, NonZeroU32::new(slot.generation).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// The value, if `token` still names one.
+    pub(crate) fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.pages.get(token.slot() / PAGE)?.get(token.slot() % PAGE)?;
+        if slot.generation == token.generation().get() { slot.value.as_ref() } else { None }
+    }
+
+    /// The value, if `token` still names one.
+    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.pages.get_mut(token.slot() / PAGE)?.get_mut(token.slot() % PAGE)?;
+        if slot.generation == token.generation().get() { slot.value.as_mut() } else { None }
+    }
+
+    /// Takes the value out; from here on `token` names nothing.
+    pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
+        let vacant = self.vacant;
+        let slot = self.pages.get_mut(token.slot() / PAGE)?.get_mut(token.slot() % PAGE)?;
+        if slot.generation != token.generation().get() {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next_vacant = vacant;
+        self.vacant = u32::try_from(token.slot()).ok()?;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// Adds a page and makes its slots the vacant list, lowest first.
+    fn add_page(&mut self) {
+        debug_assert_eq!(self.vacant, NONE);
+        let first = self.pages.len() * PAGE;
+        let index = |at: usize| u32::try_from(at).unwrap_or(NONE);
+        let page = (first..first + PAGE).map(|at| {
+            let last = at + 1 == first + PAGE;
+            Slot {
+                generation: 0,
+                next_vacant: if last { NONE } else { index(at + 1) },
+                value: None,
+            }
+        });
+        self.pages.push(page.collect());
+        self.vacant = index(first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_token_names_nobody_after_its_slot_is_used_again() {
+        let mut slab = Slab::new();
+        let old = slab.insert("old");
+        assert_eq!(slab.remove(old), Some("old"));
+        let new = slab.insert("new");
+        assert_eq!(new.slot(), old.slot());
+        assert_eq!((slab.get(old), slab.get(new)), (None, Some(&"new")));
+        assert_eq!(slab.remove(old), None);
+        assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn a_second_page_moves_nothing() {
+        let mut slab = Slab::new();
+        let first = slab.insert(0);
+        let place: *const usize = slab.get(first).unwrap();
+        let tokens: Vec<_> = (1..=PAGE).map(|value| slab.insert(value)).collect();
+        assert_eq!(place, std::ptr::from_ref(slab.get(first).unwrap()));
+        assert_eq!(slab.len(), PAGE + 1);
+        assert_eq!(slab.get(tokens[PAGE - 1]), Some(&PAGE));
+    }
+}

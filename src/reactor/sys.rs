@@ -1,0 +1,137 @@
+//! The seam: all that the reactor asks of a kernel.
+//!
+//! [`linux`](super::linux) carries it out with system calls. The tests carry it out in memory, so that the same
+//! loop can be shown every short read, every refused call and every stale event that a kernel may produce, in an
+//! order that a seed decides. Each method is one system call or a short fixed row of them, and tells what the
+//! kernel told: the loop decides what it means.
+
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::Result;
+use nix::errno::Errno;
+
+use super::{Signal, Time, Token, Waker};
+
+/// A kernel, or something that behaves like one.
+pub trait Sys {
+    /// An open descriptor. It is closed by [`Sys::close`] and never by being dropped.
+    type Io;
+
+    /// The monotonic clock (`clock_gettime(2)`).
+    fn now(&mut self) -> Time;
+
+    /// Waits until a watched source is ready, or for `timeout` (none: for ever), and replaces `events` by what
+    /// `epoll_wait(2)` returned. A signal that interrupts it is an empty list.
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()>;
+
+    /// Listens at `at`; tells the address that it got (`socket(2)`, `bind(2)`, `listen(2)`).
+    fn listen(&mut self, at: SocketAddr) -> Result<(Self::Io, SocketAddr)>;
+
+    /// Takes one connection from the backlog, non-blocking (`accept4(2)`).
+    fn accept(&mut self, listener: &Self::Io) -> Result<(Self::Io, SocketAddr)>;
+
+    /// Out of descriptors: takes one connection with the descriptor kept in reserve and closes it, so that whoever
+    /// waits longest learns that there is no room.
+    fn turn_away(&mut self, listener: &Self::Io);
+
+    /// Begins to connect, non-blocking (`connect(2)`); the descriptor becomes writable when it is decided.
+    fn connect(&mut self, to: SocketAddr) -> Result<Self::Io>;
+
+    /// How `connect` ended, or what else went wrong with a socket (`SO_ERROR`, `socket(7)`). Of what is no socket:
+    /// `ENOTSOCK`.
+    fn error(&mut self, io: &Self::Io) -> Result<()>;
+
+    /// Opens a descriptor of the process itself.
+    fn open(&mut self, source: &Source) -> Result<Self::Io>;
+
+    /// Starts watching, or changes what is watched for (`epoll_ctl(2)`). `EPERM`: this descriptor cannot be
+    /// watched because it is always ready (a regular file, `/dev/null`).
+    fn watch(&mut self, io: &Self::Io, token: Token, interest: Interest, how: Watch) -> Result<()>;
+
+    /// Reads at most `into.len()` bytes; 0 is the end (`read(2)`). Of the signals' source each byte is the number of
+    /// one signal, as [`signal_of`] reads it.
+    fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize>;
+
+    /// Writes the slices, joined, as far as the other end takes them (`writev(2)`).
+    fn writev(&mut self, io: &Self::Io, slices: &[IoSlice<'_>]) -> Result<usize>;
+
+    /// Says that nothing more will be written (`shutdown(2)` with `SHUT_WR`).
+    fn shutdown(&mut self, io: &Self::Io) -> Result<()>;
+
+    /// Closes the descriptor; what it watched is forgotten (`close(2)`).
+    fn close(&mut self, io: Self::Io);
+}
+
+/// A descriptor of the process itself that can be opened as a source.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Standard input: a pipe, a terminal, a socket or a regular file.
+    Input,
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+    /// The signals of [`Signal`], told through [`Handler::signal`](super::Handler::signal).
+    Signals,
+    /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
+    Wake(Waker),
+}
+
+/// One entry of the kernel's ready list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which source, as it was when it was watched: it may be gone by now.
+    pub token: Token,
+    /// `EPOLLIN`: a read will not block.
+    pub readable: bool,
+    /// `EPOLLOUT`: a write will not block.
+    pub writable: bool,
+    /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so a source that
+    /// shows them has to be read, written or closed: ignoring it would bring the same event for ever.
+    pub hangup: bool,
+}
+
+/// What a source is watched for; hang-ups are always told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// `EPOLLIN`
+    pub read: bool,
+    /// `EPOLLOUT`
+    pub write: bool,
+}
+
+impl Interest {
+    /// Nothing but hang-ups.
+    pub const NONE: Self = Self { read: false, write: false };
+    /// Input only: what a connection is watched for nearly all its life.
+    pub const READ: Self = Self { read: true, write: false };
+    /// Room for output only.
+    pub const WRITE: Self = Self { read: false, write: true };
+}
+
+/// Whether [`Sys::watch`] begins or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// `EPOLL_CTL_ADD`
+    Begin,
+    /// `EPOLL_CTL_MOD`
+    Change,
+}
+
+/// The signal with this number, if it is one that is listened for.
+pub(crate) fn signal_of(number: u8) -> Option<Signal> {
+    match i32::from(number) {
+        libc::SIGINT => Some(Signal::Interrupt),
+        libc::SIGTERM => Some(Signal::Terminate),
+        libc::SIGHUP => Some(Signal::Hangup),
+        _ => None,
+    }
+}
+
+/// Whether a refused `accept` means that this process or the system has run out of something, so that trying
+/// again at once would only spin (`accept(2)`, ERRORS).
+pub(crate) fn is_exhaustion(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+}
