@@ -1,0 +1,4 @@
+//! The relay.
+mod database;
+pub mod sqlite;
+pub mod store;
