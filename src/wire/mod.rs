@@ -9,8 +9,10 @@
 
 pub mod base64;
 pub mod compose;
+mod encode;
 mod error_code;
 mod fingerprint;
+mod forward;
 mod frame;
 mod incoming;
 mod name;
@@ -20,15 +22,19 @@ mod refusal;
 mod reply;
 mod request;
 mod roster;
+mod text;
 
+pub use encode::json_string;
 pub use error_code::{ErrorCode, UnknownCode};
 pub use fingerprint::{BadFingerprint, Fingerprint};
+pub use forward::{Forward, ForwardKind};
 pub use frame::{Scan, Scanner, StreamFault};
 pub use incoming::{Forwarded, Incoming};
-pub use name::{NameFault, check_name_original, check_name_v2, escape_visible, json_string};
+pub use name::{NameFault, check_name_original, check_name_v2};
 pub use object::{BadFrame, Object};
 pub use prekey::Prekey;
 pub use refusal::Refusal;
 pub use reply::{Reply, WireLimits};
-pub use request::{Body, Forward, ForwardKind, Register, Registration2, Request, RosterMode};
-pub use roster::{encode_roster, encode_userlist};
+pub use request::{Body, Register, Registration2, Request, RosterMode};
+pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
+pub use text::escape_visible;

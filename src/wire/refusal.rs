@@ -1,9 +1,11 @@
 //! A request that the relay refuses, and what of it the answer names.
+
 use std::borrow::Cow;
 
 use super::{BadFrame, ErrorCode, StreamFault};
+use crate::limits::{MAX_ID, MAX_NAME_ORIGINAL};
 
-/// Why a request is refused, and which request it was.
+/// Why a request is refused, and which request it was. [`Reply::from`](super::Reply) makes it an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// For programs.
@@ -12,9 +14,9 @@ pub struct Refusal {
     pub detail: Cow<'static, str>,
     /// The request's `id`, where it had a valid one.
     pub id: Option<String>,
-    /// The request's `to`, where it had one.
+    /// The request's `to`, where it had one that could be a name.
     pub to: Option<String>,
-    /// The request's `target`, where it had one.
+    /// The request's `target`, where it had one that could be a name.
     pub target: Option<String>,
 }
 
@@ -22,6 +24,20 @@ impl Refusal {
     /// A refusal that names no request.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), id: None, to: None, target: None }
+    }
+
+    /// The refusal of the request that had these. What is longer than it may be is not repeated, so
+    /// that the answer keeps to the limits too.
+    pub(super) fn about(self, id: Option<&str>, to: Option<&str>, target: Option<&str>) -> Self {
+        let echo = |text: Option<&str>, most| {
+            text.filter(|text| text.len() <= most).map(ToOwned::to_owned)
+        };
+        Self {
+            id: echo(id, MAX_ID),
+            to: echo(to, MAX_NAME_ORIGINAL),
+            target: echo(target, MAX_NAME_ORIGINAL),
+            ..self
+        }
     }
 }
 
@@ -32,7 +48,10 @@ impl From<BadFrame> for Refusal {
 }
 
 impl From<StreamFault> for Refusal {
-    fn from(_fault: StreamFault) -> Self {
-        todo!()
+    fn from(fault: StreamFault) -> Self {
+        match fault {
+            StreamFault::OutsideObject => Self::new(ErrorCode::BadFrame, "not a JSON object"),
+            StreamFault::TooLarge => Self::new(ErrorCode::FrameTooLarge, "the frame is too long"),
+        }
     }
 }
