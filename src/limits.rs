@@ -106,8 +106,8 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 pub const ROSTER_JOURNAL: usize = 4096;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
-/// How long the storage thread waits for another process that writes to the same database (an operator's
-/// command); short, so that a relay that is told to leave is gone within a second.
+/// How long the storage thread waits for another process that writes to the same database (an
+/// operator's command); short, so that a relay that is told to leave is gone within a second.
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
