@@ -20,6 +20,8 @@
 //!
 //! `rsa` makes keys, wraps and reads PKCS#8; `ring` signs, verifies and seals; `x25519-dalek` agrees.
 
+#[cfg(test)]
+mod fixtures;
 mod identity;
 mod message;
 mod prekey;

