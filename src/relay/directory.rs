@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 
+use super::fault::Fault;
 use super::user_name::UserName;
 use crate::limits::{MAX_BOUND_NAMES, MAX_NAMES_PER_KEY};
 use crate::reactor::Token;
@@ -71,27 +72,28 @@ impl Directory {
     }
 
     /// Whether a connection may hold `name` without a proof, as original clients do.
-    pub(super) fn check_original(&self, name: &str) -> Result<(), ErrorCode> {
+    pub(super) fn check_original(&self, name: &str) -> Result<(), Fault> {
         if self.bound.contains_key(name) {
-            return Err(ErrorCode::NameBound);
+            return Err(name_bound());
         }
-        if self.held.contains_key(name) { Err(ErrorCode::NameInUse) } else { Ok(()) }
+        if self.held.contains_key(name) { Err(name_in_use()) } else { Ok(()) }
     }
 
     /// Whether a connection that has proven `fp` may hold `name`, instead of whoever holds it now.
-    pub(super) fn check(&self, name: &str, fp: &Fingerprint) -> Result<Standing, ErrorCode> {
+    pub(super) fn check(&self, name: &str, fp: &Fingerprint) -> Result<Standing, Fault> {
         match self.bound.get(name) {
             Some(owner) if owner == fp => return Ok(Standing::Bound),
-            Some(_) => return Err(ErrorCode::NameBound),
+            Some(_) => return Err(name_bound()),
             None => {}
         }
         if self.held.contains_key(name) {
-            return Err(ErrorCode::NameInUse);
+            return Err(name_in_use());
         }
-        let names = self.names_of.get(fp).copied().unwrap_or_default();
-        let in_all = self.bound.len() + self.reserved.len();
-        if names >= MAX_NAMES_PER_KEY || in_all >= MAX_BOUND_NAMES {
-            return Err(ErrorCode::DirectoryFull);
+        if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
+            return Err(Fault::new(ErrorCode::DirectoryFull, "the key has as many names as it may"));
+        }
+        if self.bound.len() + self.reserved.len() >= MAX_BOUND_NAMES {
+            return Err(Fault::new(ErrorCode::DirectoryFull, "no further name can be bound"));
         }
         Ok(Standing::Free)
     }
@@ -135,6 +137,14 @@ impl Directory {
     }
 }
 
+fn name_bound() -> Fault {
+    Fault::new(ErrorCode::NameBound, "the name is bound to another key")
+}
+
+fn name_in_use() -> Fault {
+    Fault::new(ErrorCode::NameInUse, "another connection holds the name")
+}
+
 /// Hashes with a secret start (SipHash, as the standard library's own), which is handed in: so a run can be
 /// repeated.
 #[derive(Clone)]
@@ -153,5 +163,85 @@ impl BuildHasher for Seeded {
 
     fn build_hasher(&self) -> DefaultHasher {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    const ALICE: Fingerprint = Fingerprint([1; 32]);
+    const EVE: Fingerprint = Fingerprint([2; 32]);
+
+    fn connection(slot: u32) -> Token {
+        Token::new(slot, NonZeroU32::MIN)
+    }
+
+    fn empty() -> Directory {
+        Directory::new([7; 16], [])
+    }
+
+    fn code<T>(result: Result<T, Fault>) -> Option<ErrorCode> {
+        result.err().map(|fault| fault.code)
+    }
+
+    #[test]
+    fn a_name_that_was_proven_is_one_keys_for_good() {
+        let mut directory = empty();
+        let (name, first) = (UserName::new("alice"), connection(1));
+        assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Free));
+        let number = directory.reserve(&name, ALICE, first);
+        assert!(directory.settle(number, true).is_some_and(|settled| settled.by == first));
+        directory.hold(&name, first);
+        for _ in 0..2 {
+            assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Bound));
+            assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameBound));
+            assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameBound));
+            directory.release(&name, first);
+        }
+        assert_eq!(directory.holder("alice"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_being_bound_is_nobody_elses() {
+        let mut directory = empty();
+        let name = UserName::new("alice");
+        let number = directory.reserve(&name, ALICE, connection(1));
+        assert_eq!(code(directory.check("alice", &ALICE)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameInUse));
+        // The store failed: it is free again, and the key has its place back.
+        directory.settle(number, false);
+        assert_eq!(directory.check_original("alice"), Ok(()));
+        assert_eq!(directory.check("alice", &EVE), Ok(Standing::Free));
+        assert!(directory.names_of.is_empty() && directory.settle(number, true).is_none());
+    }
+
+    #[test]
+    fn an_original_holds_a_name_while_it_is_there() {
+        let mut directory = empty();
+        let (name, original) = (UserName::new("JG"), connection(1));
+        directory.hold(&name, original);
+        assert_eq!(directory.holder("JG"), Some(original));
+        assert_eq!(code(directory.check_original("JG")), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("JG", &ALICE)), Some(ErrorCode::NameInUse));
+        directory.release(&name, connection(2)); // not its holder
+        assert_eq!(directory.holder("JG"), Some(original));
+        directory.release(&name, original);
+        assert_eq!(directory.check_original("JG"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_has_few_names_and_what_is_being_bound_counts() {
+        let names = (1..MAX_NAMES_PER_KEY).map(|number| (format!("alice{number}"), ALICE));
+        let mut directory = Directory::new([0; 16], names);
+        let number = directory.reserve(&UserName::new("alice"), ALICE, connection(1));
+        assert_eq!(code(directory.check("one-more", &ALICE)), Some(ErrorCode::DirectoryFull));
+        assert_eq!(directory.check("alice1", &ALICE), Ok(Standing::Bound));
+        assert_eq!(directory.check("one-more", &EVE), Ok(Standing::Free));
+        directory.settle(number, false);
+        assert_eq!(directory.check("one-more", &ALICE), Ok(Standing::Free));
     }
 }

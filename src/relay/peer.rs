@@ -16,6 +16,7 @@
 //! registered. `Leaving` lasts until the reactor has closed the connection: its last frame may have to be
 //! flushed, but it is nobody any more.
 
+use std::mem;
 use std::net::SocketAddr;
 
 use super::event::Who;
@@ -45,7 +46,7 @@ pub(super) enum State {
     Stranger(SocketAddr),
     /// It has said so, in version 2, and is to prove it.
     Challenged(Box<Challenge>),
-    /// It has proven it, and the store is binding the name.
+    /// It has proven it. If the name is new, the store is binding it.
     Registering(Box<Claim>),
     /// It may ask and be written to.
     Registered(User),
@@ -64,12 +65,11 @@ pub(super) struct Claim {
     pub(super) prekey: Option<Box<Prekey>>,
 }
 
-/// What a claim is to be proven with.
+/// A claim, and what proves it: this key's signature over these bytes.
 pub(super) struct Challenge {
     pub(super) claim: Claim,
     pub(super) key: PublicKey,
-    pub(super) nonce: [u8; 32],
-    pub(super) cnonce: [u8; 32],
+    pub(super) proof: Vec<u8>,
 }
 
 /// A registered user.
@@ -128,9 +128,24 @@ impl Peer {
         }
     }
 
-    /// Whether its frames are to be looked at now.
-    pub(super) fn is_read(&self) -> bool {
-        !self.held && !matches!(self.state, State::Registering(_) | State::Leaving)
+    /// Takes out what was to be proven; the connection is a stranger again.
+    pub(super) fn take_challenge(&mut self) -> Option<Challenge> {
+        let State::Challenged(challenge) = &self.state else { return None };
+        let stranger = State::Stranger(challenge.claim.address);
+        match mem::replace(&mut self.state, stranger) {
+            State::Challenged(challenge) => Some(*challenge),
+            _ => None,
+        }
+    }
+
+    /// Takes out what is waiting for the store; the connection is a stranger again.
+    pub(super) fn take_claim(&mut self) -> Option<Claim> {
+        let State::Registering(claim) = &self.state else { return None };
+        let stranger = State::Stranger(claim.address);
+        match mem::replace(&mut self.state, stranger) {
+            State::Registering(claim) => Some(*claim),
+            _ => None,
+        }
     }
 }
 
@@ -201,6 +216,10 @@ impl Peers {
     /// How many there are, those that are leaving too.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// All of them, by slot.
