@@ -5,6 +5,7 @@
 //! the other.
 
 pub mod cli;
+pub mod lines;
 
 use std::fmt;
 
