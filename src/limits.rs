@@ -95,6 +95,9 @@ pub const OUTBOX_SOFT: usize = 1024 * 1024;
 pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
 /// Bytes in all outboxes together; the soft limit shrinks as they come near.
 pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
+/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
+/// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
+pub const OUTBOX_PART: usize = 16;
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
     pub(crate) blocked: bool,
+    /// What waits for it has waited longer than a tick.
+    pub(crate) behind: bool,
     /// It cannot be watched, and is always ready: a regular file, `/dev/null`.
     pub(crate) always_ready: bool,
     /// It stands in the list of those to be settled at the end of the tick.
@@ -112,6 +114,7 @@ impl Connection {
             paused: false,
             ended: false,
             blocked: false,
+            behind: false,
             always_ready: false,
             touched: false,
             inbox: Inbox::default(),

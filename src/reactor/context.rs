@@ -104,10 +104,12 @@ impl Context {
         self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
 
-    /// Whether the kernel did not take all that was queued for `id` when it was last flushed.
-    /// [`drained`](super::Handler::drained) tells when it has.
-    pub fn is_behind(&self, id: Token) -> bool {
-        self.waits(id, Wait::Told(Deadline::Stalled))
+    /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`] tells when
+    /// nothing waits any more.
+    ///
+    /// [`drained`]: super::Handler::drained
+    pub fn is_behind(&self, to: Token) -> bool {
+        self.connections.get(to).is_some_and(|connection| connection.behind)
     }
 
     /// Bytes queued for all together; what is shared counts for each.
