@@ -120,24 +120,12 @@ impl Kernel {
 
     /// Sends this process a signal; lost where it does not listen for signals.
     pub fn signal(&self, number: u8) {
-        self.queue(1, &[number]);
+        self.machine.borrow_mut().push(self.process, Kind::Signals, &[number]);
     }
 
     /// Writes to the wake-ups that this process has opened.
     pub fn wake(&self) {
-        self.queue(8, &1_u64.to_ne_bytes());
-    }
-
-    fn queue(&self, capacity: usize, bytes: &[u8]) {
-        let mut machine = self.machine.borrow_mut();
-        for fd in 0..machine.files.len() {
-            let Some(file) = &mut machine.files[fd] else { continue };
-            let is_ours = file.kind == Kind::Queue && file.process == self.process;
-            if is_ours && file.capacity == capacity {
-                file.inbound.extend(bytes);
-                machine.enlist(fd);
-            }
-        }
+        self.machine.borrow_mut().push(self.process, Kind::Wake, &1_u64.to_ne_bytes());
     }
 
     fn me(&self) -> RefMut<'_, Process> {

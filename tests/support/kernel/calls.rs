@@ -165,12 +165,8 @@ impl Sys for Kernel {
                 Source::Input => 0,
                 Source::Output => 1,
                 Source::Error => 2,
-                Source::Signals | Source::Wake(_) => {
-                    let fd = machine.open(Kind::Queue, self.process)?;
-                    machine.file(fd).capacity =
-                        if matches!(source, Source::Signals) { 1 } else { 8 };
-                    return Ok(fd);
-                }
+                Source::Signals => return machine.open(Kind::Signals, self.process),
+                Source::Wake(_) => return machine.open(Kind::Wake, self.process),
             };
             machine.charge(self.process)?;
             machine.processes[self.process].standard[number].take().ok_or(Errno::EBADF)

@@ -58,8 +58,8 @@ pub(super) enum Kind {
     Socket,
     Pipe,
     File,
-    /// Signals and wake-ups.
-    Queue,
+    Signals,
+    Wake,
 }
 
 impl Machine {
@@ -185,6 +185,17 @@ impl Machine {
         self.end(Some(peer));
     }
 
+    /// Adds `bytes` to what waits in each file of this kind that `process` has.
+    pub(super) fn push(&mut self, process: usize, kind: Kind, bytes: &[u8]) {
+        for fd in 0..self.files.len() {
+            let Some(file) = &mut self.files[fd] else { continue };
+            if file.kind == kind && file.process == process {
+                file.inbound.extend(bytes);
+                self.enlist(fd);
+            }
+        }
+    }
+
     /// Puts `fd` on its ready list, where it is not yet.
     pub(super) fn enlist(&mut self, fd: usize) {
         let file = self.file(fd);
@@ -229,7 +240,7 @@ impl Machine {
             reader.inbound.len() < reader.capacity
         });
         let (readable, writable, hangup) = match kind {
-            Kind::Listener | Kind::Queue | Kind::File => (has_input, false, false),
+            Kind::Listener | Kind::Signals | Kind::Wake | Kind::File => (has_input, false, false),
             Kind::Socket => (has_input || ended || reset, has_room || shut, reset || ended && shut),
             Kind::Pipe => (has_input, has_room, gone),
         };
