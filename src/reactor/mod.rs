@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use nix::Result;
 
-use self::connection::{Connection, Wait};
+use self::connection::Wait;
 use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
@@ -168,7 +168,7 @@ impl<S: Sys> Reactor<S> {
     /// Until the next thing is due; zero where something waits already.
     fn time_to_wait(&self, at_most: Option<Duration>) -> Option<Duration> {
         let cx = &self.context;
-        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(Connection::can_receive);
+        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(|it| it.wanted().read);
         let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
         if pending || cx.stopping || !self.always_ready.iter().all(idle) {
             return Some(Duration::ZERO);

@@ -50,6 +50,28 @@ fn a_file_on_standard_input_is_read_to_its_end_and_can_be_paused() {
 }
 
 #[test]
+fn a_file_on_standard_output_is_written_and_does_not_spin() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let mut file = sim.kernel.standard(1, Device::File);
+    let id = sim.cx().open(Source::Output);
+    sim.cx().send(id, &[b"said before it was opened, "]);
+    assert!(sim.settle(&mut handler) < 3);
+    sim.cx().send(id, &[b"and after"]);
+    let mut short = Some(Fault::Short(4));
+    sim.kernel.inject(move |op, _| short.take_if(|_| op == Op::Writev));
+    assert!(sim.settle(&mut handler) < 4);
+    assert_eq!(file.receive_all(), b"said before it was opened, and after");
+    assert_eq!(handler.take(), [Told::Opened(id, Opened::Source), Told::Drained(id)]);
+    sim.cx().send(id, &[b"."]);
+    sim.cx().close(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
+    assert_eq!(file.receive_all(), b".");
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
 fn a_full_disk_is_told() {
     let mut sim = Sim::new();
     let mut handler = silent();

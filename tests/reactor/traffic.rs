@@ -197,7 +197,9 @@ fn more_slices_than_one_write_takes_leave_in_order() {
     let (id, mut peer) = sim.accept(&mut handler, at);
     let shared: Vec<Rc<[u8]>> =
         (0..3 * SLICES_PER_WRITE).map(|n| Rc::from(n.to_be_bytes())).collect();
-    shared.iter().for_each(|bytes| sim.cx().share(id, bytes));
+    for bytes in &shared {
+        sim.cx().share(id, bytes);
+    }
     assert!(sim.settle(&mut handler) <= 3);
     assert_eq!(peer.receive_all(), shared.concat());
 }

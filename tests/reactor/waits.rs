@@ -15,7 +15,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// twice.
 fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, deadline: Deadline, length: Duration) {
     handler.take();
-    sim.pass(handler, length - MOMENT);
+    sim.pass(handler, length.saturating_sub(MOMENT));
     assert_eq!(handler.take(), []);
     sim.pass(handler, MOMENT);
     let told = handler.take();
@@ -80,7 +80,7 @@ fn a_reader_stalls_when_it_takes_nothing_and_not_when_it_is_slow() {
     sim.settle(&mut handler);
     for _ in 0..3 {
         handler.take();
-        sim.pass(&mut handler, STALL_TIMEOUT - MOMENT);
+        sim.pass(&mut handler, STALL_TIMEOUT.saturating_sub(MOMENT));
         assert_eq!(peer.receive(1).unwrap().len(), 1);
         sim.settle(&mut handler);
         assert_eq!(handler.take(), []);
