@@ -145,6 +145,31 @@ fn a_paused_source_is_not_read_and_a_resumed_one_is_shown_first_what_it_had_kept
 }
 
 #[test]
+fn a_source_that_is_resumed_and_paused_again_is_shown_nothing() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.pause(*from);
+        }
+    });
+    handler.consume = |_| 1;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"abc");
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().resume(id);
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), []);
+    sim.cx().resume(id);
+    sim.cx().pause(id);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"b".to_vec())], "once, for it pauses again");
+}
+
+#[test]
 fn kept_bytes_are_shown_once_when_fresh_ones_come_in_the_tick_of_the_resume() {
     let mut sim = Sim::new();
     let mut handler = silent();
