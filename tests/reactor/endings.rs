@@ -146,6 +146,23 @@ fn an_event_for_a_source_that_is_gone_does_not_reach_who_has_its_slot_now() {
 }
 
 #[test]
+fn a_listener_that_was_closed_or_paused_takes_nobody_in() {
+    for close in [false, true] {
+        let mut sim = Sim::new();
+        let mut handler = Recorder::new(move |cx, told| {
+            if let Told::Opened(_, Opened::Accepted { listener, .. }) = told {
+                if close { cx.close(*listener) } else { cx.pause(*listener) }
+            }
+        });
+        let (_, at) = sim.listen(&mut handler);
+        let _peers = [sim.kernel.dial(at), sim.kernel.dial(at)];
+        sim.settle(&mut handler);
+        let opened = |told: &&Told| matches!(told, Told::Opened(_, Opened::Accepted { .. }));
+        assert_eq!(handler.told.iter().filter(opened).count(), 1);
+    }
+}
+
+#[test]
 fn a_connection_can_be_refused() {
     let mut sim = Sim::new();
     let mut handler = silent();
