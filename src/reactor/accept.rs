@@ -54,14 +54,14 @@ impl<S: Sys> Reactor<S> {
         let Some(Some(io)) = self.ios.get(listener.slot()) else { return };
         self.sys.turn_away(io);
         self.resting.push((listener, self.context.now + limits::LISTENER_REST));
-        self.context.pause(listener);
+        self.context.set_resting(listener, true);
     }
 
     fn end_rests(&mut self) {
         let now = self.context.now;
         let rested: Vec<_> = self.resting.extract_if(.., |(_, until)| *until <= now).collect();
         for (listener, _) in rested {
-            self.context.resume(listener);
+            self.context.set_resting(listener, false);
         }
     }
 

@@ -197,6 +197,13 @@ impl Context {
         }
     }
 
+    /// A listener begins or ends its rest.
+    pub(super) fn set_resting(&mut self, listener: Token, resting: bool) {
+        let Some(connection) = self.connections.get_mut(listener) else { return };
+        connection.resting = resting;
+        self.touch(listener);
+    }
+
     /// Marks `id` as over. The first reason stands.
     pub(super) fn die(&mut self, id: Token, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };

@@ -222,6 +222,31 @@ fn a_listener_without_descriptors_rests_while_others_go_on_and_serves_when_there
 }
 
 #[test]
+fn a_rest_and_a_pause_of_a_listener_end_each_by_itself() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (listener, at) = sim.listen(&mut handler);
+    sim.kernel.set_limit(1);
+    let _turned_away = sim.kernel.dial(at);
+    let _waits = sim.kernel.dial(at);
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().pause(listener);
+    sim.settle(&mut handler);
+    sim.cx().resume(listener);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [], "to resume does not end the rest");
+    sim.cx().pause(listener);
+    sim.kernel.set_limit(100);
+    sim.pass(&mut handler, LISTENER_REST);
+    assert_eq!(handler.take(), [], "and the rest's end does not resume");
+    sim.cx().resume(listener);
+    sim.settle(&mut handler);
+    let told = handler.take();
+    assert!(matches!(told[..], [Told::Opened(_, Opened::Accepted { .. })]), "{told:?}");
+}
+
+#[test]
 fn a_listener_that_is_closed_while_it_rests_leaves_nothing_behind() {
     let mut sim = Sim::new();
     let mut handler = silent();
