@@ -67,8 +67,11 @@ impl<S: Sys> Reactor<S> {
 
     pub(super) fn open_asked(&mut self, handler: &mut impl Handler) {
         for (id, asked) in std::mem::take(&mut self.context.asked) {
-            if self.context.connections.get(id).is_none_or(Connection::is_dead) {
-                continue; // its handler thought better of it
+            let Some(connection) = self.context.connections.get(id) else { continue };
+            let in_use = connection.is_in_use();
+            if !in_use && !connection.can_flush() {
+                self.context.die(id, CloseReason::Closed); // its handler thought better of it
+                continue;
             }
             let opened = match asked {
                 Asked::Listen(at) => {
@@ -80,6 +83,7 @@ impl<S: Sys> Reactor<S> {
             match opened {
                 Ok((io, how)) => {
                     if self.install(id, io)
+                        && in_use
                         && let Some(how) = how
                     {
                         handler.opened(&mut self.context, id, how);

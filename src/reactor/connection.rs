@@ -153,6 +153,11 @@ impl Connection {
         self.state == State::Open && !self.paused && !self.resting
     }
 
+    /// Whether the handler has not let go of it: from there on it is told no more than the end.
+    pub(crate) const fn is_in_use(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Open)
+    }
+
     pub(crate) const fn is_dead(&self) -> bool {
         matches!(self.state, State::Dead(_))
     }

@@ -146,6 +146,47 @@ fn an_event_for_a_source_that_is_gone_does_not_reach_who_has_its_slot_now() {
 }
 
 #[test]
+fn what_was_asked_for_and_closed_before_it_was_opened_is_not_opened() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    handler.take();
+    let listener = sim.cx().listen(([127, 0, 0, 1], 7).into());
+    let connection = sim.cx().connect(at);
+    let aborted = sim.cx().connect(at);
+    sim.cx().close(listener);
+    sim.cx().close(connection);
+    sim.cx().abort(aborted);
+    sim.kernel.calls();
+    sim.settle(&mut handler);
+    let none = CloseReason::Aborted { unsent: 0 };
+    let told = handler.take();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.contains(&Told::Closed(listener, CloseReason::Closed)), "{told:?}");
+    assert!(told.contains(&Told::Closed(connection, none)), "{told:?}");
+    assert!(told.contains(&Told::Closed(aborted, none)), "{told:?}");
+    sim.assert_clean(&mut handler, 1);
+}
+
+#[test]
+fn what_is_asked_for_and_closed_late_in_a_tick_is_not_opened() {
+    let mut sim = Sim::new();
+    let mut asked = None;
+    let mut handler = Recorder::new(|cx, told| {
+        if *told == Told::EndOfTick && asked.is_none() {
+            let id = cx.listen(([127, 0, 0, 1], 7).into());
+            cx.close(id);
+            asked = Some(id);
+        }
+    });
+    sim.tick(&mut handler);
+    sim.settle(&mut handler);
+    let told = handler.take();
+    drop(handler);
+    assert_eq!(told, [Told::Closed(asked.unwrap(), CloseReason::Closed)]);
+}
+
+#[test]
 fn a_listener_that_was_closed_or_paused_takes_nobody_in() {
     for close in [false, true] {
         let mut sim = Sim::new();

@@ -106,6 +106,34 @@ fn standard_output_whose_reader_left_is_told_also_when_nothing_is_written() {
 }
 
 #[test]
+fn what_was_queued_for_an_output_leaves_although_it_was_closed_before_it_was_opened() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let mut reader = sim.kernel.standard(1, Device::Pipe);
+    let id = sim.cx().open(Source::Output);
+    sim.cx().send(id, &[b"famous last words"]);
+    sim.cx().close(id);
+    sim.settle(&mut handler);
+    assert_eq!(reader.receive_all(), b"famous last words");
+    assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn an_output_that_was_aborted_before_it_was_opened_is_not_opened() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let mut reader = sim.kernel.standard(1, Device::Pipe);
+    let id = sim.cx().open(Source::Output);
+    sim.cx().send(id, &[b"never mind"]);
+    sim.cx().abort(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Aborted { unsent: 10 })]);
+    assert_eq!(reader.receive(100), Err(Errno::EAGAIN));
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
 fn signals_and_wake_ups_are_told_and_then_the_loop_sleeps() {
     let mut sim = Sim::new();
     let mut handler = silent();
