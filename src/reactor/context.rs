@@ -213,10 +213,13 @@ impl Context {
         }
     }
 
-    /// Begins a wait anew.
+    /// Begins a wait anew. Of a source that its handler has let go no deadline is told: only the last wait begins.
     pub(super) fn begin_wait(&mut self, id: Token, wait: Wait) {
         self.end_wait(id, wait);
         let Some(connection) = self.connections.get_mut(id) else { return };
+        if wait != Wait::Finish && !connection.is_in_use() {
+            return;
+        }
         let begun = self.deadlines.begin(wait.index(), id, self.now);
         connection.waits[wait.index()] = Some(begun);
     }

@@ -186,6 +186,7 @@ impl<S: Sys> Reactor<S> {
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.waits[kind] = None;
             match Wait::ALL[kind] {
+                Wait::Told(_) if !connection.is_in_use() => {}
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
                 Wait::Finish => self.context.abort(id),
             }

@@ -146,6 +146,83 @@ fn an_event_for_a_source_that_is_gone_does_not_reach_who_has_its_slot_now() {
 }
 
 #[test]
+fn nothing_is_told_of_a_source_after_it_was_closed_but_its_end() {
+    for abort in [false, true] {
+        let mut sim = Sim::new();
+        sim.kernel.set_buffer(10);
+        let mut handler = Recorder::new(move |cx, told| {
+            if let Told::Received(from, _) = told {
+                cx.expect(*from, true);
+                cx.send(*from, &[&[0; 30]]);
+                if abort {
+                    cx.abort(*from)
+                } else {
+                    cx.close(*from)
+                }
+                cx.expect(*from, true);
+                cx.resume(*from);
+                cx.send(*from, &[b"too late"]);
+            }
+        });
+        handler.consume = |_| 0;
+        let (_, at) = sim.listen(&mut handler);
+        let (id, mut peer) = sim.accept(&mut handler, at);
+        peer.send(b"go");
+        handler.take();
+        sim.tick(&mut handler);
+        sim.kernel.advance(Duration::from_mins(1));
+        for _ in 0..4 {
+            sim.tick(&mut handler);
+            peer.receive_all();
+            peer.send(b"more");
+        }
+        let told = handler.take();
+        let end = |told: &Told| matches!(told, Told::Received(..) | Told::Closed(..));
+        assert!(told.iter().all(end), "{told:?}");
+        assert!(told.contains(&Told::Received(id, Vec::new())));
+        sim.assert_clean(&mut handler, 1);
+    }
+}
+
+#[test]
+fn a_connection_closed_while_bytes_wait_hears_no_more_of_them() {
+    let mut sim = Sim::new();
+    sim.kernel.set_buffer(10);
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.cx().send(id, &[&[0; 30]]);
+    sim.cx().close(id);
+    for _ in 0..4 {
+        sim.settle(&mut handler);
+        peer.receive_all();
+    }
+    assert_eq!(handler.take(), [], "neither that they stalled nor that they left");
+    peer.close();
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
+}
+
+#[test]
+fn a_deadline_is_not_told_of_a_source_that_was_aborted_in_the_same_tick() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.abort(*from);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    sim.cx().expect(id, true);
+    peer.send(b"go");
+    handler.take();
+    sim.pass(&mut handler, Duration::from_mins(1));
+    let told = handler.take();
+    assert!(!told.contains(&Told::Expired(id, Deadline::Expected)), "{told:?}");
+}
+
+#[test]
 fn what_was_asked_for_and_closed_before_it_was_opened_is_not_opened() {
     let mut sim = Sim::new();
     let mut handler = silent();
