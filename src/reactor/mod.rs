@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use nix::Result;
 
-use self::connection::Wait;
+use self::connection::{State, Wait};
 use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
@@ -188,6 +188,9 @@ impl<S: Sys> Reactor<S> {
             match Wait::ALL[kind] {
                 Wait::Told(_) if !connection.is_in_use() => {}
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
+                Wait::Finish if connection.state == State::Lingering => {
+                    self.context.die(id, CloseReason::Closed); // it has taken all, and only did not say goodbye
+                }
                 Wait::Finish => self.context.abort(id),
             }
         }

@@ -62,6 +62,23 @@ fn the_last_frame_arrives_although_the_other_end_has_not_stopped_sending() {
 }
 
 #[test]
+fn who_does_not_say_goodbye_in_time_is_left() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, _peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.cx().send(id, &[b"goodbye"]);
+    sim.cx().close(id);
+    sim.settle(&mut handler);
+    sim.pass(&mut handler, FINISH_TIMEOUT - MOMENT);
+    assert_eq!(handler.take(), []);
+    sim.pass(&mut handler, MOMENT);
+    assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
+    sim.assert_clean(&mut handler, 1);
+}
+
+#[test]
 fn who_does_not_take_its_last_bytes_in_time_loses_them() {
     let mut sim = Sim::new();
     sim.kernel.set_buffer(10);
