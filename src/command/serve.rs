@@ -9,9 +9,7 @@ use super::{Exit, Failure, Outcome, owner};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, Lock};
 use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
-use crate::reactor::{
-    Config, Linux, Reactor, Source, block_signals, raise_descriptor_limit,
-};
+use crate::reactor::{Config, Linux, Reactor, Source, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::sqlite::SqliteStore;

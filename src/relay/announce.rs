@@ -3,8 +3,8 @@
 //! Nothing of a roster is queued behind something that the receiver has not read: so there is never more than one
 //! unread list in a queue, and the newest.
 
-use super::{ROSTER, Relay};
 use super::roster::{Notice, Receiver};
+use super::{ROSTER, Relay};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
@@ -55,7 +55,8 @@ impl Relay {
                 cx.share(id, &frame);
             }
             Notice::TooLarge => {
-                let refusal = Refusal::new(ErrorCode::RosterTooLarge, "the list of users exceeds a frame");
+                let refusal =
+                    Refusal::new(ErrorCode::RosterTooLarge, "the list of users exceeds a frame");
                 self.answer(cx, id, &Reply::from(&refusal).encode());
             }
         }

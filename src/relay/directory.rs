@@ -90,7 +90,10 @@ impl Directory {
             return Err(name_in_use());
         }
         if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
-            return Err(Fault::new(ErrorCode::DirectoryFull, "the key has as many names as it may"));
+            return Err(Fault::new(
+                ErrorCode::DirectoryFull,
+                "the key has as many names as it may",
+            ));
         }
         if self.bound.len() + self.reserved.len() >= MAX_BOUND_NAMES {
             return Err(Fault::new(ErrorCode::DirectoryFull, "no further name can be bound"));

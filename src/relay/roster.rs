@@ -448,7 +448,8 @@ mod tests {
         room.leave(1);
         room.join(2, "bob");
         room.gather();
-        let Notice::Frame(frame) = room.roster.next_notice(&mut reader.receiver, &room.peers) else {
+        let Notice::Frame(frame) = room.roster.next_notice(&mut reader.receiver, &room.peers)
+        else {
             panic!()
         };
         let expected = r#"{"action": "roster", "joined": ["bob"], "left": ["bob"]}"#;
