@@ -169,7 +169,7 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn write(home: &'a Home, name: &str, bytes: &[u8]) -> Result<Self, HomeError> {
         // Random, so that a draft which a crash left is never in the way: process ids repeat.
-        let tag = getrandom::u64().map_err(io::Error::from);
+        let tag = getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
         let tag = tag.map_err(failed("choose a draft's name for", &home.path(name)))?;
         let name = format!(".{name}.{tag:016x}");
         let path = home.path(&name);

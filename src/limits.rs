@@ -31,6 +31,8 @@ pub const MAX_ID: usize = 64;
 pub const MIN_RSA_BITS: usize = 2048;
 /// The largest RSA modulus that is accepted, in bits: a verification costs by its square.
 pub const MAX_RSA_BITS: usize = 4096;
+/// The longest signature, in bytes: as long as the modulus (RFC 8017, section 8.1.1).
+pub const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
 /// The size of the RSA key that is made for a new identity, in bits.
 pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.
@@ -106,8 +108,8 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 pub const ROSTER_JOURNAL: usize = 4096;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
-/// How long the storage thread waits for another process that writes to the same database (an operator's
-/// command); short, so that a relay that is told to leave is gone within a second.
+/// How long the storage thread waits for another process that writes to the same database (an
+/// operator's command); short, so that a relay that is told to leave is gone within a second.
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);

@@ -203,6 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_is_on_the_disk_when_it_returns() {
+        let (_home, path) = file();
+        let (database, _) = Database::open(&path).unwrap();
+        let pragma = |name| {
+            let value = database.0.pragma_query_value(None, name, |row| row.get(0));
+            value.map(|value: rusqlite::types::Value| format!("{value:?}")).unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+        assert_eq!(pragma("synchronous"), "Integer(2)"); // FULL
+    }
+
+    #[test]
     fn a_file_of_a_newer_version_is_refused_by_its_path() {
         let (_home, path) = file();
         let (database, _) = Database::open(&path).unwrap();

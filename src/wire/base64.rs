@@ -6,8 +6,8 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-/// The text stands for no bytes: a foreign character, padding, a length that cannot be, or bits set
-/// behind the last byte.
+/// The text stands for no bytes: a foreign character, padding, a length that cannot be, or bits
+/// set behind the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadBase64;
 

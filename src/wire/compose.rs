@@ -39,8 +39,8 @@ pub fn send_key(to: &str, from: &str, key: &str) -> Vec<u8> {
     forward(ForwardKind::SendKey, to, from, None, key)
 }
 
-/// `message`; `content` is base64url. With an `id` the relay answers `relayed` or `error`, without one
-/// only `error`.
+/// `message`; `content` is base64url. With an `id` the relay answers `relayed` or `error`,
+/// without one only `error`.
 pub fn message(to: &str, from: &str, id: Option<&str>, content: &str) -> Vec<u8> {
     forward(ForwardKind::Message, to, from, id, content)
 }

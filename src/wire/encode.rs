@@ -1,4 +1,5 @@
-//! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients know.
+//! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients
+//! know.
 
 /// `text` as a JSON string, quoted and escaped.
 pub fn json_string(text: &str) -> String {
@@ -58,5 +59,23 @@ impl Encoder {
         self.0.push_str(", \"");
         self.0.push_str(name);
         self.0.push_str("\": ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_quoted_and_escaped() {
+        assert_eq!(json_string("a\"\\\n\u{1}é😀"), r#""a\"\\\n\u0001é😀""#);
+    }
+
+    #[test]
+    fn a_frame_is_spaced_as_python_spaces_it() {
+        let frame = Encoder::action("x").optional("a", None).optional("b", Some("c"));
+        let frame = frame.list("d", ["1", "2"].into_iter()).json("v", "2").end();
+        let expected = r#"{"action": "x", "b": "c", "d": [1, 2], "v": 2}"#;
+        assert_eq!(String::from_utf8(frame).unwrap(), format!("{expected}\n"));
     }
 }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::base64;
 
-/// SHA-256 of the DER of a `SubjectPublicKeyInfo`; as text `SHA256:` and base64url without padding.
+/// SHA-256 of the DER of a `SubjectPublicKeyInfo`; as text `SHA256:` and base64url without
+/// padding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
 

@@ -1,8 +1,8 @@
 //! A frame for another user: read by the relay, and passed on as it came but for `from`.
 //!
-//! The addressee gets the sender's own bytes, not a rendering of what was understood: members that this
-//! version does not know, numbers that no double holds and the sender's spacing all arrive. Only `from`
-//! is the relay's word.
+//! The addressee gets the sender's own bytes, not a rendering of what was understood: members
+//! that this version does not know, numbers that no double holds and the sender's spacing all
+//! arrive. Only `from` is the relay's word.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -33,8 +33,8 @@ pub enum ForwardKind {
 }
 
 impl<'a> Forward<'a> {
-    /// Its parts; joined they are what the addressee gets: the frame with `from` made `sender_json` (a
-    /// JSON string, quoted), every other byte as it came, and a line end.
+    /// Its parts; joined they are what the addressee gets: the frame with `from` made
+    /// `sender_json` (a JSON string, quoted), every other byte as it came, and a line end.
     pub fn parts<'b>(&'b self, sender_json: &'b [u8]) -> [&'b [u8]; 4] {
         match &self.from {
             Some(from) => [&self.frame[..from.start], sender_json, &self.frame[from.end..], b"\n"],

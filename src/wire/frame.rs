@@ -1,9 +1,9 @@
 //! Where objects lie in the stream (`docs/protocol.md`, section 1).
 //!
-//! The protocol has neither delimiter nor length: an object ends where its braces say so. The scanner
-//! finds that place from the bytes alone and judges nothing else; whether it is JSON is for
-//! [`Object`](super::Object) to say. It keeps a few bytes a connection, so that an object that comes
-//! byte by byte costs no more than one that comes at once.
+//! The protocol has neither delimiter nor length: an object ends where its braces say so. The
+//! scanner finds that place from the bytes alone and judges nothing else; whether it is JSON is
+//! for [`Object`](super::Object) to say. It keeps a few bytes a connection, so that an object
+//! that comes byte by byte costs no more than one that comes at once.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use memchr::memchr2;
 pub struct Scanner {
     /// Bytes of the object at the front that have been looked at.
     looked: u32,
-    /// Brackets open behind those bytes. Saturates: nobody accepts an object as deep as that, so it
-    /// does not matter that its end is then found too early.
+    /// Brackets open behind those bytes. Saturates: nobody accepts an object as deep as that, so
+    /// it does not matter that its end is then found too early.
     depth: u16,
     place: Place,
 }
@@ -38,7 +38,8 @@ enum Place {
 pub enum Scan {
     /// A whole object, here. The caller consumes everything up to its end.
     Frame(Range<usize>),
-    /// No whole object yet. The caller consumes this much and shows the rest again with more behind it.
+    /// No whole object yet. The caller consumes this much and shows the rest again with more
+    /// behind it.
     Incomplete {
         /// Leading white space, in bytes.
         consumed: usize,
@@ -57,8 +58,8 @@ pub enum StreamFault {
 }
 
 impl Scanner {
-    /// Looks for the next object. `unconsumed` starts at the first byte that was not consumed yet; the
-    /// object may have `max_frame` bytes, white space before it not counted.
+    /// Looks for the next object. `unconsumed` starts at the first byte that was not consumed
+    /// yet; the object may have `max_frame` bytes, white space before it not counted.
     pub fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
         let Some(start) = unconsumed.iter().position(|byte| !is_space(*byte)) else {
             return Scan::Incomplete { consumed: unconsumed.len() };
@@ -81,12 +82,13 @@ impl Scanner {
         }
     }
 
-    /// Follows `object` from where the last look at it ended. Returns its length once its end is there.
+    /// Follows `object` from where the last look at it ended. Returns its length once its end is
+    /// there.
     fn follow(&mut self, object: &[u8]) -> Option<usize> {
         let mut at = self.looked as usize;
         while let Some(&byte) = object.get(at) {
             match (self.place, byte) {
-                (Place::Plain, b'"') => self.place = Place::String,
+                (Place::Plain, b'"') | (Place::Escape, _) => self.place = Place::String,
                 (Place::Plain, b'{' | b'[') => self.depth = self.depth.saturating_add(1),
                 (Place::Plain, b'}' | b']') => {
                     self.depth -= 1; // one is open at least: the object's own
@@ -102,7 +104,6 @@ impl Scanner {
                     at += memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
                     continue;
                 }
-                (Place::Escape, _) => self.place = Place::String,
             }
             at += 1;
         }
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_object_ends_where_its_brackets_close() {
-        assert_eq!(first(br#"{}"#), Scan::Frame(0..2));
+        assert_eq!(first(b"{}"), Scan::Frame(0..2));
         assert_eq!(first(b" \t\r\n{\"a\":[{}]}{"), Scan::Frame(4..14));
         assert_eq!(first(br#"{"a":"}\"}\\"}{"#), Scan::Frame(0..14));
     }
@@ -167,10 +168,11 @@ mod tests {
     #[test]
     fn a_byte_is_looked_at_once() {
         let mut scanner = Scanner::default();
-        let mut bytes = br#"{"a":"\"}"#.to_vec();
+        let mut bytes = br#"{"a":"\\"}"#.to_vec();
         for end in 1..bytes.len() {
             assert_eq!(scanner.scan(&bytes[..end], LIMIT), Scan::Incomplete { consumed: 0 });
-            // What was looked at may be anything from now on, but for the brace that says "an object".
+            // What was looked at may be anything from now on, but for the brace that says "an
+            // object".
             bytes[1..end].fill(b'}');
         }
         assert_eq!(scanner.scan(&bytes, LIMIT), Scan::Frame(0..bytes.len()));

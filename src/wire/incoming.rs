@@ -51,8 +51,8 @@ pub struct Forwarded<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Reads a frame: exactly the bytes of a [`Scan::Frame`](super::Scan::Frame). Members that this
-    /// version does not know are passed over.
+    /// Reads a frame: exactly the bytes of a [`Scan::Frame`](super::Scan::Frame). Members that
+    /// this version does not know are passed over.
     pub fn parse(frame: &'a [u8]) -> Result<Self, BadFrame> {
         let object = Object::parse(frame)?;
         let action = object.text("action")?;

@@ -22,6 +22,7 @@ mod refusal;
 mod reply;
 mod request;
 mod roster;
+mod structure;
 mod text;
 
 pub use encode::json_string;

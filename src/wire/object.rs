@@ -1,23 +1,22 @@
-//! One frame as a JSON object that keeps the rules of `docs/protocol.md`, section 1: the general path.
+//! One frame as a JSON object that keeps the rules of `docs/protocol.md`, section 1: the general
+//! path.
 //!
-//! `serde_json` reads the object's own members and checks the rest for syntax, without building it:
-//! a value stays the text that it came as, so a number of 400 digits is no trouble. What `serde_json`
-//! does not look at in a skipped value, one pass over the bytes does: depth, members, and escapes that
-//! stand for no character.
+//! `serde_json` reads the object's own members and checks the rest for syntax, without building
+//! it: a value stays the text that it came as, so a number of 400 digits is no trouble. What
+//! `serde_json` does not look at in a skipped value is for `structure.rs`.
 //!
-//! This path takes any frame. The common one (a flat object of plain strings) is to get a quicker one
-//! beside it, with the same result: see [`Request::parse`](super::Request::parse), where they part.
+//! This path takes any frame. The common one (a flat object of plain strings) is to get a quicker
+//! one beside it, with the same result: see [`Request::parse`](super::Request::parse), where they
+//! part.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use memchr::memchr2;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::base64;
-use crate::limits::{MAX_DEPTH, MAX_MEMBERS};
+use super::{base64, structure};
 
 /// A JSON object within the rules, borrowed from its frame.
 #[derive(Clone, Debug)]
@@ -26,7 +25,8 @@ pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-/// Why a frame is refused whole, for people. It tells of the rule, and repeats nothing of the frame.
+/// Why a frame is refused whole, for people. It tells of the rule, and repeats nothing of the
+/// frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFrame(pub Cow<'static, str>);
 
@@ -104,14 +104,16 @@ impl<'a> Object<'a> {
             return Err(BadFrame("not a JSON object".into()));
         }
         let frame = str::from_utf8(frame).map_err(|_| BadFrame("not UTF-8".into()))?;
-        let Members(members) = serde_json::from_str(frame)
-            .map_err(|error| BadFrame(format!("not JSON at byte {}", error.column()).into()))?;
+        let Members(members) = serde_json::from_str(frame).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            BadFrame(format!("not JSON at line {line} column {column}").into())
+        })?;
         Ok(Self { frame, members })
     }
 
     /// Holds the object to the rules that JSON does not have.
     pub(super) fn check(&self) -> Result<(), BadFrame> {
-        check_structure(self.frame())?;
+        structure::check(self.frame())?;
         // Each with each: they are few, now that the structure is known to be within the limits.
         for (place, (name, _)) in self.members.iter().enumerate() {
             if self.members[..place].iter().any(|(earlier, _)| earlier == name) {
@@ -139,70 +141,6 @@ impl fmt::Display for BadFrame {
 }
 
 impl std::error::Error for BadFrame {}
-
-/// Checks what JSON allows and the protocol does not, at any depth. `json` is valid JSON.
-fn check_structure(json: &[u8]) -> Result<(), BadFrame> {
-    // Members of the objects that are open here, outermost first; the place of an array stays 0.
-    let mut members = [0_usize; MAX_DEPTH];
-    let mut depth = 0;
-    let mut at = 0;
-    while let Some(&byte) = json.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' if depth == MAX_DEPTH => {
-                return Err(BadFrame(format!("nested deeper than {MAX_DEPTH}").into()));
-            }
-            b'{' | b'[' => {
-                members[depth] = 0;
-                depth += 1;
-            }
-            b'}' | b']' => depth -= 1,
-            // Outside strings each member has one, and nothing else has.
-            b':' => {
-                members[depth - 1] += 1;
-                if members[depth - 1] > MAX_MEMBERS {
-                    let detail = format!("more than {MAX_MEMBERS} members in an object");
-                    return Err(BadFrame(detail.into()));
-                }
-            }
-            b'"' => at = check_string(json, at)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Checks the string whose first byte after the quote is at `at`. Returns where its last quote ends.
-fn check_string(json: &[u8], mut at: usize) -> Result<usize, BadFrame> {
-    while let Some(length) = json.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += length;
-        if json[at] == b'"' {
-            return Ok(at + 1);
-        }
-        at += escape_length(&json[at..]).ok_or(BadFrame("an escaped lone surrogate".into()))?;
-    }
-    Ok(json.len())
-}
-
-/// The length of the escape at the front, of both halves where it takes two to stand for a character;
-/// `None` where it stands for none (RFC 8259, section 7).
-fn escape_length(json: &[u8]) -> Option<usize> {
-    match code_unit(json) {
-        None => Some(2),
-        Some(0xd800..=0xdbff) => match code_unit(&json[6..]) {
-            Some(0xdc00..=0xdfff) => Some(12),
-            _ => None,
-        },
-        Some(0xdc00..=0xdfff) => None,
-        Some(_) => Some(6),
-    }
-}
-
-/// The UTF-16 code unit of the escape `\uXXXX` at the front.
-fn code_unit(json: &[u8]) -> Option<u16> {
-    let digits = json.get(..6)?.strip_prefix(b"\\u")?;
-    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
-}
 
 /// A string, borrowed where nothing in it is escaped; `Cow` by itself would always copy.
 #[derive(serde::Deserialize)]
@@ -283,49 +221,20 @@ mod tests {
 
     #[test]
     fn what_is_not_one_json_object_is_refused() {
-        let wrong = ["", "{", "[]", "\"{}\"", "{}{}", " {}", "{} ", "{]", "{\"a\":[}}", "{\"a\":}"];
-        let more =
-            ["{\"a\":1,}", "{'a':1}", "{\"a\":01}", "{\"a\":NaN}", "{\"a\":\"\n\"}", "{a:1}"];
+        let wrong = ["", "{", "[]", "\"{}\"", "{}{}", " {}", "{} ", "{]", "{\"a\":[}}"];
+        let more = [
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{\"a\":\"\n\"}",
+            "{a:1}",
+        ];
         for frame in wrong.into_iter().chain(more) {
             assert!(parse(frame).is_err(), "{frame}");
         }
         assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err());
         assert!(Object::parse(b"{\"a\":\"\xed\xa0\x80\"}").is_err(), "a surrogate in UTF-8");
-    }
-
-    #[test]
-    fn the_object_itself_counts_as_one_level() {
-        let nested = |levels: usize| {
-            format!("{}{{\"a\":{}{}}}", "", "[".repeat(levels - 1), "]".repeat(levels - 1))
-        };
-        assert!(parse(&nested(MAX_DEPTH)).is_ok());
-        assert!(parse(&nested(MAX_DEPTH + 1)).is_err());
-        assert!(parse(r#"{"a":"[[[[[[[[[[{{{{{{{{{{"}"#).is_ok(), "brackets in a string are text");
-    }
-
-    #[test]
-    fn members_are_counted_in_each_object() {
-        let object = |count: usize| {
-            let members = (0..count).map(|n| format!("\"k{n}\":\":\""));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-        };
-        assert!(parse(&object(MAX_MEMBERS)).is_ok());
-        assert!(parse(&object(MAX_MEMBERS + 1)).is_err());
-        let beside = format!("{{\"a\":{0},\"b\":[{0},{0}]}}", object(MAX_MEMBERS));
-        assert!(parse(&beside).is_ok());
-        assert!(parse(&format!("{{\"a\":[[{}]]}}", object(MAX_MEMBERS + 1))).is_err());
-    }
-
-    #[test]
-    fn an_escape_stands_for_a_character_or_the_frame_is_refused() {
-        for good in [r"\ud83d\ude00", r"\\ud83d", r"\uD7FF\uE000", r"\n\/", r"\\\ud83d\ude00"] {
-            assert!(parse(&format!(r#"{{"a":[{{"b":"{good}"}}]}}"#)).is_ok(), "{good}");
-        }
-        for lone in [r"\ud83d", r"\ude00", r"\ud83d\ud83d", r"\ud83dx\ude00", r"\\\uDFFF"] {
-            assert!(parse(&format!(r#"{{"a":[{{"b":"{lone}"}}]}}"#)).is_err(), "{lone}");
-            assert!(parse(&format!(r#"{{"a":"{lone}"}}"#)).is_err(), "{lone}");
-            assert!(parse(&format!(r#"{{"{lone}":1}}"#)).is_err(), "{lone}");
-            assert!(parse(&format!(r#"{{"a":{{"{lone}":1}}}}"#)).is_err(), "{lone}");
-        }
     }
 }

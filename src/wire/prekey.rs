@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{BadFrame, Object, base64};
+use crate::limits::MAX_SIGNATURE;
 
 /// A published X25519 key. Its form was checked; its signature and its times were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,26 +21,32 @@ pub struct Prekey {
 }
 
 impl Prekey {
-    /// Reads `{"id":u32,"created":ms,"expires":ms,"x25519":32 bytes,"sig":…}`. Numbers are plain integers
-    /// in range, binary is canonical base64url; members beside these are passed over.
+    /// Reads `{"id":u32,"created":ms,"expires":ms,"x25519":32 bytes,"sig":…}`. Numbers are plain
+    /// integers in range, binary is canonical base64url; members beside these are passed over.
     pub fn parse(json: &RawValue) -> Result<Self, BadFrame> {
         let object = Object::parse(json.get().as_bytes())?;
+        let signature = object.bytes("sig")?;
+        if signature.len() > MAX_SIGNATURE {
+            return Err(BadFrame::form("sig")); // a relay keeps it for as long as its owner is there
+        }
         Ok(Self {
             id: object.required("id")?,
             created: object.required("created")?,
             expires: object.required("expires")?,
             x25519: object.array("x25519")?,
-            signature: object.bytes("sig")?,
+            signature,
         })
     }
 
     /// The JSON object, on one line.
     pub fn to_json(&self) -> String {
-        let Self { id, created, expires, .. } = self;
-        let x25519 = base64::encode(&self.x25519);
-        let sig = base64::encode(&self.signature);
         format!(
-            r#"{{"id": {id}, "created": {created}, "expires": {expires}, "x25519": "{x25519}", "sig": "{sig}"}}"#
+            r#"{{"id": {}, "created": {}, "expires": {}, "x25519": "{}", "sig": "{}"}}"#,
+            self.id,
+            self.created,
+            self.expires,
+            base64::encode(&self.x25519),
+            base64::encode(&self.signature),
         )
     }
 }
@@ -59,7 +66,7 @@ mod tests {
             created: u64::MAX,
             expires: 0,
             x25519: [7; 32],
-            signature: vec![1, 2, 3],
+            signature: vec![1; MAX_SIGNATURE],
         };
         assert_eq!(parse(&prekey.to_json()), Ok(prekey));
     }
@@ -71,7 +78,9 @@ mod tests {
             base64::encode(&[7; 32])
         );
         assert!(parse(&good).is_ok());
+        let long = format!("\"sig\":\"{}\"", base64::encode(&[1; MAX_SIGNATURE + 1]));
         let changes = [
+            (r#""sig":"AQ""#, long.as_str()),
             (r#""id":1"#, r#""id":4294967296"#),
             (r#""id":1"#, r#""id":-1"#),
             (r#""id":1"#, r#""id":"1""#),

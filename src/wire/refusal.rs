@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::{BadFrame, ErrorCode, StreamFault};
 use crate::limits::{MAX_ID, MAX_NAME_ORIGINAL};
 
-/// Why a request is refused, and which request it was. [`Reply::from`](super::Reply) makes it an answer.
+/// Why a request is refused, and which request it was. [`Reply::from`](super::Reply) makes it an
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// For programs.
@@ -26,8 +27,8 @@ impl Refusal {
         Self { code, detail: detail.into(), id: None, to: None, target: None }
     }
 
-    /// The refusal of the request that had these. What is longer than it may be is not repeated, so
-    /// that the answer keeps to the limits too.
+    /// The refusal of the request that had these. What is longer than it may be is not repeated,
+    /// so that the answer keeps to the limits too.
     pub(super) fn about(self, id: Option<&str>, to: Option<&str>, target: Option<&str>) -> Self {
         let echo = |text: Option<&str>, most| {
             text.filter(|text| text.len() <= most).map(ToOwned::to_owned)

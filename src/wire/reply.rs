@@ -1,5 +1,5 @@
-//! What the relay itself says (S→C), as it writes it and as the client reads it (`docs/protocol.md`,
-//! section 2). Rosters, which go to many, are in `roster.rs`.
+//! What the relay itself says (S→C), as it writes it and as the client reads it
+//! (`docs/protocol.md`, section 2). Rosters, which go to many, are in `roster.rs`.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,8 @@ pub enum Reply<'a> {
     },
     /// `error`: refused.
     Error {
-        /// For programs: an [`ErrorCode`](super::ErrorCode), or one that only the other side knows.
+        /// For programs: an [`ErrorCode`](super::ErrorCode), or one that only the other side
+        /// knows.
         code: Cow<'a, str>,
         /// For people.
         detail: Cow<'a, str>,
@@ -114,7 +115,8 @@ impl<'a> Reply<'a> {
                 .json("limits", &serde_json::json!(limits).to_string())
                 .end(),
             Self::Pubkey { from, pubkey, prekey } => {
-                let frame = Encoder::action("pubkey").string("from", from).string("pubkey", pubkey);
+                let frame = Encoder::action("pubkey").string("from", from);
+                let frame = frame.string("pubkey", pubkey);
                 match prekey {
                     Some(prekey) => frame.json("v", "2").json("prekey", &prekey.to_json()).end(),
                     None => frame.end(),

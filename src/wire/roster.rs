@@ -1,10 +1,10 @@
-//! Rosters: encoded once, sent to many. A name arrives as the JSON string that its user's registration
-//! made of it, so a list of 100,000 costs no escaping.
+//! Rosters: encoded once, sent to many. A name arrives as the JSON string that its user's
+//! registration made of it, so a list of 100,000 costs no escaping.
 
 use super::encode::Encoder;
 
-/// The bytes of a `roster` frame without names; each name takes its own and 2 more. For whoever keeps a
-/// frame within the limit. The line end is not counted, as the limit does not.
+/// The bytes of a `roster` frame without names; each name takes its own and 2 more. For whoever
+/// keeps a frame within the limit. The line end is not counted, as the limit does not.
 pub const ROSTER_OVERHEAD: usize =
     r#"{"action": "roster", "joined": [], "left": [], "whole": true}"#.len();
 
@@ -13,8 +13,8 @@ pub fn encode_userlist<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
     Encoder::action("userlist").list("users", names).end()
 }
 
-/// A `roster` frame, ending in a line end: who came and who went, or (`whole`) the first frame of a whole
-/// list. Names are JSON strings, quoted.
+/// A `roster` frame, ending in a line end: who came and who went, or (`whole`) the first frame of
+/// a whole list. Names are JSON strings, quoted.
 pub fn encode_roster<'a>(
     joined: impl Iterator<Item = &'a str>,
     left: impl Iterator<Item = &'a str>,

@@ -1,7 +1,7 @@
 //! Characters that nobody sees but a terminal obeys, and how they are made visible.
 //!
-//! A text that came from the network may hold escape sequences, turn the reading direction or end a
-//! line. Names may not have such characters; every other text is shown escaped.
+//! A text that came from the network may hold escape sequences, turn the reading direction or end
+//! a line. Names may not have such characters; every other text is shown escaped.
 
 use std::borrow::Cow;
 
@@ -28,8 +28,8 @@ pub(super) fn is_invisible(character: char) -> bool {
     character.is_control() || (character >= FORMAT[0].0 && FORMAT.iter().any(is_format))
 }
 
-/// The characters of categories Cf, Zl (U+2028) and Zp (U+2029), from `DerivedGeneralCategory.txt` of
-/// Unicode 16.0.
+/// The characters of categories Cf, Zl (U+2028) and Zp (U+2029), from
+/// `DerivedGeneralCategory.txt` of Unicode 16.0.
 const FORMAT: [(char, char); 21] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),
