@@ -95,6 +95,9 @@ pub const OUTBOX_SOFT: usize = 1024 * 1024;
 pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
 /// Bytes in all outboxes together; the soft limit shrinks as they come near.
 pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
+/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
+/// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
+pub const OUTBOX_PART: usize = 16;
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.
@@ -214,5 +217,11 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 
 // --- The command line ---
 
+/// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.
+pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
+/// The longest passphrase, in bytes.
+pub const MAX_PASSPHRASE: usize = 1024;
+/// How long the demo waits for the next thing to happen.
+pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);

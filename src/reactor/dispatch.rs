@@ -5,13 +5,16 @@
 
 use nix::errno::Errno;
 
-use super::connection::{Kind, State, Wait};
+use super::connection::{Connection, Kind, State, Wait};
 use super::{CloseReason, Deadline, Event, Handler, Opened, Reactor, Sys, Token};
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn dispatch(&mut self, handler: &mut impl Handler) {
         for id in std::mem::take(&mut self.context.resumed) {
-            self.show(handler, id, 0);
+            let waits = |it: &Connection| it.can_receive() && !it.inbox.is_empty();
+            if self.context.connections.get(id).is_some_and(waits) {
+                self.show(handler, id, 0);
+            }
         }
         for index in 0..self.always_ready.len() {
             let id = self.always_ready[index];
