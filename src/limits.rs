@@ -144,6 +144,8 @@ pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
+/// How long a client that leaves waits for its last receipts to leave before it.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far ahead of ours another's clock may be.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Messages sealed in one session before the next is opened.

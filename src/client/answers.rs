@@ -31,9 +31,7 @@ impl fmt::Display for Refused {
 /// Why a key was not accepted or marked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotTrusted {
-    /// That is no name.
-    NotAName,
-    /// No key was given, and the relay has handed out none that differs from the pinned one.
+    /// That is no name, or no key was given and none was refused before.
     NothingToTrust,
     /// There is no pinned key to be marked.
     NotPinned,

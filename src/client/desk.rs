@@ -65,10 +65,10 @@ impl Desk {
     /// Tells a warning about `peer`, unless one like it was told lately.
     pub(super) fn warn(&mut self, peer: &str, code: Caution, detail: impl Into<String>) {
         let Some(withheld) = self.warnings.admit(peer, code, self.now) else { return };
-        let mut detail = detail.into();
-        if withheld > 0 {
-            detail.push_str(&format!(" ({withheld} more like it before)"));
-        }
+        let detail = match (detail.into(), withheld) {
+            (detail, 0) => detail,
+            (detail, withheld) => format!("{detail} ({withheld} more like it before)"),
+        };
         self.tell(Event::Warning { code, detail });
     }
 
@@ -128,13 +128,14 @@ impl Desk {
             false
         });
         if changed {
-            self.name_damaged_lines("known_peers", self.peers.file().damaged().collect());
+            let damaged: Vec<_> = self.peers.file().damaged().collect();
+            self.name_damaged_lines("known_peers", &damaged);
         }
         changed
     }
 
     /// Tells which lines of a file of pins are not obeyed.
-    pub(super) fn name_damaged_lines(&mut self, file: &str, lines: Vec<usize>) {
+    pub(super) fn name_damaged_lines(&mut self, file: &str, lines: &[usize]) {
         if !lines.is_empty() {
             let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
             let detail = format!("{file}: not obeyed, because damaged: line {}", lines.join(", "));

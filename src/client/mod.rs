@@ -61,7 +61,7 @@ use self::roster::Roster;
 use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::safety_number;
-use crate::limits::{MAX_FRAME, MAX_TEXT, UNCONFIRMED_BYTES};
+use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, UNCONFIRMED_BYTES};
 use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Time, Token};
 use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
@@ -81,26 +81,26 @@ pub struct Client {
     peers: Peers,
     roster: Roster,
     alarm: Alarm,
+    /// We leave when the last receipts have left, and not later than this.
+    leaving: Option<Time>,
 }
 
 impl Client {
-    /// A client that has done nothing yet, at `now`. The error is for people: a file of pins cannot
-    /// be read. Damaged lines in them are told as warnings.
-    pub fn new(settings: Settings, mut parts: Parts, now: Time) -> Result<Self, String> {
+    /// A client that has done nothing yet. What is wrong with the files of pins is told as warnings;
+    /// as long as one cannot be read and written, nobody in it is trusted.
+    pub fn new(settings: Settings, mut parts: Parts) -> Self {
         let Settings { name, relay, roster, strict, every_warning, alarm } = settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
-        let peers = PinBook::open(parts.peers)?;
-        let relays = PinBook::open(parts.relays)?;
         let mut desk = Desk {
             fp: vault.public().fingerprint(),
-            prekeys: Prekeys::new(vault.as_ref(), &name, now, (parts.wall)()),
+            prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
             name,
             strict,
             vault,
             wall: parts.wall,
-            now,
-            peers,
+            now: Time::default(),
+            peers: PinBook::new(parts.peers),
             warnings: Warnings::new(every_warning),
             tokens: Tokens::new(),
             events: VecDeque::new(),
@@ -110,30 +110,31 @@ impl Client {
             waiting_bytes: 0,
             unconfirmed_bytes: 0,
         };
-        desk.name_damaged_lines("known_peers", desk.peers.file().damaged().collect());
-        desk.name_damaged_lines("known_relays", relays.file().damaged().collect());
-        Ok(Self {
+        desk.refresh_pins();
+        Self {
             desk,
             link: Link::new(relay.clone(), parts.resolve),
-            registration: Registration::new(relay, roster, relays),
+            registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
             peers: Peers::default(),
             roster: Roster::default(),
             alarm,
-        })
+            leaving: None,
+        }
     }
 
     /// Connects, and from now on connects again by itself. Once.
     pub fn start(&mut self, cx: &mut Context) {
         self.desk.now = cx.now();
+        self.renew_prekey(); // sets its clock
         self.link.connect(cx, &mut self.desk);
         self.set_alarm(cx);
     }
 
-    /// Sends what is ready to leave and closes; `Closed` with `left` follows.
+    /// Closes, once the receipts for what was shown have left; `Closed` with `left` follows. Texts
+    /// that are unconfirmed are not waited for.
     pub fn leave(&mut self, cx: &mut Context) {
-        self.desk.now = cx.now();
-        self.flush(cx);
-        self.link.finish(cx, &mut self.desk, Ending::Left, "we left");
+        self.leaving.get_or_insert(cx.now() + LEAVE_TIMEOUT);
+        self.end_of_tick(cx);
     }
 
     /// The next thing that happened; `None`: nothing more for now. To be asked after each call.
@@ -215,7 +216,7 @@ impl Client {
         fp: Option<Fingerprint>,
     ) -> Result<Fingerprint, NotTrusted> {
         if check_name_v2(name).is_err() {
-            return Err(NotTrusted::NotAName);
+            return Err(NotTrusted::NothingToTrust);
         }
         let fp = fp.or_else(|| self.refused_key(name)).ok_or(NotTrusted::NothingToTrust)?;
         let now_ms = self.desk.wall_ms();
@@ -317,6 +318,10 @@ impl Client {
     pub fn end_of_tick(&mut self, cx: &mut Context) {
         self.desk.now = cx.now();
         self.flush(cx);
+        if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
+            self.leaving = None;
+            self.link.finish(cx, &mut self.desk, Ending::Left, "we left");
+        }
         self.set_alarm(cx);
     }
 
@@ -365,8 +370,13 @@ impl Client {
         self.desk.outgoing.clear();
     }
 
+    /// Something was shown whose sender does not know, and can be told.
+    fn owes_receipts(&self) -> bool {
+        self.link.is_up() && self.outlook().receipts > 0
+    }
+
     fn set_alarm(&mut self, cx: &mut Context) {
-        let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due()];
+        let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due(), self.leaving];
         cx.alarm(self.alarm, clocks::earliest(due));
     }
 }

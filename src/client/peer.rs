@@ -62,7 +62,7 @@ impl Peer {
 
     fn offer(&mut self, desk: &mut Desk, body: &str) {
         let offer = SessionOffer::parse(body).and_then(|offer| {
-            if offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
+            if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
         });
         let offer = match offer {
             Ok(offer) => offer,

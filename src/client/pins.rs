@@ -35,11 +35,9 @@ pub struct PinBook<P> {
 }
 
 impl<P: Pin> PinBook<P> {
-    /// Reads what is kept.
-    pub fn open(store: Box<dyn Pins>) -> Result<Self, String> {
-        let mut book = Self { store, file: PinFile::parse(b"") };
-        book.refresh()?;
-        Ok(book)
+    /// The book kept in `store`, not opened yet: [`refresh`](Self::refresh) reads it.
+    pub fn new(store: Box<dyn Pins>) -> Self {
+        Self { store, file: PinFile::parse(b"") }
     }
 
     /// What was read last.
@@ -147,13 +145,12 @@ impl<P: Pin> PinFile<P> {
 
     /// Puts a pin in the place of its owner's, or at the end.
     pub fn set(&mut self, pin: P) {
-        match self.places.get(pin.owner()) {
-            Some(&place) => self.lines[place] = Line::Pin(pin),
-            None => {
-                self.places.insert(pin.owner().to_owned(), self.lines.len());
-                self.lines.push(Line::Pin(pin));
-            }
+        if let Some(&place) = self.places.get(pin.owner()) {
+            self.lines[place] = Line::Pin(pin);
+            return;
         }
+        self.places.insert(pin.owner().to_owned(), self.lines.len());
+        self.lines.push(Line::Pin(pin));
     }
 
     /// Removes the pin of `owner`. Returns whether there was one.
@@ -232,8 +229,8 @@ mod tests {
     #[test]
     fn what_another_process_writes_is_read_before_each_change() {
         let store = MemoryPins::default();
-        let mut ours = PinBook::<Plain>::open(Box::new(store.clone())).unwrap();
-        let mut theirs = PinBook::<Plain>::open(Box::new(store.clone())).unwrap();
+        let mut ours = PinBook::<Plain>::new(Box::new(store.clone()));
+        let mut theirs = PinBook::<Plain>::new(Box::new(store.clone()));
         theirs.change(|file| file.set(pin("a", "1"))).unwrap();
         assert!(ours.file().find("a").is_none());
         ours.change(|file| file.set(pin("b", "2"))).unwrap();

@@ -17,8 +17,8 @@ use crate::wire::Prekey;
 pub(super) struct Prekeys {
     current: PrekeyPair,
     published: Prekey,
-    /// When the current one was made.
-    made: Time,
+    /// When the current one was made; `None`: before the clock was first looked at.
+    made: Option<Time>,
     previous: Option<Previous>,
 }
 
@@ -29,10 +29,10 @@ struct Previous {
 
 impl Prekeys {
     /// The first one, signed for the user `name`.
-    pub(super) fn new(vault: &dyn Vault, name: &str, now: Time, wall_ms: u64) -> Self {
+    pub(super) fn new(vault: &dyn Vault, name: &str, wall_ms: u64) -> Self {
         let current = PrekeyPair::new(vault, wall_ms);
         let published = current.publish(vault, name);
-        Self { current, published, made: now, previous: None }
+        Self { current, published, made: None, previous: None }
     }
 
     /// What the relay is to hand out.
@@ -55,19 +55,20 @@ impl Prekeys {
         self.previous.take_if(|previous| previous.until <= now);
         let age = u128::from(wall_ms.saturating_sub(self.published.created));
         let interval = PREKEY_INTERVAL.as_millis();
-        if now < self.made + PREKEY_INTERVAL && age < interval {
+        if now < *self.made.get_or_insert(now) + PREKEY_INTERVAL && age < interval {
             return false;
         }
         // A peer refuses an older one, so a wall clock that was set back must not show.
-        let next = Self::new(vault, name, now, wall_ms.max(self.published.created + 1));
-        let replaced = std::mem::replace(self, next);
-        self.previous = Some(Previous { pair: replaced.current, until: now + PREKEY_GRACE });
+        let next = Self::new(vault, name, wall_ms.max(self.published.created + 1));
+        let Self { current: pair, .. } = std::mem::replace(self, next);
+        self.made = Some(now);
+        self.previous = Some(Previous { pair, until: now + PREKEY_GRACE });
         true
     }
 
     /// When [`renew`](Self::renew) has something to do.
     pub(super) fn due(&self) -> Option<Time> {
         let until = self.previous.as_ref().map(|previous| previous.until);
-        earliest([Some(self.made + PREKEY_INTERVAL), until])
+        earliest([self.made.map(|made| made + PREKEY_INTERVAL), until])
     }
 }

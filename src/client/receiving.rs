@@ -75,10 +75,10 @@ impl Receiving {
         let Some((key, fp)) = contact.key() else {
             return Err((Caution::NoKey, "its key is not known".to_owned()));
         };
-        if offer.sender() != fp {
+        if *offer.sender() != fp {
             return Err(refusal(OfferFault::Sender));
         }
-        let created = offer.created_ms();
+        let (created, prekey_id) = (offer.created_ms(), offer.prekey_id());
         self.check_time(desk, created)?;
         let names = Names { from: &contact.name, to: &desk.name };
         let verified = offer.verify(desk.vault.as_ref(), key, names).map_err(refusal)?;
@@ -87,7 +87,7 @@ impl Receiving {
             return Err((Caution::TooManySessions, "too many come at once".to_owned()));
         }
         contact.admit(desk, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
-        let prekey = desk.prekeys.find(verified.prekey_id(), desk.now);
+        let prekey = desk.prekeys.find(prekey_id, desk.now);
         let prekey = prekey.ok_or_else(|| refusal(OfferFault::Prekey))?;
         let chain = verified.accept(desk.vault.as_ref(), prekey).map_err(refusal)?;
         self.mark = created;

@@ -9,7 +9,7 @@
 //! and not how they travel.
 
 use super::desk::Desk;
-use super::pins::{PinBook, PinFile};
+use super::pins::PinBook;
 use super::trust::{RelayFingerprint, RelayPin};
 use super::{Ending, Event, Progress};
 use crate::crypto::{register_proof, relay_challenge};
@@ -111,18 +111,16 @@ impl Registration {
         let address = &self.relay;
         let not_kept =
             |why| Step::Over(Ending::TrustFile, format!("the key of {address} is not kept: {why}"));
-        let meet = |file: &mut PinFile<RelayPin>| match file.find(address) {
-            Some(pin) => pin.key,
-            None => {
-                file.set(RelayPin { address: address.clone(), key });
-                key
-            }
-        };
-        self.relays.refresh().map_err(not_kept)?;
-        let is_new = self.relays.file().find(address).is_none();
-        let pinned = match self.relays.file().find(address) {
-            Some(pin) => pin.key,
-            None => self.relays.change(meet).map_err(not_kept)?,
+        if self.relays.refresh().map_err(not_kept)? {
+            let damaged: Vec<_> = self.relays.file().damaged().collect();
+            desk.name_damaged_lines("known_relays", &damaged);
+        }
+        let Some(pinned) = self.relays.file().find(address).map(|pin| pin.key) else {
+            let pin = RelayPin { address: address.clone(), key };
+            self.relays.change(|file| file.set(pin)).map_err(not_kept)?;
+            let (relay, key) = (address.clone(), key.to_string());
+            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
+            return Ok(());
         };
         if pinned != key {
             let detail = format!(
@@ -131,10 +129,6 @@ impl Registration {
                  'sealwax keys untrust {address}' and connect again"
             );
             return Err(Step::Over(Ending::RelayChanged, detail));
-        }
-        if is_new {
-            let (relay, key) = (address.clone(), key.to_string());
-            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
         }
         Ok(())
     }

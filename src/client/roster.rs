@@ -56,7 +56,7 @@ impl Roster {
 }
 
 /// The relay is not trusted to send names only.
-fn names<'a>(list: Vec<Cow<'a, str>>) -> impl Iterator<Item = String> + use<'a> {
+fn names(list: Vec<Cow<'_, str>>) -> impl Iterator<Item = String> {
     list.into_iter().filter(|name| check_name_original(name).is_ok()).map(Cow::into_owned)
 }
 

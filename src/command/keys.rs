@@ -129,7 +129,7 @@ impl Book {
     }
 
     fn change(&mut self, mut edit: impl FnMut(&mut PinFile<PeerPin>)) -> Result<(), Failure> {
-        let mut rewrite = |text: &str| {
+        let mut rewrite = |text: &[u8]| {
             let mut file = PinFile::parse(text);
             edit(&mut file);
             file.render()
