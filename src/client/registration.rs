@@ -9,7 +9,7 @@
 //! and not how they travel.
 
 use super::desk::Desk;
-use super::pins::PinBook;
+use super::pins::{PinBook, PinFile};
 use super::trust::{RelayFingerprint, RelayPin};
 use super::{Ending, Event, Progress};
 use crate::crypto::{register_proof, relay_challenge};
@@ -115,20 +115,29 @@ impl Registration {
             let damaged: Vec<_> = self.relays.file().damaged().collect();
             desk.name_damaged_lines("known_relays", &damaged);
         }
-        let Some(pinned) = self.relays.file().find(address).map(|pin| pin.key) else {
-            let pin = RelayPin { address: address.clone(), key };
-            self.relays.change(|file| file.set(pin)).map_err(not_kept)?;
-            let (relay, key) = (address.clone(), key.to_string());
-            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
-            return Ok(());
+        let is_new = self.relays.file().find(address).is_none();
+        if is_new {
+            let meet = |file: &mut PinFile<RelayPin>| {
+                if file.find(address).is_none() {
+                    file.set(RelayPin { address: address.clone(), key });
+                }
+            };
+            self.relays.change(meet).map_err(not_kept)?;
+        }
+        let Some(RelayPin { key: pinned, .. }) = self.relays.file().find(address) else {
+            return Err(not_kept("it was removed at once".to_owned()));
         };
-        if pinned != key {
+        if *pinned != key {
             let detail = format!(
                 "the key of {address} is not the one that is kept: {key} instead of {pinned}. \
                  Either the relay was set up anew, or this is another one. If you know why, run \
                  'sealwax keys untrust {address}' and connect again"
             );
             return Err(Step::Over(Ending::RelayChanged, detail));
+        }
+        if is_new {
+            let (relay, key) = (address.clone(), key.to_string());
+            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
         }
         Ok(())
     }
