@@ -3,8 +3,8 @@
 //! Nothing of a roster is queued behind something that the receiver has not read: so there is never more than one
 //! unread list in a queue, and the newest.
 
-use super::{ROSTER, Relay};
 use super::roster::{Notice, Receiver};
+use super::{ROSTER, Relay};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
@@ -30,13 +30,8 @@ impl Relay {
         if self.owed.is_empty() {
             cx.alarm(ROSTER, self.roster.due());
         } else {
-            self.tick_again(cx);
+            tick_again(cx);
         }
-    }
-
-    /// Makes the loop turn once more, so that [`announce`](Self::announce) has another look.
-    pub(super) fn tick_again(&self, cx: &mut Context) {
-        cx.alarm(ROSTER, Some(cx.now()));
     }
 
     /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is empty.
@@ -55,7 +50,8 @@ impl Relay {
                 cx.share(id, &frame);
             }
             Notice::TooLarge => {
-                let refusal = Refusal::new(ErrorCode::RosterTooLarge, "the list of users exceeds a frame");
+                let refusal =
+                    Refusal::new(ErrorCode::RosterTooLarge, "the list of users exceeds a frame");
                 self.answer(cx, id, &Reply::from(&refusal).encode());
             }
         }
@@ -63,4 +59,9 @@ impl Relay {
             self.owed.push(id);
         }
     }
+}
+
+/// Makes the loop turn once more, so that [`Relay::announce`] has another look.
+pub(super) fn tick_again(cx: &mut Context) {
+    cx.alarm(ROSTER, Some(cx.now()));
 }

@@ -90,7 +90,10 @@ impl Directory {
             return Err(name_in_use());
         }
         if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
-            return Err(Fault::new(ErrorCode::DirectoryFull, "the key has as many names as it may"));
+            return Err(Fault::new(
+                ErrorCode::DirectoryFull,
+                "the key has as many names as it may",
+            ));
         }
         if self.bound.len() + self.reserved.len() >= MAX_BOUND_NAMES {
             return Err(Fault::new(ErrorCode::DirectoryFull, "no further name can be bound"));
@@ -145,7 +148,7 @@ fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
 }
 
-/// Hashes with a secret start (SipHash, as the standard library's own), which is handed in: so a run can be
+/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a run can be
 /// repeated.
 #[derive(Clone)]
 struct Seeded(DefaultHasher);
