@@ -30,13 +30,8 @@ impl Relay {
         if self.owed.is_empty() {
             cx.alarm(ROSTER, self.roster.due());
         } else {
-            self.tick_again(cx);
+            tick_again(cx);
         }
-    }
-
-    /// Makes the loop turn once more, so that [`announce`](Self::announce) has another look.
-    pub(super) fn tick_again(&self, cx: &mut Context) {
-        cx.alarm(ROSTER, Some(cx.now()));
     }
 
     /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is empty.
@@ -64,4 +59,9 @@ impl Relay {
             self.owed.push(id);
         }
     }
+}
+
+/// Makes the loop turn once more, so that [`Relay::announce`] has another look.
+pub(super) fn tick_again(cx: &mut Context) {
+    cx.alarm(ROSTER, Some(cx.now()));
 }

@@ -148,7 +148,7 @@ fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
 }
 
-/// Hashes with a secret start (SipHash, as the standard library's own), which is handed in: so a run can be
+/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a run can be
 /// repeated.
 #[derive(Clone)]
 struct Seeded(DefaultHasher);

@@ -4,6 +4,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::announce::tick_again;
 use super::event::{Event, Leaving};
 use super::peer::{Peer, State};
 use super::{DRAINED, Relay};
@@ -46,7 +47,7 @@ impl Relay {
             self.directory.release(&user.name, id);
             self.roster.went(user.name);
         }
-        self.tick_again(cx);
+        tick_again(cx);
     }
 
     /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or by

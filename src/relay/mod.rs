@@ -23,6 +23,7 @@
 //! process), `event.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
+mod changes;
 mod config;
 mod database;
 mod directory;
@@ -45,6 +46,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
+use self::announce::tick_again;
 use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
@@ -204,7 +206,7 @@ impl Handler for Relay {
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
         self.owed.push(to);
-        self.tick_again(cx);
+        tick_again(cx);
     }
 
     fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {

@@ -46,14 +46,12 @@ impl Relay {
             roster: asked.roster,
             prekey: None,
         };
-        match &asked.v2 {
-            Some(v2) => self.challenge(cx, from, claim, key, v2),
-            None => {
-                self.directory.check_original(&asked.name)?;
-                self.admit(cx, from, claim);
-                Ok(())
-            }
+        if let Some(v2) = &asked.v2 {
+            return self.challenge(cx, from, claim, key, v2);
         }
+        self.directory.check_original(&asked.name)?;
+        self.admit(cx, from, claim);
+        Ok(())
     }
 
     /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused right away.
@@ -181,8 +179,8 @@ impl Relay {
 /// What the relay checks of a prekey; whether its signature holds and its times are near is for the peers to see,
 /// who may have another clock than the relay.
 fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
-    let lifetime = prekey.expires.checked_sub(prekey.created).filter(|&lifetime| lifetime > 0);
-    if !lifetime.is_some_and(|lifetime| u128::from(lifetime) <= PREKEY_LIFETIME.as_millis()) {
+    let lifetime = prekey.expires.saturating_sub(prekey.created);
+    if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {
         return Err(Fault::new(ErrorCode::BadPrekey, "a prekey lives for 48 h at most"));
     }
     if prekey.signature.is_empty() || prekey.signature.len() > MAX_RSA_BITS / 8 {
