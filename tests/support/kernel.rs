@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::Result;
+use nix::errno::Errno;
 use sealwax::reactor::Sys;
 
 pub use self::calls::{Call, Fault, Op};
@@ -169,10 +170,12 @@ impl Peer {
         self.process.close(self.io);
     }
 
-    /// Closes with a reset.
+    /// Closes with a reset. What has arrived before it can still be read.
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
-        machine.file(self.io.0).inbound.push_back(0);
+        if let Some(other) = machine.file(self.io.0).peer.take() {
+            machine.break_off(other, Errno::ECONNRESET);
+        }
         machine.close(self.io.0);
     }
 }
