@@ -322,3 +322,20 @@ fn a_connection_to_a_listener_of_another_process_carries_bytes_both_ways() {
     let mut bytes = [0; 4];
     assert_eq!((other.read(&io, &mut bytes), &bytes), (Ok(4), b"ball"));
 }
+
+#[test]
+fn a_paused_connection_is_shown_nothing_although_it_breaks() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    peer.send(b"never seen");
+    peer.reset();
+    sim.settle(&mut handler);
+    let failed = CloseReason::Failed(Errno::ECONNRESET);
+    assert_eq!(handler.take(), [Told::Closed(id, failed)]);
+    sim.assert_clean(&mut handler, 1);
+}

@@ -29,6 +29,31 @@ fn a_pipe_on_standard_input_is_read_to_its_end() {
 }
 
 #[test]
+fn a_paused_pipe_whose_writer_has_left_neither_spins_nor_speaks_until_it_is_resumed() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let mut writer = sim.kernel.standard(0, Device::Pipe);
+    let id = sim.cx().open(Source::Input);
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    writer.send(b"last words");
+    writer.close();
+    assert!(sim.settle(&mut handler) < 3);
+    assert_eq!(handler.take(), []);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    let told = [
+        Told::Received(id, b"last words".to_vec()),
+        Told::Ended(id, Vec::new()),
+        Told::Closed(id, CloseReason::Closed),
+    ];
+    assert_eq!(handler.take(), told);
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
 fn a_file_on_standard_input_is_read_to_its_end_and_can_be_paused() {
     let mut sim = Sim::new();
     let mut handler = silent();
