@@ -46,6 +46,7 @@ impl<S: Sys> Reactor<S> {
             }
         } else if was_behind || connection.paused {
             cx.end_wait(id, Wait::Told(Deadline::Stalled));
+            self.told_late = true;
             handler.drained(cx, id);
         }
     }
@@ -95,6 +96,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(io) = self.ios.get_mut(id.slot()).and_then(Option::take) {
             self.sys.close(io);
         }
+        self.told_late = true;
         handler.closed(&mut self.context, id, reason);
     }
 }
