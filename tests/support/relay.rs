@@ -150,12 +150,9 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Writes what the socket takes in one call, without waiting; tells how much that was.
-    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
-        self.stream.set_nonblocking(true).unwrap();
-        let taken = self.stream.write(bytes).unwrap_or(0);
-        self.stream.set_nonblocking(false).unwrap();
-        taken
+    /// A second hand to write with, for another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 
     pub fn send(&mut self, frame: &Value) {
