@@ -43,7 +43,7 @@ pub enum Command {
     Send(Send),
     /// Print what arrives
     Recv(Recv),
-    /// Show and change whom you trust
+    /// Show and change whose keys you trust
     Keys(Keys),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
@@ -117,27 +117,27 @@ pub enum LogFormat {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Verbosity {
     /// Tell more; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Tell warnings and errors only; twice for nothing at all
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
 }
 
-/// What `chat`, `send` and `recv` have in common.
+/// What `chat`, `send`, `recv` and `keys` have in common.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The relay
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
     pub relay: String,
     /// Whose identity and trust.
     #[command(flatten)]
     pub identity: IdentityArgs,
     /// Machine-readable: one JSON object a line on standard output, and (chat) on standard input
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// Refuse peers whose key was not verified
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub strict: bool,
     /// How much is told.
     #[command(flatten)]
@@ -148,13 +148,13 @@ pub struct Common {
 #[derive(Args, Clone, Debug)]
 pub struct IdentityArgs {
     /// Your name; needed once, then remembered
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub name: Option<String>,
     /// Where the identity and the trust file are kept [default: the XDG data directory's sealwax]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Read the identity's passphrase from this descriptor, to its end or first newline
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     pub passphrase_fd: Option<i32>,
 }
 
@@ -228,9 +228,9 @@ pub struct Recv {
   sealwax keys verify bob                    compare safety numbers, then answer
   sealwax keys trust bob SHA256:…            accept the key that bob has now")]
 pub struct Keys {
-    /// Whose identity and trust.
+    /// What it has in common with `chat`, `send` and `recv`.
     #[command(flatten)]
-    pub identity: IdentityArgs,
+    pub common: Common,
     /// What to do.
     #[command(subcommand)]
     pub command: KeysCommand,

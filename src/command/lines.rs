@@ -23,8 +23,13 @@ pub enum Ask {
     Recipient(String),
     /// Who is here?
     Users,
-    /// Show the safety number with this user.
-    Verify(String),
+    /// Show the safety number with this user, or compare it with one that was read out.
+    Verify {
+        /// The user.
+        name: String,
+        /// What that user read out.
+        number: Option<String>,
+    },
     /// Accept the key that this user has now.
     Trust(String),
     /// What can be typed?
@@ -123,13 +128,18 @@ fn chat(line: &str) -> Result<Ask, String> {
     }
     let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
     let argument = argument.trim();
+    let verify = |argument: String| {
+        let (name, number) = argument.split_once(' ').unwrap_or((&argument, ""));
+        let number = Some(number.to_owned()).filter(|number| !number.is_empty());
+        Ask::Verify { name: name.to_owned(), number }
+    };
     let named = |ask: fn(String) -> Ask| match argument {
         "" => Err(format!("write /{word} NAME")),
         name => Ok(ask(name.to_owned())),
     };
     match word {
         "to" => named(Ask::Recipient),
-        "verify" => named(Ask::Verify),
+        "verify" => named(verify),
         "trust" => named(Ask::Trust),
         "users" => Ok(Ask::Users),
         "help" => Ok(Ask::Help),
@@ -176,7 +186,7 @@ text              to the current recipient
 @NAME text        to NAME, once
 /to NAME          choose the recipient
 /users            who is here
-/verify NAME      show the safety number with NAME
+/verify NAME      show the safety number with NAME; with the number behind it: compare, and mark
 /trust NAME       accept the key that NAME has now
 /quit             leave (so does the end of input)
 ";

@@ -5,9 +5,21 @@
 //! the other.
 
 pub mod cli;
-pub mod lines;
+mod demo;
+mod front;
+mod help;
+mod keys;
+mod lines;
+mod owner;
+mod serve;
+mod streams;
+mod talk;
+mod trusted;
+mod view;
 
 use std::fmt;
+
+use self::cli::Command;
 
 /// How a command ended, for scripts: the codes are part of the interface and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +85,23 @@ impl Failure {
 
 /// What a command returns.
 pub type Outcome = Result<Exit, Failure>;
+
+/// Carries a command out.
+///
+/// # Errors
+/// What could not be done, with the code to end with.
+pub fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Serve(arguments) => serve::serve(arguments),
+        Command::Chat(arguments) => talk::chat(arguments),
+        Command::Send(arguments) => talk::send(arguments),
+        Command::Recv(arguments) => talk::recv(arguments),
+        Command::Keys(arguments) => keys::keys(arguments),
+        Command::Demo(arguments) => demo::demo(arguments),
+        Command::Completions { shell } => help::completions(*shell),
+        Command::Man => help::man(),
+    }
+}
 
 #[cfg(test)]
 mod tests {
