@@ -1,6 +1,6 @@
-//! What one user sends another: whole, once, in order, as it was; and nobody suffers from who does not read.
+//! What one user sends another: whole, once, in order, as it was; and nobody suffers from who does
+//! not read.
 
-#[path = "support/relay.rs"]
 mod support;
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealwax::reactor::Config;
 use sealwax::relay::RelayConfig;
 use serde_json::{Value, json};
-use support::{Account, Bystanders, Client, RunningRelay, Setup};
+use support::relay::{Account, Bystanders, Client, RunningRelay, Setup};
 
 /// The frame that the original's authors published, captured on its wire.
 const CAPTURED: &str = include_str!("data/captured-message.json");
@@ -64,7 +64,10 @@ fn a_thousand_frames_in_one_write_arrive_each_once_and_in_order() {
 #[test]
 fn from_is_the_relays_word_and_the_rest_the_senders() {
     let (relay, mut jg, mut yidir) = jg_and_yidir();
-    let odd = r#"{ "x":1e400,"from" :"eve", "to":"y\u0069dir","action":"send_key","key":"\/" ,"y":{"from":1}}"#;
+    let odd = concat!(
+        r#"{ "x":1e400,"from" :"eve", "to":"y\u0069dir","#,
+        r#""action":"send_key","key":"\/" ,"y":{"from":1}}"#
+    );
     jg.write(odd.as_bytes());
     assert_eq!(yidir.line(), odd.replace("\"eve\"", "\"JG\""));
     jg.write(br#"{"action":"message","to":"yidir","content":""}"#);
@@ -175,7 +178,7 @@ fn who_asks_and_does_not_read_is_held_back_and_gets_every_answer() {
     let mut asking = relay.original("JG");
     let question = json!({"action": "get_pubkey", "target": "JG"}).to_string();
     let mut writer = asking.writer();
-    let count = 40_000; // 20 MB of answers: more than the kernel's buffers and the queue take together
+    let count = 40_000; // 20 MB of answers: more than the kernel's buffers and the queue take
     let asked = thread::spawn(move || writer.write_all(question.repeat(count).as_bytes()));
     others.go_on();
     for _ in 0..count {

@@ -1,11 +1,12 @@
 //! Whose a name is: who holds it now, and which key it is bound to.
 //!
-//! Knows names, fingerprints and tokens; no connections, no keys, no disk. All that the relay asks about
-//! names it asks here, so that another directory (one shared by several relays) can take its place.
+//! Knows names, fingerprints and tokens; no connections, no keys, no disk. All that the relay asks
+//! about names it asks here, so that another directory (one shared by several relays) can take its
+//! place.
 //!
-//! A name is *held* by the connection that is registered under it, and *bound*, for good, to the fingerprint
-//! that was first proven under it. Between a first proof and the store's word that it is kept, the name is
-//! *reserved*: held by the connection that waits, and bound to nobody yet.
+//! A name is *held* by the connection that is registered under it, and *bound*, for good, to the
+//! fingerprint that was first proven under it. Between a first proof and the store's word that it
+//! is kept, the name is *reserved*: held by the connection that waits, and bound to nobody yet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
@@ -45,8 +46,8 @@ pub(super) enum Standing {
 }
 
 impl Directory {
-    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that collide
-    /// in the tables.
+    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that
+    /// collide in the tables.
     pub(super) fn new(
         seed: [u8; 16],
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
@@ -113,7 +114,8 @@ impl Directory {
         }
     }
 
-    /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number returned.
+    /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number
+    /// returned.
     pub(super) fn reserve(&mut self, name: &UserName, fp: Fingerprint, by: Token) -> u64 {
         debug_assert_eq!(self.check(name.as_str(), &fp), Ok(Standing::Free));
         self.hold(name, by);
@@ -148,8 +150,8 @@ fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
 }
 
-/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a run can be
-/// repeated.
+/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a
+/// run can be repeated.
 #[derive(Clone)]
 struct Seeded(DefaultHasher);
 

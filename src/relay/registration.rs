@@ -1,7 +1,8 @@
 //! Becoming a user (`docs/protocol.md`, section 2, "Proof", "Names", "Keys").
 //!
-//! An original client says its name and is registered. A client of version 2 is challenged, proves that it holds
-//! its key, and is registered once the name is bound to that key, which for a new name takes the store's word.
+//! An original client says its name and is registered. A client of version 2 is challenged, proves
+//! that it holds its key, and is registered once the name is bound to that key, which for a new
+//! name takes the store's word.
 
 use super::Relay;
 use super::directory::Standing;
@@ -54,7 +55,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused right away.
+    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused
+    /// right away.
     fn challenge(
         &mut self,
         cx: &mut Context,
@@ -107,8 +109,9 @@ impl Relay {
         }
     }
 
-    /// Asks the store to bind a name that was proven for the first time. Until it answers nothing is read from
-    /// the connection: what its client sends behind the proof is meant for the time after.
+    /// Asks the store to bind a name that was proven for the first time. Until it answers nothing
+    /// is read from the connection: what its client sends behind the proof is meant for the time
+    /// after.
     fn bind(&mut self, cx: &mut Context, from: Token, claim: Claim) -> Result<(), Fault> {
         let number = self.directory.reserve(&claim.name, claim.fp, from);
         if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp) {
@@ -176,8 +179,8 @@ impl Relay {
     }
 }
 
-/// What the relay checks of a prekey; whether its signature holds and its times are near is for the peers to see,
-/// who may have another clock than the relay.
+/// What the relay checks of a prekey; whether its signature holds and its times are near is for the
+/// peers to see, who may have another clock than the relay.
 fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
     let lifetime = prekey.expires.saturating_sub(prekey.created);
     if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {
