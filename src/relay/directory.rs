@@ -29,11 +29,10 @@ pub(super) struct Directory {
 }
 
 /// A name that the store is binding.
-pub(super) struct Reservation {
-    pub(super) name: UserName,
-    pub(super) fp: Fingerprint,
-    /// The connection that waits for it; it may be gone by now.
-    pub(super) by: Token,
+struct Reservation {
+    name: UserName,
+    fp: Fingerprint,
+    by: Token,
 }
 
 /// What stands between a proven claim and its registration.
@@ -126,19 +125,19 @@ impl Directory {
     }
 
     /// What became of a reservation: the name is bound, or free again. Either way nobody holds it.
-    pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Reservation> {
-        let reservation = self.reserved.remove(&number)?;
-        let Reservation { name, fp, by } = &reservation;
-        self.release(name, *by);
+    /// Returns who waited for it, and may be gone by now.
+    pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Token> {
+        let Reservation { name, fp, by } = self.reserved.remove(&number)?;
+        self.release(&name, by);
         if bound {
-            self.bound.insert(name.clone(), *fp);
-        } else if let Some(names) = self.names_of.get_mut(fp) {
+            self.bound.insert(name, fp);
+        } else if let Some(names) = self.names_of.get_mut(&fp) {
             *names -= 1;
             if *names == 0 {
-                self.names_of.remove(fp);
+                self.names_of.remove(&fp);
             }
         }
-        Some(reservation)
+        Some(by)
     }
 }
 
@@ -198,7 +197,7 @@ mod tests {
         let (name, first) = (UserName::new("alice"), connection(1));
         assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Free));
         let number = directory.reserve(&name, ALICE, first);
-        assert!(directory.settle(number, true).is_some_and(|settled| settled.by == first));
+        assert_eq!(directory.settle(number, true), Some(first));
         directory.hold(&name, first);
         for _ in 0..2 {
             assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Bound));

@@ -45,7 +45,10 @@ impl Log {
         if let Some(to) = self.to
             && !cx.is_behind(to)
         {
-            cx.send(to, &[self.journal.take()]);
+            let lines = self.journal.take();
+            if !lines.is_empty() {
+                cx.send(to, &[lines]);
+            }
         }
     }
 }

@@ -128,11 +128,10 @@ impl Relay {
     /// The store has answered. Who asked may be gone by now; the name is bound all the same.
     pub(super) fn settle(&mut self, cx: &mut Context, answer: Answer) {
         let Answer { ticket, outcome } = answer;
-        let Some(reservation) = self.directory.settle(ticket, outcome.is_ok()) else { return };
+        let Some(from) = self.directory.settle(ticket, outcome.is_ok()) else { return };
         if let Err(StoreFault::Failed(detail)) = &outcome {
             self.log.tell(&Event::StoreFailed { detail });
         }
-        let from = reservation.by;
         let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
         match outcome {
             Ok(()) => {
@@ -184,7 +183,10 @@ impl Relay {
 fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
     let lifetime = prekey.expires.saturating_sub(prekey.created);
     if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {
-        return Err(Fault::new(ErrorCode::BadPrekey, "a prekey lives for 48 h at most"));
+        return Err(Fault::new(
+            ErrorCode::BadPrekey,
+            "a prekey expires within 48 h of its creation",
+        ));
     }
     if prekey.signature.is_empty() || prekey.signature.len() > MAX_RSA_BITS / 8 {
         return Err(Fault::new(ErrorCode::BadPrekey, "the signature has no length of an RSA key"));

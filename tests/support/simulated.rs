@@ -5,21 +5,23 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::reactor::{Config, Reactor};
+use sealwax::reactor::{Config, Reactor, Source};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::store::MemoryStore;
 use sealwax::relay::{Relay, RelayConfig};
 use serde_json::{Value, json};
 
-use super::kernel::{Kernel, Op, Peer};
+use super::kernel::{Device, Kernel, Op, Peer};
 use super::relay::PEM;
 
 pub struct Simulated {
     pub kernel: Kernel,
-    reactor: Reactor<Kernel>,
-    relay: Relay,
-    at: SocketAddr,
+    pub reactor: Reactor<Kernel>,
+    pub relay: Relay,
+    pub at: SocketAddr,
+    /// What the relay logs, at its most talkative.
+    pub log: Peer,
 }
 
 impl Simulated {
@@ -31,8 +33,10 @@ impl Simulated {
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         let mut reactor = Reactor::new(kernel.clone(), &Config::default());
         let at = SocketAddr::from(([127, 0, 0, 1], 12345));
+        let log = kernel.standard(2, Device::Pipe);
+        relay.log_to(reactor.context().open(Source::Error));
         relay.start(reactor.context(), &[at]);
-        let mut simulated = Self { kernel, reactor, relay, at };
+        let mut simulated = Self { kernel, reactor, relay, at, log };
         simulated.settle();
         simulated.pass(Duration::from_secs(1)); // a clock that has run for a while
         simulated
