@@ -34,18 +34,23 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.outbox.advance(taken, &mut cx.pool);
         cx.queued_in_all -= taken;
-        let waited = connection.waits[Wait::Told(Deadline::Stalled).index()].is_some();
-        connection.blocked = !connection.outbox.is_empty() && !connection.always_ready;
-        if !connection.outbox.is_empty() {
-            if connection.always_ready {
+        let lags = !connection.outbox.is_empty();
+        let lagged = std::mem::replace(&mut connection.lags, lags);
+        let (always_ready, in_use) = (connection.always_ready, connection.is_in_use());
+        connection.blocked = lags && !always_ready;
+        let stalled = Wait::Told(Deadline::Stalled);
+        if lags {
+            if always_ready {
                 cx.touch(id); // no event will come: try again in the next tick
             }
-            if taken > 0 || !waited {
-                cx.begin_wait(id, Wait::Told(Deadline::Stalled)); // it took something: its time starts anew
+            if taken > 0 || !lagged {
+                cx.begin_wait(id, stalled); // it took something: its time starts anew
             }
-        } else if waited {
-            cx.end_wait(id, Wait::Told(Deadline::Stalled));
-            handler.drained(cx, id);
+        } else if lagged {
+            cx.end_wait(id, stalled);
+            if in_use {
+                handler.drained(cx, id);
+            }
         }
     }
 
