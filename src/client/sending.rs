@@ -197,10 +197,10 @@ impl Sending {
         contact: &mut Contact,
         prekey: Option<&Prekey>,
     ) -> Result<(), Unfit> {
-        (self.was_found, self.is_absent) = (true, false);
         if !self.cares() {
             return Ok(());
         }
+        (self.was_found, self.is_absent) = (true, false);
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
         contact.admit(desk, true)?;
@@ -337,6 +337,11 @@ impl Sending {
     /// A session was opened in this run, or could have been.
     pub(super) fn has_marks(&self) -> bool {
         self.was_found
+    }
+
+    /// Waits before it asks again.
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests_until.is_some()
     }
 
     /// Forgets all but the marks. Not while texts are unconfirmed.

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayPin, Settings, Trust,
+    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
+    Settings, Trust,
 };
 use sealwax::crypto::{Identity, IdentityVault, PublicKey};
 use sealwax::reactor::{
@@ -71,7 +72,7 @@ impl World {
     /// A relay that does as it is told, without users.
     pub(crate) fn new() -> Self {
         let mut world = Self::with(EvilRelay::new());
-        world.relay.start(world.relay_loop.context(), world.at);
+        world.relay_loop.context().listen(world.at);
         world
     }
 
@@ -123,6 +124,23 @@ impl<R: Handler> World<R> {
         (peers, relays): (MemoryPins, MemoryPins),
         set: impl FnOnce(&mut Settings),
     ) {
+        let store = Box::new(peers.clone());
+        self.add(name, key, store, (peers, relays), set);
+    }
+
+    /// A user whose peers are pinned there.
+    pub(crate) fn join_to(&mut self, name: &str, store: Box<dyn Pins>) {
+        self.add(name, name, store, (MemoryPins::default(), MemoryPins::default()), |_| {});
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        key: &str,
+        store: Box<dyn Pins>,
+        (peers, relays): (MemoryPins, MemoryPins),
+        set: impl FnOnce(&mut Settings),
+    ) {
         let mut settings = Settings {
             name: name.to_owned(),
             relay: self.at.to_string(),
@@ -135,7 +153,7 @@ impl<R: Handler> World<R> {
         let ahead_ms = Rc::new(Cell::new(0));
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity(key))),
-            peers: Box::new(peers.clone()),
+            peers: store,
             relays: Box::new(relays.clone()),
             wall: wall(&self.kernel, &ahead_ms),
             resolve: Box::new(|text| text.parse().map(|at| vec![at]).map_err(|_| "no".to_owned())),
