@@ -55,6 +55,8 @@ pub struct Front {
     phase: Phase,
     /// The user whom text goes to.
     recipient: Option<String>,
+    /// Messages that were given to standard output.
+    printed: u64,
     /// Messages that standard output has taken.
     received: u64,
     /// Peers whose key has changed and was not accepted.
@@ -70,6 +72,13 @@ struct Input {
     rest: Option<Vec<u8>>,
     /// The next line has to wait until this recipient has confirmed some of those before it.
     waits_for: Option<String>,
+}
+
+/// Whether an event was the client's last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    GoesOn,
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +100,7 @@ impl Front {
             input: None,
             phase: Phase::Talking,
             recipient,
+            printed: 0,
             received: 0,
             changed: BTreeSet::new(),
             exit: Exit::Done,
@@ -256,13 +266,21 @@ impl Front {
     // --- What is shown ---
 
     fn tell(&mut self, cx: &mut Context, event: Event) {
-        self.take_note(cx, &event);
+        let enough = self.task.count.is_some_and(|count| self.printed >= count);
+        if enough && matches!(event, Event::Message { .. }) {
+            return; // not shown, and so not confirmed: its sender will send it again
+        }
         let written = self.view.write(&event);
+        let noted = self.note(&event);
         let receipt = match event {
             Event::Message { receipt, .. } => Some(receipt),
             _ => None,
         };
+        self.printed += u64::from(receipt.is_some());
         self.write(cx, &written.output, &written.talk, receipt);
+        if noted == Noted::Over {
+            self.close_streams(cx);
+        }
     }
 
     fn talk(&mut self, cx: &mut Context, level: Level, sentence: &str) {
@@ -290,8 +308,8 @@ impl Front {
         }
     }
 
-    /// What an event means for the exit code and for the time to leave.
-    fn take_note(&mut self, cx: &mut Context, event: &Event) {
+    /// What an event means for the exit code, and whether it is the last one.
+    fn note(&mut self, event: &Event) -> Noted {
         match event {
             Event::Peer { name, standing: Standing::Changed, .. } => {
                 self.changed.insert(name.clone());
@@ -302,10 +320,11 @@ impl Front {
             Event::Failed { code, .. } => self.exit = self.exit.and(exit_of_failure(*code)),
             Event::Closed { code, .. } => {
                 self.exit = self.exit.and(exit_of_ending(*code));
-                self.close_streams(cx);
+                return Noted::Over;
             }
             _ => {}
         }
+        Noted::GoesOn
     }
 
     // --- Leaving ---

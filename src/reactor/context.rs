@@ -138,8 +138,8 @@ impl Context {
         self.die(id, CloseReason::Aborted { unsent });
     }
 
-    /// Reads nothing more from `id` until [`resume`](Self::resume), except the truth about a connection that the
-    /// kernel reports as broken: that one may still be shown what it brought before it broke.
+    /// Reads nothing more from `id` until [`resume`](Self::resume). A connection that breaks in the meantime is told
+    /// as closed; that the writer of a pipe has left, or that a connection has ended in order, is told afterwards.
     pub fn pause(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.paused = true;

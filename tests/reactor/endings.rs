@@ -8,7 +8,7 @@ use sealwax::limits::FINISH_TIMEOUT;
 use sealwax::reactor::{CloseReason, Deadline, Event, Opened, Sys};
 
 use crate::recorder::{Recorder, Sim, Told, echo, lines, silent};
-use crate::support::kernel::Fault;
+use crate::support::kernel::{Fault, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -298,6 +298,26 @@ fn a_listener_that_was_closed_or_paused_takes_nobody_in() {
 }
 
 #[test]
+fn a_newcomer_that_cannot_be_watched_is_told_from_its_beginning_to_its_end() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Opened(id, _) = told {
+            cx.send(*id, &[b"welcome"]);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    handler.take();
+    let mut peer = sim.kernel.dial(at);
+    sim.kernel.inject(|op, _| (op == Op::Watch).then_some(Fault::Fail(Errno::ENOSPC)));
+    sim.settle(&mut handler);
+    let told = handler.take();
+    let Told::Opened(id, Opened::Accepted { .. }) = told[0] else { panic!("{told:?}") };
+    assert_eq!(told[1..], [Told::Closed(id, CloseReason::Failed(Errno::ENOSPC))]);
+    assert_eq!(peer.receive(100), Ok(Vec::new()));
+    sim.assert_clean(&mut handler, 1);
+}
+
+#[test]
 fn a_connection_can_be_refused() {
     let mut sim = Sim::new();
     let mut handler = silent();
@@ -321,4 +341,21 @@ fn a_connection_to_a_listener_of_another_process_carries_bytes_both_ways() {
     sim.settle(&mut handler);
     let mut bytes = [0; 4];
     assert_eq!((other.read(&io, &mut bytes), &bytes), (Ok(4), b"ball"));
+}
+
+#[test]
+fn a_paused_connection_is_shown_nothing_although_it_breaks() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    peer.send(b"never seen");
+    peer.reset();
+    sim.settle(&mut handler);
+    let failed = CloseReason::Failed(Errno::ECONNRESET);
+    assert_eq!(handler.take(), [Told::Closed(id, failed)]);
+    sim.assert_clean(&mut handler, 1);
 }

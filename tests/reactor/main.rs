@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used)] // helpers of tests are tests
 
 mod endings;
+mod faults;
 mod recorder;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::Result;
+use nix::errno::Errno;
 use sealwax::reactor::Sys;
 
 pub use self::calls::{Call, Fault, Op};
@@ -95,12 +96,17 @@ impl Kernel {
         self.me().calls.replace(Vec::new()).unwrap_or_default()
     }
 
+    /// Whether a process of this machine listens at `at`.
+    pub fn is_listening(&self, at: SocketAddr) -> bool {
+        self.machine.borrow().listening.contains_key(&at)
+    }
+
     /// Connects to a listener of the machine; its process sees a newcomer.
     ///
     /// # Panics
     /// If nobody listens at `at`.
     pub fn dial(&self, at: SocketAddr) -> Peer {
-        assert!(self.machine.borrow().listening.contains_key(&at), "nobody listens at {at}");
+        assert!(self.is_listening(at), "nobody listens at {at}");
         let mut process = self.process();
         let io = process.connect(at).expect("a new process has no limit");
         Peer { process, io }
@@ -159,9 +165,9 @@ impl Peer {
         all
     }
 
-    /// Says that it will send no more.
+    /// Says that it will send no more, where it could.
     pub fn shut(&mut self) {
-        self.process.shutdown(&self.io).expect("is connected");
+        let _ = self.process.shutdown(&self.io);
     }
 
     /// Closes; a reset where something was not read.
@@ -169,10 +175,12 @@ impl Peer {
         self.process.close(self.io);
     }
 
-    /// Closes with a reset.
+    /// Closes with a reset. What has arrived before it can still be read.
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
-        machine.file(self.io.0).inbound.push_back(0);
+        if let Some(other) = machine.file(self.io.0).peer.take() {
+            machine.break_off(other, Errno::ECONNRESET);
+        }
         machine.close(self.io.0);
     }
 }
