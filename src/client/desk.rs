@@ -1,5 +1,5 @@
-//! What all parts of the client share: who we are, what time it is, whom we trust, and the two trays
-//! into which they put what they have to say, events for the user and frames for the relay.
+//! What all parts of the client share: who we are, what time it is, whom we trust, and the two
+//! trays into which they put what they have to say, events for the user and frames for the relay.
 //!
 //! So the parts need neither each other nor the loop, and one tick's frames leave in one write.
 

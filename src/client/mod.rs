@@ -16,9 +16,9 @@
 //!           desk: what all of them share; events and frames are put there
 //! ```
 //!
-//! Nobody below `Client` talks to the loop. Each part puts its frames on the desk, and they leave in
-//! one write at the end of the tick ([`Client::end_of_tick`]). Nothing the relay says is believed
-//! without a signature: at most it makes us ask (`lookup`).
+//! No part of a conversation talks to the loop: it puts its frames on the desk, and they leave in
+//! one write at the end of the tick ([`Client::end_of_tick`]). Nothing that the relay says is
+//! believed without a signature: at most it makes us ask (`lookup`).
 //!
 //! To follow one message out: [`Client::say`], `Peer::say`, `Peers::pump`, `Sending::pump`. To
 //! follow one in: [`Client::received`], `incoming.rs`, `Peer::frame`, `Receiving::message`,
@@ -88,8 +88,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has done nothing yet. What is wrong with the files of pins is told as warnings;
-    /// as long as one cannot be read and written, nobody in it is trusted.
+    /// A client that has done nothing yet. What is wrong with the files of pins is told as
+    /// warnings; as long as one cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
         let Settings { name, relay, roster, strict, every_warning, alarm } = settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");

@@ -4,10 +4,10 @@
 //!   none ──offer──▶ current ──newer offer──▶ previous ──SESSION_GRACE──▶ erased
 //! ```
 //!
-//! An offer passes its checks from the cheapest to the dearest, and its signature before anything is
-//! decrypted: size and form, whom it is for, under which key, is it new, the signature, a token, is
-//! the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed: a
-//! warning here, and nothing on the wire.
+//! An offer passes its checks from the cheapest to the dearest, and its signature before anything
+//! is decrypted: size and form, whom it is for, under which key, is it new, the signature, a token,
+//! is the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed:
+//! a warning here, and nothing on the wire.
 
 use std::time::Duration;
 

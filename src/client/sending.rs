@@ -13,8 +13,8 @@
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
 //! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
 //!
-//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name should
-//! be told. One that was there and went is waited for as long as the user likes.
+//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name
+//! should be told. One that was there and went is waited for as long as the user likes.
 
 use std::collections::VecDeque;
 
@@ -119,8 +119,8 @@ impl Sending {
 
     // --- Sending ---
 
-    /// Online: does what is due and sends what may be sent. While the peer's key is being asked for,
-    /// nothing is sealed: the answer may show that the session is of no use any more.
+    /// Online: does what is due and sends what may be sent. While the peer's key is being asked
+    /// for, nothing is sealed: the answer may show that the session is of no use any more.
     pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup) {
         let now = desk.now;
         if lookup.expire(now) {

@@ -1,4 +1,5 @@
-//! Whose key is it? Nothing is sealed to a key that was not accepted, and nothing is shown under one.
+//! Whose key is it? Nothing is sealed to a key that was not accepted, and nothing is shown under
+//! one.
 
 use std::time::Duration;
 
