@@ -7,11 +7,11 @@ use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
 use super::desk::Desk;
 use super::lookup::Lookup;
-use super::receiving::{Heard, Receiving, refusal};
+use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::{Caution, Failure};
-use crate::crypto::{Mid, OfferFault, PublicKey, SessionOffer};
+use crate::crypto::{Mid, PublicKey};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, ForwardKind, Prekey};
 
@@ -75,18 +75,7 @@ impl Peer {
     }
 
     fn offer(&mut self, desk: &mut Desk, body: &str) {
-        let offer = SessionOffer::parse(body).and_then(|offer| {
-            if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
-        });
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(fault) => {
-                let (code, why) = refusal(fault);
-                let name = &self.contact.name;
-                let detail = format!("a session that {name} offers is refused: {why}");
-                return desk.warn(name, code, detail);
-            }
-        };
+        let Some(offer) = read_offer(desk, &self.contact.name, body) else { return };
         if self.contact.key().is_none() {
             self.lookup.hint(desk.now);
             return self.waiting.push(desk, &self.contact.name, ForwardKind::SendKey, body);
@@ -135,6 +124,7 @@ impl Peer {
         for (kind, body) in self.waiting.take(desk) {
             self.frame(desk, kind, &body);
         }
+        self.lookup.answered(); // also whatever those frames would have asked
         if let Err(unfit) = self.sending.found(desk, &mut self.contact, prekey) {
             self.stop(desk, &unfit);
         }
@@ -180,7 +170,6 @@ impl Peer {
     /// The peer connected: it may be another process, with another prekey.
     pub(super) fn joined(&mut self, now: Time) {
         if self.sending.cares() {
-            self.sending.wake();
             self.lookup.hint(now);
         }
     }
@@ -223,7 +212,6 @@ impl Peer {
 
     /// The trust file changed: a key that is not pinned any more opens nothing and is sent nothing.
     pub(super) fn review(&mut self, desk: &mut Desk) {
-        self.sending.wake();
         if !self.contact.review(desk) {
             self.receiving.close();
             self.sending.close();

@@ -289,11 +289,6 @@ impl Sending {
         }
     }
 
-    /// The peer is back, or another key of it was accepted: now is the time to ask.
-    pub(super) fn wake(&mut self) {
-        self.rests_until = None;
-    }
-
     // --- What the peer says ---
 
     /// The peer's client confirmed these texts.

@@ -155,6 +155,23 @@ fn addresses_are_tried_in_turn_and_again() {
 }
 
 #[test]
+fn the_second_address_is_taken_where_the_first_is_dead() {
+    let mut world = World::new();
+    let relay = format!("127.0.0.1:9,{}", world.at);
+    world.join_as("alice", "alice", |settings| settings.relay.clone_from(&relay));
+    world.join_as("bob", "bob", |settings| "nowhere".clone_into(&mut settings.relay));
+    world.run(Duration::from_millis(50));
+    let told = progress(world.events("alice"));
+    let connecting = |address: &str| Progress::Connecting { address: address.to_owned() };
+    assert_eq!(told[0], connecting("127.0.0.1:9"));
+    assert!(matches!(&told[1], Progress::Unreachable { why, .. } if why == "connection refused"));
+    assert_eq!(told[2], connecting(&world.at.to_string()));
+    assert_eq!(world.user("alice").known_relays()[0].address, relay);
+    let told = progress(world.events("bob"));
+    assert!(matches!(&told[0], Progress::Unreachable { why, .. } if why == "no such host"));
+}
+
+#[test]
 fn a_stream_that_cannot_be_followed_is_left() {
     let mut world = World::of_two();
     world.relay.tell_bytes(world.relay_loop.context(), "alice", b"HTTP/1.1 400 Bad Request");

@@ -156,7 +156,7 @@ impl<R: Handler> World<R> {
             peers: store,
             relays: Box::new(relays.clone()),
             wall: wall(&self.kernel, &ahead_ms),
-            resolve: Box::new(|text| text.parse().map(|at| vec![at]).map_err(|_| "no".to_owned())),
+            resolve: Box::new(resolve),
         };
         let client = Client::new(settings, parts);
         let kernel = self.kernel.process();
@@ -235,7 +235,7 @@ impl<R: Handler> World<R> {
         heard.into_iter().map(|Heard { from, text, .. }| format!("{from}: {text}")).collect()
     }
 
-    /// The user's process ends without a word.
+    /// The user's process ends.
     pub(crate) fn kill(&mut self, name: &str) -> (MemoryPins, MemoryPins) {
         let place = self.users.iter().position(|user| user.name == name).expect("a user");
         let mut user = self.users.remove(place);
@@ -317,6 +317,12 @@ pub(crate) fn identity(name: &str) -> Identity {
 /// The public half of a fixture key.
 pub(crate) fn public(name: &str) -> PublicKey {
     identity(name).public().clone()
+}
+
+/// Several addresses stand in one text.
+fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let addresses: Result<_, _> = text.split(',').map(str::parse).collect();
+    addresses.map_err(|_| "no such host".to_owned())
 }
 
 fn wall(kernel: &Kernel, ahead_ms: &Rc<Cell<u64>>) -> Box<dyn FnMut() -> u64> {
