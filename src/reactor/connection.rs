@@ -39,8 +39,8 @@ pub(crate) struct Connection {
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
     pub(crate) blocked: bool,
-    /// Bytes were left by the last write: that they have been taken will be told.
-    pub(crate) lags: bool,
+    /// What waits for it has waited longer than a tick.
+    pub(crate) behind: bool,
     /// It cannot be watched, and is always ready: a regular file, `/dev/null`.
     pub(crate) always_ready: bool,
     /// It stands in the list of those to be settled at the end of the tick.
@@ -117,7 +117,7 @@ impl Connection {
             resting: false,
             ended: false,
             blocked: false,
-            lags: false,
+            behind: false,
             always_ready: false,
             touched: false,
             inbox: Inbox::default(),

@@ -104,6 +104,14 @@ impl Context {
         self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
 
+    /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`] tells when
+    /// nothing waits any more.
+    ///
+    /// [`drained`]: super::Handler::drained
+    pub fn is_behind(&self, to: Token) -> bool {
+        self.connections.get(to).is_some_and(|connection| connection.behind)
+    }
+
     /// Bytes queued for all together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all

@@ -34,7 +34,8 @@ pub trait Handler {
     /// is still possible: whoever has nothing left to say closes.
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]);
 
-    /// What was waiting for `to` longer than a tick has been taken by the kernel.
+    /// All that was queued for `to` has been taken by the kernel. Told where that took longer than a tick, and where
+    /// `to` is paused, for its handler may be waiting for just this.
     fn drained(&mut self, _cx: &mut Context, _to: Token) {}
 
     /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or lives with it.
@@ -53,8 +54,9 @@ pub trait Handler {
     /// The source is gone, and its token names nobody from now on.
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason);
 
-    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it leaves with
-    /// the same tick's flush.
+    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it
+    /// leaves with the same tick's flush. What that flush brings about (`drained`, `closed`) has an end of
+    /// tick of its own, at once: so whatever a handler is told, this is called after it.
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 }
 

@@ -34,21 +34,23 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.outbox.advance(taken, &mut cx.pool);
         cx.queued_in_all -= taken;
-        let lags = !connection.outbox.is_empty();
-        let lagged = std::mem::replace(&mut connection.lags, lags);
-        let (always_ready, in_use) = (connection.always_ready, connection.is_in_use());
-        connection.blocked = lags && !always_ready;
+        let behind = !connection.outbox.is_empty();
+        let was_behind = std::mem::replace(&mut connection.behind, behind);
+        let (always_ready, paused) = (connection.always_ready, connection.paused);
+        let in_use = connection.is_in_use();
+        connection.blocked = behind && !always_ready;
         let stalled = Wait::Told(Deadline::Stalled);
-        if lags {
+        if behind {
             if always_ready {
                 cx.touch(id); // no event will come: try again in the next tick
             }
-            if taken > 0 || !lagged {
+            if taken > 0 || !was_behind {
                 cx.begin_wait(id, stalled); // it took something: its time starts anew
             }
-        } else if lagged {
+        } else if was_behind || paused {
             cx.end_wait(id, stalled);
             if in_use {
+                self.told_late = true;
                 handler.drained(cx, id);
             }
         }
@@ -99,6 +101,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(io) = self.ios.get_mut(id.slot()).and_then(Option::take) {
             self.sys.close(io);
         }
+        self.told_late = true;
         handler.closed(&mut self.context, id, reason);
     }
 }

@@ -2,3 +2,5 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 pub mod kernel;
+pub mod relay;
+pub mod simulated;

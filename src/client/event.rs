@@ -1,0 +1,307 @@
+//! What a client tells: everything that a person or a script is shown is a view on these.
+//!
+//! Knows names, keys' fingerprints and texts; not how any of it is printed. The names of codes are
+//! part of the command line's contract (`docs/cli.md`): they are never renamed.
+//!
+//! Texts, names and details may hold anything that another user or the relay sent: a view escapes
+//! them before they reach a terminal ([`escape_visible`](crate::wire::escape_visible)).
+
+use std::time::Duration;
+
+use super::Trust;
+use crate::crypto::Mid;
+use crate::wire::Fingerprint;
+
+/// One thing that happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The relay took the proof: messages go out from now on. Told after each reconnect too.
+    Registered {
+        /// Our name there.
+        name: String,
+        /// Our key.
+        fp: Fingerprint,
+    },
+    /// Everyone who is connected, in order; the first of a whole list, more may follow as `Joined`.
+    Users {
+        /// Their names, our own included.
+        users: Vec<String>,
+    },
+    /// Who came.
+    Joined {
+        /// Their names.
+        users: Vec<String>,
+    },
+    /// Who went.
+    Left {
+        /// Their names.
+        users: Vec<String>,
+    },
+    /// How a peer's key stands: told at its first use in this run, and when that changes.
+    Peer {
+        /// The peer.
+        name: String,
+        /// The key that the standing is about.
+        fp: Fingerprint,
+        /// How it stands.
+        standing: Standing,
+    },
+    /// A text from another user.
+    Message {
+        /// Who wrote it: the session proves it.
+        from: String,
+        /// What it says; line ends and control characters as they came.
+        text: String,
+        /// Its number in the session, from 0.
+        n: u64,
+        /// How far the sender's key is trusted.
+        trust: Trust,
+        /// To be given to [`Client::shown`](super::Client::shown) once it was written out.
+        receipt: Receipt,
+    },
+    /// A text was taken: it is kept until it is confirmed or has failed.
+    Queued {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+    },
+    /// The relay says that it stands in the addressee's queue: a hint, not a promise. Told once.
+    Relayed {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+    },
+    /// The addressee's client confirmed that it was decrypted and written out.
+    Delivered {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+    },
+    /// Messages of a session are missing before the next `Message`; they may come again.
+    Gap {
+        /// Who sent them.
+        from: String,
+        /// How many.
+        missing: u64,
+    },
+    /// A message is given up. It may have arrived all the same where it was `Relayed`.
+    Failed {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+        /// For programs.
+        code: Failure,
+        /// For people: what happened and what to do.
+        detail: String,
+    },
+    /// Something was refused or dropped.
+    Warning {
+        /// For programs.
+        code: Caution,
+        /// For people, with the number of like ones that were not told.
+        detail: String,
+    },
+    /// It is over; nothing is told after this.
+    Closed {
+        /// For programs.
+        code: Ending,
+        /// For people: why, and what to do.
+        detail: String,
+    },
+    /// How the connection fares: for people, no part of `--json`.
+    Progress(Progress),
+}
+
+/// Confirms one shown message. Not kept anywhere else: one that is dropped means "not shown", and
+/// its sender will send the message again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub(super) peer: String,
+    pub(super) mid: Mid,
+}
+
+/// How a peer's key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the pinned one.
+    Pinned(Trust),
+    /// It is another than the pinned one: both directions have stopped.
+    Changed,
+}
+
+impl Standing {
+    /// `tofu`, `verified` or `changed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pinned(trust) => trust.as_str(),
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// How the connection fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// An address is tried.
+    Connecting {
+        /// The address.
+        address: String,
+    },
+    /// An address could not be reached, or the name not be resolved.
+    Unreachable {
+        /// What was tried.
+        address: String,
+        /// Why not.
+        why: String,
+    },
+    /// A relay was reached for the first time; its key is kept.
+    NewRelay {
+        /// The relay, as it was asked for.
+        relay: String,
+        /// Its key, as `ED25519:` and base64url.
+        key: String,
+    },
+    /// The connection is lost.
+    Lost {
+        /// Why.
+        why: String,
+    },
+    /// It is tried again after this pause.
+    Retrying {
+        /// How long from now.
+        pause: Duration,
+    },
+}
+
+/// An enum of codes: each variant with its name on the outside.
+macro_rules! codes {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            /// The code as programs read it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why a message was given up.
+    Failure {
+        /// No such user is connected, nor was in this run.
+        UnknownUser = "unknown_user",
+        /// The addressee's client is an original one, which knows no proof of who writes.
+        NotV2 = "not_v2",
+        /// The relay hands out another key than the pinned one.
+        KeyChanged = "key_changed",
+        /// `--strict`, and the addressee's key was never compared.
+        NotVerified = "not_verified",
+        /// The addressee was of version 2 before and is told not to be now.
+        Downgrade = "downgrade",
+        /// What the relay hands out for the addressee is no key that is accepted.
+        BadKey = "bad_key",
+        /// The addressee's prekey is not signed by its key, is older than one seen before, or its
+        /// clock differs too much from ours.
+        BadPrekey = "bad_prekey",
+        /// The text fits a message, but the message not the frames of this relay.
+        TooLong = "too_long",
+        /// The addressee's key could not be written to the trust file.
+        TrustFile = "trust_file",
+        /// The relay refused it for another reason.
+        Refused = "refused",
+    }
+}
+
+codes! {
+    /// What was refused or dropped.
+    Caution {
+        /// A peer's key is another than the pinned one.
+        KeyChanged = "key_changed",
+        /// `--strict`, and the peer's key was never compared.
+        NotVerified = "not_verified",
+        /// A peer uses an original client, which cannot prove who writes.
+        NotV2 = "not_v2",
+        /// A pinned peer is told not to speak version 2 any more.
+        Downgrade = "downgrade",
+        /// The relay handed out something that is no key that is accepted.
+        BadKey = "bad_key",
+        /// A prekey is not signed by its owner's key, or is weak.
+        BadPrekey = "bad_prekey",
+        /// A prekey is older than one that was seen before.
+        StalePrekey = "stale_prekey",
+        /// A peer's clock differs too much from ours.
+        ClockSkew = "clock_skew",
+        /// A frame of a peer has not the form that this version knows.
+        Malformed = "malformed",
+        /// A session is offered to another key than ours.
+        WrongRecipient = "wrong_recipient",
+        /// A session is offered under another key than the pinned one.
+        WrongSender = "wrong_sender",
+        /// The signature of an offered session does not hold.
+        BadSignature = "bad_signature",
+        /// An offered session is not newer than the last one.
+        StaleSession = "stale_session",
+        /// A session was offered to a prekey that is gone, or cannot be agreed on.
+        SessionRefused = "session_refused",
+        /// More sessions are offered than we compute.
+        TooManySessions = "too_many_sessions",
+        /// A message belongs to no session that is open.
+        UnknownSession = "unknown_session",
+        /// A message was seen before.
+        Replay = "replay",
+        /// A message was changed on its way, or is from too far ahead.
+        BadMessage = "bad_message",
+        /// A message was sealed against the rules by its sender.
+        BadContent = "bad_content",
+        /// A frame says to come from ourselves.
+        FromOurselves = "from_ourselves",
+        /// Frames of a sender whose key is not known were dropped: too many, or the key never came.
+        NoKey = "no_key",
+        /// A file of pinned keys could not be read or written, or has damaged lines.
+        TrustFile = "trust_file",
+        /// The relay sent something that is no frame, or does not belong here.
+        BadFrame = "bad_frame",
+        /// The relay refused a frame.
+        Refused = "refused",
+    }
+}
+
+codes! {
+    /// Why it is over.
+    Ending {
+        /// We left.
+        Left = "left",
+        /// Another user holds the name.
+        NameInUse = "name_in_use",
+        /// The name is bound to another key.
+        NameBound = "name_bound",
+        /// The relay takes no such name.
+        BadName = "bad_name",
+        /// The relay binds no further names, or none for this key.
+        DirectoryFull = "directory_full",
+        /// Another connection of the same identity took our place.
+        Replaced = "replaced",
+        /// The relay did not take our proof.
+        BadProof = "bad_proof",
+        /// The relay has another key than before.
+        RelayChanged = "relay_changed",
+        /// The relay does not speak version 2, or not as we know it.
+        NotV2 = "not_v2",
+        /// The relay refused the registration for another reason.
+        Refused = "refused",
+        /// The relay's key could not be kept.
+        TrustFile = "trust_file",
+    }
+}

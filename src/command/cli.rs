@@ -1,0 +1,314 @@
+//! The command line as data: what can be written, with its help. No command is carried out here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::limits;
+
+/// End-to-end encrypted messages through one hand-written epoll loop.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealwax",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "Examples:
+  sealwax demo                              watch two users talk, and what the relay sees of it
+  sealwax serve                             run a relay on 127.0.0.1:12345
+  sealwax chat --name alice bob             talk to bob, a line a message
+  echo 'the build is done' | sealwax send --name ci alice
+  sealwax recv --name alice --json -n 1     wait for one message
+
+Exit codes: 0 all done and confirmed · 1 failed · 2 usage · 3 key not trusted · 4 recipient unknown
+  5 relay unreachable or lost · 6 name not to be had · 7 the wait ran out · 8 identity not usable"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay
+    Serve(Serve),
+    /// Talk, a line a message
+    Chat(Chat),
+    /// Send and leave: TEXT, or each line of standard input
+    Send(Send),
+    /// Print what arrives
+    Recv(Recv),
+    /// Show and change whose keys you trust
+    Keys(Keys),
+    /// A relay and two users in one terminal, and what the relay sees of them
+    Demo(Demo),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `sealwax serve`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
+  sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
+
+It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT: it stops
+listening, flushes for at most half a second and leaves with 0.")]
+pub struct Serve {
+    /// Where to listen; repeatable, port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    pub listen: Vec<SocketAddr>,
+    /// Where the relay's key and the bound names are kept [default: the XDG data directory's sealwax/relay]
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Keep nothing: a new key at each start, names bound only while it runs
+    #[arg(long, conflicts_with = "home")]
+    pub ephemeral: bool,
+    /// The longest frame of a registered user, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = limits::MAX_FRAME,
+        value_parser = bytes(1024, 16 * 1024 * 1024))]
+    pub max_frame: usize,
+    /// Connections at a time
+    #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,
+        value_parser = bytes(1, 16_000_000))]
+    pub max_connections: usize,
+    /// Above this many waiting bytes, frames for a user are refused with queue_full
+    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_SOFT,
+        value_parser = bytes(1024, 1 << 30))]
+    pub outbox_soft: usize,
+    /// Above this many waiting bytes of the relay's own answers, a connection is ended
+    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_HARD,
+        value_parser = bytes(4096, 1 << 30))]
+    pub outbox_hard: usize,
+    /// How long a connection may take to register, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub register_timeout: Duration,
+    /// How long a frame may take from its first byte to its last, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub frame_timeout: Duration,
+    /// How the activity log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log: LogFormat,
+    /// How much is told.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// How the activity log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, coloured on a terminal
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// `-v` and `-q`
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Verbosity {
+    /// Tell more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Tell warnings and errors only; twice for nothing at all
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub quiet: u8,
+}
+
+/// What `chat`, `send`, `recv` and `keys` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The relay
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    pub relay: String,
+    /// Whose identity and trust.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// Machine-readable: one JSON object a line on standard output, and (chat) on standard input
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Refuse peers whose key was not verified
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// How much is told.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// Where an identity lies and how it is opened.
+#[derive(Args, Clone, Debug)]
+pub struct IdentityArgs {
+    /// Your name; needed once, then remembered
+    #[arg(long, global = true)]
+    pub name: Option<String>,
+    /// Where the identity and the trust file are kept [default: the XDG data directory's sealwax]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Read the identity's passphrase from this descriptor, to its end or first newline
+    #[arg(long, global = true, value_name = "N")]
+    pub passphrase_fd: Option<i32>,
+}
+
+/// `sealwax chat`
+#[derive(Args, Debug)]
+#[command(after_help = "Lines you can type:
+  text             to the current recipient        //text   a text that begins with a slash
+  @NAME text       to NAME, once                   /to NAME choose the recipient
+  /users           who is here                     /verify NAME, /trust NAME
+  /help, /quit
+
+With --json, standard input takes one object a line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id optional) or
+{\"command\":\"users\"} or {\"command\":\"quit\"}.
+
+Examples:
+  sealwax chat --name alice bob
+  printf '%s\\n' '{\"to\":\"bob\",\"text\":\"hi\"}' | sealwax chat --name alice --json")]
+pub struct Chat {
+    /// The first recipient
+    pub to: Option<String>,
+    /// What `chat`, `send` and `recv` have in common.
+    #[command(flatten)]
+    pub common: Common,
+    /// How long the end of input waits for confirmations, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub wait: Duration,
+}
+
+/// `sealwax send`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax send --name alice bob 'see you at eight'
+  tail -f app.log | sealwax send --name server admin
+  sealwax send bob <notes.txt && echo 'bob has read it all'")]
+pub struct Send {
+    /// The recipient
+    pub to: String,
+    /// What to say; without it, each line of standard input is a message
+    pub text: Option<String>,
+    /// What `chat`, `send` and `recv` have in common.
+    #[command(flatten)]
+    pub common: Common,
+    /// How long the end of input waits for confirmations, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub wait: Duration,
+}
+
+/// `sealwax recv`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax recv --name bob                    print messages until it is stopped
+  sealwax recv --name bob -n 1 --wait 60     wait a minute for one message; exit 7 if none came
+  sealwax recv --name bob --json | jq -r .text")]
+pub struct Recv {
+    /// Leave after this many messages
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub count: Option<u64>,
+    /// Leave when the last of them has not come within this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub wait: Option<Duration>,
+    /// What `chat`, `send` and `recv` have in common.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `sealwax keys`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax keys show                          your name and fingerprint
+  sealwax keys list                          everybody whose key you have seen
+  sealwax keys verify bob                    compare safety numbers, then answer
+  sealwax keys trust bob SHA256:…            accept the key that bob has now")]
+pub struct Keys {
+    /// What it has in common with `chat`, `send` and `recv`.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Print your name and fingerprint
+    Show,
+    /// Print whom you know: name, fingerprint, trust
+    List,
+    /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
+    Verify {
+        /// The peer
+        peer: String,
+        /// The number that the peer read to you: compared, for scripts
+        number: Option<String>,
+    },
+    /// Accept a key for NAME, in place of the one that was known
+    Trust {
+        /// The peer
+        peer: String,
+        /// The key's fingerprint
+        fingerprint: String,
+    },
+    /// Forget NAME's key
+    Untrust {
+        /// The peer
+        peer: String,
+    },
+}
+
+/// `sealwax demo`
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Show the frames without shortening
+    #[arg(long)]
+    pub full: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(parsed)
+        .ok()
+        .filter(|duration| *duration <= limits::MAX_OPTION_TIME)
+        .ok_or_else(|| format!("not between 0 and {} seconds", limits::MAX_OPTION_TIME.as_secs()))
+}
+
+fn bytes(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| {
+        let parsed: usize = text.parse().map_err(|_| "not a whole number".to_string())?;
+        if (least..=most).contains(&parsed) {
+            return Ok(parsed);
+        }
+        Err(format!("not between {least} and {most}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_in_the_help_are_those_of_the_limits() {
+        let serve = Cli::parse_from(["sealwax", "serve"]);
+        let Command::Serve(serve) = serve.command else { panic!("not serve") };
+        assert_eq!(serve.register_timeout, limits::REGISTER_TIMEOUT);
+        assert_eq!(serve.frame_timeout, limits::FRAME_TIMEOUT);
+        let send = Cli::parse_from(["sealwax", "send", "bob"]);
+        let Command::Send(send) = send.command else { panic!("not send") };
+        assert_eq!(send.wait, limits::END_WAIT);
+    }
+}

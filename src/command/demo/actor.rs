@@ -1,0 +1,145 @@
+//! One user of the demo: a client that speaks its lines of the script when it is its turn.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
+
+use super::{Report, SCRIPT};
+use crate::client::{Client, Ending, Event, MemoryPins, Parts, Settings};
+use crate::command::talk::wall_clock;
+use crate::crypto::{Identity, IdentityVault};
+use crate::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Token};
+use crate::wire::RosterMode;
+
+const CLIENT_ALARM: Alarm = Alarm(0);
+
+/// One user.
+pub(super) struct Actor {
+    name: &'static str,
+    client: Client,
+    reports: Sender<Report>,
+    /// The other user is here.
+    together: bool,
+    /// How many lines of the script have been said, by either.
+    done: usize,
+    /// Our lines that the other's client has not confirmed yet.
+    unconfirmed: usize,
+}
+
+impl Actor {
+    pub(super) fn new(
+        name: &'static str,
+        key: Identity,
+        relay: SocketAddr,
+        reports: Sender<Report>,
+    ) -> Self {
+        let settings = Settings {
+            name: name.to_owned(),
+            relay: relay.to_string(),
+            roster: RosterMode::Delta,
+            strict: false,
+            every_warning: true,
+            alarm: CLIENT_ALARM,
+        };
+        let parts = Parts {
+            vault: Box::new(IdentityVault::new(key)),
+            peers: Box::new(MemoryPins::default()),
+            relays: Box::new(MemoryPins::default()),
+            wall: Box::new(wall_clock),
+            resolve: Box::new(move |_| Ok(vec![relay])),
+        };
+        let unconfirmed = SCRIPT.iter().filter(|(by, _)| *by == name).count();
+        let client = Client::new(settings, parts);
+        Self { name, client, reports, together: false, done: 0, unconfirmed }
+    }
+
+    pub(super) fn start(&mut self, cx: &mut Context) {
+        self.client.start(cx);
+    }
+
+    fn take(&mut self, cx: &mut Context, event: Event) {
+        match event {
+            Event::Users { users } | Event::Joined { users } => {
+                let others = users.iter().any(|user| user != self.name);
+                if others && !std::mem::replace(&mut self.together, true) {
+                    self.speak();
+                }
+            }
+            Event::Message { text, receipt, .. } => {
+                self.client.shown(receipt);
+                self.report(Report::Heard { by: self.name, text });
+                self.done += 1;
+                self.speak();
+            }
+            Event::Delivered { .. } => {
+                self.unconfirmed -= 1;
+                self.report(Report::Confirmed);
+            }
+            Event::Failed { detail, .. } | Event::Warning { detail, .. } => {
+                self.report(Report::Failed(format!("{}: {detail}", self.name)));
+            }
+            Event::Closed { code, detail } => {
+                self.report(match code {
+                    Ending::Left => Report::Left,
+                    _ => Report::Failed(format!("{}: {detail}", self.name)),
+                });
+                cx.stop();
+            }
+            _ => {}
+        }
+        if self.done == SCRIPT.len() && self.unconfirmed == 0 {
+            self.client.leave(cx);
+        }
+    }
+
+    /// Says the next line of the script, if it is ours.
+    fn speak(&mut self) {
+        let Some((by, text)) = SCRIPT.get(self.done).filter(|(by, _)| *by == self.name) else {
+            return;
+        };
+        let Some((other, _)) = SCRIPT.iter().find(|(by, _)| *by != self.name) else { return };
+        self.report(Report::Said { by, text });
+        match self.client.say(other, text, None) {
+            Ok(_) => self.done += 1,
+            Err(refused) => self.report(Report::Failed(format!("{}: {refused}", self.name))),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report); // nobody listens any more when the demo is over
+    }
+}
+
+impl Handler for Actor {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        self.client.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.client.received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        self.client.ended(cx, from);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.client.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, _alarm: Alarm) {
+        self.client.alarm(cx);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        self.client.closed(cx, id, reason);
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        // What an event makes us say leaves in this tick as well.
+        self.client.end_of_tick(cx);
+        while let Some(event) = self.client.next_event() {
+            self.take(cx, event);
+        }
+        self.client.end_of_tick(cx);
+    }
+}

@@ -1,0 +1,146 @@
+//! `sealwax demo`: a relay and two users in one process, and what the relay sees of them.
+//!
+//! Everything is real: the relay listens on a free port of loopback, the users make their keys, connect, and talk as
+//! they would from two machines. Each of the three runs its own loop on a thread of its own (`actor.rs`), and what
+//! passes the relay's sockets is copied on its way in (`tap.rs`). All of them report to this thread, which prints
+//! (`stage.rs`) what is said beside what the relay read.
+
+mod actor;
+mod stage;
+mod tap;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use self::actor::Actor;
+use self::stage::Stage;
+use self::tap::Tap;
+use super::cli::Demo;
+use super::{Exit, Failure, Outcome, serve};
+use crate::crypto::Identity;
+use crate::limits::{DEMO_PATIENCE, NEW_RSA_BITS};
+use crate::reactor::{Config, Handler, Linux, Reactor, Source, Waker};
+
+/// What the three threads report.
+enum Report {
+    /// The relay listens here.
+    Listening(SocketAddr),
+    /// The relay has read these whole frames from one socket.
+    Read(Vec<u8>),
+    /// A user says this to the other.
+    Said { by: &'static str, text: &'static str },
+    /// A user was shown this.
+    Heard { by: &'static str, text: String },
+    /// The other user's client has confirmed a message of this user.
+    Confirmed,
+    /// A user has said and heard all, and has left.
+    Left,
+    /// Something went wrong.
+    Failed(String),
+}
+
+/// The conversation: who says what, one after the other.
+const SCRIPT: [(&str, &str); 5] = [
+    ("alice", "Hello Bob, can you read this?"),
+    ("bob", "Every word. Can the relay?"),
+    ("alice", "It sees who writes to whom, when, and roughly how much."),
+    ("bob", "And of the words, nothing but what stands on the right."),
+    ("alice", "Then let us talk."),
+];
+const USERS: [&str; 2] = ["alice", "bob"];
+
+/// `sealwax demo`
+pub fn demo(arguments: &Demo) -> Outcome {
+    let mut stage = Stage::new(arguments.full);
+    stage.say(&format!("making two RSA keys of {NEW_RSA_BITS} bits …"));
+    let keys = make_keys()?;
+    let (reports, reported) = channel();
+    let closing = Waker::new().map_err(kernel)?;
+    let relay = start_relay(&reports, &closing);
+    let played = play(&mut stage, keys, &reports, &reported);
+    closing.wake();
+    let _ = relay.join(); // what it had to report, it has reported
+    played?;
+    stage.summary().map(|()| Exit::Done).map_err(|why| Failure::new(Exit::Failed, why))
+}
+
+/// Both at once: on two cores that takes half as long.
+fn make_keys() -> Result<[Identity; 2], Failure> {
+    let makers = USERS.map(|_| thread::spawn(|| Identity::generate(NEW_RSA_BITS)));
+    let [alice, bob] = makers.map(|maker| match maker.join() {
+        Ok(made) => made.map_err(|fault| Failure::new(Exit::Failed, fault)),
+        Err(_) => Err(Failure::new(Exit::Failed, "no key could be made")),
+    });
+    Ok([alice?, bob?])
+}
+
+fn start_relay(reports: &Sender<Report>, closing: &Waker) -> thread::JoinHandle<()> {
+    let (reports, closing) = (reports.clone(), closing.clone());
+    thread::spawn(move || {
+        let relay = serve::ephemeral_relay();
+        let mut tap = Tap::new(relay, reports.clone());
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        run(&reports, &mut tap, |reactor, tap| {
+            tap.start(reactor.context(), here, Source::Wake(closing));
+        });
+    })
+}
+
+/// Lets the users talk and shows it, until both have left.
+fn play(
+    stage: &mut Stage,
+    keys: [Identity; 2],
+    reports: &Sender<Report>,
+    reported: &Receiver<Report>,
+) -> Result<(), Failure> {
+    let mut keys = Some(keys);
+    let mut left = 0;
+    while left < USERS.len() {
+        let report = reported.recv_timeout(DEMO_PATIENCE);
+        let report = report.map_err(|_| Failure::new(Exit::Failed, "the demo stands still"))?;
+        match report {
+            Report::Listening(address) => {
+                stage.open(address);
+                for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
+                    start_user(name, identity, address, reports);
+                }
+            }
+            Report::Left => left += 1,
+            Report::Failed(why) => return Err(Failure::new(Exit::Failed, why)),
+            Report::Read(bytes) => stage.read(&bytes),
+            Report::Said { by, text } => stage.said(by, text),
+            Report::Heard { by, text } => stage.heard(by, &text),
+            Report::Confirmed => stage.confirmed(),
+        }
+    }
+    Ok(())
+}
+
+fn start_user(name: &'static str, key: Identity, relay: SocketAddr, reports: &Sender<Report>) {
+    let reports = reports.clone();
+    thread::spawn(move || {
+        let mut actor = Actor::new(name, key, relay, reports.clone());
+        run(&reports, &mut actor, |reactor, actor| actor.start(reactor.context()));
+    });
+}
+
+/// A loop for one handler, on the thread that calls this.
+fn run<H: Handler>(
+    reports: &Sender<Report>,
+    handler: &mut H,
+    start: impl FnOnce(&mut Reactor<Linux>, &mut H),
+) {
+    let ended = Linux::new().and_then(|linux| {
+        let mut reactor = Reactor::new(linux, &Config::default());
+        start(&mut reactor, handler);
+        reactor.run(handler)
+    });
+    if let Err(errno) = ended {
+        let _ = reports.send(Report::Failed(format!("an event loop failed: {errno}")));
+    }
+}
+
+fn kernel(errno: nix::errno::Errno) -> Failure {
+    Failure::new(Exit::Failed, format!("the demo could not start: {errno}"))
+}

@@ -1,0 +1,92 @@
+//! A handler around the relay that copies what the relay's sockets read.
+//!
+//! This is the whole trick of the layers: a handler does not know what calls it, so another can stand between.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
+
+use nix::errno::Errno;
+
+use super::Report;
+use crate::reactor::{
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+};
+
+/// The relay, and who wants to know what it reads.
+pub(super) struct Tap<H> {
+    relay: H,
+    reports: Sender<Report>,
+    closing: Option<Token>,
+}
+
+impl<H: Handler> Tap<H> {
+    pub(super) fn new(relay: H, reports: Sender<Report>) -> Self {
+        Self { relay, reports, closing: None }
+    }
+
+    /// Listens at `at` until `closing` wakes it.
+    pub(super) fn start(&mut self, cx: &mut Context, at: SocketAddr, closing: Source) {
+        cx.listen(at);
+        self.closing = Some(cx.open(closing));
+    }
+
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report); // nobody listens any more when the demo is over
+    }
+}
+
+impl<H: Handler> Handler for Tap<H> {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        if let Opened::Listening(address) = how {
+            self.report(Report::Listening(address));
+        }
+        self.relay.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        if self.closing == Some(from) {
+            cx.stop();
+            return bytes.len();
+        }
+        let consumed = self.relay.received(cx, from, bytes);
+        if consumed > 0 {
+            self.report(Report::Read(bytes[..consumed].to_vec()));
+        }
+        consumed
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        self.relay.ended(cx, from, rest);
+    }
+
+    fn drained(&mut self, cx: &mut Context, to: Token) {
+        self.relay.drained(cx, to);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.relay.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        self.relay.alarm(cx, alarm);
+    }
+
+    fn exhausted(&mut self, cx: &mut Context, listener: Token, errno: Errno) {
+        self.relay.exhausted(cx, listener, errno);
+    }
+
+    fn signal(&mut self, cx: &mut Context, signal: Signal) {
+        self.relay.signal(cx, signal);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        if let CloseReason::Failed(errno) = reason {
+            self.report(Report::Failed(format!("the relay lost a socket: {errno}")));
+        }
+        self.relay.closed(cx, id, reason);
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.relay.end_of_tick(cx);
+    }
+}

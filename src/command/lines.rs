@@ -1,0 +1,246 @@
+//! Standard input as lines, and a line as what it asks for.
+//!
+//! Knows what a person or a script may write; carries nothing out.
+
+use memchr::memchr;
+use serde::Deserialize;
+
+use crate::limits::MAX_LINE;
+
+/// What one line of standard input asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A message, to the named user or (none) to the current recipient.
+    Say {
+        /// To whom.
+        to: Option<String>,
+        /// What.
+        text: String,
+        /// The name that the script gave it.
+        id: Option<String>,
+    },
+    /// From now on, text goes to this user.
+    Recipient(String),
+    /// Who is here?
+    Users,
+    /// Show the safety number with this user, or compare it with one that was read out.
+    Verify {
+        /// The user.
+        name: String,
+        /// What that user read out.
+        number: Option<String>,
+    },
+    /// Accept the key that this user has now.
+    Trust(String),
+    /// What can be typed?
+    Help,
+    /// Leave.
+    Quit,
+    /// An empty line.
+    Nothing,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Every line is a message as it stands (`send`).
+    Plain,
+    /// Text, or a command behind a slash (`chat`).
+    Chat,
+    /// One JSON object a line (`--json`).
+    Json,
+}
+
+impl Form {
+    /// What `line` (without its end) asks for, or why it cannot be understood.
+    pub fn parse(self, line: &[u8]) -> Result<Ask, String> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_string())?;
+        match self {
+            Self::Plain if text.is_empty() => Ok(Ask::Nothing),
+            Self::Plain => Ok(say(None, text)),
+            Self::Chat => chat(text),
+            Self::Json => json(text),
+        }
+    }
+}
+
+/// Cuts what arrives into lines of a bounded length.
+#[derive(Default)]
+pub struct Lines {
+    /// The rest of a line that was too long is still to come, and is forgotten.
+    skipping: bool,
+}
+
+/// A line, or that there was one which is too long to be taken.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Without its end.
+    Whole(&'a [u8]),
+    /// Over [`MAX_LINE`] bytes; it was skipped.
+    TooLong,
+}
+
+impl Lines {
+    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`: come again with
+    /// more behind what is left after `n` bytes.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
+        match memchr(b'\n', bytes) {
+            Some(end) if std::mem::take(&mut self.skipping) => (None, end + 1),
+            Some(end) if end > MAX_LINE => (Some(Line::TooLong), end + 1),
+            Some(end) => (Some(Line::Whole(&bytes[..end])), end + 1),
+            None if self.skipping => (None, bytes.len()),
+            None if bytes.len() > MAX_LINE => {
+                self.skipping = true;
+                (Some(Line::TooLong), bytes.len())
+            }
+            None => (None, 0),
+        }
+    }
+
+    /// The last line, which the input ended without ending.
+    pub fn last<'a>(&mut self, rest: &'a [u8]) -> Option<Line<'a>> {
+        if std::mem::take(&mut self.skipping) || rest.is_empty() {
+            return None;
+        }
+        Some(Line::Whole(rest))
+    }
+}
+
+fn say(to: Option<&str>, text: &str) -> Ask {
+    Ask::Say { to: to.map(str::to_owned), text: text.to_owned(), id: None }
+}
+
+fn chat(line: &str) -> Result<Ask, String> {
+    if line.trim().is_empty() {
+        return Ok(Ask::Nothing);
+    }
+    if let Some(aside) = line.strip_prefix('@') {
+        let (to, text) = aside.split_once(' ').unwrap_or((aside, ""));
+        if to.is_empty() || text.is_empty() {
+            return Err("write @NAME TEXT".to_string());
+        }
+        return Ok(say(Some(to), text));
+    }
+    let Some(command) = line.strip_prefix('/') else { return Ok(say(None, line)) };
+    if command.starts_with('/') {
+        return Ok(say(None, command));
+    }
+    let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
+    let argument = argument.trim();
+    let verify = |argument: String| {
+        let (name, number) = argument.split_once(' ').unwrap_or((&argument, ""));
+        let number = Some(number.to_owned()).filter(|number| !number.is_empty());
+        Ask::Verify { name: name.to_owned(), number }
+    };
+    let named = |ask: fn(String) -> Ask| match argument {
+        "" => Err(format!("write /{word} NAME")),
+        name => Ok(ask(name.to_owned())),
+    };
+    match word {
+        "to" => named(Ask::Recipient),
+        "verify" => named(verify),
+        "trust" => named(Ask::Trust),
+        "users" => Ok(Ask::Users),
+        "help" => Ok(Ask::Help),
+        "quit" => Ok(Ask::Quit),
+        _ => Err(format!(
+            "there is no /{word}; /help lists what there is, // begins a text with a slash"
+        )),
+    }
+}
+
+fn json(line: &str) -> Result<Ask, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Message {
+        to: String,
+        text: String,
+        id: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Command {
+        command: String,
+    }
+    if line.trim().is_empty() {
+        return Ok(Ask::Nothing);
+    }
+    if let Ok(Command { command }) = serde_json::from_str(line) {
+        return match command.as_str() {
+            "users" => Ok(Ask::Users),
+            "quit" => Ok(Ask::Quit),
+            _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
+        };
+    }
+    let Message { to, text, id } = serde_json::from_str(line).map_err(|error| {
+        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: {error}")
+    })?;
+    Ok(Ask::Say { to: Some(to), text, id })
+}
+
+/// What `/help` shows.
+pub const HELP: &str = "\
+text              to the current recipient
+//text            a text that begins with a slash
+@NAME text        to NAME, once
+/to NAME          choose the recipient
+/users            who is here
+/verify NAME      show the safety number with NAME; with the number behind it: compare, and mark
+/trust NAME       accept the key that NAME has now
+/quit             leave (so does the end of input)
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Ask, String> {
+        Form::Chat.parse(line.as_bytes())
+    }
+
+    #[test]
+    fn a_chat_line_is_a_text_or_a_command() {
+        assert_eq!(parse("hi there"), Ok(say(None, "hi there")));
+        assert_eq!(parse("//etc/passwd"), Ok(say(None, "/etc/passwd")));
+        assert_eq!(parse("@bob  hi"), Ok(say(Some("bob"), " hi")));
+        assert_eq!(parse("/to bob "), Ok(Ask::Recipient("bob".into())));
+        assert_eq!(parse("/quit"), Ok(Ask::Quit));
+        assert_eq!(parse("  "), Ok(Ask::Nothing));
+        for wrong in ["/to", "/nothing", "@bob", "@ hi"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_json_line_is_a_message_or_a_command() {
+        let parse = |line: &str| Form::Json.parse(line.as_bytes());
+        let with_id = Ask::Say { to: Some("bob".into()), text: "hi".into(), id: Some("7".into()) };
+        assert_eq!(parse(r#"{"to":"bob","text":"hi","id":"7"}"#), Ok(with_id));
+        assert_eq!(parse(r#"{"command":"users"}"#), Ok(Ask::Users));
+        for wrong in
+            ["hi", "{}", r#"{"command":"dance"}"#, r#"{"to":"bob"}"#, r#"{"to":1,"text":"a"}"#]
+        {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_plain_line_is_a_message_whatever_it_says() {
+        assert_eq!(Form::Plain.parse(b"/quit\r"), Ok(say(None, "/quit")));
+        assert!(Form::Plain.parse(b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_the_next_one_is_taken() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.next(b"half"), (None, 0));
+        let long = vec![b'x'; MAX_LINE + 1];
+        assert_eq!(lines.next(&long), (Some(Line::TooLong), long.len()));
+        assert_eq!(lines.next(b"more"), (None, 4));
+        assert_eq!(lines.next(b"end\nnext\n"), (None, 4));
+        assert_eq!(lines.next(b"next\nlast"), (Some(Line::Whole(b"next")), 5));
+        assert_eq!(lines.last(b"last"), Some(Line::Whole(b"last".as_slice())));
+        assert_eq!(lines.last(b""), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! `sealwax chat`, `send` and `recv`: one user's client on the loop, each with its task.
+
+use std::io::IsTerminal;
+use std::net::ToSocketAddrs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::cli::{Chat, Common, Recv, Send};
+use super::front::{CLIENT_ALARM, Front, Task};
+use super::lines::Form;
+use super::owner::{self, Owner};
+use super::view::{Level, View};
+use super::{Exit, Failure, Outcome};
+use crate::client::{Client, FilePins, Parts, Settings};
+use crate::crypto::IdentityVault;
+use crate::reactor::{Config, Linux, Reactor, block_signals};
+use crate::wire::RosterMode;
+
+/// `sealwax chat [TO]`
+pub fn chat(arguments: &Chat) -> Outcome {
+    let form = if arguments.common.json { Form::Json } else { Form::Chat };
+    let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
+    let task = Task { input: Some(form), to, wait, ..Task::default() };
+    talk(&arguments.common, RosterMode::Delta, task)
+}
+
+/// `sealwax send TO [TEXT]`
+pub fn send(arguments: &Send) -> Outcome {
+    let input = if arguments.text.is_none() { Some(Form::Plain) } else { None };
+    let task = Task {
+        input,
+        to: Some(arguments.to.clone()),
+        text: arguments.text.clone(),
+        wait: Some(arguments.wait),
+        count: None,
+    };
+    talk(&arguments.common, RosterMode::None, task)
+}
+
+/// `sealwax recv`
+pub fn recv(arguments: &Recv) -> Outcome {
+    let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
+    talk(&arguments.common, RosterMode::None, task)
+}
+
+fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
+    let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    block_signals().map_err(kernel)?;
+    let owner = Owner::open(&common.identity)?;
+    let view = View {
+        json: common.json,
+        terminal: std::io::stdout().is_terminal(),
+        level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
+    };
+    let settings = Settings {
+        name: owner.name,
+        relay: common.relay.clone(),
+        roster,
+        strict: common.strict,
+        every_warning: common.json,
+        alarm: CLIENT_ALARM,
+    };
+    let parts = Parts {
+        vault: Box::new(IdentityVault::new(owner.identity)),
+        peers: Box::new(FilePins::new(owner.home.clone(), owner::PEERS_FILE)),
+        relays: Box::new(FilePins::new(owner.home.clone(), owner::RELAYS_FILE)),
+        wall: Box::new(wall_clock),
+        resolve: Box::new(resolve),
+    };
+    let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &Config::default());
+    let mut front = Front::new(Client::new(settings, parts), view, task);
+    front.start(reactor.context());
+    reactor.run(&mut front).map_err(kernel)?;
+    Ok(front.exit())
+}
+
+/// Milliseconds since 1970. A clock before that counts as 1970.
+pub fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no other way.
+fn resolve(relay: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+    match relay.to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,62 @@
+//! What is said of a peer's key, in a running `chat` and by `sealwax keys` alike.
+
+use crate::client::{Client, NotTrusted};
+
+/// `/verify NAME [NUMBER]`: shows the safety number, or compares it and marks the key.
+pub fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
+    let Some(expected) = client.safety_number(name) else {
+        return format!("no key of {name} is known yet: write to {name} first");
+    };
+    let Some(number) = number else {
+        return format!(
+            "you and {name} must both see this number; read it to each other:\n{expected}\nif it is the same: \
+             /verify {name} {expected}"
+        );
+    };
+    if !same_digits(number, &expected) {
+        return format!(
+            "THIS IS NOT the number of {name}, which is\n{expected}\nsomebody may stand between you: do not go on"
+        );
+    }
+    match client.verify(name) {
+        Ok(fp) => format!("{name} is verified: {fp}"),
+        Err(why) => refused(name, &why),
+    }
+}
+
+/// `/trust NAME`: accepts the key that was refused last.
+pub fn trust(client: &mut Client, name: &str) -> String {
+    match client.trust(name, None) {
+        Ok(fp) => format!("{name} has the key {fp} from now on; nobody has compared it yet"),
+        Err(why) => refused(name, &why),
+    }
+}
+
+/// Whether two safety numbers are the same, however their digits are grouped.
+pub fn same_digits(one: &str, other: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let only_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
+    only_digits(one) && only_digits(other) && digits(one) == digits(other)
+}
+
+fn refused(name: &str, why: &NotTrusted) -> String {
+    match why {
+        NotTrusted::NothingToTrust => {
+            format!("no other key of {name} was seen: there is nothing to accept")
+        }
+        NotTrusted::NotPinned => format!("no key of {name} is known yet: write to {name} first"),
+        NotTrusted::File(why) => format!("the trust file could not be written: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_digits;
+
+    #[test]
+    fn a_number_is_its_digits() {
+        assert!(same_digits("12345 67890", "1234567890"));
+        assert!(!same_digits("12345 67891", "1234567890"));
+        assert!(!same_digits("12345 6789O", "1234567890"));
+    }
+}

@@ -1,0 +1,253 @@
+//! What a person or a script is shown of a client's events.
+//!
+//! Pure: an event becomes text for standard output, for standard error, or for neither. Standard output carries
+//! messages (or, with `--json`, every event as one object a line) and nothing else; all talk goes to standard error.
+//! What came from the network is escaped before it reaches a terminal, so that no message can move the cursor,
+//! turn the text around or pass for another user's line.
+
+use serde_json::{Value, json};
+
+use crate::client::{Event, Progress, Standing};
+use crate::wire::escape_visible;
+
+/// How events are written.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// One JSON object a line on standard output.
+    pub json: bool,
+    /// Standard output is a terminal: messages are escaped for it.
+    pub terminal: bool,
+    /// The last part of talk that is still told.
+    pub level: Level,
+}
+
+/// How much a piece of talk matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing at all.
+    Silent,
+    /// What failed or was refused.
+    Warning,
+    /// Who comes and goes, whose key is new.
+    Info,
+    /// Each step of each message.
+    Detail,
+}
+
+/// What one event is written as. Each part is whole lines, or empty.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// For standard output.
+    pub output: String,
+    /// For standard error.
+    pub talk: String,
+}
+
+impl Level {
+    /// What `-v` and `-q` ask for.
+    pub fn asked(verbose: u8, quiet: u8) -> Self {
+        match (quiet, verbose) {
+            (0, 0) => Self::Info,
+            (0, _) => Self::Detail,
+            (1, _) => Self::Warning,
+            _ => Self::Silent,
+        }
+    }
+}
+
+impl View {
+    /// How `event` is written.
+    pub fn write(&self, event: &Event) -> Written {
+        let mut written = Written::default();
+        if self.json {
+            if let Some(object) = object(event) {
+                written.output = format!("{object}\n");
+                return written;
+            }
+        } else if let Event::Message { from, text, .. } = event {
+            written.output = self.message(from, text);
+            return written;
+        }
+        if let Some((level, sentence)) = sentence(event) {
+            written.talk = self.talk(level, &sentence);
+        }
+        written
+    }
+
+    /// A piece of talk as lines for standard error, which may always be a terminal; empty where it is not wanted.
+    pub fn talk(&self, level: Level, sentence: &str) -> String {
+        if level > self.level {
+            return String::new();
+        }
+        format!("* {}\n", indented(sentence))
+    }
+
+    /// `NAME: TEXT` as one line, or on a terminal as one line and its indented continuations.
+    fn message(&self, from: &str, text: &str) -> String {
+        if self.terminal {
+            return format!("{}: {}\n", escape_visible(from), indented(text));
+        }
+        let mut line = format!("{from}: ");
+        for letter in text.chars() {
+            match letter {
+                '\n' => line.push_str("\\n"),
+                '\r' => line.push_str("\\r"),
+                '\\' => line.push_str("\\\\"),
+                other => line.push(other),
+            }
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line of its own.
+fn indented(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape_visible).collect();
+    lines.join("\n    ")
+}
+
+/// The event as `--json` tells it; none for what is only of use to a person.
+fn object(event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Registered { name, fp } => {
+            json!({"event": "registered", "name": name, "fp": fp.to_string()})
+        }
+        Event::Users { users } => json!({"event": "users", "users": users}),
+        Event::Joined { users } => json!({"event": "joined", "users": users}),
+        Event::Left { users } => json!({"event": "left", "users": users}),
+        Event::Peer { name, fp, standing } => {
+            json!({"event": "peer", "name": name, "fp": fp.to_string(), "trust": standing.as_str()})
+        }
+        Event::Message { from, text, n, trust, .. } => {
+            json!({"event": "message", "from": from, "text": text, "n": n, "trust": trust.as_str()})
+        }
+        Event::Queued { id, to } => json!({"event": "queued", "id": id, "to": to}),
+        Event::Relayed { id, to } => json!({"event": "relayed", "id": id, "to": to}),
+        Event::Delivered { id, to } => json!({"event": "delivered", "id": id, "to": to}),
+        Event::Gap { from, missing } => json!({"event": "gap", "from": from, "missing": missing}),
+        Event::Failed { id, to, code, detail } => json!({
+            "event": "failed", "id": id, "to": to, "code": code.as_str(), "detail": detail
+        }),
+        Event::Warning { code, detail } => {
+            json!({"event": "warning", "code": code.as_str(), "detail": detail})
+        }
+        Event::Closed { code, detail } => {
+            json!({"event": "closed", "code": code.as_str(), "detail": detail})
+        }
+        Event::Progress(_) => return None,
+    })
+}
+
+/// The event as a sentence, and how much it matters.
+fn sentence(event: &Event) -> Option<(Level, String)> {
+    Some(match event {
+        Event::Registered { name, fp } => (Level::Info, format!("you are {name}, {fp}")),
+        Event::Users { users } => (Level::Info, format!("here: {}", users.join(", "))),
+        Event::Joined { users } => (Level::Info, format!("came: {}", users.join(", "))),
+        Event::Left { users } => (Level::Info, format!("went: {}", users.join(", "))),
+        Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing),
+        Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
+        Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
+        Event::Delivered { id, to } => (Level::Detail, format!("{id} to {to}: delivered")),
+        Event::Gap { from, missing } => {
+            (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
+        }
+        Event::Failed { id, to, code, detail } => {
+            (Level::Warning, format!("{id} to {to} failed ({}): {detail}", code.as_str()))
+        }
+        Event::Warning { code, detail } => {
+            (Level::Warning, format!("warning ({}): {detail}", code.as_str()))
+        }
+        Event::Closed { code, detail } => {
+            let left = code.as_str() == "left";
+            let level = if left { Level::Detail } else { Level::Warning };
+            (level, format!("closed ({}): {detail}", code.as_str()))
+        }
+        Event::Progress(progress) => self::progress(progress),
+        Event::Message { .. } => return None,
+    })
+}
+
+fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
+    use crate::client::Trust;
+    match standing {
+        Standing::Pinned(Trust::Tofu) => (
+            Level::Info,
+            format!(
+                "{name} has the key {fp}, which nobody has compared: `sealwax keys verify {name}` shows the number \
+                 to read to each other"
+            ),
+        ),
+        Standing::Pinned(Trust::Verified) => {
+            (Level::Info, format!("{name} has the key {fp}, verified"))
+        }
+        Standing::Changed => (
+            Level::Warning,
+            format!(
+                "THE KEY OF {name} HAS CHANGED, to {fp}. Nothing goes to {name} or is shown from {name} until you \
+                 accept it. Ask {name} over another channel first; if it is right: `sealwax keys trust {name} {fp}`"
+            ),
+        ),
+    }
+}
+
+fn progress(progress: &Progress) -> (Level, String) {
+    match progress {
+        Progress::Connecting { address } => (Level::Detail, format!("connecting to {address}")),
+        Progress::Unreachable { address, why } => {
+            (Level::Warning, format!("{address} cannot be reached: {why}"))
+        }
+        Progress::NewRelay { relay, key } => {
+            (Level::Info, format!("the relay {relay} is new to you; its key {key} is remembered"))
+        }
+        Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
+        Progress::Retrying { pause } => {
+            (Level::Info, format!("trying again in {:.1} s", pause.as_secs_f64()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEW: View = View { json: false, terminal: true, level: Level::Info };
+
+    #[test]
+    fn on_a_terminal_no_text_can_pass_for_another_line() {
+        let evil = "hi\nbob: I am not bob\x1b[2J\u{202e}\rx";
+        let shown = VIEW.message("alice", evil);
+        assert!(shown.starts_with("alice: hi\n    bob: I am not bob"), "{shown:?}");
+        assert!(!shown.contains(['\x1b', '\u{202e}', '\r']), "{shown:?}");
+    }
+
+    #[test]
+    fn in_a_pipe_a_message_is_one_line_that_can_be_undone() {
+        let piped = View { terminal: false, ..VIEW };
+        assert_eq!(piped.message("alice", "a\nb\\n\rc\x1b"), "alice: a\\nb\\\\n\\rc\x1b\n");
+    }
+
+    #[test]
+    fn json_is_exact_and_talk_stays_out_of_it() {
+        let json = View { json: true, terminal: true, level: Level::Info };
+        let written = json.write(&Event::Gap { from: "bob".into(), missing: 2 });
+        assert_eq!(written.output, "{\"event\":\"gap\",\"from\":\"bob\",\"missing\":2}\n");
+        assert_eq!(written.talk, "");
+        let lost = Event::Progress(Progress::Lost { why: "reset\x1b".into() });
+        assert_eq!(json.write(&lost).output, "");
+        assert!(json.write(&lost).talk.starts_with("* the connection is lost"));
+        assert!(!json.write(&lost).talk.contains('\x1b'));
+    }
+
+    #[test]
+    fn quiet_tells_warnings_and_very_quiet_nothing() {
+        let joined = Event::Joined { users: vec!["bob".into()] };
+        let gap = Event::Gap { from: "bob".into(), missing: 1 };
+        let told = |quiet, event: &Event| {
+            View { level: Level::asked(0, quiet), ..VIEW }.write(event) != Written::default()
+        };
+        assert_eq!([told(0, &joined), told(1, &joined), told(2, &joined)], [true, false, false]);
+        assert_eq!([told(0, &gap), told(1, &gap), told(2, &gap)], [true, true, false]);
+    }
+}

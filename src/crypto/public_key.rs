@@ -1,0 +1,286 @@
+//! A user's RSA public key, parsed strictly (`docs/protocol.md`, section 2, "Keys").
+//!
+//! One key has one DER and so one fingerprint: whatever could be written in two ways is refused.
+
+use std::fmt;
+
+use der::asn1::{AnyRef, ObjectIdentifier};
+use der::pem::{self, LineEnding};
+use der::{Decode, Encode};
+use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+use rsa::pkcs1::RsaPublicKeyRef;
+use spki::SubjectPublicKeyInfoRef;
+
+use super::sha256;
+use crate::limits::{MAX_PEM_LINE, MAX_PUBKEY_PEM, MAX_RSA_BITS, MIN_RSA_BITS};
+use crate::wire::Fingerprint;
+
+/// An RSA public key of 2048 to 4096 bits with e = 65537, as the DER of its
+/// `SubjectPublicKeyInfo`.
+///
+/// One allocation of 294 to 550 bytes: the relay keeps one for each user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    der: Box<[u8]>,
+}
+
+/// Why a public key was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFault {
+    /// Not one PEM block with the label `PUBLIC KEY`, too long, or with too wide a line.
+    Pem,
+    /// Not the canonical DER of a `SubjectPublicKeyInfo` of an RSA key, or bytes behind it.
+    Der,
+    /// Another algorithm than `rsaEncryption` with NULL parameters (RFC 8017, A.1).
+    Algorithm,
+    /// The modulus is even, or has not 2048 to 4096 bits.
+    Modulus,
+    /// The public exponent is not 65537.
+    Exponent,
+}
+
+const LABEL: &str = "PUBLIC KEY";
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// 65537, big-endian.
+const EXPONENT: [u8; 3] = [1, 0, 1];
+/// Where the `RSAPublicKey` (RFC 8017, A.1.1) begins in the DER: behind the outer SEQUENCE's
+/// header (4 bytes), the algorithm (15) and the BIT STRING's header and first byte (5). The same
+/// for all sizes that are accepted, since each length between 256 and 65535 takes two bytes.
+const RSA_PUBLIC_KEY: usize = 24;
+
+impl PublicKey {
+    /// Reads a PEM text (RFC 7468, strict, nothing around it): lines of equal width of at most 76
+    /// characters, ended by LF or CRLF.
+    pub fn from_pem(text: &str) -> Result<Self, KeyFault> {
+        if text.len() > MAX_PUBKEY_PEM || !text.starts_with("-----BEGIN ") {
+            return Err(KeyFault::Pem);
+        }
+        let text = text.replace("\r\n", "\n");
+        if text.contains('\r') || text.lines().any(|line| line.len() > MAX_PEM_LINE) {
+            return Err(KeyFault::Pem);
+        }
+        let mut decoder =
+            pem::Decoder::new_detect_wrap(text.as_bytes()).map_err(|_| KeyFault::Pem)?;
+        if decoder.type_label() != LABEL {
+            return Err(KeyFault::Pem);
+        }
+        let mut der = Vec::new();
+        decoder.decode_to_end(&mut der).map_err(|_| KeyFault::Pem)?;
+        Self::from_der(&der)
+    }
+
+    /// Reads the canonical DER of a `SubjectPublicKeyInfo`.
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyFault> {
+        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Der)?;
+        if info.algorithm.oid != RSA_ENCRYPTION || info.algorithm.parameters != Some(AnyRef::NULL) {
+            return Err(KeyFault::Algorithm);
+        }
+        let bytes = info.subject_public_key.as_bytes().ok_or(KeyFault::Der)?;
+        let key = RsaPublicKeyRef::from_der(bytes).map_err(|_| KeyFault::Der)?;
+        // The parser takes some encodings that are not the shortest.
+        if info.to_der().ok().as_deref() != Some(der) || key.to_der().ok().as_deref() != Some(bytes)
+        {
+            return Err(KeyFault::Der);
+        }
+        let modulus = key.modulus.as_bytes();
+        let odd = modulus.last().is_some_and(|last| last % 2 == 1);
+        if !odd || !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bit_length(modulus)) {
+            return Err(KeyFault::Modulus);
+        }
+        if key.public_exponent.as_bytes() != EXPONENT {
+            return Err(KeyFault::Exponent);
+        }
+        debug_assert_eq!(&der[RSA_PUBLIC_KEY..], bytes);
+        Ok(Self { der: der.into() })
+    }
+
+    /// The DER of the `SubjectPublicKeyInfo`.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The canonical PEM: lines of 64 characters ended by LF, the last one too. So print `OpenSSL`
+    /// and Python's `cryptography`.
+    pub fn to_pem(&self) -> String {
+        let text = pem::encode_string(LABEL, LineEnding::LF, &self.der);
+        text.unwrap_or_else(|_| unreachable!("a PEM text of some hundred bytes has no bad length"))
+    }
+
+    /// SHA-256 of the DER; computed anew on each call.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(sha256(&self.der))
+    }
+
+    /// The size of the modulus, in bits.
+    pub fn bits(&self) -> usize {
+        // SEQUENCE's header (4 bytes), INTEGER's header (4), the modulus, INTEGER 65537 (5).
+        let modulus = &self.der[RSA_PUBLIC_KEY + 8..self.der.len() - 5];
+        bit_length(modulus.strip_prefix(&[0]).unwrap_or(modulus))
+    }
+
+    /// Whether `signature` is this key's RSA-PSS over `message` (SHA-256, MGF1 with SHA-256, salt
+    /// of 32 bytes: ring takes no other length).
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &self.der[RSA_PUBLIC_KEY..]);
+        key.verify(message, signature).is_ok()
+    }
+}
+
+/// The length in bits of a big-endian number without leading zero bytes.
+fn bit_length(number: &[u8]) -> usize {
+    let unused = number.first().map_or(0, |first| first.leading_zeros() as usize);
+    number.len() * 8 - unused
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pem => "not a PEM text with the label PUBLIC KEY and lines of at most 76",
+            Self::Der => "not the canonical DER of an RSA key",
+            Self::Algorithm => "not rsaEncryption with NULL parameters",
+            Self::Modulus => "the modulus must be odd and have 2048 to 4096 bits",
+            Self::Exponent => "the public exponent must be 65537",
+        })
+    }
+}
+
+impl std::error::Error for KeyFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::identity::wrap;
+    use crate::crypto::{Secret, fixtures};
+
+    const ALICE: &str = include_str!("../../tests/data/public-alice.pem");
+
+    fn pem_of(der: &[u8]) -> String {
+        pem::encode_string(LABEL, LineEnding::LF, der).unwrap()
+    }
+
+    /// The text with another line width and another line end.
+    fn wrapped(text: &str, width: usize, end: &str) -> String {
+        let lines: Vec<_> = text.lines().collect();
+        let body = lines[1..lines.len() - 1].concat();
+        let body: Vec<_> =
+            body.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+        [&[lines[0]], &body[..], &[lines[lines.len() - 1], ""]].concat().join(end)
+    }
+
+    #[test]
+    fn what_openssl_prints_is_read_and_printed_again() {
+        let key = PublicKey::from_pem(ALICE).unwrap();
+        assert_eq!(key.to_pem(), ALICE);
+        assert_eq!(key.bits(), 2048);
+        assert_eq!(key.der().len(), 294);
+        assert_eq!(PublicKey::from_der(key.der()), Ok(key));
+
+        let largest = include_str!("../../tests/data/public-4096.pem");
+        let key = PublicKey::from_pem(largest).unwrap();
+        assert_eq!(key.to_pem(), largest);
+        assert_eq!((key.bits(), key.der().len()), (4096, 550));
+    }
+
+    #[test]
+    fn any_width_up_to_76_and_either_line_end_is_taken() {
+        let key = PublicKey::from_pem(ALICE);
+        for width in [4, 7, 60, 63, 64, 65, 75, 76] {
+            for end in ["\n", "\r\n"] {
+                assert_eq!(PublicKey::from_pem(&wrapped(ALICE, width, end)), key, "{width}");
+            }
+        }
+        assert_eq!(PublicKey::from_pem(ALICE.trim_end()), key);
+    }
+
+    #[test]
+    fn a_text_of_another_form_is_refused() {
+        let pkcs1 = include_str!("../../tests/data/public-pkcs1.pem");
+        let texts = [
+            String::new(),
+            wrapped(ALICE, 77, "\n"),
+            wrapped(ALICE, 64, "\r"),
+            format!("{ALICE}{ALICE}"),
+            format!("{ALICE}\n"),
+            format!("Alice's key:\n{ALICE}"),
+            format!("{ALICE}{}", " ".repeat(MAX_PUBKEY_PEM)),
+            ALICE.replace("PUBLIC", "RSA PUBLIC"),
+            ALICE.replacen("MII", "M=I", 1),
+            ALICE.replacen("MII", "MÄI", 1),
+            pkcs1.to_owned(),
+        ];
+        for text in texts {
+            assert_eq!(PublicKey::from_pem(&text), Err(KeyFault::Pem), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_kind_of_key_is_refused() {
+        let cases = [
+            (include_str!("../../tests/data/public-e3.pem"), KeyFault::Exponent),
+            (include_str!("../../tests/data/public-1024.pem"), KeyFault::Modulus),
+            (include_str!("../../tests/data/public-ec.pem"), KeyFault::Algorithm),
+            (include_str!("../../tests/data/public-pss.pem"), KeyFault::Algorithm),
+            (&include_str!("../../tests/data/public-pkcs1.pem").replace("RSA ", ""), KeyFault::Der),
+        ];
+        for (text, fault) in cases {
+            assert_eq!(PublicKey::from_pem(text), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_der_that_could_be_written_otherwise_is_refused() {
+        let der = PublicKey::from_pem(ALICE).unwrap().der;
+        let trailing = [&der[..], &[0]].concat();
+        assert_eq!(PublicKey::from_pem(&pem_of(&trailing)), Err(KeyFault::Der));
+        assert_eq!(PublicKey::from_der(&der[..der.len() - 1]), Err(KeyFault::Der));
+        // The outer length in three bytes where two do.
+        let long = [&[0x30, 0x83, 0, der[2], der[3]], &der[4..]].concat();
+        assert_eq!(PublicKey::from_der(&long), Err(KeyFault::Der));
+        // The exponent with a leading zero, all lengths above it one more.
+        let mut padded = der.to_vec();
+        let exponent = padded.len() - 4;
+        padded[exponent] += 1;
+        padded.insert(exponent + 1, 0);
+        for low_byte in [3, 22, 27] {
+            padded[low_byte] += 1;
+        }
+        assert_eq!(PublicKey::from_der(&padded), Err(KeyFault::Der));
+        // No NULL, as some signature algorithms have it.
+        let mut bare = [&der[..17], &der[19..]].concat();
+        bare[3] -= 2;
+        bare[5] -= 2;
+        assert_eq!(PublicKey::from_der(&bare), Err(KeyFault::Algorithm));
+        let mut even = der.to_vec();
+        even[der.len() - 6] &= 0xfe;
+        assert_eq!(PublicKey::from_der(&even), Err(KeyFault::Modulus));
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_key_is_taken_for_the_same_key() {
+        let key = PublicKey::from_pem(ALICE).unwrap();
+        let secret = Secret::filled(|secret| secret.fill(1));
+        for bit in 0..key.der.len() * 8 {
+            let mut der = key.der.clone();
+            der[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = PublicKey::from_der(&der) {
+                assert_ne!(other.fingerprint(), key.fingerprint());
+                assert!((2048..=2055).contains(&other.bits()));
+                // Taken here, it is taken by the libraries too: neither panics.
+                assert!(!other.verify(b"hello", &[1; 256]));
+                wrap(&other, &secret, &[0; 32]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_message_and_its_key_only() {
+        let (alice, bob) = (fixtures::alice(), fixtures::bob());
+        let signature = alice.sign(b"hello");
+        assert_eq!(signature.len(), 256);
+        assert!(alice.public().verify(b"hello", &signature));
+        assert!(!alice.public().verify(b"hullo", &signature));
+        assert!(!bob.public().verify(b"hello", &signature));
+        assert!(!alice.public().verify(b"hello", &signature[..255]));
+        assert!(!alice.public().verify(b"hello", b""));
+    }
+}

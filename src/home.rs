@@ -1,0 +1,295 @@
+//! The directory of what must outlive a start, and the lock that keeps it to one process.
+//!
+//! Knows directories, files, their owners and modes; not what is in them. Two promises stand on it:
+//!
+//! - *Private.* The directory and what is read from it belong to us, and nobody else has any
+//!   access. What does not hold to that is refused with the command that mends it, never mended in
+//!   silence: somebody may have read the key already. A [`Home`] that exists was checked, and every
+//!   file is reached through its descriptor, so that nobody can put another directory in its place.
+//! - *Whole.* Bytes are written to a draft, synced, and only then given their name by one `link(2)`
+//!   or `rename(2)`, which is synced too. A power cut leaves the old content or the new, at worst
+//!   beside a forgotten draft.
+
+mod error;
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, unlinkat};
+use zeroize::Zeroizing;
+
+pub use error::HomeError;
+use error::failed;
+
+/// A directory that is ours alone.
+#[derive(Debug)]
+pub struct Home {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Home {
+    /// Where a home is unless `--home` says otherwise: `sealwax` in the data directory of the XDG
+    /// base directory specification (`$XDG_DATA_HOME`, else `~/.local/share`).
+    pub fn default_path() -> Result<PathBuf, HomeError> {
+        let base = etcetera::base_strategy::Xdg::new().map_err(|_| HomeError::Unknown)?;
+        Ok(base.data_dir().join("sealwax"))
+    }
+
+    /// Opens the directory at `path`, which is made where it is not there yet (mode 0700, its
+    /// missing parents too).
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, HomeError> {
+        let path = path.into();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed("make the directory", &path))?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(&path, flags, Mode::empty()).map_err(failed("open", &path))?;
+        let state = fstat(&directory).map_err(failed("examine", &path))?;
+        check_private(&state, &path)?;
+        Ok(Self { path, directory })
+    }
+
+    /// The path of the file `name`: for messages, and for what can only open files by their path.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The bytes of the file `name`, or `None` where there is none. They may be a secret, and are
+    /// erased on drop.
+    ///
+    /// Refused are files over `limit` bytes, other people's, what others have access to, and
+    /// whatever is not a regular file: a symbolic link could lead to any file, and a pipe would
+    /// make us wait.
+    pub fn read(&self, name: &str, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
+        let path = self.path(name);
+        let mut file = match self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ELOOP) => return Err(HomeError::NotAFile { path }), // a symbolic link
+            opened => opened.map_err(failed("open", &path))?,
+        };
+        let state = fstat(&file).map_err(failed("examine", &path))?;
+        if SFlag::from_bits_truncate(state.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
+            return Err(HomeError::NotAFile { path });
+        }
+        check_private(&state, &path)?;
+        // Room for all from the start: a vector that grows leaves copies of a secret behind.
+        let size = usize::try_from(state.st_size).unwrap_or(usize::MAX).min(limit);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
+        let taken = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        Read::by_ref(&mut file)
+            .take(taken)
+            .read_to_end(&mut bytes)
+            .map_err(failed("read", &path))?;
+        if bytes.len() > limit {
+            return Err(HomeError::TooLarge { path, limit });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Writes the file `name`, which must not exist ([`HomeError::Exists`]): a key is never
+    /// overwritten.
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        let draft = Draft::write(self, name, bytes)?;
+        let (from, to) = (self.directory.as_fd(), self.directory.as_fd());
+        match linkat(from, draft.name.as_str(), to, name, AtFlags::empty()) {
+            Err(Errno::EEXIST) => return Err(HomeError::Exists { path: self.path(name) }),
+            linked => linked.map_err(failed("put in place", &self.path(name)))?,
+        }
+        drop(draft);
+        self.sync()
+    }
+
+    /// Writes the file `name`, in the place of the one that may be there.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+        let draft = Draft::write(self, name, bytes)?;
+        let (from, to) = (self.directory.as_fd(), self.directory.as_fd());
+        renameat(from, draft.name.as_str(), to, name)
+            .map_err(failed("put in place", &self.path(name)))?;
+        self.sync()
+    }
+
+    /// Takes the lock on the file `name` without waiting ([`HomeError::Held`]), and keeps it until
+    /// what is returned is dropped.
+    ///
+    /// The kernel frees it with the process (`flock(2)`), however that ends, so the file stays
+    /// where it is. It holds the process id of the last holder, so that whoever finds it locked can
+    /// say by whom.
+    pub fn lock(&self, name: &str) -> Result<Lock, HomeError> {
+        let path = self.path(name);
+        let file =
+            self.open_file(name, OFlag::O_RDWR | OFlag::O_CREAT).map_err(failed("open", &path))?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((file, Errno::EWOULDBLOCK)) => {
+                return Err(HomeError::Held { path, pid: holder(file) });
+            }
+            Err((_, errno)) => return Err(failed("lock", &path)(errno)),
+        };
+        // The number only serves the other's message: a full disk is no reason to stop here.
+        let _ = lock.set_len(0).and_then(|()| lock.rewind());
+        let _ = writeln!(lock, "{}", std::process::id());
+        Ok(Lock { _file: lock })
+    }
+
+    fn open_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
+        debug_assert!(!name.contains('/'), "a file of the home itself");
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&self.directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
+    }
+
+    /// A new name is on the disk only when its directory is (`fsync(2)`).
+    fn sync(&self) -> Result<(), HomeError> {
+        fsync(&self.directory).map_err(failed("sync", &self.path))
+    }
+}
+
+/// Held as long as it lives; see [`Home::lock`].
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// A file that is written but has no proper name yet. It goes when dropped; once it was renamed,
+/// there is nothing to go.
+struct Draft<'a> {
+    home: &'a Home,
+    name: String,
+}
+
+impl<'a> Draft<'a> {
+    fn write(home: &'a Home, name: &str, bytes: &[u8]) -> Result<Self, HomeError> {
+        // Random, so that a draft which a crash left is never in the way: process ids repeat.
+        let tag = getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
+        let tag = tag.map_err(failed("choose a draft's name for", &home.path(name)))?;
+        let name = format!(".{name}.{tag:016x}");
+        let path = home.path(&name);
+        let mut file = home
+            .open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)
+            .map_err(failed("make", &path))?;
+        let draft = Self { home, name };
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &path))?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        let _ = unlinkat(&self.home.directory, self.name.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// Owned by us, and closed to everybody else.
+fn check_private(state: &FileStat, path: &Path) -> Result<(), HomeError> {
+    let (owner, mode) = (state.st_uid, state.st_mode & 0o7777);
+    if owner != geteuid().as_raw() {
+        return Err(HomeError::NotOurs { path: path.to_owned(), owner });
+    }
+    if mode & 0o077 != 0 {
+        return Err(HomeError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// The process id in a lock file that another holds; none where it has not written it yet.
+fn holder(file: File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let parent = tempfile::tempdir().unwrap();
+        let home = Home::open(parent.path().join("a/b")).unwrap();
+        (parent, home)
+    }
+
+    fn open_to_others(path: PathBuf, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_nobody_else_may() {
+        let (_parent, home) = home();
+        assert!(home.read("key", 10).unwrap().is_none());
+        home.write_new("key", b"secret").unwrap();
+        assert_eq!(home.read("key", 6).unwrap().unwrap().as_slice(), b"secret");
+        for (path, mode) in [(home.path(""), 0o700), (home.path("key"), 0o600)] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, mode);
+        }
+    }
+
+    #[test]
+    fn a_file_is_made_once_replaced_whole_and_no_draft_stays() {
+        let (_parent, home) = home();
+        home.write_new("key", b"one").unwrap();
+        assert!(matches!(home.write_new("key", b"two"), Err(HomeError::Exists { .. })));
+        assert_eq!(home.read("key", 10).unwrap().unwrap().as_slice(), b"one");
+        home.replace("key", b"three").unwrap();
+        assert_eq!(home.read("key", 10).unwrap().unwrap().as_slice(), b"three");
+        let names = fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["key"]);
+    }
+
+    #[test]
+    fn what_others_have_access_to_is_refused_with_the_command_that_mends_it() {
+        let (_parent, home) = home();
+        home.write_new("key", b"secret").unwrap();
+        open_to_others(home.path("key"), 0o640);
+        let error = home.read("key", 10).unwrap_err();
+        assert!(matches!(error, HomeError::Exposed { mode: 0o640, .. }));
+        let command = format!("chmod go= {}", home.path("key").display());
+        assert!(error.to_string().contains(&command));
+        open_to_others(home.path(""), 0o755);
+        assert!(matches!(Home::open(home.path("")), Err(HomeError::Exposed { .. })));
+    }
+
+    #[test]
+    fn another_users_file_is_refused() {
+        let (_parent, home) = home();
+        home.write_new("key", b"secret").unwrap();
+        if chown(home.path("key"), Some(12345), None).is_err() {
+            return; // only root can give a file away
+        }
+        assert!(matches!(home.read("key", 10), Err(HomeError::NotOurs { owner: 12345, .. })));
+    }
+
+    #[test]
+    fn links_pipes_and_long_files_are_refused_without_waiting() {
+        let (_parent, home) = home();
+        home.write_new("key", b"secret").unwrap();
+        assert!(matches!(home.read("key", 5), Err(HomeError::TooLarge { limit: 5, .. })));
+        symlink(home.path("key"), home.path("link")).unwrap();
+        assert!(matches!(home.read("link", 10), Err(HomeError::NotAFile { .. })));
+        nix::unistd::mkfifo(&home.path("pipe"), Mode::S_IRUSR).unwrap();
+        assert!(matches!(home.read("pipe", 10), Err(HomeError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_and_tells_others_who_it_is() {
+        let (_parent, home) = home();
+        let lock = home.lock("lock").unwrap();
+        let us = std::process::id();
+        let error = home.lock("lock").unwrap_err();
+        assert!(matches!(&error, HomeError::Held { pid: Some(pid), .. } if *pid == us));
+        assert!(error.to_string().starts_with(&format!("process {us} holds")));
+        drop(lock);
+        home.lock("lock").unwrap();
+    }
+}

@@ -1,0 +1,315 @@
+//! All that the relay can tell its operator: who came, went, asked and was refused.
+//!
+//! Knows what each event is made of, how loud it is and how it reads; not where it goes
+//! (`journal.rs`). An event holds names, addresses, codes and counts of bytes. Keys, contents and
+//! other members that are only passed on have no place here, so they cannot reach a log.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use serde::{Serialize, Serializer};
+
+use crate::reactor::Signal;
+use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
+
+/// One thing that happened. As text it is a sentence; in JSON an object whose `event` is the
+/// variant's name.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// A listener stands.
+    Listening {
+        /// Where, with the real port.
+        address: SocketAddr,
+    },
+    /// The relay was started without a home.
+    Ephemeral,
+    /// The process was sent a signal.
+    Signal {
+        /// Which.
+        #[serde(serialize_with = "signal_name")]
+        signal: Signal,
+    },
+    /// The relay is leaving, and flushes what is queued.
+    Draining {
+        /// How many connections are open.
+        connections: usize,
+    },
+    /// Somebody connected.
+    Connected {
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// Somebody was closed at once: there are as many connections as may be.
+    TurnedAway {
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// A connection registered.
+    Registered {
+        /// Its user from now on.
+        name: &'a str,
+        /// The other end.
+        peer: SocketAddr,
+        /// Of the protocol: 1 for an original client.
+        version: u8,
+        /// Of its public key.
+        #[serde(serialize_with = "text")]
+        fp: Fingerprint,
+    },
+    /// A connection is gone.
+    Left {
+        /// Whose it was.
+        #[serde(flatten)]
+        who: Who<'a>,
+        /// Why.
+        #[serde(serialize_with = "text")]
+        reason: Leaving,
+        /// Bytes that came from it.
+        received: u64,
+        /// Bytes that went to it.
+        sent: u64,
+    },
+    /// A user asked for another's public key.
+    KeyAsked {
+        /// Who asked.
+        by: &'a str,
+        /// For whose.
+        target: &'a str,
+        /// Whether that user is connected.
+        found: bool,
+    },
+    /// A frame was queued for its addressee.
+    Forwarded {
+        /// Which kind of frame.
+        #[serde(serialize_with = "action_name")]
+        action: ForwardKind,
+        /// Its sender.
+        from: &'a str,
+        /// Its addressee.
+        to: &'a str,
+        /// The frame's length.
+        bytes: usize,
+    },
+    /// A request was refused.
+    Refused {
+        /// Whose.
+        #[serde(flatten)]
+        who: Who<'a>,
+        /// The code of the `error` frame.
+        #[serde(serialize_with = "text")]
+        code: ErrorCode,
+        /// Its detail.
+        detail: &'a str,
+    },
+    /// A name could not be kept.
+    StoreFailed {
+        /// What the store said.
+        detail: &'a str,
+    },
+    /// Connections cannot be accepted for want of descriptors or memory.
+    AcceptFailed {
+        /// What the kernel said.
+        #[serde(serialize_with = "text")]
+        error: Errno,
+    },
+    /// Nobody took the log for a while, and this is missing from it.
+    LinesDropped {
+        /// How many lines.
+        lines: u64,
+    },
+}
+
+/// A user by its name, or a stranger by its address.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who<'a> {
+    /// It is registered.
+    Name(&'a str),
+    /// It is not registered (yet).
+    Peer(SocketAddr),
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, Debug)]
+pub enum Leaving {
+    /// The other end closed it.
+    Quit,
+    /// The relay ended it, with this code in its last frame.
+    Ended(ErrorCode),
+    /// The kernel gave it up.
+    Lost(Errno),
+}
+
+/// The kinds of line of the original's journal; the window there and the terminal here colour them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Ordinary traffic.
+    Info,
+    /// Somebody got in.
+    Success,
+    /// A peer was refused or lost, or something is missing.
+    Warning,
+    /// The relay itself cannot do something.
+    Error,
+    /// The relay's own life.
+    System,
+}
+
+/// How much the operator wants to read; each level tells all that those before it tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `-q`: where it listens, and what the relay itself cannot do.
+    Quiet,
+    /// Who came, went, asked and was refused.
+    #[default]
+    Normal,
+    /// `-v`: strangers and opened sessions too.
+    Verbose,
+    /// `-vv`: each message too.
+    Debug,
+}
+
+impl Event<'_> {
+    /// The kind of line that it makes.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Listening { .. }
+            | Self::Ephemeral
+            | Self::Signal { .. }
+            | Self::Draining { .. } => Kind::System,
+            Self::Registered { .. } => Kind::Success,
+            Self::Connected { .. }
+            | Self::Left { reason: Leaving::Quit, .. }
+            | Self::KeyAsked { .. }
+            | Self::Forwarded { .. } => Kind::Info,
+            Self::TurnedAway { .. }
+            | Self::Left { .. }
+            | Self::Refused { .. }
+            | Self::LinesDropped { .. } => Kind::Warning,
+            Self::StoreFailed { .. } | Self::AcceptFailed { .. } => Kind::Error,
+        }
+    }
+
+    /// The lowest level that tells it.
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Listening { .. }
+            | Self::StoreFailed { .. }
+            | Self::AcceptFailed { .. }
+            | Self::LinesDropped { .. } => Level::Quiet,
+            Self::Connected { .. }
+            | Self::Left { who: Who::Peer(_), .. }
+            | Self::Forwarded { action: ForwardKind::SendKey, .. } => Level::Verbose,
+            Self::Forwarded { action: ForwardKind::Message, .. } => Level::Debug,
+            _ => Level::Normal,
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match *self {
+            Self::Listening { address } => write!(out, "listening on {address}"),
+            Self::Ephemeral => {
+                write!(out, "ephemeral: its key and all names end with this process")
+            }
+            Self::Signal { signal } => write!(out, "received {}", name_of(signal)),
+            Self::Draining { connections } => {
+                write!(out, "stopping, {connections} connections to flush")
+            }
+            Self::Connected { peer } => write!(out, "{peer} connected"),
+            Self::TurnedAway { peer } => write!(out, "{peer} was turned away: no room"),
+            Self::Registered { name, peer, version, fp } => {
+                write!(out, "{} registered from {peer}, version {version}, {fp}", Quoted(name))
+            }
+            Self::Left { who, reason, received, sent } => {
+                write!(out, "{who} left: {reason}, {received} bytes in, {sent} bytes out")
+            }
+            Self::KeyAsked { by, target, found } => {
+                let outcome = if found { "" } else { ", who is not here" };
+                write!(out, "{} asked for the key of {}{outcome}", Quoted(by), Quoted(target))
+            }
+            Self::Forwarded { action, from, to, bytes } => {
+                let action = action.action();
+                write!(out, "{action} from {} to {}, {bytes} bytes", Quoted(from), Quoted(to))
+            }
+            Self::Refused { who, code, detail } => {
+                write!(out, "{who} was refused: {code}, {}", escape_visible(detail))
+            }
+            Self::StoreFailed { detail } => write!(out, "a name was not kept: {detail}"),
+            Self::AcceptFailed { error } => write!(out, "nobody can connect: {error}"),
+            Self::LinesDropped { lines } => write!(out, "{lines} lines dropped"),
+        }
+    }
+}
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Name(name) => Quoted(name).fmt(out),
+            Self::Peer(peer) => peer.fmt(out),
+        }
+    }
+}
+
+impl fmt::Display for Leaving {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Quit => write!(out, "quit"),
+            Self::Ended(code) => code.fmt(out),
+            Self::Lost(errno) => errno.fmt(out),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.pad(match self {
+            Self::Info => "info",
+            Self::Success => "success",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::System => "system",
+        })
+    }
+}
+
+/// A name within a sentence: in quotes where it could pass for more of the sentence.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let is_plain = |character: char| character.is_alphanumeric() || "._-".contains(character);
+        if !self.0.is_empty() && self.0.chars().all(is_plain) {
+            return out.write_str(self.0);
+        }
+        write!(out, "\"{}\"", escape_visible(self.0).replace('"', "\\\""))
+    }
+}
+
+const fn name_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Interrupt => "SIGINT",
+        Signal::Terminate => "SIGTERM",
+        Signal::Hangup => "SIGHUP",
+    }
+}
+
+// What JSON shows of types that have only a text. Serde hands references to all of them.
+
+fn text<S: Serializer>(value: &impl fmt::Display, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(value)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn signal_name<S: Serializer>(signal: &Signal, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(name_of(*signal))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn action_name<S: Serializer>(kind: &ForwardKind, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(kind.action())
+}

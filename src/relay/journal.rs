@@ -1,0 +1,282 @@
+//! The activity log: events become lines, and lines wait until standard error takes them.
+//!
+//! Knows events (`event.rs`) and bytes. It has no clock, no descriptor and no thread: the time is
+//! handed in, and what is queued is handed to the loop, which writes it like any other output. A
+//! terminal that stands still or a disk that is full must not hold up the relay, so the queue is
+//! bounded: lines beyond it are counted, and the count takes their place.
+
+use std::io::{self, Write};
+use std::mem;
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+use super::event::{Event, Kind, Level};
+use super::utc::Utc;
+use crate::limits::LOG_QUEUE;
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A sentence for people.
+    Text {
+        /// Whether the kind is coloured (ECMA-48 SGR, as terminals know it).
+        color: bool,
+    },
+    /// One object a line, for programs.
+    Json,
+}
+
+/// The lines that nobody has taken yet.
+#[derive(Debug)]
+pub struct Journal {
+    format: Format,
+    level: Level,
+    queue: Vec<u8>,
+    /// What the last `take` handed out; kept so that its room is used again.
+    taken: Vec<u8>,
+    /// Lines lost since the last `take`. While there are any, further ones are lost too, so that
+    /// the count stands where they are missing.
+    dropped: u64,
+    dropped_at: Utc,
+}
+
+impl Journal {
+    /// An empty journal that keeps what `level` tells.
+    pub fn new(format: Format, level: Level) -> Self {
+        let (queue, taken) = (Vec::new(), Vec::new());
+        Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0) }
+    }
+
+    /// Queues the line for `event`, which happened at `wall_ms` (milliseconds since 1970, UTC), or
+    /// counts it where [`LOG_QUEUE`] bytes are waiting.
+    pub fn write(&mut self, wall_ms: u64, event: &Event) {
+        if event.level() > self.level {
+            return;
+        }
+        let before = self.queue.len();
+        let is_kept = self.dropped == 0
+            && self.append(Utc(wall_ms), event).is_ok()
+            && self.queue.len() <= LOG_QUEUE;
+        if !is_kept {
+            self.queue.truncate(before);
+            self.dropped += 1;
+            self.dropped_at = Utc(wall_ms);
+        }
+    }
+
+    /// Hands out all that is queued, whole lines, and begins anew.
+    ///
+    /// To be called when what was taken before has left the process: what is taken is no longer
+    /// bounded here.
+    pub fn take(&mut self) -> &[u8] {
+        if self.dropped > 0 {
+            let event = Event::LinesDropped { lines: mem::take(&mut self.dropped) };
+            let is_written = self.append(self.dropped_at, &event).is_ok();
+            debug_assert!(is_written, "a number can always be shown");
+        }
+        self.taken.clear();
+        mem::swap(&mut self.queue, &mut self.taken);
+        &self.taken
+    }
+
+    fn append(&mut self, time: Utc, event: &Event) -> io::Result<()> {
+        let out = &mut self.queue;
+        match self.format {
+            // Scripts wait for exactly this line.
+            Format::Text { .. } if matches!(event, Event::Listening { .. }) => {
+                writeln!(out, "{event}")
+            }
+            Format::Text { color: false } => writeln!(out, "{time} {:7} {event}", event.kind()),
+            Format::Text { color: true } => {
+                let (kind, color) = (event.kind(), color_of(event.kind()));
+                writeln!(out, "{time} \x1b[{color}m{kind:7}\x1b[0m {event}")
+            }
+            Format::Json => {
+                let line = Line { time: time.to_string(), kind: event.kind(), event };
+                line.serialize(&mut Serializer::with_formatter(&mut *out, Ascii))?;
+                writeln!(out)
+            }
+        }
+    }
+}
+
+/// The colour of a kind, as the parameter of SGR (ECMA-48, 8.3.117).
+const fn color_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Info => 36,    // cyan
+        Kind::Success => 32, // green
+        Kind::Warning => 33, // yellow
+        Kind::Error => 31,   // red
+        Kind::System => 35,  // magenta
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    kind: Kind,
+    #[serde(flatten)]
+    event: &'a Event<'a>,
+}
+
+/// Writes everything beyond printable ASCII as `\uXXXX`. A program reads the same text, and a
+/// terminal that shows the line has nothing to obey (C1 controls, bidirectional overrides).
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for unit in fragment.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte @ b' '..=b'~') => out.write_all(&[byte])?,
+                _ => write!(out, "\\u{unit:04x}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::reactor::Signal;
+    use crate::relay::event::{Leaving, Who};
+    use crate::wire::{ErrorCode, Fingerprint, ForwardKind};
+
+    const TEXT: Format = Format::Text { color: false };
+    const NOW: u64 = 1_234_567_890_123;
+
+    fn lines(format: Format, level: Level, events: &[Event]) -> Vec<String> {
+        let mut journal = Journal::new(format, level);
+        for event in events {
+            journal.write(NOW, event);
+        }
+        let text = std::str::from_utf8(journal.take()).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn every_event() -> [Event<'static>; 15] {
+        let peer = "[::1]:4242".parse().unwrap();
+        let (who, stranger) = (Who::Name("alice"), Who::Peer(peer));
+        let (from, to, fp) = ("alice", "bob", Fingerprint([0xff; 32]));
+        [
+            Event::Listening { address: peer },
+            Event::Ephemeral,
+            Event::Signal { signal: Signal::Terminate },
+            Event::Draining { connections: 3 },
+            Event::Connected { peer },
+            Event::TurnedAway { peer },
+            Event::Registered { name: "alice", peer, version: 2, fp },
+            Event::Left { who, reason: Leaving::Quit, received: 10, sent: 20 },
+            Event::Left {
+                who: stranger,
+                reason: Leaving::Lost(Errno::EPIPE),
+                received: 0,
+                sent: 0,
+            },
+            Event::KeyAsked { by: "alice", target: "bob", found: false },
+            Event::Forwarded { action: ForwardKind::Message, from, to, bytes: 129 },
+            Event::Refused { who, code: ErrorCode::QueueFull, detail: "bob reads too slowly" },
+            Event::StoreFailed { detail: "disk full" },
+            Event::AcceptFailed { error: Errno::EMFILE },
+            Event::LinesDropped { lines: 7 },
+        ]
+    }
+
+    #[test]
+    fn every_event_reads_as_a_sentence() {
+        let fp = "SHA256:__________________________________________8";
+        let expected = [
+            "listening on [::1]:4242".to_owned(),
+            "system  ephemeral: its key and all names end with this process".to_owned(),
+            "system  received SIGTERM".to_owned(),
+            "system  stopping, 3 connections to flush".to_owned(),
+            "info    [::1]:4242 connected".to_owned(),
+            "warning [::1]:4242 was turned away: no room".to_owned(),
+            format!("success alice registered from [::1]:4242, version 2, {fp}"),
+            "info    alice left: quit, 10 bytes in, 20 bytes out".to_owned(),
+            "warning [::1]:4242 left: EPIPE: Broken pipe, 0 bytes in, 0 bytes out".to_owned(),
+            "info    alice asked for the key of bob, who is not here".to_owned(),
+            "info    message from alice to bob, 129 bytes".to_owned(),
+            "warning alice was refused: queue_full, bob reads too slowly".to_owned(),
+            "error   a name was not kept: disk full".to_owned(),
+            "error   nobody can connect: EMFILE: Too many open files".to_owned(),
+            "warning 7 lines dropped".to_owned(),
+        ];
+        let lines = lines(TEXT, Level::Debug, &every_event());
+        let without_time = |line: &String| line.replace("2009-02-13T23:31:30.123Z ", "");
+        assert_eq!(lines.iter().map(without_time).collect::<Vec<_>>(), expected);
+        assert!(lines[1..].iter().all(|line| line.starts_with("2009-02-13T23:31:30.123Z ")));
+    }
+
+    #[test]
+    fn every_event_is_an_object_a_line_in_json() {
+        let lines = lines(Format::Json, Level::Debug, &every_event());
+        let objects: Vec<Value> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(objects.len(), every_event().len());
+        for object in &objects {
+            assert_eq!(object["time"], "2009-02-13T23:31:30.123Z");
+            assert!(object["kind"].is_string() && object["event"].is_string());
+        }
+        assert_eq!(objects[1]["event"], "ephemeral");
+        let left = json!({
+            "time": "2009-02-13T23:31:30.123Z", "kind": "warning", "event": "left",
+            "peer": "[::1]:4242", "reason": "EPIPE: Broken pipe", "received": 0, "sent": 0,
+        });
+        assert_eq!(objects[8], left);
+        assert_eq!(objects[11]["name"], "alice");
+        assert_eq!(objects[11]["code"], "queue_full");
+    }
+
+    #[test]
+    fn each_level_tells_more_than_the_one_before() {
+        let levels = [Level::Quiet, Level::Normal, Level::Verbose, Level::Debug];
+        let told = levels.map(|level| lines(TEXT, level, &every_event()).len());
+        assert_eq!(told, [4, 12, 14, 15]);
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_line_or_steer_a_terminal() {
+        let name = "bob\n\u{9b}31m\u{202e}\" left";
+        let event = Event::KeyAsked { by: "alice", target: name, found: true };
+        let text = lines(TEXT, Level::Normal, &[event]);
+        let shown = "\"bob\\n\\u{9b}31m\\u{202e}\\\" left\"";
+        assert_eq!(text.len(), 1);
+        assert!(text[0].ends_with(&format!("asked for the key of {shown}")), "{text:?}");
+        let json = lines(Format::Json, Level::Normal, &[event]);
+        assert!(json.len() == 1 && json[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        assert_eq!(serde_json::from_str::<Value>(&json[0]).unwrap()["target"], name);
+    }
+
+    #[test]
+    fn the_kind_is_coloured_where_asked() {
+        let text = lines(Format::Text { color: true }, Level::Normal, &[Event::Ephemeral]);
+        assert!(text[0].contains(" \x1b[35msystem \x1b[0m ephemeral"), "{text:?}");
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_are_counted_and_the_count_is_told_in_their_place() {
+        let mut journal = Journal::new(TEXT, Level::Normal);
+        let line = "2009-02-13T23:31:30.123Z system  received SIGTERM\n";
+        let room = LOG_QUEUE / line.len();
+        for _ in 0..room + 5 {
+            journal.write(NOW, &Event::Signal { signal: Signal::Terminate });
+        }
+        let taken = std::str::from_utf8(journal.take()).unwrap();
+        let (kept, told) = taken.split_at(room * line.len());
+        assert_eq!(kept, line.repeat(room));
+        assert_eq!(told, "2009-02-13T23:31:30.123Z warning 5 lines dropped\n");
+        assert!(journal.take().is_empty());
+        journal.write(NOW, &Event::Signal { signal: Signal::Terminate });
+        assert_eq!(journal.take(), line.as_bytes());
+    }
+}

@@ -1,0 +1,222 @@
+//! The store on the disk: SQLite, on the one thread that the relay has beside its loop.
+//!
+//! Knows the database (`database.rs`) and the [`Store`] that it serves, nothing of connections or
+//! frames. What goes to a disk blocks, and cannot be polled (`epoll_ctl(2)` refuses regular files),
+//! so it happens on a thread of its own:
+//!
+//! ```text
+//!   loop ── bind ──▶ bounded queue ──▶ thread: all that waits in one transaction, one fsync
+//!   loop ◀── next_answer ── queue ◀── answers, after the commit; then one wake
+//! ```
+//!
+//! While one commit is on its way to the disk, the next asks gather: the busier the relay, the more
+//! names share an `fsync`.
+
+use std::io;
+use std::iter;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::signal::SigSet;
+
+pub use super::database::OpenError;
+
+use super::database::Database;
+use super::store::{Answer, QueueFull, Store, StoreFault};
+use crate::limits::STORE_QUEUE;
+use crate::reactor::Waker;
+use crate::wire::Fingerprint;
+
+/// The bound names in a file, written by a thread of its own.
+///
+/// Dropped, it waits until what was asked is on the disk.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// Given up to tell the thread that nothing more comes.
+    asks: Option<SyncSender<Ask>>,
+    answers: Receiver<Answer>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A name that is to be bound.
+struct Ask {
+    ticket: u64,
+    name: String,
+    fp: Fingerprint,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, which is made where it is not there yet, and starts the
+    /// thread. Beside the store come the names bound so far with their keys, sorted.
+    pub fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
+        let (database, bound) = Database::open(path)?;
+        Ok((Self::start(database).map_err(OpenError::Thread)?, bound))
+    }
+
+    fn start(database: Database) -> io::Result<Self> {
+        let (asks, asked) = sync_channel(STORE_QUEUE);
+        // Without a bound of its own: each answer is to an ask, and those are bounded.
+        let (answer, answers) = channel();
+        let waker = Waker::new()?;
+        let run = {
+            let waker = waker.clone();
+            move || keep(database, &asked, &answer, &waker)
+        };
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(run)?;
+        Ok(Self { asks: Some(asks), answers, waker, thread: Some(thread) })
+    }
+}
+
+impl Store for SqliteStore {
+    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
+        let ask = Ask { ticket, name: name.to_owned(), fp: *fp };
+        let asks = self.asks.as_ref().ok_or(QueueFull)?;
+        asks.try_send(ask).map_err(|_| QueueFull)
+    }
+
+    fn next_answer(&mut self) -> Option<Answer> {
+        self.answers.try_recv().ok()
+    }
+
+    fn waker(&self) -> Option<Waker> {
+        Some(self.waker.clone())
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread: binds what is asked until the store is dropped, and the queue behind it is empty.
+fn keep(mut database: Database, asked: &Receiver<Ask>, answer: &Sender<Answer>, waker: &Waker) {
+    // Signals are the loop's; one that came to this thread would kill the process (`signal(7)`).
+    let _ = SigSet::all().thread_block();
+    while let Ok(first) = asked.recv() {
+        let asks: Vec<Ask> = iter::once(first).chain(asked.try_iter()).take(STORE_QUEUE).collect();
+        let names = asks.iter().map(|ask| (ask.name.as_str(), &ask.fp));
+        let outcomes = database
+            .bind(names)
+            .unwrap_or_else(|error| vec![Err(StoreFault::Failed(error.to_string())); asks.len()]);
+        for (ask, outcome) in iter::zip(asks, outcomes) {
+            // Nobody listens only while the store is being dropped.
+            let _ = answer.send(Answer { ticket: ask.ticket, outcome });
+        }
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::relay::store::MemoryStore;
+
+    const OURS: Fingerprint = Fingerprint([1; 32]);
+    const THEIRS: Fingerprint = Fingerprint([2; 32]);
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("names.sqlite");
+        (home, path)
+    }
+
+    fn answers(store: &mut SqliteStore, count: usize) -> Vec<Answer> {
+        let patience = Instant::now() + Duration::from_secs(30);
+        let mut answers = Vec::new();
+        while answers.len() < count && Instant::now() < patience {
+            match store.next_answer() {
+                Some(answer) => answers.push(answer),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        answers
+    }
+
+    #[test]
+    fn a_name_stays_bound_to_its_first_key_across_starts() {
+        let (_home, path) = file();
+        let (mut store, bound) = SqliteStore::open(&path).unwrap();
+        assert_eq!(bound.len(), 0);
+        store.bind(1, "bob", &OURS).unwrap();
+        store.bind(2, "bob", &THEIRS).unwrap();
+        store.bind(3, "bob", &OURS).unwrap();
+        let outcomes = [(1, Ok(())), (2, Err(StoreFault::Taken)), (3, Ok(()))];
+        let expected = outcomes.map(|(ticket, outcome)| Answer { ticket, outcome });
+        assert_eq!(answers(&mut store, 3), expected);
+        drop(store);
+        let (mut store, bound) = SqliteStore::open(&path).unwrap();
+        assert!(bound == [("bob".to_owned(), OURS)]);
+        store.bind(4, "bob", &THEIRS).unwrap();
+        assert_eq!(answers(&mut store, 1)[0].outcome, Err(StoreFault::Taken));
+    }
+
+    #[test]
+    fn what_was_asked_is_on_the_disk_once_the_store_is_dropped() {
+        let (_home, path) = file();
+        let (mut store, _) = SqliteStore::open(&path).unwrap();
+        for number in 0..100 {
+            store.bind(number, &format!("user{number:02}"), &OURS).unwrap();
+        }
+        drop(store);
+        let (_store, bound) = SqliteStore::open(&path).unwrap();
+        assert_eq!(bound.len(), 100);
+        assert!(bound.is_sorted());
+    }
+
+    #[test]
+    fn a_full_disk_is_an_answer_and_the_thread_goes_on() {
+        let (_home, path) = file();
+        let (database, _) = Database::open(&path).unwrap();
+        database.limit_pages(3);
+        let mut store = SqliteStore::start(database).unwrap();
+        store.bind(0, "bob", &OURS).unwrap();
+        assert_eq!(answers(&mut store, 1)[0].outcome, Ok(()));
+        store.bind(1, &"x".repeat(100_000), &OURS).unwrap();
+        let outcome = answers(&mut store, 1).remove(0).outcome;
+        assert!(matches!(outcome, Err(StoreFault::Failed(detail)) if detail.contains("full")));
+        store.bind(2, "eve", &OURS).unwrap();
+        assert_eq!(answers(&mut store, 1)[0].outcome, Ok(()));
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_all_that_it_took_is_answered() {
+        let (_home, path) = file();
+        let (mut store, _) = SqliteStore::open(&path).unwrap();
+        let (mut operator, _) = Database::open(&path).unwrap();
+        let taken = operator.while_locked(|| {
+            (0..10_000).find(|&ticket| store.bind(ticket, "bob", &OURS).is_err()).unwrap()
+        });
+        assert!(taken >= STORE_QUEUE as u64);
+        let answers = answers(&mut store, usize::try_from(taken).unwrap());
+        assert!(answers.iter().map(|answer| answer.ticket).eq(0..taken));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn the_store_on_the_disk_answers_as_the_one_in_memory(
+            asks in prop::collection::vec(("[a-c]", 0_u8..3), 1..40)
+        ) {
+            let (_home, path) = file();
+            let (mut disk, _) = SqliteStore::open(&path).unwrap();
+            let mut memory = MemoryStore::default();
+            for (ticket, (name, key)) in (0..).zip(&asks) {
+                disk.bind(ticket, name, &Fingerprint([*key; 32])).unwrap();
+                memory.bind(ticket, name, &Fingerprint([*key; 32])).unwrap();
+            }
+            let expected: Vec<_> = iter::from_fn(|| memory.next_answer()).collect();
+            prop_assert_eq!(answers(&mut disk, asks.len()), expected);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The door to what the relay keeps: which name is bound to which key.
+//!
+//! Knows names and fingerprints, no disk. A disk cannot be polled, so the door is made for one that
+//! takes its time: the relay asks with [`Store::bind`] and goes on; what became of it is told by
+//! [`Store::next_answer`], which the relay drains at the end of each tick. A store that needs time
+//! has a [`Waker`], which does no more than make a tick happen; one that knows at once needs none.
+//! So there is one path through the relay for every store: this file's [`MemoryStore`], the one on
+//! the disk (`sqlite.rs`) and the one of the simulation, which answers late and fails on purpose.
+//!
+//! What was bound before is handed to the relay once, when a store is opened. From then on the
+//! relay knows each binding as soon as it was answered, and asks only about names that it finds
+//! unbound. Two such asks for one name can cross; the store decides between them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use crate::limits::STORE_QUEUE;
+use crate::reactor::Waker;
+use crate::wire::Fingerprint;
+
+/// Where bound names outlive the relay.
+pub trait Store {
+    /// Asks to bind `name` to `fp`. The answer comes under `ticket`, a number that only the relay
+    /// understands. A name that is bound to `fp` already is bound again: the answer is the same.
+    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull>;
+
+    /// The next answer that has come; answers come in the order of the asks.
+    fn next_answer(&mut self) -> Option<Answer>;
+
+    /// What wakes the loop when answers have come, for the relay to open as a source; `None` where
+    /// an answer is there as soon as it was asked for.
+    fn waker(&self) -> Option<Waker>;
+}
+
+/// What became of one ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The number that came with the ask.
+    pub ticket: u64,
+    /// Whether the name is bound now, for good.
+    pub outcome: Result<(), StoreFault>,
+}
+
+/// Why a name was not bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// Another key has it.
+    Taken,
+    /// It could not be written (a full disk, for one), and later it may; the text is for the
+    /// operator's log.
+    Failed(String),
+}
+
+impl fmt::Display for StoreFault {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Taken => write!(out, "the name is bound to another key"),
+            Self::Failed(detail) => write!(out, "the name cannot be kept: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreFault {}
+
+/// [`STORE_QUEUE`] asks are waiting already. Nothing was asked, and no answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull;
+
+impl fmt::Display for QueueFull {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "too many names wait to be kept")
+    }
+}
+
+impl std::error::Error for QueueFull {}
+
+/// Keeps nothing beyond the process (`--ephemeral`).
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    // A tree and not a table: it never stops the loop to double.
+    bound: BTreeMap<Box<str>, Fingerprint>,
+    answers: VecDeque<Answer>,
+}
+
+impl Store for MemoryStore {
+    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
+        if self.answers.len() >= STORE_QUEUE {
+            return Err(QueueFull);
+        }
+        let owner = self.bound.entry(name.into()).or_insert(*fp);
+        let outcome = if owner == fp { Ok(()) } else { Err(StoreFault::Taken) };
+        self.answers.push_back(Answer { ticket, outcome });
+        Ok(())
+    }
+
+    fn next_answer(&mut self) -> Option<Answer> {
+        self.answers.pop_front()
+    }
+
+    fn waker(&self) -> Option<Waker> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_binds_a_name_to_the_first_key_and_answers_in_order() {
+        let (ours, theirs) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let mut store = MemoryStore::default();
+        for (ticket, fp) in [(7, ours), (8, theirs), (9, ours)] {
+            store.bind(ticket, "alice", &fp).unwrap();
+        }
+        let answers: Vec<_> = std::iter::from_fn(|| store.next_answer()).collect();
+        let outcomes = [(7, Ok(())), (8, Err(StoreFault::Taken)), (9, Ok(()))];
+        assert_eq!(answers, outcomes.map(|(ticket, outcome)| Answer { ticket, outcome }));
+    }
+
+    #[test]
+    fn memory_refuses_more_asks_than_may_wait() {
+        let mut store = MemoryStore::default();
+        let fp = Fingerprint([1; 32]);
+        for ticket in 0..STORE_QUEUE as u64 {
+            store.bind(ticket, "alice", &fp).unwrap();
+        }
+        assert_eq!(store.bind(0, "bob", &fp), Err(QueueFull));
+        store.next_answer();
+        store.bind(0, "bob", &fp).unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! Binary in JSON: base64url without padding (RFC 4648, section 5), canonical only
+//! (`docs/protocol.md`, section 3).
+//!
+//! Canonical means that there is one text for some bytes. Otherwise a relay could change a signed
+//! frame in a way that no signature shows.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+/// The text stands for no bytes: a foreign character, padding, a length that cannot be, or bits
+/// set behind the last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBase64;
+
+/// The one text that stands for `bytes`.
+pub fn encode(bytes: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(bytes)
+}
+
+/// The bytes that `text` stands for.
+pub fn decode(text: &str) -> Result<Vec<u8>, BadBase64> {
+    Base64UrlUnpadded::decode_vec(text).map_err(|_| BadBase64)
+}
+
+/// The bytes that `text` stands for, exactly `N` of them.
+pub fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], BadBase64> {
+    let mut bytes = [0; N];
+    match Base64UrlUnpadded::decode(text, &mut bytes) {
+        Ok(decoded) if decoded.len() == N => Ok(bytes),
+        _ => Err(BadBase64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_vectors_of_rfc_4648_hold_without_padding() {
+        let vectors = ["", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"];
+        for (len, text) in vectors.into_iter().enumerate() {
+            assert_eq!(encode(&b"foobar"[..len]), text);
+            assert_eq!(decode(text).as_deref(), Ok(&b"foobar"[..len]));
+        }
+        assert_eq!(encode(&[0xfb, 0xff]), "-_8");
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        for text in ["Zh", "Zm9", "Zg==", "Zm8=", "Z", "Zm9vY", "+_8", "-/8", "Zm 8", "Zm8\n", "é"]
+        {
+            assert_eq!(decode(text), Err(BadBase64), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_array_has_its_length() {
+        assert_eq!(decode_array("Zm9v"), Ok(*b"foo"));
+        assert_eq!(decode_array::<2>("Zm9v"), Err(BadBase64));
+        assert_eq!(decode_array::<4>("Zm9v"), Err(BadBase64));
+        assert_eq!(decode_array::<1>("Zh"), Err(BadBase64));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn every_text_that_decodes_is_the_one_that_encodes(text in "[A-Za-z0-9_-]{0,12}") {
+            if let Ok(bytes) = decode(&text) {
+                prop_assert_eq!(encode(&bytes), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What a client may receive (S→C), as the client reads it (`docs/protocol.md`, section 2).
+//!
+//! The relay is not trusted, so its frames are held to the same rules as a client's.
+
+use std::borrow::Cow;
+
+use super::object::Text;
+use super::{BadFrame, ForwardKind, Object, Reply};
+
+/// One frame from the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// The relay speaks for itself.
+    Reply(Reply<'a>),
+    /// `userlist`: everyone who is connected.
+    Userlist {
+        /// Their names.
+        users: Vec<Cow<'a, str>>,
+    },
+    /// `roster`: who came and who went; a name in both lists left, then joined.
+    Roster {
+        /// Who came.
+        joined: Vec<Cow<'a, str>>,
+        /// Who went.
+        left: Vec<Cow<'a, str>>,
+        /// The first frame of a whole list: forget what was known before.
+        whole: bool,
+    },
+    /// `send_key` or `message` of another user.
+    Forwarded(Forwarded<'a>),
+    /// An action that this version does not know; to be ignored.
+    Unknown {
+        /// Which.
+        action: Cow<'a, str>,
+    },
+}
+
+/// What another user sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded<'a> {
+    /// Which of the two actions.
+    pub kind: ForwardKind,
+    /// The sender, as the relay says.
+    pub from: Cow<'a, str>,
+    /// The addressee.
+    pub to: Cow<'a, str>,
+    /// `key` or `content`: base64url of a version-2 user, hexadecimal of an original one.
+    pub body: Cow<'a, str>,
+    /// Whether it carried `"v":2`.
+    pub version2: bool,
+}
+
+impl<'a> Incoming<'a> {
+    /// Reads a frame: exactly the bytes of a [`Scan::Frame`](super::Scan::Frame). Members that
+    /// this version does not know are passed over.
+    pub fn parse(frame: &'a [u8]) -> Result<Self, BadFrame> {
+        let object = Object::parse(frame)?;
+        let action = object.text("action")?;
+        Ok(match &*action {
+            "userlist" => Self::Userlist { users: names(object.required("users")?) },
+            "roster" => Self::Roster {
+                joined: names(object.required("joined")?),
+                left: names(object.required("left")?),
+                whole: object.value("whole")?.unwrap_or(false),
+            },
+            "send_key" => Self::Forwarded(Forwarded::interpret(&object, ForwardKind::SendKey)?),
+            "message" => Self::Forwarded(Forwarded::interpret(&object, ForwardKind::Message)?),
+            _ => match Reply::interpret(&action, &object)? {
+                Some(reply) => Self::Reply(reply),
+                None => Self::Unknown { action },
+            },
+        })
+    }
+}
+
+impl<'a> Forwarded<'a> {
+    fn interpret(object: &Object<'a>, kind: ForwardKind) -> Result<Self, BadFrame> {
+        Ok(Self {
+            kind,
+            from: object.text("from")?,
+            to: object.text("to")?,
+            body: object.text(kind.body_name())?,
+            version2: object.version2()?,
+        })
+    }
+}
+
+fn names(list: Vec<Text>) -> Vec<Cow<str>> {
+    list.into_iter().map(|Text(name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ErrorCode, Fingerprint, Prekey, Refusal, WireLimits};
+    use super::super::{base64, encode_roster, encode_userlist};
+    use super::*;
+
+    /// `frame` without its line end, read.
+    fn parse(frame: &[u8]) -> Result<Incoming<'_>, BadFrame> {
+        Incoming::parse(frame.strip_suffix(b"\n").unwrap_or(frame))
+    }
+
+    #[test]
+    fn what_the_relay_writes_the_client_reads() {
+        let prekey =
+            Prekey { id: 1, created: 2, expires: 3, x25519: [4; 32], signature: vec![5; 384] };
+        let refusal = Refusal {
+            id: Some("\"7\"".to_owned()),
+            ..Refusal::new(ErrorCode::QueueFull, "try again\n")
+        };
+        let replies = [
+            Reply::Challenge { relay: [1; 32], nonce: [2; 32], signature: [3; 64] },
+            Reply::Registered {
+                name: "alice".into(),
+                fp: Fingerprint([6; 32]),
+                limits: WireLimits::new(65536),
+            },
+            Reply::Pubkey { from: "JG".into(), pubkey: "-----\n".into(), prekey: None },
+            Reply::Pubkey {
+                from: "bob".into(),
+                pubkey: "".into(),
+                prekey: Some(Cow::Owned(prekey)),
+            },
+            Reply::Relayed { id: "ⵣ".into(), to: "bob".into(), prekey: Some(u32::MAX) },
+            Reply::Relayed { id: "".into(), to: "JG".into(), prekey: None },
+            Reply::from(&refusal),
+            Reply::Pong { id: Some("1".into()) },
+            Reply::Pong { id: None },
+        ];
+        for reply in replies {
+            assert_eq!(parse(&reply.encode()), Ok(Incoming::Reply(reply)));
+        }
+    }
+
+    #[test]
+    fn rosters_are_read() {
+        let frame = encode_userlist([r#""JG""#, r#""a\"b""#].into_iter());
+        let users = vec!["JG".into(), "a\"b".into()];
+        assert_eq!(parse(&frame), Ok(Incoming::Userlist { users }));
+        let frame = encode_roster([r#""a""#].into_iter(), [].into_iter(), true);
+        let whole = Incoming::Roster { joined: vec!["a".into()], left: vec![], whole: true };
+        assert_eq!(parse(&frame), Ok(whole));
+        let frame = encode_roster([].into_iter(), [r#""a""#].into_iter(), false);
+        let change = Incoming::Roster { joined: vec![], left: vec!["a".into()], whole: false };
+        assert_eq!(parse(&frame), Ok(change));
+    }
+
+    #[test]
+    fn what_another_user_sent_is_read() {
+        let frame = br#"{"action": "send_key", "to": "b", "from": "a", "key": "00ff", "x": 1}"#;
+        let forwarded = Forwarded {
+            kind: ForwardKind::SendKey,
+            from: "a".into(),
+            to: "b".into(),
+            body: "00ff".into(),
+            version2: false,
+        };
+        assert_eq!(parse(frame), Ok(Incoming::Forwarded(forwarded)));
+    }
+
+    #[test]
+    fn an_unknown_action_is_named_and_a_malformed_one_is_refused() {
+        let unknown = Incoming::Unknown { action: "dance".into() };
+        assert_eq!(parse(br#"{"action":"dance"}"#), Ok(unknown));
+        let key = base64::encode(&[1; 31]);
+        let wrong = [
+            r#"{"users":[]}"#,
+            r#"{"action":"userlist","users":"a"}"#,
+            r#"{"action":"userlist","users":["a",1]}"#,
+            r#"{"action":"roster","joined":["a"]}"#,
+            r#"{"action":"roster","joined":[],"left":[],"whole":1}"#,
+            r#"{"action":"message","to":"b","content":"x"}"#,
+            r#"{"action":"message","to":"b","from":"a","content":"x","v":3}"#,
+            r#"{"action":"pubkey","from":"b","pubkey":"p","v":2}"#,
+            r#"{"action":"pubkey","from":"b","pubkey":"p","v":2,"prekey":{}}"#,
+            r#"{"action":"registered","name":"a","fp":"SHA256:","limits":{}}"#,
+            r#"{"action":"relayed","id":"1","to":"b","prekey":4294967296}"#,
+            r#"{"action":"error","detail":"x"}"#,
+            &format!(r#"{{"action":"challenge","relay":"{key}","nonce":"","sig":""}}"#),
+        ];
+        for frame in wrong {
+            assert!(parse(frame.as_bytes()).is_err(), "{frame}");
+        }
+    }
+
+    #[test]
+    fn a_prekey_without_its_version_is_not_taken() {
+        let frame = br#"{"action":"pubkey","from":"b","pubkey":"p","prekey":{}}"#;
+        let reply = Reply::Pubkey { from: "b".into(), pubkey: "p".into(), prekey: None };
+        assert_eq!(parse(frame), Ok(Incoming::Reply(reply)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Bytes to frames to messages, and back: the syntax of `docs/protocol.md`.
+//!
+//! Pure: it knows JSON and the limits, no sockets, no clock, and nothing of who is connected.
+//!
+//! ```text
+//!   relay:   bytes ─ Scanner ─▶ frame ─ Request::parse ─▶ Request     Reply::encode ─▶ bytes
+//!   client:  bytes ─ Scanner ─▶ frame ─ Incoming::parse ─▶ Incoming   compose::…    ─▶ bytes
+//! ```
+
+pub mod base64;
+pub mod compose;
+mod encode;
+mod error_code;
+mod fingerprint;
+mod forward;
+mod frame;
+mod incoming;
+mod name;
+mod object;
+mod prekey;
+mod refusal;
+mod reply;
+mod request;
+mod roster;
+mod structure;
+mod text;
+
+pub use encode::json_string;
+pub use error_code::{ErrorCode, UnknownCode};
+pub use fingerprint::{BadFingerprint, Fingerprint};
+pub use forward::{Forward, ForwardKind};
+pub use frame::{Scan, Scanner, StreamFault};
+pub use incoming::{Forwarded, Incoming};
+pub use name::{NameFault, check_name_original, check_name_v2};
+pub use object::{BadFrame, Object};
+pub use prekey::Prekey;
+pub use refusal::Refusal;
+pub use reply::{Reply, WireLimits};
+pub use request::{Body, Register, Registration2, Request, RosterMode};
+pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
+pub use text::escape_visible;

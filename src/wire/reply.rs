@@ -1,0 +1,198 @@
+//! What the relay itself says (S→C), as it writes it and as the client reads it
+//! (`docs/protocol.md`, section 2). Rosters, which go to many, are in `roster.rs`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::encode::Encoder;
+use super::{BadFrame, Fingerprint, Object, Prekey, Refusal, base64};
+use crate::limits::{MAX_DEPTH, MAX_ID, MAX_MEMBERS, MAX_NAME, MAX_PUBKEY_PEM};
+
+/// One answer of the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// `challenge`: prove that you hold the key.
+    Challenge {
+        /// The relay's Ed25519 public key.
+        relay: [u8; 32],
+        /// The relay's random part of the proof.
+        nonce: [u8; 32],
+        /// Ed25519 by the relay.
+        signature: [u8; 64],
+    },
+    /// `registered`: the proof held.
+    Registered {
+        /// The name that is now bound.
+        name: Cow<'a, str>,
+        /// The key that it is bound to.
+        fp: Fingerprint,
+        /// What this relay accepts.
+        limits: WireLimits,
+    },
+    /// `pubkey`: a user's public key.
+    Pubkey {
+        /// Whose.
+        from: Cow<'a, str>,
+        /// PEM, as it was registered.
+        pubkey: Cow<'a, str>,
+        /// Of a version-2 user, and of no other.
+        prekey: Option<Cow<'a, Prekey>>,
+    },
+    /// `relayed`: the frame stands whole in the addressee's queue.
+    Relayed {
+        /// Of the request.
+        id: Cow<'a, str>,
+        /// The addressee.
+        to: Cow<'a, str>,
+        /// The id of the addressee's current prekey, of a version-2 user and of no other.
+        prekey: Option<u32>,
+    },
+    /// `error`: refused.
+    Error {
+        /// For programs: an [`ErrorCode`](super::ErrorCode), or one that only the other side
+        /// knows.
+        code: Cow<'a, str>,
+        /// For people.
+        detail: Cow<'a, str>,
+        /// Of the request.
+        id: Option<Cow<'a, str>>,
+        /// Of the request.
+        to: Option<Cow<'a, str>>,
+        /// Of the request.
+        target: Option<Cow<'a, str>>,
+    },
+    /// `pong`: I am here.
+    Pong {
+        /// Of the `ping`.
+        id: Option<Cow<'a, str>>,
+    },
+}
+
+/// The limits of section 1, as the relay tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireLimits {
+    /// Bytes of a frame.
+    pub frame: usize,
+    /// Levels of nesting.
+    pub depth: usize,
+    /// Members of an object.
+    pub members: usize,
+    /// Bytes of a version-2 name.
+    pub name: usize,
+    /// Bytes of a public key's text.
+    pub pubkey: usize,
+    /// Bytes of an `id`.
+    pub id: usize,
+}
+
+impl WireLimits {
+    /// The limits of a relay that takes frames of `max_frame` bytes.
+    pub const fn new(max_frame: usize) -> Self {
+        Self {
+            frame: max_frame,
+            depth: MAX_DEPTH,
+            members: MAX_MEMBERS,
+            name: MAX_NAME,
+            pubkey: MAX_PUBKEY_PEM,
+            id: MAX_ID,
+        }
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// The frame, ending in a line end.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Challenge { relay, nonce, signature } => Encoder::action("challenge")
+                .string("relay", &base64::encode(relay))
+                .string("nonce", &base64::encode(nonce))
+                .string("sig", &base64::encode(signature))
+                .end(),
+            Self::Registered { name, fp, limits } => Encoder::action("registered")
+                .string("name", name)
+                .string("fp", &fp.to_string())
+                .json("limits", &serde_json::json!(limits).to_string())
+                .end(),
+            Self::Pubkey { from, pubkey, prekey } => {
+                let frame = Encoder::action("pubkey").string("from", from);
+                let frame = frame.string("pubkey", pubkey);
+                match prekey {
+                    Some(prekey) => frame.json("v", "2").json("prekey", &prekey.to_json()).end(),
+                    None => frame.end(),
+                }
+            }
+            Self::Relayed { id, to, prekey } => {
+                let frame = Encoder::action("relayed").string("id", id).string("to", to);
+                match prekey {
+                    Some(prekey) => frame.json("prekey", &prekey.to_string()).end(),
+                    None => frame.end(),
+                }
+            }
+            Self::Error { code, detail, id, to, target } => Encoder::action("error")
+                .string("code", code)
+                .string("detail", detail)
+                .optional("id", id.as_deref())
+                .optional("to", to.as_deref())
+                .optional("target", target.as_deref())
+                .end(),
+            Self::Pong { id } => Encoder::action("pong").optional("id", id.as_deref()).end(),
+        }
+    }
+
+    /// Reads the answer `action`; `None` where it is none of these.
+    pub(super) fn interpret(action: &str, object: &Object<'a>) -> Result<Option<Self>, BadFrame> {
+        Ok(Some(match action {
+            "challenge" => Self::Challenge {
+                relay: object.array("relay")?,
+                nonce: object.array("nonce")?,
+                signature: object.array("sig")?,
+            },
+            "registered" => Self::Registered {
+                name: object.text("name")?,
+                fp: object.text("fp")?.parse().map_err(|_| BadFrame::form("fp"))?,
+                limits: object.required("limits")?,
+            },
+            "pubkey" => Self::Pubkey {
+                from: object.text("from")?,
+                pubkey: object.text("pubkey")?,
+                prekey: published_prekey(object)?.map(Cow::Owned),
+            },
+            "relayed" => Self::Relayed {
+                id: object.text("id")?,
+                to: object.text("to")?,
+                prekey: object.value("prekey")?,
+            },
+            "error" => Self::Error {
+                code: object.text("code")?,
+                detail: object.text("detail")?,
+                id: object.string("id")?,
+                to: object.string("to")?,
+                target: object.string("target")?,
+            },
+            "pong" => Self::Pong { id: object.string("id")? },
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl<'a> From<&'a Refusal> for Reply<'a> {
+    fn from(refusal: &'a Refusal) -> Self {
+        Self::Error {
+            code: refusal.code.as_str().into(),
+            detail: (&*refusal.detail).into(),
+            id: refusal.id.as_deref().map(Cow::Borrowed),
+            to: refusal.to.as_deref().map(Cow::Borrowed),
+            target: refusal.target.as_deref().map(Cow::Borrowed),
+        }
+    }
+}
+
+/// The prekey of a `pubkey` frame. One without `"v":2` would be an original user's, who has none.
+fn published_prekey(object: &Object) -> Result<Option<Prekey>, BadFrame> {
+    if !object.version2()? {
+        return Ok(None);
+    }
+    let json = object.raw("prekey").ok_or_else(|| BadFrame::missing("prekey"))?;
+    Prekey::parse(json).map(Some)
+}

@@ -1,0 +1,142 @@
+//! Holds the source to the rules of the house: which layer may know which, how long a line and a file may be,
+//! where `unsafe` may stand. `docs/architecture.md` gives the reasons.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each layer may import, besides itself. Downwards only.
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("limits", &[]),
+    ("reactor", &["limits"]),
+    ("wire", &["limits"]),
+    ("home", &["limits"]),
+    ("crypto", &["limits", "wire"]),
+    ("relay", &["limits", "reactor", "wire", "crypto"]),
+    ("client", &["limits", "reactor", "wire", "crypto", "home"]),
+    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "client"]),
+];
+const MAX_COLUMNS: usize = 100;
+const MAX_LINES: usize = 400;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        (path.strip_prefix(root()).expect("below the root").to_path_buf(), text)
+    };
+    let found: Vec<_> = files(&root().join("src"), "rs").into_iter().map(read).collect();
+    assert!(found.len() > 30, "the sources were not found");
+    found
+}
+
+/// The first component below `src`, without its ending.
+fn layer(path: &Path) -> String {
+    let first =
+        path.components().nth(1).expect("below src").as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its tests, which may look anywhere.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+/// The crate-wide modules that a text names: `crate::NAME`.
+fn named_modules(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut found = Vec::new();
+    for line in code {
+        for rest in line.split("crate::").skip(1) {
+            let names = rest
+                .strip_prefix('{')
+                .map_or(rest, |group| group.split('}').next().unwrap_or(group));
+            let grouped = rest.starts_with('{');
+            for part in names.split(',').take(if grouped { usize::MAX } else { 1 }) {
+                let word: String =
+                    part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_run_downwards_only() {
+    for (path, text) in sources() {
+        let layer = layer(&path);
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
+            assert!(layer == "lib" || layer == "main", "{}: which layer is this?", path.display());
+            continue;
+        };
+        for module in named_modules(without_tests(&text)) {
+            let fine = module == layer || allowed.contains(&module.as_str());
+            assert!(fine, "{}: the layer `{layer}` may not know `{module}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file() {
+    for (path, text) in sources() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let unsafe_lines =
+            code.filter(|line| line.contains("unsafe {") || line.contains("unsafe fn")).count();
+        let allowed = path == Path::new("src/reactor/linux.rs");
+        assert!(unsafe_lines == 0 || allowed, "{}: unsafe", path.display());
+    }
+}
+
+#[test]
+fn files_and_lines_stay_readable() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(
+            lines <= MAX_LINES,
+            "{}: {lines} lines; does it still hold one idea?",
+            path.display()
+        );
+        for (number, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            assert!(columns <= MAX_COLUMNS, "{}:{}: {columns} columns", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! "), "{}: no head", path.display());
+    }
+}
+
+#[test]
+fn only_the_reactor_asks_the_kernel_about_readiness() {
+    for (path, text) in sources() {
+        let outside = !path.starts_with("src/reactor");
+        let asks = ["epoll_", "sys::epoll", "poll::poll", "set_nonblocking"];
+        let found = asks.iter().find(|call| {
+            without_tests(&text)
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(**call))
+        });
+        assert!(!(outside && found.is_some()), "{}: {found:?} outside the reactor", path.display());
+    }
+}

@@ -1,0 +1,252 @@
+//! The built program as processes: a relay and its clients, driven through pipes as a script would.
+//!
+//! Waits for what a process prints or for its end, never for time; everything that was started is ended when the
+//! test ends, however it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A test that waits longer than this for one line has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `sealwax`, its lines collected as they come.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    name: String,
+}
+
+impl Process {
+    /// Starts `sealwax` with `arguments`.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_sealwax")).args(arguments))
+    }
+
+    /// Starts any command.
+    pub fn spawn(command: &mut Command) -> Self {
+        let name = format!("{command:?}");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let stdout = lines(child.stdout.take().expect("piped"));
+        let stderr = lines(child.stderr.take().expect("piped"));
+        Self { stdin: child.stdin.take(), child, stdout, stderr, name }
+    }
+
+    /// Writes a line to its standard input.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("its input is open");
+        writeln!(stdin, "{line}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+
+    /// Takes its standard input, to be written from another thread.
+    pub fn input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("its input is open")
+    }
+
+    /// Ends its standard input.
+    pub fn finish_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next line of its standard output.
+    pub fn line(&self) -> String {
+        self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let talk: Vec<_> = self.stderr.try_iter().collect();
+            panic!("{}: no more output; it said:\n{}", self.name, talk.join("\n"))
+        })
+    }
+
+    /// The next line of its standard error.
+    pub fn talk(&self) -> String {
+        self.stderr
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|error| panic!("{}: it says no more: {error}", self.name))
+    }
+
+    /// Reads standard error up to the line that contains `words`.
+    pub fn talk_with(&self, words: &str) -> String {
+        loop {
+            let line = self.talk();
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads `--json` events up to the one of this kind.
+    pub fn event(&self, kind: &str) -> Value {
+        loop {
+            let line = self.line();
+            let event: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|error| panic!("{}: {line}: {error}", self.name));
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("it runs");
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end; tells the code and what was left of both outputs.
+    pub fn end(mut self) -> Ended {
+        self.stdin = None;
+        let status = self.wait();
+        let collect = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>();
+        Ended { code: status.code(), stdout: collect(&self.stdout), stderr: collect(&self.stderr) }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let waited = wait_timeout(&mut self.child);
+        waited.unwrap_or_else(|| panic!("{}: it does not end", self.name))
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
+impl Ended {
+    /// Checks the code and tells everything where it is another.
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A relay process on a free port of loopback.
+pub struct Relay {
+    pub process: Process,
+    pub address: String,
+}
+
+impl Relay {
+    /// A relay that keeps nothing.
+    pub fn ephemeral() -> Self {
+        Self::start(&["--ephemeral"])
+    }
+
+    /// A relay with this home.
+    pub fn at_home(home: &Path) -> Self {
+        Self::start(&["--home", text(home)])
+    }
+
+    /// A relay with these options, on port 0.
+    pub fn start(options: &[&str]) -> Self {
+        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+        arguments.extend_from_slice(options);
+        let process = Process::start(&arguments);
+        let line = process.talk_with("listening on ");
+        let address = line.rsplit(' ').next().expect("an address").to_owned();
+        Self { process, address }
+    }
+}
+
+/// Users with homes of their own in one temporary directory.
+pub struct Homes(tempfile::TempDir);
+
+impl Homes {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The home of `name`, with an identity from the fixtures where there is one (making a key takes seconds).
+    pub fn of(&self, name: &str) -> PathBuf {
+        let home = self.0.path().join(name);
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{name}.pem"));
+        if !home.exists() && fixture.exists() {
+            use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+            std::fs::DirBuilder::new().mode(0o700).create(&home).expect("a home");
+            let pem = std::fs::read(fixture).expect("a fixture");
+            let mut options = std::fs::OpenOptions::new();
+            let file =
+                options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
+            file.expect("a key file").write_all(&pem).expect("written");
+        }
+        home
+    }
+
+    /// A place that does not exist yet.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The options that make a client this user at this relay.
+    pub fn options(&self, name: &str, relay: &str) -> Vec<String> {
+        let home = self.of(name);
+        ["--relay", relay, "--name", name, "--home", text(&home)].map(str::to_owned).to_vec()
+    }
+
+    /// `sealwax COMMAND` as this user at this relay.
+    pub fn client(&self, name: &str, relay: &str, command: &[&str]) -> Process {
+        let options = self.options(name, relay);
+        let arguments: Vec<&str> =
+            command.iter().copied().chain(options.iter().map(String::as_str)).collect();
+        Process::start(&arguments)
+    }
+}
+
+/// A path as the text that it is in these tests.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
+
+/// Collects lines in a thread, so that no pipe fills up while a test looks elsewhere.
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+            if sender.send(text).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// Waits for the end of `child` without losing the test to one that hangs.
+fn wait_timeout(child: &mut Child) -> Option<ExitStatus> {
+    // A pidfd would do this without polling; a test may poll.
+    for _ in 0..PATIENCE.as_millis() / 10 {
+        if let Some(status) = child.try_wait().expect("our child") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
