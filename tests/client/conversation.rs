@@ -71,9 +71,8 @@ fn the_window_is_small_until_the_first_receipt() {
 
     world.user("bob").probe.shows = true;
     world.run_seconds(1);
-    let is_receipt = |frame: &&serde_json::Value| {
-        frame["from"] == "bob" && frame["action"] == "message"
-    };
+    let is_receipt =
+        |frame: &&serde_json::Value| frame["from"] == "bob" && frame["action"] == "message";
     assert_eq!(world.relay.log.iter().filter(is_receipt).count(), 1, "one receipt for all");
     world.user("bob").probe.shows = false;
     let alice = &mut world.user("alice").probe.client;

@@ -161,7 +161,8 @@ impl EvilRelay {
     }
 
     fn forward(&mut self, cx: &mut Context, from: Token, mut frame: Value) {
-        let (id, to) = (frame["id"].clone(), frame["to"].as_str().expect("an addressee").to_owned());
+        let (id, to) =
+            (frame["id"].clone(), frame["to"].as_str().expect("an addressee").to_owned());
         let mut verdict = (self.fate)(&mut frame);
         let text = frame.to_string();
         if verdict == Verdict::Forward && !self.tell_bytes(cx, &to, text.as_bytes()) {

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayPin, Settings, Trust,
+    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayPin,
+    Settings, Trust,
 };
 use sealwax::crypto::{Identity, IdentityVault, PublicKey};
 use sealwax::reactor::{
