@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::SCRIPT;
-use crate::limits::MAX_FRAME;
+use crate::limits::{MAX_FRAME, NEW_RSA_BITS};
 use crate::wire::{Scan, Scanner, base64, escape_visible};
 
 /// Columns of the left side; with the right one they fit into a terminal of 100.
@@ -29,19 +29,18 @@ impl Stage {
         Self { full, frames: 0, confirmed: 0, heard: 0, read: Vec::new() }
     }
 
-    /// A remark on what happens.
-    #[allow(clippy::unused_self)] // all printing is the stage's
-    pub(super) fn say(&self, remark: &str) {
-        println!("{remark}");
+    /// Both keys are being made, which may take a while.
+    pub(super) fn prepare() {
+        println!("making two RSA keys of {NEW_RSA_BITS} bits …");
     }
 
-    pub(super) fn open(&self, relay: SocketAddr) {
-        self.say(&format!("a relay listens on {relay}; alice and bob talk through it\n"));
+    pub(super) fn open(relay: SocketAddr) {
+        println!("a relay listens on {relay}; alice and bob talk through it\n");
         row("what alice and bob see", "what the relay reads from its sockets");
         row(&"─".repeat(LEFT), &"─".repeat(RIGHT));
     }
 
-    pub(super) fn said(&self, by: &str, text: &str) {
+    pub(super) fn said(by: &str, text: &str) {
         row(&format!("{by} writes: {text}"), "");
     }
 
@@ -92,14 +91,10 @@ impl Stage {
     /// How `text` stands among the bytes that the relay has read, if it does.
     fn finds(&self, text: &str) -> Option<&'static str> {
         let contains = |needle: &str| memchr::memmem::find(&self.read, needle.as_bytes()).is_some();
-        let hex = text.bytes().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
         if contains(text) {
             return Some("plain text");
         }
-        if contains(&hex) {
+        if contains(&hex(text)) {
             return Some("hexadecimal");
         }
         // Where the text begins within a group of three bytes decides its letters: inner groups tell.
@@ -142,6 +137,13 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // a string takes all that is written
+        hex
+    })
+}
+
 /// The frame with its long strings shortened.
 fn abridge(frame: &str) -> String {
     let shorten = |string: &str| match string.char_indices().nth(STRING) {
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn a_text_that_passed_unsealed_would_be_found() {
         let text = SCRIPT[0].1;
-        let hex = text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = hex(text);
         for offset in 0..3 {
             let padded = [&b"\x02\x00\x01"[..offset], text.as_bytes()].concat();
             for passed in [text.to_owned(), hex.clone(), base64::encode(&padded)] {
