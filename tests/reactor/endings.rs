@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::limits::FINISH_TIMEOUT;
-use sealwax::reactor::{CloseReason, Deadline, Event, Opened, Sys};
+use sealwax::reactor::{CloseReason, Context, Deadline, Event, Opened, Sys};
 
 use crate::recorder::{Recorder, Sim, Told, echo, lines, silent};
 use crate::support::kernel::{Fault, Op};
@@ -71,7 +71,7 @@ fn who_does_not_say_goodbye_in_time_is_left() {
     sim.cx().send(id, &[b"goodbye"]);
     sim.cx().close(id);
     sim.settle(&mut handler);
-    sim.pass(&mut handler, FINISH_TIMEOUT - MOMENT);
+    sim.pass(&mut handler, FINISH_TIMEOUT.saturating_sub(MOMENT));
     assert_eq!(handler.take(), []);
     sim.pass(&mut handler, MOMENT);
     assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
@@ -171,11 +171,8 @@ fn nothing_is_told_of_a_source_after_it_was_closed_but_its_end() {
             if let Told::Received(from, _) = told {
                 cx.expect(*from, true);
                 cx.send(*from, &[&[0; 30]]);
-                if abort {
-                    cx.abort(*from)
-                } else {
-                    cx.close(*from)
-                }
+                let let_go = if abort { Context::abort } else { Context::close };
+                let_go(cx, *from);
                 cx.expect(*from, true);
                 cx.resume(*from);
                 cx.send(*from, &[b"too late"]);
