@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// The longest frame of a registered connection, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;
+/// The most that an operator may set in place of it, in bytes; clients believe no relay that tells more.
+pub const MAX_FRAME_OPTION: usize = 16 * 1024 * 1024;
 /// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
 pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
 /// The deepest nesting in a frame; the frame's own object counts as 1.

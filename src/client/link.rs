@@ -161,9 +161,9 @@ impl Link {
         }
     }
 
-    /// Finds the next frame in `unconsumed`.
-    pub(super) fn scan(&mut self, unconsumed: &[u8]) -> Scan {
-        self.scanner.scan(unconsumed, MAX_FRAME + RELAY_FRAME_EXTRA)
+    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame, `max_frame`.
+    pub(super) fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
+        self.scanner.scan(unconsumed, max_frame.max(MAX_FRAME) + RELAY_FRAME_EXTRA)
     }
 
     /// Something arrived: the relay is there.

@@ -268,7 +268,7 @@ impl Client {
         let mut consumed = 0;
         while self.link.listens() {
             let unconsumed = &bytes[consumed..];
-            match self.link.scan(unconsumed) {
+            match self.link.scan(unconsumed, self.desk.max_frame) {
                 Scan::Frame(place) => {
                     consumed += place.end;
                     self.frame(cx, &unconsumed[place]);
