@@ -38,11 +38,12 @@ pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.
 pub const MAX_PEM_LINE: usize = 76;
 
-/// What scrypt may cost at most when an identity is read, as N·r·p (RFC 7914): twice what a new file takes, so
-/// that a forged one cannot hold the start up. 128 times this is the memory in bytes (256 MiB).
-pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
-/// The binary logarithm of scrypt's N in a new identity file: 128 MiB and about half a second a guess.
+/// The binary logarithm of scrypt's N in a new identity file: 128 MiB and some tenths of a second a
+/// guess.
 pub const SCRYPT_LOG_N: u8 = 17;
+/// What scrypt may cost at most when an identity is read, as N·r·p (RFC 7914): twice what a new
+/// file takes, so that a forged one cannot hold the start up. At most 256 MiB.
+pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 // --- The reactor: `src/reactor` ---
 
@@ -178,7 +179,8 @@ pub const MAX_FIRST_CONTACTS: usize = 10_000;
 pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// The sizes to which messages are padded, in bytes.
 pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
-/// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length and id.
+/// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length
+/// and id.
 pub const MAX_TEXT: usize = BUCKETS[BUCKETS.len() - 1] - 4 - 16;
 /// The most ids in one receipt.
 pub const MAX_RECEIPT: usize = (BUCKETS[BUCKETS.len() - 1] - 4) / 16;

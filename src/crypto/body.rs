@@ -1,12 +1,19 @@
-//! What a message says, and how it is padded so that its length tells little (`docs/protocol.md`, section 6).
+//! What a message says, and how it is padded so that its length tells little (`docs/protocol.md`,
+//! section 6).
 //!
 //! ```text
-//!   plain = u32 length │ data │ zeros up to the smallest of 256, 1024, 4096 or 16384 bytes that holds them
-//!   text:    data = mid 16 │ UTF-8          receipt: data = mid 16 │ mid 16 │ …
+//!   plain = u32 length │ data │ zeros
+//!   text:    data = mid 16 │ UTF-8
+//!   receipt: data = mid 16 │ mid 16 │ …
 //! ```
+//!
+//! `plain` has 256, 1024, 4096 or 16384 bytes: the fewest that hold length and data.
+
+use std::fmt;
 
 use super::MessageFault;
-use crate::limits::BUCKETS;
+use super::chain::TAG_LEN;
+use crate::limits::{BUCKETS, MAX_TEXT};
 
 /// The id of a text: 16 random bytes, the same when the text is sent again.
 pub type Mid = [u8; 16];
@@ -25,7 +32,7 @@ pub enum Body {
     Receipt(Vec<Mid>),
 }
 
-/// The body does not fit the largest bucket: more than [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes of text or
+/// The body does not fit the largest bucket: more than [`MAX_TEXT`] bytes of text or
 /// [`MAX_RECEIPT`](crate::limits::MAX_RECEIPT) ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
@@ -48,11 +55,14 @@ impl Body {
     pub(super) fn pad_into(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let length = match self {
             Self::Text { text, .. } => MID_LEN + text.len(),
-            Self::Receipt(mids) => MID_LEN * mids.len(),
+            Self::Receipt(mids) => {
+                debug_assert!(!mids.is_empty(), "a receipt confirms something");
+                MID_LEN * mids.len()
+            }
         };
         let bucket = bucket_for(length).ok_or(TooLong)?;
         let end = out.len() + bucket;
-        out.reserve(bucket + super::chain::TAG_LEN);
+        out.reserve(bucket + TAG_LEN);
         #[expect(clippy::cast_possible_truncation, reason = "at most the largest bucket")]
         out.extend_from_slice(&(length as u32).to_be_bytes());
         match self {
@@ -66,7 +76,8 @@ impl Body {
         Ok(())
     }
 
-    /// Reads a whole `plain`, which is as long as a bucket. There is one way to pad a body: any other is refused.
+    /// Reads a whole `plain`, which is as long as a bucket. There is one way to pad a body: any
+    /// other is refused.
     pub(super) fn unpad(kind: u8, plain: &[u8]) -> Result<Self, MessageFault> {
         let (length, rest) = plain.split_first_chunk().ok_or(MessageFault::Bucket)?;
         let length =
@@ -104,10 +115,18 @@ fn bucket_for(length: usize) -> Option<usize> {
     BUCKETS.into_iter().find(|bucket| length <= bucket - LENGTH_LEN)
 }
 
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "longer than one message holds ({MAX_TEXT} bytes)")
+    }
+}
+
+impl std::error::Error for TooLong {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{MAX_RECEIPT, MAX_TEXT};
+    use crate::limits::MAX_RECEIPT;
 
     fn text_of(length: usize) -> Body {
         Body::Text { mid: [3; 16], text: "x".repeat(length) }

@@ -1,6 +1,9 @@
 //! The chain of keys that both ends of a session step along (`docs/protocol.md`, section 6).
 //!
 //! ```text
+//!   th, s, X25519
+//!     │ HKDF
+//!     ▼
 //!   ck_0 ──HMAC 02──▶ ck_1 ──HMAC 02──▶ ck_2 …
 //!     │                 │
 //!   HMAC 01           HMAC 01
@@ -8,12 +11,14 @@
 //!   mk_0              mk_1                    each seals one message
 //! ```
 //!
-//! A step erases the key it came from: who takes the state of an end cannot compute the keys before it.
+//! A step erases the key it came from: who takes the state of an end cannot compute the keys
+//! before it.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::hmac;
+use ring::{hkdf, hmac};
+use zeroize::Zeroizing;
 
-use super::Secret;
+use super::{Secret, tuple};
 
 /// The length of the tag that AES-256-GCM gives, in bytes.
 pub(super) const TAG_LEN: usize = 16;
@@ -49,8 +54,8 @@ impl Chain {
         key
     }
 
-    /// A copy that is `skipped` steps further. What comes from outside moves the chain itself only once its tag
-    /// holds.
+    /// A copy that is `skipped` steps further. What comes from outside moves the chain itself only
+    /// once its tag holds.
     pub(super) fn ahead(&self, skipped: u64) -> Self {
         let mut key = Secret::filled(|key| *key = *self.key.expose());
         for _ in 0..skipped {
@@ -72,7 +77,8 @@ impl MessageKey {
         tag
     }
 
-    /// Decrypts `sealed` (ciphertext and tag) in place; `None` where it or `aad` is not what was sealed.
+    /// Decrypts `sealed` (ciphertext and tag) in place; `None` where it or `aad` is not what was
+    /// sealed.
     pub(super) fn open<'a>(self, aad: &[u8], sealed: &'a mut [u8]) -> Option<&'a [u8]> {
         let (key, nonce) = self.into_parts();
         let plain = key.open_in_place(nonce, Aad::from(aad), sealed).ok()?;
@@ -95,13 +101,56 @@ fn derive(key: &Secret<32>, label: u8) -> Secret<32> {
     Secret::filled(|derived| derived.copy_from_slice(hmac::sign(&key, &[label]).as_ref()))
 }
 
+/// `ck_0`: from both secrets, so that it holds as long as either of RSA and X25519 does.
+pub(super) fn first_chain_key(
+    transcript: &[u8; 32],
+    secret: &Secret<32>,
+    agreed: &Secret<32>,
+) -> Secret<32> {
+    // Two places are kept for later suites.
+    let material = Zeroizing::new(tuple(&[secret.expose(), agreed.expose(), b"", b""]));
+    hkdf(transcript, &material, b"sealwax/v2/chain")
+}
+
+/// HKDF with SHA-256 (RFC 5869), 32 bytes.
+fn hkdf(salt: &[u8], material: &[u8], info: &[u8]) -> Secret<32> {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(material);
+    let info = [info];
+    let Ok(output) = prk.expand(&info, hkdf::HKDF_SHA256) else {
+        unreachable!("one block of output");
+    };
+    Secret::filled(|key| {
+        let filled = output.fill(key);
+        debug_assert!(filled.is_ok(), "one block of output");
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::fixtures;
+    use crate::crypto::{fixtures, sha256};
 
     fn chain() -> Chain {
         Chain::new(Secret::filled(|key| key.fill(1)))
+    }
+
+    /// RFC 5869, appendix A.1: the first 32 of its 42 bytes.
+    #[test]
+    fn hkdf_derives_as_in_rfc_5869() {
+        let salt: [u8; 13] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let info: [u8; 10] = std::array::from_fn(|at| 0xf0 + u8::try_from(at).unwrap());
+        let output = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf";
+        let key = hkdf(&salt, &[0x0b; 22], &info);
+        assert_eq!(key.expose(), &fixtures::hex(&output.into()));
+    }
+
+    #[test]
+    fn the_first_chain_key_is_the_published_one() {
+        let vectors = fixtures::vectors();
+        let [secret, agreed] = ["s", "x25519"]
+            .map(|name| Secret::filled(|key| *key = fixtures::hex(&vectors["inputs"][name])));
+        let first = first_chain_key(&sha256(b"th"), &secret, &agreed);
+        assert_eq!(first.expose(), &fixtures::hex(&vectors["ck_0"]));
     }
 
     #[test]

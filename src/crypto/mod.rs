@@ -1,7 +1,8 @@
 //! RSA, X25519, AES-GCM and HKDF behind a few types that cannot be misused.
 //!
-//! Pure: it knows no files, no clock, no sockets. What draws randomness or costs much sits behind two narrow
-//! traits, [`Vault`] (the client's side) and [`Notary`] (the relay's side), which a simulation fakes.
+//! Pure: it knows no files, no clock, no sockets. What draws randomness or costs much sits behind
+//! two narrow traits, [`Vault`] (the client's side) and [`Notary`] (the relay's side), which a
+//! simulation fakes.
 //!
 //! Read in this order (`docs/protocol.md` has the formulas):
 //!
@@ -10,39 +11,46 @@
 //! | `transcript` | `T`, the tuples that are signed and hashed, and `H` | 3 |
 //! | `secret` | bytes that are erased | 4 |
 //! | `public_key` | an RSA public key, parsed strictly | 2 "Keys" |
-//! | `identity` | a user's RSA key and its file's text | 4 |
-//! | `relay_key`, `proof` | the relay's key, and who proves what to whom at registration | 2 "Proof" |
+//! | `identity`, `passphrase` | a user's RSA key and its file's text | 4 |
+//! | `relay_key`, `proof` | the relay's key, and what is signed at registration | 2 "Proof" |
 //! | `vault` | the seams | |
 //! | `prekey` | the short-lived X25519 key that sessions are opened to | 4 |
-//! | `session` | opening a session, and accepting one | 5 |
-//! | `message` | sealing and opening the messages of a session | 6 |
+//! | `session` | opening a session, and accepting one; `offer` is its form | 5 |
+//! | `message` | sealing and opening the messages of a session; `sealed` is their form | 6 |
+//! | `body`, `chain` | what a message says, and the keys that seal it | 6 |
 //! | `safety` | the digits that two people compare | 4 |
 //!
-//! `rsa` makes keys, wraps and reads PKCS#8; `ring` signs, verifies and seals; `x25519-dalek` agrees.
+//! `rsa` makes keys, wraps and reads PKCS#8; `ring` signs, verifies and seals; `x25519-dalek`
+//! agrees.
 
+mod body;
+mod chain;
 #[cfg(test)]
 mod fixtures;
 mod identity;
 mod message;
+mod offer;
+mod passphrase;
 mod prekey;
 mod proof;
 mod public_key;
 mod relay_key;
 mod safety;
+mod sealed;
 mod secret;
 mod session;
 mod transcript;
 mod vault;
 
+pub use body::{Body, Mid, TooLong};
 pub use identity::{Identity, IdentityFault};
-pub use message::{
-    Body, MessageFault, Mid, Opened, ReceiveChain, SealedMessage, SendChain, TooLong,
-};
+pub use message::{MessageFault, Opened, ReceiveChain, SendChain};
 pub use prekey::{PrekeyFault, PrekeyPair, check_prekey, prekey_to_be_signed};
 pub use proof::{register_proof, relay_challenge};
 pub use public_key::{KeyFault, PublicKey};
 pub use relay_key::{RelayKey, RelayKeyFault, verify_relay};
 pub use safety::safety_number;
+pub use sealed::SealedMessage;
 pub use secret::Secret;
 pub use session::{Names, OfferFault, SessionOffer, Sid, VerifiedOffer, open_session};
 pub use transcript::{sha256, tuple};

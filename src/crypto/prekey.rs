@@ -6,7 +6,8 @@ use super::{PublicKey, Secret, Vault, tuple};
 use crate::limits::{CLOCK_SKEW, PREKEY_LIFETIME};
 use crate::wire::{Fingerprint, Prekey};
 
-/// A prekey with its secret half: held in memory only, so that sessions opened to it stay closed once it is gone.
+/// A prekey with its secret half: held in memory only, so that sessions opened to it stay closed
+/// once it is gone.
 pub struct PrekeyPair {
     id: u32,
     created_ms: u64,
@@ -62,8 +63,9 @@ impl PrekeyPair {
     }
 }
 
-/// Whether a session may be opened to `prekey`, handed out as that of the user `name` with the pinned key `key`,
-/// at `now_ms` (milliseconds since 1970). The signature is looked at first: nothing else in it is true without.
+/// Whether a session may be opened to `prekey`, handed out as that of the user `name` with the
+/// pinned key `key`, at `now_ms` (milliseconds since 1970). The signature is looked at first:
+/// nothing else in it is true without.
 pub fn check_prekey(
     vault: &dyn Vault,
     prekey: &Prekey,
@@ -113,6 +115,8 @@ impl fmt::Display for PrekeyFault {
         })
     }
 }
+
+impl std::error::Error for PrekeyFault {}
 
 #[cfg(test)]
 mod tests {

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!   C → R   register: name, pubkey, cnonce, prekey
-//!   R → C   challenge: relay, nonce, Ed25519 over relay_challenge   (the client pins the relay's key)
+//!   R → C   challenge: relay, nonce, Ed25519 over relay_challenge
 //!   C → R   prove: PSS over register_proof
 //! ```
+//!
+//! The client pins the relay's key and proves nothing to another.
 
 use super::{prekey_to_be_signed, sha256, tuple};
 use crate::wire::{Fingerprint, Prekey};
 
-/// What the relay signs in its `challenge`, so that a client proves its key to no other relay than the pinned one.
+/// What the relay signs in its `challenge`, so that a client proves its key to no other relay than
+/// the pinned one.
 pub fn relay_challenge(
     relay: &[u8; 32],
     cnonce: &[u8; 32],
@@ -19,7 +22,8 @@ pub fn relay_challenge(
     tuple(&[b"sealwax/v2/relay", relay, cnonce, nonce, &fp.0])
 }
 
-/// What a client signs in its `prove`: that it holds the key, to this relay, now, under this name, with this prekey.
+/// What a client signs in its `prove`: that it holds the key, to this relay, now, under this name,
+/// with this prekey.
 pub fn register_proof(
     relay: &[u8; 32],
     nonce: &[u8; 32],

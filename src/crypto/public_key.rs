@@ -15,7 +15,8 @@ use super::sha256;
 use crate::limits::{MAX_PEM_LINE, MAX_PUBKEY_PEM, MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::wire::Fingerprint;
 
-/// An RSA public key of 2048 to 4096 bits with e = 65537, as the DER of its `SubjectPublicKeyInfo`.
+/// An RSA public key of 2048 to 4096 bits with e = 65537, as the DER of its
+/// `SubjectPublicKeyInfo`.
 ///
 /// One allocation of 294 to 550 bytes: the relay keeps one for each user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +43,14 @@ const LABEL: &str = "PUBLIC KEY";
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// 65537, big-endian.
 const EXPONENT: [u8; 3] = [1, 0, 1];
-/// Where the `RSAPublicKey` (RFC 8017, A.1.1) begins in the DER: behind the outer SEQUENCE's header (4 bytes), the
-/// algorithm (15) and the BIT STRING's header and first byte (5). The same for all sizes that are accepted, since
-/// each length between 256 and 65535 takes two bytes.
+/// Where the `RSAPublicKey` (RFC 8017, A.1.1) begins in the DER: behind the outer SEQUENCE's
+/// header (4 bytes), the algorithm (15) and the BIT STRING's header and first byte (5). The same
+/// for all sizes that are accepted, since each length between 256 and 65535 takes two bytes.
 const RSA_PUBLIC_KEY: usize = 24;
 
 impl PublicKey {
-    /// Reads a PEM text (RFC 7468, strict, nothing around it): lines of equal width of at most 76 characters, ended
-    /// by LF or CRLF.
+    /// Reads a PEM text (RFC 7468, strict, nothing around it): lines of equal width of at most 76
+    /// characters, ended by LF or CRLF.
     pub fn from_pem(text: &str) -> Result<Self, KeyFault> {
         if text.len() > MAX_PUBKEY_PEM || !text.starts_with("-----BEGIN ") {
             return Err(KeyFault::Pem);
@@ -77,7 +78,8 @@ impl PublicKey {
         let bytes = info.subject_public_key.as_bytes().ok_or(KeyFault::Der)?;
         let key = RsaPublicKeyRef::from_der(bytes).map_err(|_| KeyFault::Der)?;
         // The parser takes some encodings that are not the shortest.
-        if info.to_der().ok().as_deref() != Some(der) || key.to_der().ok().as_deref() != Some(bytes) {
+        if info.to_der().ok().as_deref() != Some(der) || key.to_der().ok().as_deref() != Some(bytes)
+        {
             return Err(KeyFault::Der);
         }
         let modulus = key.modulus.as_bytes();
@@ -97,8 +99,8 @@ impl PublicKey {
         &self.der
     }
 
-    /// The canonical PEM: lines of 64 characters ended by LF, the last one too. So print `OpenSSL` and Python's
-    /// `cryptography`.
+    /// The canonical PEM: lines of 64 characters ended by LF, the last one too. So print `OpenSSL`
+    /// and Python's `cryptography`.
     pub fn to_pem(&self) -> String {
         let text = pem::encode_string(LABEL, LineEnding::LF, &self.der);
         text.unwrap_or_else(|_| unreachable!("a PEM text of some hundred bytes has no bad length"))
@@ -116,8 +118,8 @@ impl PublicKey {
         bit_length(modulus.strip_prefix(&[0]).unwrap_or(modulus))
     }
 
-    /// Whether `signature` is this key's RSA-PSS over `message` (SHA-256, MGF1 with SHA-256, salt of 32 bytes: ring
-    /// takes no other length).
+    /// Whether `signature` is this key's RSA-PSS over `message` (SHA-256, MGF1 with SHA-256, salt
+    /// of 32 bytes: ring takes no other length).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &self.der[RSA_PUBLIC_KEY..]);
         key.verify(message, signature).is_ok()
@@ -142,10 +144,13 @@ impl fmt::Display for KeyFault {
     }
 }
 
+impl std::error::Error for KeyFault {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::fixtures;
+    use crate::crypto::identity::wrap;
+    use crate::crypto::{Secret, fixtures};
 
     const ALICE: &str = include_str!("../../tests/data/public-alice.pem");
 
@@ -169,6 +174,11 @@ mod tests {
         assert_eq!(key.bits(), 2048);
         assert_eq!(key.der().len(), 294);
         assert_eq!(PublicKey::from_der(key.der()), Ok(key));
+
+        let largest = include_str!("../../tests/data/public-4096.pem");
+        let key = PublicKey::from_pem(largest).unwrap();
+        assert_eq!(key.to_pem(), largest);
+        assert_eq!((key.bits(), key.der().len()), (4096, 550));
     }
 
     #[test]
@@ -248,12 +258,16 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_key_is_taken_for_the_same_key() {
         let key = PublicKey::from_pem(ALICE).unwrap();
+        let secret = Secret::filled(|secret| secret.fill(1));
         for bit in 0..key.der.len() * 8 {
             let mut der = key.der.clone();
             der[bit / 8] ^= 1 << (bit % 8);
             if let Ok(other) = PublicKey::from_der(&der) {
                 assert_ne!(other.fingerprint(), key.fingerprint());
-                assert!((2041..=2048).contains(&other.bits()));
+                assert!((2048..=2055).contains(&other.bits()));
+                // Taken here, it is taken by the libraries too: neither panics.
+                assert!(!other.verify(b"hello", &[1; 256]));
+                wrap(&other, &secret, &[0; 32]);
             }
         }
     }

@@ -64,6 +64,8 @@ impl fmt::Display for RelayKeyFault {
     }
 }
 
+impl std::error::Error for RelayKeyFault {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,9 @@
-//! The safety number of two users: digits that they compare over another channel (`docs/protocol.md`, section 4).
+//! The safety number of two users: digits that they compare over another channel
+//! (`docs/protocol.md`, section 4).
 //!
-//! Who stands in the middle has shown each of them another key, so their numbers differ. Each half hangs on one
-//! user's name and key alone, and finding a second key with the same 30 digits takes 2^99 attempts.
+//! Who stands in the middle has shown each of them another key, so their numbers differ. Each half
+//! hangs on one user's name and key alone, and finding a key for the same 30 digits takes 2^99
+//! attempts.
 
 use super::{sha256, tuple};
 use crate::wire::Fingerprint;
@@ -26,6 +28,13 @@ fn half(name: &str, fp: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::fixtures;
+
+    #[test]
+    fn the_number_is_the_published_one() {
+        let (a, b) = (Fingerprint(sha256(b"A")), Fingerprint(sha256(b"B")));
+        assert_eq!(safety_number("alice", &a, "bob", &b), fixtures::vectors()["safety_number"]);
+    }
 
     #[test]
     fn both_sides_see_the_same_number() {

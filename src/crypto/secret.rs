@@ -1,11 +1,11 @@
 //! Randomness, and bytes that are erased when they are no longer needed.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::ZeroizeOnDrop;
 
 /// `N` secret bytes: not printable, not copyable, erased on drop.
 ///
 /// They stand on the heap, so that a move moves a pointer and leaves no second copy behind.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(ZeroizeOnDrop)]
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
@@ -26,7 +26,8 @@ impl<const N: usize> Secret<N> {
 ///
 /// # Panics
 ///
-/// When the kernel gives none. Every key would be guessable from then on: there is nothing left to do safely.
+/// When the kernel gives none. Every key would be guessable from then on: there is nothing left to
+/// do safely.
 pub(super) fn random(out: &mut [u8]) {
     if let Err(error) = getrandom::fill(out) {
         panic!("the kernel gives no randomness: {error}");

@@ -1,29 +1,25 @@
 //! Opening a session in which A sends to B (`docs/protocol.md`, section 5).
 //!
 //! ```text
-//!   A: open_session ──▶ SendChain, key text ──relay──▶ B: SessionOffer::parse
-//!                                                            │ verify: A's signature, before any decryption
-//!                                                            ▼
-//!                                                       VerifiedOffer ── accept ──▶ ReceiveChain
-//!
-//!   key    = HDR │ u16 length │ rsa_ct │ u16 length │ sig
-//!   HDR    = "SW" 0x02 │ suite 1 │ sid 16 │ created u64 │ fp_A 32 │ fp_B 32 │ prekey_id u32 │ eph_A 32
+//!   A: open_session ──▶ SendChain
+//!           │
+//!           key ──relay──▶ B: SessionOffer::parse
+//!                                  │ verify: A's signature, before any decryption
+//!                                  ▼
+//!                             VerifiedOffer ── accept ──▶ ReceiveChain
 //! ```
 //!
-//! What the receiver checks between the steps (pinned key, marks, tokens, which prekey) is its own state, so the
-//! steps show what it needs; an offer cannot be accepted without having been verified.
+//! What the receiver checks between the steps (pinned key, marks, tokens, which prekey) is its own
+//! state, so the steps show what it needs; an offer cannot be accepted without having been
+//! verified.
 
 use std::fmt;
 
-use ring::hkdf;
-use zeroize::Zeroizing;
-
+use super::chain::first_chain_key;
 use super::message::{Session, context};
-use super::{
-    PrekeyFault, PrekeyPair, PublicKey, ReceiveChain, Secret, SendChain, Vault, sha256, tuple,
-};
-use crate::limits::MAX_SEND_KEY;
-use crate::wire::{Fingerprint, Prekey, base64};
+use super::offer::{Header, Offer, transcript};
+use super::{PrekeyFault, PrekeyPair, PublicKey, ReceiveChain, Secret, SendChain, Vault};
+use crate::wire::{Fingerprint, Prekey};
 
 /// The id of a session: 16 random bytes.
 pub type Sid = [u8; 16];
@@ -54,11 +50,12 @@ pub enum OfferFault {
     Agreement,
 }
 
-/// Opens a session to the user `names.to`, whose pinned key is `peer` and whose `prekey` has been checked, at
-/// `created_ms` (milliseconds since 1970, above the last one that was sent to this peer). Returns the chain to send
-/// in, and the `key` member of the `send_key` frame.
+/// Opens a session to the user `names.to`, whose pinned key is `peer` and whose `prekey` has been
+/// checked, at `created_ms` (milliseconds since 1970, above the last one that was sent to this
+/// peer). Returns the chain to send in, and the `key` member of the `send_key` frame.
 ///
-/// Fails only with [`PrekeyFault::Weak`]: [`check_prekey`](super::check_prekey) has found the rest.
+/// Fails only with [`PrekeyFault::Weak`]: [`check_prekey`](super::check_prekey) has found the
+/// rest.
 pub fn open_session(
     vault: &dyn Vault,
     names: Names,
@@ -78,7 +75,7 @@ pub fn open_session(
     };
     vault.random(&mut header.sid);
     let secret = Secret::filled(|secret| vault.random(secret));
-    let mut offer = SessionOffer {
+    let mut offer = Offer {
         wrapped: vault.wrap(peer, &secret, &header.oaep_label()),
         signature: Vec::new(),
         header,
@@ -88,15 +85,11 @@ pub fn open_session(
     let first = first_chain_key(&transcript(&signed), &secret, &agreed);
     let Header { sid, fp_a, fp_b, .. } = &offer.header;
     let session = Session::new(*sid, first, context(names, fp_a, fp_b));
-    Ok((SendChain::new(session), base64::encode(&offer.encode())))
+    Ok((SendChain::new(session), offer.to_text()))
 }
 
 /// A `send_key` that has the right size and form; nothing in it is to be believed yet.
-pub struct SessionOffer {
-    header: Header,
-    wrapped: Vec<u8>,
-    signature: Vec<u8>,
-}
+pub struct SessionOffer(Offer);
 
 /// A `send_key` whose signature holds.
 pub struct VerifiedOffer {
@@ -109,88 +102,58 @@ pub struct VerifiedOffer {
 impl SessionOffer {
     /// Reads the `key` member of a `send_key` frame.
     pub fn parse(key: &str) -> Result<Self, OfferFault> {
-        if key.len() > (MAX_SEND_KEY * 4).div_ceil(3) {
-            return Err(OfferFault::Form);
-        }
-        let bytes = base64::decode(key).map_err(|_| OfferFault::Form)?;
-        Self::decode(&bytes).ok_or(OfferFault::Form)
+        Offer::parse(key).map(Self).ok_or(OfferFault::Form)
     }
 
     /// The session's id.
     pub fn sid(&self) -> &Sid {
-        &self.header.sid
+        &self.0.header.sid
     }
 
     /// When the sender says to have made it, in milliseconds since 1970.
     pub fn created_ms(&self) -> u64 {
-        self.header.created_ms
+        self.0.header.created_ms
     }
 
     /// The sender's key, by its fingerprint.
     pub fn sender(&self) -> &Fingerprint {
-        &self.header.fp_a
+        &self.0.header.fp_a
     }
 
     /// The receiver's key, by its fingerprint.
     pub fn recipient(&self) -> &Fingerprint {
-        &self.header.fp_b
+        &self.0.header.fp_b
     }
 
     /// Which of the receiver's prekeys it was made to.
     pub fn prekey_id(&self) -> u32 {
-        self.header.prekey_id
+        self.0.header.prekey_id
     }
 
-    /// Checks that it is meant for the vault's key and comes from `sender`, and that `sender` signed it.
+    /// Checks that it is meant for the vault's key and comes from `sender`, and that `sender`
+    /// signed it.
     pub fn verify(
         self,
         vault: &dyn Vault,
         sender: &PublicKey,
         names: Names,
     ) -> Result<VerifiedOffer, OfferFault> {
-        if self.header.fp_b != vault.public().fingerprint() {
+        let Self(offer) = self;
+        if offer.header.fp_b != vault.public().fingerprint() {
             return Err(OfferFault::Recipient);
         }
-        if self.header.fp_a != sender.fingerprint() {
+        if offer.header.fp_a != sender.fingerprint() {
             return Err(OfferFault::Sender);
         }
-        let signed = self.to_be_signed(names);
-        if !vault.verify(sender, &signed, &self.signature) {
+        let signed = offer.to_be_signed(names);
+        if !vault.verify(sender, &signed, &offer.signature) {
             return Err(OfferFault::Signature);
         }
         Ok(VerifiedOffer {
             transcript: transcript(&signed),
-            context: context(names, &self.header.fp_a, &self.header.fp_b),
-            header: self.header,
-            wrapped: self.wrapped,
-        })
-    }
-
-    /// `tbs`.
-    fn to_be_signed(&self, names: Names) -> Vec<u8> {
-        let (a, b) = (names.from.as_bytes(), names.to.as_bytes());
-        tuple(&[b"sealwax/v2/send_key", a, b, &self.header.encode(), &self.wrapped])
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.header.encode().to_vec();
-        for part in [&self.wrapped, &self.signature] {
-            debug_assert!(u16::try_from(part.len()).is_ok(), "at most 512 bytes");
-            #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
-            bytes.extend_from_slice(&(part.len() as u16).to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_first_chunk()?;
-        let (wrapped, rest) = split_part(rest)?;
-        let (signature, rest) = split_part(rest)?;
-        rest.is_empty().then_some(Self {
-            header: Header::decode(header)?,
-            wrapped: wrapped.to_vec(),
-            signature: signature.to_vec(),
+            context: context(names, &offer.header.fp_a, &offer.header.fp_b),
+            header: offer.header,
+            wrapped: offer.wrapped,
         })
     }
 }
@@ -199,9 +162,13 @@ impl VerifiedOffer {
     /// Unwraps, agrees and derives: the chain to receive in. `prekey` is the one that
     /// [`SessionOffer::prekey_id`] names.
     ///
-    /// A secret that does not unwrap is replaced by a random one: the session stands, and none of its messages
-    /// opens. So nobody learns from us how a ciphertext that they made up decrypts.
-    pub fn accept(self, vault: &dyn Vault, prekey: &PrekeyPair) -> Result<ReceiveChain, OfferFault> {
+    /// A secret that does not unwrap is replaced by a random one: the session stands, and none of
+    /// its messages opens. So nobody learns from us how a ciphertext that they made up decrypts.
+    pub fn accept(
+        self,
+        vault: &dyn Vault,
+        prekey: &PrekeyPair,
+    ) -> Result<ReceiveChain, OfferFault> {
         if self.header.prekey_id != prekey.id() {
             return Err(OfferFault::Prekey);
         }
@@ -210,87 +177,6 @@ impl VerifiedOffer {
         let first = first_chain_key(&self.transcript, &secret, &agreed);
         Ok(ReceiveChain::new(Session::new(self.header.sid, first, self.context)))
     }
-}
-
-const HEADER_LEN: usize = 128;
-/// The beginning of a header: "SW", version 2, suite 1 (RSA-OAEP and X25519).
-const MAGIC: [u8; 4] = *b"SW\x02\x01";
-
-/// `HDR`.
-struct Header {
-    sid: Sid,
-    created_ms: u64,
-    fp_a: Fingerprint,
-    fp_b: Fingerprint,
-    prekey_id: u32,
-    ephemeral: [u8; 32],
-}
-
-impl Header {
-    fn encode(&self) -> [u8; HEADER_LEN] {
-        let mut bytes = [0; HEADER_LEN];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..20].copy_from_slice(&self.sid);
-        bytes[20..28].copy_from_slice(&self.created_ms.to_be_bytes());
-        bytes[28..60].copy_from_slice(&self.fp_a.0);
-        bytes[60..92].copy_from_slice(&self.fp_b.0);
-        bytes[92..96].copy_from_slice(&self.prekey_id.to_be_bytes());
-        bytes[96..].copy_from_slice(&self.ephemeral);
-        bytes
-    }
-
-    fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&MAGIC)?;
-        let (sid, rest) = rest.split_first_chunk()?;
-        let (created_ms, rest) = rest.split_first_chunk()?;
-        let (fp_a, rest) = rest.split_first_chunk()?;
-        let (fp_b, rest) = rest.split_first_chunk()?;
-        let (prekey_id, ephemeral) = rest.split_first_chunk()?;
-        Some(Self {
-            sid: *sid,
-            created_ms: u64::from_be_bytes(*created_ms),
-            fp_a: Fingerprint(*fp_a),
-            fp_b: Fingerprint(*fp_b),
-            prekey_id: u32::from_be_bytes(*prekey_id),
-            ephemeral: ephemeral.try_into().ok()?,
-        })
-    }
-
-    /// What the wrapped secret is bound to.
-    fn oaep_label(&self) -> [u8; 32] {
-        sha256(&tuple(&[b"sealwax/v2/oaep", &self.encode()]))
-    }
-}
-
-/// A part behind its length as two bytes, and what follows it.
-fn split_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.split_at_checked(u16::from_be_bytes(*length).into())
-}
-
-/// `th`.
-fn transcript(signed: &[u8]) -> [u8; 32] {
-    sha256(&tuple(&[b"sealwax/v2/transcript", signed]))
-}
-
-/// `ck_0`: from both secrets, so that it holds as long as either of RSA and X25519 does.
-fn first_chain_key(transcript: &[u8; 32], secret: &Secret<32>, agreed: &Secret<32>) -> Secret<32> {
-    // Two places are kept for later suites.
-    let material = Zeroizing::new(tuple(&[secret.expose(), agreed.expose(), b"", b""]));
-    hkdf(transcript, &material, b"sealwax/v2/chain")
-}
-
-/// HKDF with SHA-256 (RFC 5869), 32 bytes.
-fn hkdf(salt: &[u8], material: &[u8], info: &[u8]) -> Secret<32> {
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(material);
-    let info = [info];
-    let Ok(output) = prk.expand(&info, hkdf::HKDF_SHA256) else {
-        unreachable!("one block of output");
-    };
-    Secret::filled(|key| {
-        let filled = output.fill(key);
-        debug_assert!(filled.is_ok(), "one block of output");
-    })
 }
 
 impl fmt::Display for OfferFault {
@@ -303,5 +189,150 @@ impl fmt::Display for OfferFault {
             Self::Prekey => "made to a prekey that is gone",
             Self::Agreement => "the sender's X25519 key is of small order",
         })
+    }
+}
+
+impl std::error::Error for OfferFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{Body, IdentityVault, MessageFault, Opened, SealedMessage, fixtures};
+    use crate::wire::base64;
+
+    const NAMES: Names = Names { from: "alice", to: "bob" };
+    const NOW: u64 = 1_750_000_000_000;
+
+    /// Alice has opened a session to Bob.
+    struct Opening {
+        alice: IdentityVault,
+        bob: IdentityVault,
+        prekey: PrekeyPair,
+        send: SendChain,
+        key: String,
+    }
+
+    fn opening() -> Opening {
+        let (alice, bob) = fixtures::vaults();
+        let prekey = PrekeyPair::new(&bob, NOW);
+        let published = prekey.publish(&bob, NAMES.to);
+        let (send, key) = open_session(&alice, NAMES, bob.public(), &published, NOW + 1).unwrap();
+        Opening { alice, bob, prekey, send, key }
+    }
+
+    impl Opening {
+        fn verify(&self, key: &str) -> Result<VerifiedOffer, OfferFault> {
+            SessionOffer::parse(key)?.verify(&self.bob, self.alice.public(), NAMES)
+        }
+
+        /// The offer with its bytes changed, and Alice's true signature over them.
+        fn signed_again(&self, change: impl FnOnce(&mut Offer)) -> String {
+            let mut offer = Offer::parse(&self.key).unwrap();
+            change(&mut offer);
+            offer.signature = self.alice.sign(&offer.to_be_signed(NAMES));
+            offer.to_text()
+        }
+    }
+
+    fn text(text: &str) -> Body {
+        Body::Text { mid: [4; 16], text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_is_sealed_in_a_session_opens_at_its_other_end() {
+        let mut opening = opening();
+        let offer = SessionOffer::parse(&opening.key).unwrap();
+        assert_eq!(offer.created_ms(), NOW + 1);
+        assert_eq!(offer.sid(), opening.send.sid());
+        assert_eq!(offer.prekey_id(), opening.prekey.id());
+        assert_eq!(*offer.sender(), opening.alice.public().fingerprint());
+        assert_eq!(*offer.recipient(), opening.bob.public().fingerprint());
+        let verified = offer.verify(&opening.bob, opening.alice.public(), NAMES).ok().unwrap();
+        let mut receive = verified.accept(&opening.bob, &opening.prekey).ok().unwrap();
+        assert_eq!(receive.sid(), opening.send.sid());
+        let content = opening.send.seal(&text("hello")).unwrap();
+        let opened = receive.open(SealedMessage::parse(&content).unwrap());
+        assert_eq!(opened, Ok(Opened { n: 0, missing: 0, body: text("hello") }));
+    }
+
+    #[test]
+    fn an_offer_of_which_any_bit_was_flipped_is_refused() {
+        let opening = opening();
+        let bytes = base64::decode(&opening.key).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let fault = opening.verify(&base64::encode(&changed)).err().unwrap();
+            let expected = match bit / 8 {
+                0..4 | 128..130 | 386..388 => OfferFault::Form,
+                28..60 => OfferFault::Sender,
+                60..92 => OfferFault::Recipient,
+                _ => OfferFault::Signature,
+            };
+            assert_eq!(fault, expected, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn an_offer_holds_for_its_users_and_its_direction_only() {
+        let opening = opening();
+        let verify = |vault, sender, from, to| {
+            let offer = SessionOffer::parse(&opening.key).unwrap();
+            offer.verify(vault, sender, Names { from, to }).err()
+        };
+        let (alice, bob) = (&opening.alice, &opening.bob);
+        assert_eq!(verify(bob, alice.public(), "alice", "bob"), None);
+        let signature = Some(OfferFault::Signature);
+        assert_eq!(verify(bob, alice.public(), "alicia", "bob"), signature);
+        assert_eq!(verify(bob, alice.public(), "alice", "bobby"), signature);
+        assert_eq!(verify(bob, alice.public(), "bob", "alice"), signature);
+        let sender = Some(OfferFault::Sender);
+        assert_eq!(verify(bob, bob.public(), "alice", "bob"), sender);
+        let recipient = Some(OfferFault::Recipient);
+        assert_eq!(verify(alice, alice.public(), "alice", "bob"), recipient);
+    }
+
+    #[test]
+    fn an_offer_to_another_prekey_is_refused() {
+        let opening = opening();
+        let verified = opening.verify(&opening.key).ok().unwrap();
+        let newer = PrekeyPair::new(&opening.bob, NOW);
+        assert_eq!(verified.accept(&opening.bob, &newer).err(), Some(OfferFault::Prekey));
+    }
+
+    #[test]
+    fn a_signed_offer_with_a_key_of_small_order_is_refused() {
+        let opening = opening();
+        let key = opening.signed_again(|offer| offer.header.ephemeral = [0; 32]);
+        let verified = opening.verify(&key).ok().unwrap();
+        let accepted = verified.accept(&opening.bob, &opening.prekey);
+        assert_eq!(accepted.err(), Some(OfferFault::Agreement));
+    }
+
+    /// Nothing but that the messages do not open tells that the secret did not unwrap.
+    #[test]
+    fn a_secret_that_does_not_unwrap_gives_a_session_in_which_nothing_opens() {
+        let mut opening = opening();
+        let keys = [
+            opening.signed_again(|offer| offer.wrapped[7] ^= 1),
+            opening.signed_again(|offer| offer.wrapped.clear()),
+            opening.signed_again(|offer| offer.header.created_ms += 1),
+        ];
+        let content = opening.send.seal(&text("hello")).unwrap();
+        for key in keys {
+            let verified = opening.verify(&key).ok().unwrap();
+            let mut receive = verified.accept(&opening.bob, &opening.prekey).ok().unwrap();
+            let opened = receive.open(SealedMessage::parse(&content).unwrap());
+            assert_eq!(opened, Err(MessageFault::Tag));
+        }
+    }
+
+    #[test]
+    fn no_session_is_opened_to_a_prekey_of_small_order() {
+        let (alice, bob) = fixtures::vaults();
+        let prekey = PrekeyPair::new(&bob, NOW).publish(&bob, NAMES.to);
+        let weak = Prekey { x25519: [0; 32], ..prekey };
+        let opened = open_session(&alice, NAMES, bob.public(), &weak, NOW);
+        assert_eq!(opened.err(), Some(PrekeyFault::Weak));
     }
 }

@@ -1,6 +1,7 @@
 //! The seams: what draws randomness or costs much, as two narrow traits that a simulation fakes.
 //!
-//! A fake is deterministic (its randomness comes from a seed, held in a `Cell`) and cheap (its signatures are hashes).
+//! A fake is deterministic (its randomness comes from a seed, held in a `Cell`) and cheap (its
+//! signatures are hashes).
 
 use x25519_dalek::StaticSecret;
 
@@ -32,8 +33,8 @@ pub trait Vault {
     /// The X25519 public key of 32 random bytes (RFC 7748).
     fn exchange_key(&self, secret: &Secret<32>) -> [u8; 32];
 
-    /// X25519 of `secret` and the other side's public key; `None` where the result is all zero, which is what a
-    /// public key of small order gives whatever the secret.
+    /// X25519 of `secret` and the other side's public key; `None` where the result is all zero,
+    /// which is what a public key of small order gives whatever the secret.
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>>;
 }
 
@@ -139,16 +140,58 @@ mod tests {
     use super::*;
     use crate::crypto::fixtures;
 
+    fn bytes(text: &str) -> [u8; 32] {
+        fixtures::hex(&text.into())
+    }
+
     fn secret(text: &str) -> Secret<32> {
-        Secret::filled(|secret| *secret = fixtures::hex(text))
+        Secret::filled(|secret| *secret = bytes(text))
     }
 
     /// RFC 7748, section 6.1.
     #[test]
     fn two_sides_agree_as_in_rfc_7748() {
         let (vault, _) = fixtures::vaults();
-        let a = secret("77076d0a7318a57d3c16c17251b26645df4e41966d5f55a4c9a7e7f2f2c4b6f4");
-        let _ = a;
-        let _ = vault;
+        let a = secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
+        let b = secret("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb");
+        let public_a = vault.exchange_key(&a);
+        let public_b = vault.exchange_key(&b);
+        let shared = bytes("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+        assert_eq!(
+            public_a,
+            bytes("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+        );
+        assert_eq!(
+            public_b,
+            bytes("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+        );
+        assert_eq!(vault.agree(&a, &public_b).unwrap().expose(), &shared);
+        assert_eq!(vault.agree(&b, &public_a).unwrap().expose(), &shared);
+    }
+
+    #[test]
+    fn a_key_of_small_order_agrees_with_nobody() {
+        let (vault, _) = fixtures::vaults();
+        let order_8 = "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800";
+        let own = Secret::filled(|secret| vault.random(secret));
+        for theirs in [[0; 32], bytes(&format!("01{}", "00".repeat(31))), bytes(order_8)] {
+            assert!(vault.agree(&own, &theirs).is_none());
+        }
+    }
+
+    #[test]
+    fn the_seams_can_be_held_as_trait_objects() {
+        let (alice, bob) = fixtures::vaults();
+        let vault: &dyn Vault = &alice;
+        let notary: &dyn Notary = &RelayNotary::new(RelayKey::generate().0);
+        let (by_alice, by_relay) = (vault.sign(b"hello"), notary.sign(b"hello"));
+        assert!(notary.verify(vault.public(), b"hello", &by_alice));
+        assert!(!notary.verify(bob.public(), b"hello", &by_alice));
+        assert!(vault.verify_relay(&notary.public(), b"hello", &by_relay));
+        assert!(!vault.verify_relay(&[1; 32], b"hello", &by_relay));
+        let (mut one, mut other) = ([0; 32], [0; 32]);
+        vault.random(&mut one);
+        notary.random(&mut other);
+        assert_ne!(one, other);
     }
 }

@@ -243,8 +243,8 @@ def check_handshake(recording):
 
     prekey = recording["prekey"]
     publics[1].verify(unb64(prekey["sig"]), tbs_prekey(names[1], fps[1], prekey), PSS, SHA256)
-    registration = {name: unb64(text) for name, text in recording["registration"].items()}
-    cnonce, relay, nonce, relay_sig, proof = registration.values()
+    order = ("cnonce", "relay", "nonce", "relay_sig", "proof")
+    cnonce, relay, nonce, relay_sig, proof = (unb64(recording["registration"][it]) for it in order)
     challenge = relay_challenge(relay, cnonce, nonce, fps[1])
     Ed25519PublicKey.from_public_bytes(relay).verify(relay_sig, challenge)
     proven = register_proof(relay, nonce, cnonce, names[1], fps[1], prekey)
