@@ -95,6 +95,9 @@ pub const OUTBOX_SOFT: usize = 1024 * 1024;
 pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
 /// Bytes in all outboxes together; the soft limit shrinks as they come near.
 pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
+/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
+/// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
+pub const OUTBOX_PART: usize = 16;
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.
@@ -129,12 +132,20 @@ pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
 pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
 /// How often a client that hears nothing asks the relay for a `pong`.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the relay may take to answer a `ping` before the connection is given up.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a frame of the relay may have beside those of a client, in bytes: it makes `from` longer.
+pub const RELAY_FRAME_EXTRA: usize = 1024;
+/// Users that are kept of a roster: as many as a relay connects.
+pub const MAX_USERS: usize = MAX_CONNECTIONS;
 /// A new prekey is made and published after this long.
 pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 /// A prekey expires this long after it was made.
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
+/// How long a client that leaves waits for its last receipts to leave before it.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far ahead of ours another's clock may be.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Messages sealed in one session before the next is opened.
@@ -153,6 +164,8 @@ pub const HINT_INTERVAL: Duration = Duration::from_secs(5);
 pub const WINDOW_FIRST: usize = 32;
 /// Messages unconfirmed in a session after its first receipt.
 pub const WINDOW: usize = 256;
+/// Bytes of unconfirmed texts, over all peers, above which input pauses.
+pub const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 /// When the oldest unconfirmed text is this old, a new session is opened and it is sent again.
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
@@ -167,16 +180,29 @@ pub const WAITING_FRAMES: usize = 64;
 pub const WAITING_TIME: Duration = Duration::from_secs(5);
 /// Bytes of frames that wait for public keys, over all senders.
 pub const WAITING_BYTES: usize = 1024 * 1024;
+/// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
+pub const WAITING_OVERHEAD: usize = 256;
 /// New sessions that one peer may open at once (a bucket that fills by one a second).
 pub const SESSION_BURST: u32 = 16;
 /// New sessions that are computed a second, over all peers.
 pub const SESSIONS_PER_SECOND: u32 = 10;
 /// New sessions a second for peers that are not pinned yet: their share of the above.
 pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
+/// Peers whose keys and sessions are kept; the one that was idle longest is forgotten first. Each may
+/// take some 20 KiB, most of it for the ids of messages that were seen.
+pub const MAX_PEERS: usize = 1024;
+/// The longest file of pinned keys, in bytes: 40,000 peers.
+pub const MAX_PINS_FILE: usize = 4 * 1024 * 1024;
+/// How often the lock on a file of pinned keys is tried, which others hold for one small write.
+pub const LOCK_TRIES: u32 = 50;
+/// The pause between two such tries.
+pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Entries in the trust file that others' first contact made.
 pub const MAX_FIRST_CONTACTS: usize = 10_000;
 /// The same warning about one peer is told to a person once in this time, with a count.
 pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+/// Warnings that are remembered for that; beyond it a flood of invented names is not told.
+pub const WARNINGS_KEPT: usize = 1024;
 /// The sizes to which messages are padded, in bytes.
 pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
 /// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length

@@ -220,7 +220,13 @@ impl Front {
         true
     }
 
-    fn say(&mut self, cx: &mut Context, to: Option<String>, text: &str, id: Option<String>) -> bool {
+    fn say(
+        &mut self,
+        cx: &mut Context,
+        to: Option<String>,
+        text: &str,
+        id: Option<String>,
+    ) -> bool {
         let Some(to) = to.or_else(|| self.recipient.clone()) else {
             self.complain(cx, "to whom? /to NAME chooses, @NAME TEXT says it once");
             return true;
@@ -379,7 +385,9 @@ impl Handler for Front {
             return self.client.received(cx, from, bytes);
         }
         match &self.input {
-            Some(input) if input.id == from && input.waits_for.is_none() => self.read_lines(cx, bytes),
+            Some(input) if input.id == from && input.waits_for.is_none() => {
+                self.read_lines(cx, bytes)
+            }
             _ => 0,
         }
     }
@@ -389,7 +397,9 @@ impl Handler for Front {
             return self.client.ended(cx, from);
         }
         match &mut self.input {
-            Some(input) if input.id == from && input.waits_for.is_some() => input.rest = Some(rest.to_vec()),
+            Some(input) if input.id == from && input.waits_for.is_some() => {
+                input.rest = Some(rest.to_vec())
+            }
             Some(input) if input.id == from => self.read_rest(cx, rest),
             _ => {}
         }

@@ -17,10 +17,8 @@ use crate::wire::{Fingerprint, escape_visible};
 /// `sealwax keys …`
 pub fn keys(arguments: &Keys) -> Outcome {
     let home = std::rc::Rc::new(owner::open_home(&arguments.common.identity)?);
-    let mut book = Book {
-        pins: FilePins::new(home.clone(), owner::PEERS_FILE),
-        json: arguments.common.json,
-    };
+    let mut book =
+        Book { pins: FilePins::new(home.clone(), owner::PEERS_FILE), json: arguments.common.json };
     match &arguments.command {
         KeysCommand::Show => {
             let (name, fp) = whose(&home, arguments)?;
@@ -51,7 +49,10 @@ impl Book {
         for pin in file.iter() {
             let (name, trust) = (&pin.name, pin.trust.as_str());
             let fp = pin.fp.to_string();
-            self.print(&json!({"name": name, "fp": fp, "trust": trust}), &format!("{name} {fp} {trust}"))?;
+            self.print(
+                &json!({"name": name, "fp": fp, "trust": trust}),
+                &format!("{name} {fp} {trust}"),
+            )?;
         }
         Ok(Exit::Done)
     }
@@ -97,7 +98,10 @@ impl Book {
     /// Shows the number and asks whether it is the same on the other side.
     fn ask(&self, peer: &str, expected: &str) -> Result<bool, Failure> {
         let failed = |error| Failure::new(Exit::Failed, format!("standard input: {error}"));
-        eprintln!("You and {} must both see this number; read it to each other:", escape_visible(peer));
+        eprintln!(
+            "You and {} must both see this number; read it to each other:",
+            escape_visible(peer)
+        );
         eprintln!("\n    {expected}\n");
         if !std::io::stdin().is_terminal() {
             let help = "to mark the key from a script: sealwax keys verify NAME NUMBER";
@@ -112,7 +116,10 @@ impl Book {
 
     fn known(&mut self, peer: &str) -> Result<PeerPin, Failure> {
         self.read()?.find(peer).cloned().ok_or_else(|| {
-            Failure::new(Exit::UnknownRecipient, format!("no key of {peer} is known: nothing was ever sent"))
+            Failure::new(
+                Exit::UnknownRecipient,
+                format!("no key of {peer} is known: nothing was ever sent"),
+            )
         })
     }
 
@@ -122,7 +129,7 @@ impl Book {
     }
 
     fn change(&mut self, mut edit: impl FnMut(&mut PinFile<PeerPin>)) -> Result<(), Failure> {
-        let mut rewrite = |text: &str| {
+        let mut rewrite = |text: &[u8]| {
             let mut file = PinFile::parse(text);
             edit(&mut file);
             file.render()
@@ -131,7 +138,8 @@ impl Book {
     }
 
     fn done(&self, pin: &PeerPin, sentence: &str) -> Outcome {
-        let object = json!({"name": pin.name, "fp": pin.fp.to_string(), "trust": pin.trust.as_str()});
+        let object =
+            json!({"name": pin.name, "fp": pin.fp.to_string(), "trust": pin.trust.as_str()});
         self.print(&object, sentence)
     }
 
@@ -151,6 +159,7 @@ fn whose(home: &Home, arguments: &Keys) -> Result<(String, Fingerprint), Failure
     let passphrase = identity.passphrase_fd.map(owner::read_passphrase).transpose()?;
     let name = owner::name(home, identity.name.as_deref())?;
     let loaded = owner::load(home, passphrase.as_deref().map(Vec::as_slice))?;
-    let missing = || Failure::new(Exit::Identity, "there is no key yet: chat, send and recv make one");
+    let missing =
+        || Failure::new(Exit::Identity, "there is no key yet: chat, send and recv make one");
     Ok((name, loaded.ok_or_else(missing)?.public().fingerprint()))
 }

@@ -95,7 +95,9 @@ pub fn load(home: &Home, passphrase: Option<&[u8]>) -> Result<Option<Identity>, 
         let next = match fault {
             IdentityFault::PassphraseNeeded => "; give it with --passphrase-fd N",
             IdentityFault::WrongPassphrase => "",
-            _ => "; restore it from a copy, or move it away to begin anew as somebody whom nobody knows",
+            _ => {
+                "; restore it from a copy, or move it away to begin anew as somebody whom nobody knows"
+            }
         };
         Failure::new(Exit::Identity, format!("{}: {fault}{next}", path.display()))
     };

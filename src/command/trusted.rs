@@ -41,7 +41,9 @@ pub fn same_digits(one: &str, other: &str) -> bool {
 
 fn refused(name: &str, why: &NotTrusted) -> String {
     match why {
-        NotTrusted::NothingToTrust => format!("no other key of {name} was seen: there is nothing to accept"),
+        NotTrusted::NothingToTrust => {
+            format!("no other key of {name} was seen: there is nothing to accept")
+        }
         NotTrusted::NotPinned => format!("no key of {name} is known yet: write to {name} first"),
         NotTrusted::File(why) => format!("the trust file could not be written: {why}"),
     }

@@ -179,7 +179,9 @@ fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
                  to read to each other"
             ),
         ),
-        Standing::Pinned(Trust::Verified) => (Level::Info, format!("{name} has the key {fp}, verified")),
+        Standing::Pinned(Trust::Verified) => {
+            (Level::Info, format!("{name} has the key {fp}, verified"))
+        }
         Standing::Changed => (
             Level::Warning,
             format!(

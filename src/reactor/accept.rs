@@ -15,33 +15,36 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn accept(&mut self, handler: &mut impl Handler) {
         self.end_rests();
         for listener in std::mem::take(&mut self.accepting) {
-            for _ in 0..limits::ACCEPTS_PER_TICK {
-                let Some(Some(io)) = self.ios.get(listener.slot()) else { break };
-                match self.sys.accept(io) {
-                    Ok((io, peer)) => {
-                        let id = self
-                            .context
-                            .connections
-                            .insert(Connection::new(Kind::Socket, State::Open));
-                        if self.install(id, io) {
-                            handler.opened(
-                                &mut self.context,
-                                id,
-                                Opened::Accepted { listener, peer },
-                            );
-                        }
-                    }
-                    Err(Errno::EAGAIN) => break,
-                    Err(errno) if is_exhaustion(errno) => {
-                        self.rest(listener);
-                        handler.exhausted(&mut self.context, listener, errno);
-                        break;
-                    }
-                    // The newcomer left before it was served, or brought a network error along: accept(2) asks to
-                    // treat these like EAGAIN, and the next in the backlog may be well.
-                    Err(_) => {}
+            let mut budget = 0..limits::ACCEPTS_PER_TICK;
+            while budget.next().is_some() && self.accept_one(handler, listener) {}
+        }
+    }
+
+    /// Takes in a newcomer; tells whether there may be another.
+    fn accept_one(&mut self, handler: &mut impl Handler, listener: Token) -> bool {
+        // The handler may have closed or paused it since the event, or on seeing the newcomer before.
+        if !self.context.connections.get(listener).is_some_and(Connection::can_receive) {
+            return false;
+        }
+        let Some(Some(io)) = self.ios.get(listener.slot()) else { return false };
+        match self.sys.accept(io) {
+            Ok((io, peer)) => {
+                let newcomer = Connection::new(Kind::Socket, State::Open);
+                let id = self.context.connections.insert(newcomer);
+                if self.install(id, io) {
+                    handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
                 }
+                true
             }
+            Err(Errno::EAGAIN) => false,
+            Err(errno) if is_exhaustion(errno) => {
+                self.rest(listener);
+                handler.exhausted(&mut self.context, listener, errno);
+                false
+            }
+            // The newcomer left before it was served, or brought a network error along: accept(2) asks to treat
+            // these like EAGAIN, and the next in the backlog may be well.
+            Err(_) => true,
         }
     }
 
@@ -51,21 +54,24 @@ impl<S: Sys> Reactor<S> {
         let Some(Some(io)) = self.ios.get(listener.slot()) else { return };
         self.sys.turn_away(io);
         self.resting.push((listener, self.context.now + limits::LISTENER_REST));
-        self.context.pause(listener);
+        self.context.set_resting(listener, true);
     }
 
     fn end_rests(&mut self) {
         let now = self.context.now;
         let rested: Vec<_> = self.resting.extract_if(.., |(_, until)| *until <= now).collect();
         for (listener, _) in rested {
-            self.context.resume(listener);
+            self.context.set_resting(listener, false);
         }
     }
 
     pub(super) fn open_asked(&mut self, handler: &mut impl Handler) {
         for (id, asked) in std::mem::take(&mut self.context.asked) {
-            if self.context.connections.get(id).is_none_or(Connection::is_dead) {
-                continue; // its handler thought better of it
+            let Some(connection) = self.context.connections.get(id) else { continue };
+            let in_use = connection.is_in_use();
+            if !in_use && !connection.can_flush() {
+                self.context.die(id, CloseReason::Closed); // its handler thought better of it
+                continue;
             }
             let opened = match asked {
                 Asked::Listen(at) => {
@@ -77,6 +83,7 @@ impl<S: Sys> Reactor<S> {
             match opened {
                 Ok((io, how)) => {
                     if self.install(id, io)
+                        && in_use
                         && let Some(how) = how
                     {
                         handler.opened(&mut self.context, id, how);

@@ -31,12 +31,16 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// What the kernel was last told to watch for. `epoll_ctl` is called only where this differs from `wanted`.
     pub(crate) armed: Interest,
-    /// The handler does not want to receive; a listener rests.
+    /// The handler does not want to receive.
     pub(crate) paused: bool,
+    /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler begins and ends.
+    pub(crate) resting: bool,
     /// The other end will send no more.
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
     pub(crate) blocked: bool,
+    /// What waits for it has waited longer than a tick.
+    pub(crate) behind: bool,
     /// It cannot be watched, and is always ready: a regular file, `/dev/null`.
     pub(crate) always_ready: bool,
     /// It stands in the list of those to be settled at the end of the tick.
@@ -110,8 +114,10 @@ impl Connection {
             state,
             armed: Interest::NONE,
             paused: false,
+            resting: false,
             ended: false,
             blocked: false,
+            behind: false,
             always_ready: false,
             touched: false,
             inbox: Inbox::default(),
@@ -124,7 +130,9 @@ impl Connection {
     pub(crate) fn wanted(&self) -> Interest {
         match self.state {
             State::Connecting => Interest::WRITE,
-            State::Open => Interest { read: self.reads() && !self.paused, write: self.blocked },
+            State::Open => {
+                Interest { read: self.reads() && self.can_receive(), write: self.blocked }
+            }
             State::Closing => Interest { read: false, write: self.blocked },
             State::Lingering => Interest::READ,
             State::Dead(_) => Interest::NONE,
@@ -145,7 +153,12 @@ impl Connection {
 
     /// Whether the handler may be shown what arrives.
     pub(crate) fn can_receive(&self) -> bool {
-        self.state == State::Open && !self.paused
+        self.state == State::Open && !self.paused && !self.resting
+    }
+
+    /// Whether the handler has not let go of it: from there on it is told no more than the end.
+    pub(crate) const fn is_in_use(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Open)
     }
 
     pub(crate) const fn is_dead(&self) -> bool {

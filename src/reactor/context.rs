@@ -104,6 +104,14 @@ impl Context {
         self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
 
+    /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`] tells when
+    /// nothing waits any more.
+    ///
+    /// [`drained`]: super::Handler::drained
+    pub fn is_behind(&self, to: Token) -> bool {
+        self.connections.get(to).is_some_and(|connection| connection.behind)
+    }
+
     /// Bytes queued for all together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all
@@ -130,8 +138,8 @@ impl Context {
         self.die(id, CloseReason::Aborted { unsent });
     }
 
-    /// Reads nothing more from `id` until [`resume`](Self::resume), except the truth about a connection that the
-    /// kernel reports as broken: that one may still be shown what it brought before it broke.
+    /// Reads nothing more from `id` until [`resume`](Self::resume). A connection that breaks in the meantime is told
+    /// as closed; that the writer of a pipe has left, or that a connection has ended in order, is told afterwards.
     pub fn pause(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.paused = true;
@@ -197,6 +205,13 @@ impl Context {
         }
     }
 
+    /// A listener begins or ends its rest.
+    pub(super) fn set_resting(&mut self, listener: Token, resting: bool) {
+        let Some(connection) = self.connections.get_mut(listener) else { return };
+        connection.resting = resting;
+        self.touch(listener);
+    }
+
     /// Marks `id` as over. The first reason stands.
     pub(super) fn die(&mut self, id: Token, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -206,10 +221,13 @@ impl Context {
         }
     }
 
-    /// Begins a wait anew.
+    /// Begins a wait anew. Of a source that its handler has let go no deadline is told: only the last wait begins.
     pub(super) fn begin_wait(&mut self, id: Token, wait: Wait) {
         self.end_wait(id, wait);
         let Some(connection) = self.connections.get_mut(id) else { return };
+        if wait != Wait::Finish && !connection.is_in_use() {
+            return;
+        }
         let begun = self.deadlines.begin(wait.index(), id, self.now);
         connection.waits[wait.index()] = Some(begun);
     }

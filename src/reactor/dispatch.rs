@@ -5,13 +5,16 @@
 
 use nix::errno::Errno;
 
-use super::connection::{Kind, State, Wait};
+use super::connection::{Connection, Kind, State, Wait};
 use super::{CloseReason, Deadline, Event, Handler, Opened, Reactor, Sys, Token};
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn dispatch(&mut self, handler: &mut impl Handler) {
         for id in std::mem::take(&mut self.context.resumed) {
-            self.show(handler, id, 0);
+            let waits = |it: &Connection| it.can_receive() && !it.inbox.is_empty();
+            if self.context.connections.get(id).is_some_and(waits) {
+                self.show(handler, id, 0);
+            }
         }
         for index in 0..self.always_ready.len() {
             let id = self.always_ready[index];
@@ -59,21 +62,21 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// One bounded read, and what it brought. A hang-up is only a hint, and reading tells the truth: first the bytes
-    /// that came before it, then the end or the error. So it overrules a pause, which would otherwise leave the
-    /// hang-up to be reported for ever.
+    /// that came before it, then the end or the error.
     fn read(&mut self, handler: &mut impl Handler, id: Token, hangup: bool) {
         let Some(connection) = self.context.connections.get(id) else { return };
         let Some(Some(io)) = self.ios.get(id.slot()) else { return };
         let wanted = match connection.state {
-            State::Open => connection.reads() && (hangup || !connection.paused),
+            State::Open => connection.reads() && !connection.paused,
             State::Closing | State::Lingering => {
                 connection.reads() && connection.kind == Kind::Socket
             }
             State::Connecting | State::Dead(_) => false,
         };
         if !wanted {
-            // Nothing to read, perhaps nothing to write: then there is no other way to ask.
-            if hangup && connection.outbox.is_empty() {
+            // Of a pipe it says that the writer has left, an ordinary end, which can wait until it is wanted. All others
+            // are broken, and where there is nothing to read and nothing to write there is no other way to ask.
+            if hangup && connection.kind != Kind::Input && connection.outbox.is_empty() {
                 let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
                 self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
             }

@@ -34,7 +34,8 @@ pub trait Handler {
     /// is still possible: whoever has nothing left to say closes.
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]);
 
-    /// What was waiting for `to` longer than a tick has been taken by the kernel.
+    /// All that was queued for `to` has been taken by the kernel. Told where that took longer than a tick, and where
+    /// `to` is paused, for its handler may be waiting for just this.
     fn drained(&mut self, _cx: &mut Context, _to: Token) {}
 
     /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or lives with it.

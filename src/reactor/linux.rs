@@ -177,6 +177,7 @@ impl Sys for Linux {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, interest.read);
         flags.set(EpollFlags::EPOLLOUT, interest.write);
+        flags.set(EpollFlags::EPOLLET, interest == Interest::NONE);
         let mut event = EpollEvent::new(flags, token.to_bits());
         match how {
             Watch::Begin => self.epoll.add(io.as_fd(), event),

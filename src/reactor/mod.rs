@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use nix::Result;
 
-use self::connection::{Connection, Wait};
+use self::connection::{State, Wait};
 use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
@@ -168,7 +168,7 @@ impl<S: Sys> Reactor<S> {
     /// Until the next thing is due; zero where something waits already.
     fn time_to_wait(&self, at_most: Option<Duration>) -> Option<Duration> {
         let cx = &self.context;
-        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(Connection::can_receive);
+        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(|it| it.wanted().read);
         let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
         if pending || cx.stopping || !self.always_ready.iter().all(idle) {
             return Some(Duration::ZERO);
@@ -186,7 +186,11 @@ impl<S: Sys> Reactor<S> {
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.waits[kind] = None;
             match Wait::ALL[kind] {
+                Wait::Told(_) if !connection.is_in_use() => {}
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
+                Wait::Finish if connection.state == State::Lingering => {
+                    self.context.die(id, CloseReason::Closed); // it has taken all, and only did not say goodbye
+                }
                 Wait::Finish => self.context.abort(id),
             }
         }

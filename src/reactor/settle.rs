@@ -34,16 +34,17 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.outbox.advance(taken, &mut cx.pool);
         cx.queued_in_all -= taken;
-        let waited = connection.waits[Wait::Told(Deadline::Stalled).index()].is_some();
-        connection.blocked = !connection.outbox.is_empty() && !connection.always_ready;
-        if !connection.outbox.is_empty() {
+        let was_behind = connection.behind;
+        connection.behind = !connection.outbox.is_empty();
+        connection.blocked = connection.behind && !connection.always_ready;
+        if connection.behind {
             if connection.always_ready {
                 cx.touch(id); // no event will come: try again in the next tick
             }
-            if taken > 0 || !waited {
+            if taken > 0 || !was_behind {
                 cx.begin_wait(id, Wait::Told(Deadline::Stalled)); // it took something: its time starts anew
             }
-        } else if waited {
+        } else if was_behind || connection.paused {
             cx.end_wait(id, Wait::Told(Deadline::Stalled));
             handler.drained(cx, id);
         }

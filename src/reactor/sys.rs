@@ -89,7 +89,8 @@ pub struct Event {
     /// `EPOLLOUT`: a write will not block.
     pub writable: bool,
     /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so a source that
-    /// shows them has to be read, written or closed: ignoring it would bring the same event for ever.
+    /// shows them has to be read, written or closed, or watched for nothing ([`Interest::NONE`]): otherwise the same
+    /// event would come for ever.
     pub hangup: bool,
 }
 
@@ -103,7 +104,8 @@ pub struct Interest {
 }
 
 impl Interest {
-    /// Nothing but hang-ups.
+    /// Nothing but hang-ups, and each told once (`EPOLLET`): a paused pipe whose writer has left shows one for as
+    /// long as it is paused.
     pub const NONE: Self = Self { read: false, write: false };
     /// Input only: what a connection is watched for nearly all its life.
     pub const READ: Self = Self { read: true, write: false };

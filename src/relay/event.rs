@@ -41,6 +41,11 @@ pub enum Event<'a> {
         /// The other end.
         peer: SocketAddr,
     },
+    /// Somebody was closed at once: there are as many connections as may be.
+    TurnedAway {
+        /// The other end.
+        peer: SocketAddr,
+    },
     /// A connection registered.
     Registered {
         /// Its user from now on.
@@ -180,7 +185,10 @@ impl Event<'_> {
             | Self::Left { reason: Leaving::Quit, .. }
             | Self::KeyAsked { .. }
             | Self::Forwarded { .. } => Kind::Info,
-            Self::Left { .. } | Self::Refused { .. } | Self::LinesDropped { .. } => Kind::Warning,
+            Self::TurnedAway { .. }
+            | Self::Left { .. }
+            | Self::Refused { .. }
+            | Self::LinesDropped { .. } => Kind::Warning,
             Self::StoreFailed { .. } | Self::AcceptFailed { .. } => Kind::Error,
         }
     }
@@ -213,6 +221,7 @@ impl fmt::Display for Event<'_> {
                 write!(out, "stopping, {connections} connections to flush")
             }
             Self::Connected { peer } => write!(out, "{peer} connected"),
+            Self::TurnedAway { peer } => write!(out, "{peer} was turned away: no room"),
             Self::Registered { name, peer, version, fp } => {
                 write!(out, "{} registered from {peer}, version {version}, {fp}", Quoted(name))
             }

@@ -163,7 +163,7 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    fn every_event() -> [Event<'static>; 14] {
+    fn every_event() -> [Event<'static>; 15] {
         let peer = "[::1]:4242".parse().unwrap();
         let (who, stranger) = (Who::Name("alice"), Who::Peer(peer));
         let (from, to, fp) = ("alice", "bob", Fingerprint([0xff; 32]));
@@ -173,6 +173,7 @@ mod tests {
             Event::Signal { signal: Signal::Terminate },
             Event::Draining { connections: 3 },
             Event::Connected { peer },
+            Event::TurnedAway { peer },
             Event::Registered { name: "alice", peer, version: 2, fp },
             Event::Left { who, reason: Leaving::Quit, received: 10, sent: 20 },
             Event::Left {
@@ -199,6 +200,7 @@ mod tests {
             "system  received SIGTERM".to_owned(),
             "system  stopping, 3 connections to flush".to_owned(),
             "info    [::1]:4242 connected".to_owned(),
+            "warning [::1]:4242 was turned away: no room".to_owned(),
             format!("success alice registered from [::1]:4242, version 2, {fp}"),
             "info    alice left: quit, 10 bytes in, 20 bytes out".to_owned(),
             "warning [::1]:4242 left: EPIPE: Broken pipe, 0 bytes in, 0 bytes out".to_owned(),
@@ -230,16 +232,16 @@ mod tests {
             "time": "2009-02-13T23:31:30.123Z", "kind": "warning", "event": "left",
             "peer": "[::1]:4242", "reason": "EPIPE: Broken pipe", "received": 0, "sent": 0,
         });
-        assert_eq!(objects[7], left);
-        assert_eq!(objects[10]["name"], "alice");
-        assert_eq!(objects[10]["code"], "queue_full");
+        assert_eq!(objects[8], left);
+        assert_eq!(objects[11]["name"], "alice");
+        assert_eq!(objects[11]["code"], "queue_full");
     }
 
     #[test]
     fn each_level_tells_more_than_the_one_before() {
         let levels = [Level::Quiet, Level::Normal, Level::Verbose, Level::Debug];
         let told = levels.map(|level| lines(TEXT, level, &every_event()).len());
-        assert_eq!(told, [4, 11, 13, 14]);
+        assert_eq!(told, [4, 12, 14, 15]);
     }
 
     #[test]

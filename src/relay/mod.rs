@@ -1,7 +1,265 @@
-//! The relay.
+//! The relay: who is here, what each may do, where a frame goes (`docs/protocol.md`, section 2).
+//!
+//! Pure: it is a [`Handler`], so it is told what happened and says what is to be sent. It owns no descriptor and
+//! asks no clock; randomness and signatures come from a [`Notary`], bound names go to a [`Store`], and the wall
+//! clock is for its log alone. So the same relay runs on sockets and in a simulation.
+//!
+//! The walk of one message, from socket to socket:
+//!
+//! ```text
+//!   received ─ Scanner ─▶ a frame ─ Request::parse ─▶ Request ─ carry_out ─▶ forward
+//!                                                                  │           │ directory: whose is `to`?
+//!                                  its sender ◀── answer ◀─────────┘           ▼
+//!                                  (`relayed`, `error`)             cx.send: the addressee's queue
+//! ```
+//!
+//! A request is done at once or refused at once, with one exception: the proof of a new name waits for the store.
+//! Nothing is ever put aside for a connection but bytes in its queue, and those are bounded: above the soft limit
+//! others' frames for it are refused (`queue_full`), and nothing more is read from it, since that would only make
+//! more answers. So nobody is disconnected by what others do, and nobody slows others down.
+//!
+//! Read on in this order: `peer.rs` (the states of a connection), `registration.rs`, `directory.rs` (whose a name
+//! is), `routing.rs`, `roster.rs` and `announce.rs` (who is told who is here), `store.rs` (what outlives the
+//! process), `event.rs` and `journal.rs` (what the operator is told).
+
+mod announce;
+mod changes;
+mod config;
 mod database;
+mod directory;
+mod ending;
 pub mod event;
+mod exchange;
+mod fault;
 pub mod journal;
+mod log;
+mod peer;
+mod registration;
+mod roster;
+mod routing;
 pub mod sqlite;
 pub mod store;
+mod user_name;
 mod utc;
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+
+use self::announce::tick_again;
+use self::directory::Directory;
+use self::event::{Event, Leaving};
+use self::journal::Journal;
+use self::log::Log;
+use self::peer::Peers;
+use self::roster::Roster;
+use self::store::Store;
+use crate::crypto::Notary;
+use crate::reactor::{
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+};
+use crate::wire::{ErrorCode, Fingerprint, Refusal};
+
+pub use self::config::RelayConfig;
+
+/// Rings when rosters are due, and when there is more to do in the next tick.
+const ROSTER: Alarm = Alarm(0);
+/// Rings when the time to flush at the end is over, or nothing is left to flush.
+const DRAINED: Alarm = Alarm(1);
+
+/// The relay.
+pub struct Relay {
+    config: RelayConfig,
+    notary: Box<dyn Notary>,
+    store: Box<dyn Store>,
+    log: Log,
+    peers: Peers,
+    directory: Directory,
+    roster: Roster,
+    /// Who wants rosters. Some of them are gone; each gathering weeds them out.
+    receivers: Vec<Token>,
+    /// Receivers to be told something at the end of this tick.
+    owed: Vec<Token>,
+    /// What the relay itself has opened, and cannot be without.
+    sources: Vec<OwnSource>,
+    /// Whether it was told to stop.
+    is_draining: bool,
+    failure: Option<Failure>,
+}
+
+/// A source that the relay asked for.
+struct OwnSource {
+    token: Token,
+    purpose: Purpose,
+    /// Where a listener stands, once it does.
+    address: Option<SocketAddr>,
+}
+
+/// What the relay cannot run without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A listener at this address.
+    Listen(SocketAddr),
+    /// To be told of signals.
+    Signals,
+    /// To be told that the store has answered.
+    Store,
+}
+
+/// Why the relay could not start, or not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was missing.
+    pub purpose: Purpose,
+    /// What the kernel said.
+    pub errno: Errno,
+}
+
+impl Relay {
+    /// A relay in which these names are `bound`. What happens is written to `journal` with the time that
+    /// `wall_clock` tells (milliseconds since 1970).
+    pub fn new(
+        config: RelayConfig,
+        notary: Box<dyn Notary>,
+        store: Box<dyn Store>,
+        bound: Vec<(String, Fingerprint)>,
+        journal: Journal,
+        wall_clock: Box<dyn Fn() -> u64>,
+    ) -> Self {
+        let mut seed = [0; 16];
+        notary.random(&mut seed);
+        Self {
+            notary,
+            store,
+            log: Log::new(journal, wall_clock),
+            peers: Peers::default(),
+            directory: Directory::new(seed, bound),
+            roster: Roster::new(config.max_frame),
+            receivers: Vec::new(),
+            owed: Vec::new(),
+            sources: Vec::new(),
+            is_draining: false,
+            failure: None,
+            config,
+        }
+    }
+
+    /// Asks for what the relay runs on: listeners at `addresses`, signals, and the store's wake-ups.
+    pub fn start(&mut self, cx: &mut Context, addresses: &[SocketAddr]) {
+        let mut keep = |token, purpose| {
+            self.sources.push(OwnSource { token, purpose, address: None });
+        };
+        for &address in addresses {
+            keep(cx.listen(address), Purpose::Listen(address));
+        }
+        keep(cx.open(Source::Signals), Purpose::Signals);
+        if let Some(waker) = self.store.waker() {
+            keep(cx.open(Source::Wake(waker)), Purpose::Store);
+        }
+    }
+
+    /// From now on the log's lines go to `output`.
+    pub fn log_to(&mut self, output: Token) {
+        self.log.open(output);
+    }
+
+    /// Tells the operator.
+    pub fn tell(&mut self, event: &Event) {
+        self.log.tell(event);
+    }
+
+    /// Where it listens, in the order in which that was asked for.
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.sources.iter().filter_map(|source| source.address).collect()
+    }
+
+    /// Why the loop was stopped, if it was not by a signal.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+}
+
+impl Handler for Relay {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        match how {
+            Opened::Listening(address) => {
+                self.log.tell(&Event::Listening { address });
+                if let Some(source) = self.sources.iter_mut().find(|source| source.token == id) {
+                    source.address = Some(address);
+                }
+            }
+            Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
+            Opened::Connected | Opened::Source => {}
+        }
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.read(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        self.read_rest(cx, from, rest);
+        cx.close(from);
+        self.depart(cx, from, Leaving::Quit);
+    }
+
+    fn drained(&mut self, cx: &mut Context, to: Token) {
+        self.read_again(cx, to);
+        self.owed.push(to);
+        tick_again(cx);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        let (code, detail) = match deadline {
+            Deadline::Expected => (ErrorCode::RegisterTimeout, "no registration came in time"),
+            Deadline::Partial => (ErrorCode::FrameTimeout, "the frame did not end in time"),
+            Deadline::Stalled => (ErrorCode::SlowReader, "what was waiting was not read in time"),
+        };
+        self.dismiss(cx, id, &Refusal::new(code, detail));
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        // ROSTER needs no more than the end of this tick.
+        if alarm == DRAINED {
+            cx.stop();
+        }
+    }
+
+    fn exhausted(&mut self, _cx: &mut Context, _listener: Token, errno: Errno) {
+        self.log.tell(&Event::AcceptFailed { error: errno });
+    }
+
+    fn signal(&mut self, cx: &mut Context, signal: Signal) {
+        self.log.tell(&Event::Signal { signal });
+        match signal {
+            Signal::Interrupt | Signal::Terminate => self.drain(cx),
+            Signal::Hangup => {} // there are no settings to read again
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        let failed = if let CloseReason::Failed(errno) = reason { Some(errno) } else { None };
+        if let Some(place) = self.sources.iter().position(|source| source.token == id) {
+            let purpose = self.sources.remove(place).purpose;
+            if let Some(errno) = failed.filter(|_| !self.is_draining) {
+                self.failure = Some(Failure { purpose, errno });
+                cx.stop();
+            }
+            return;
+        }
+        self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
+        self.peers.remove(id);
+        self.log.closed(id);
+        if self.is_draining && self.peers.is_empty() {
+            cx.alarm(DRAINED, Some(cx.now()));
+        }
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        while let Some(answer) = self.store.next_answer() {
+            self.settle(cx, answer);
+        }
+        self.announce(cx);
+        self.log.pass_on(cx);
+    }
+}

@@ -89,8 +89,8 @@ impl Process {
     pub fn event(&self, kind: &str) -> Value {
         loop {
             let line = self.line();
-            let event: Value =
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {line}: {error}", self.name));
+            let event: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|error| panic!("{}: {line}: {error}", self.name));
             if event["event"] == kind {
                 return event;
             }
@@ -113,11 +113,7 @@ impl Process {
         self.stdin = None;
         let status = self.wait();
         let collect = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>();
-        Ended {
-            code: status.code(),
-            stdout: collect(&self.stdout),
-            stderr: collect(&self.stderr),
-        }
+        Ended { code: status.code(), stdout: collect(&self.stdout), stderr: collect(&self.stderr) }
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -194,7 +190,8 @@ impl Homes {
             std::fs::DirBuilder::new().mode(0o700).create(&home).expect("a home");
             let pem = std::fs::read(fixture).expect("a fixture");
             let mut options = std::fs::OpenOptions::new();
-            let file = options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
+            let file =
+                options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
             file.expect("a key file").write_all(&pem).expect("written");
         }
         home

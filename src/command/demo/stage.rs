@@ -80,7 +80,9 @@ impl Stage {
         let (frames, bytes) = (self.frames, self.read.len());
         println!();
         println!("{lines} messages were read, and each was confirmed to its writer.");
-        println!("The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as they");
+        println!(
+            "The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as they"
+        );
         println!("are, in hexadecimal and in base64url at each offset: none of them is there.");
         Ok(())
     }

@@ -1,0 +1,146 @@
+//! `sealwax serve`: the relay on sockets, with its home on the disk.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use super::cli::{LogFormat, Serve, Verbosity};
+use super::talk::wall_clock;
+use super::{Exit, Failure, Outcome, owner};
+use crate::crypto::{RelayKey, RelayNotary};
+use crate::home::{Home, Lock};
+use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
+use crate::reactor::{Config, Linux, Reactor, Source, block_signals, raise_descriptor_limit};
+use crate::relay::event::{Event, Level};
+use crate::relay::journal::{Format, Journal};
+use crate::relay::sqlite::SqliteStore;
+use crate::relay::store::{MemoryStore, Store};
+use crate::relay::{Purpose, Relay, RelayConfig};
+use crate::wire::Fingerprint;
+
+/// The relay's Ed25519 key, PKCS#8.
+const KEY_FILE: &str = "relay.key";
+/// The bound names.
+const NAMES_FILE: &str = "names.sqlite";
+/// Held by the one relay that uses the home.
+const LOCK_FILE: &str = "lock";
+
+/// What outlives a start, or would if it were kept.
+struct State {
+    key: RelayKey,
+    store: Box<dyn Store>,
+    bound: Vec<(String, Fingerprint)>,
+    /// Keeps other relays out of the home.
+    _lock: Option<Lock>,
+}
+
+/// `sealwax serve`
+pub fn serve(arguments: &Serve) -> Outcome {
+    let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    block_signals().map_err(kernel)?; // before the storage thread starts
+    let descriptors = raise_descriptor_limit().map_err(kernel)?;
+    let state = if arguments.ephemeral { State::ephemeral() } else { State::load(arguments)? };
+    let reactor_config = Config {
+        expected: arguments.register_timeout,
+        partial: arguments.frame_timeout,
+        ..Config::default()
+    };
+    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
+    let config = RelayConfig {
+        max_frame: arguments.max_frame,
+        max_connections: arguments.max_connections.min(room),
+        outbox_soft: arguments.outbox_soft,
+        outbox_hard: arguments.outbox_hard,
+    };
+    let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
+    let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &reactor_config);
+    let mut relay = state.relay(config, journal);
+    if arguments.ephemeral {
+        relay.tell(&Event::Ephemeral);
+    }
+    relay.log_to(reactor.context().open(Source::Error));
+    relay.start(reactor.context(), &arguments.listen);
+    reactor.run(&mut relay).map_err(kernel)?;
+    match relay.failure() {
+        None => Ok(Exit::Done),
+        Some(failure) => Err(Failure::new(Exit::Failed, explain(&failure))),
+    }
+}
+
+/// A relay that keeps nothing and tells nobody: the demo's.
+pub fn ephemeral_relay() -> Relay {
+    let quiet = Journal::new(Format::Json, Level::Quiet);
+    State::ephemeral().relay(RelayConfig::default(), quiet)
+}
+
+impl State {
+    fn ephemeral() -> Self {
+        let (key, _) = RelayKey::generate();
+        Self { key, store: Box::new(MemoryStore::default()), bound: Vec::new(), _lock: None }
+    }
+
+    fn load(arguments: &Serve) -> Result<Self, Failure> {
+        let unusable = |error| Failure { exit: Exit::Failed, ..owner::not_usable(error) };
+        let path = match &arguments.home {
+            Some(path) => path.clone(),
+            None => Home::default_path().map_err(unusable)?.join("relay"),
+        };
+        let home = Home::open(path).map_err(unusable)?;
+        let lock = home.lock(LOCK_FILE).map_err(unusable)?;
+        let key = load_key(&home)?;
+        let names = home.path(NAMES_FILE);
+        let (store, bound) = SqliteStore::open(Path::new(&names))
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        Ok(Self { key, store: Box::new(store), bound, _lock: Some(lock) })
+    }
+
+    fn relay(self, config: RelayConfig, journal: Journal) -> Relay {
+        let notary = Box::new(RelayNotary::new(self.key));
+        Relay::new(config, notary, self.store, self.bound, journal, Box::new(wall_clock))
+    }
+}
+
+/// The key of this home, made at the first start.
+fn load_key(home: &Home) -> Result<RelayKey, Failure> {
+    let failed = |error| Failure { exit: Exit::Failed, ..owner::not_usable(error) };
+    let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(failed)? else {
+        let (key, pkcs8) = RelayKey::generate();
+        home.write_new(KEY_FILE, &pkcs8).map_err(failed)?;
+        return Ok(key);
+    };
+    RelayKey::from_pkcs8(&bytes).map_err(|fault| {
+        let path = home.path(KEY_FILE);
+        let help = "restore it from a copy: clients know the relay by it and refuse another";
+        Failure::new(Exit::Failed, format!("{}: {fault}; {help}", path.display()))
+    })
+}
+
+fn format(log: LogFormat) -> Format {
+    match log {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => {
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            Format::Text { color: std::io::stderr().is_terminal() && !plain }
+        }
+    }
+}
+
+const fn level(verbosity: Verbosity) -> Level {
+    match (verbosity.quiet, verbosity.verbose) {
+        (0, 0) => Level::Normal,
+        (0, 1) => Level::Verbose,
+        (0, _) => Level::Debug,
+        _ => Level::Quiet,
+    }
+}
+
+/// Why the relay could not run, and what to do.
+fn explain(failure: &crate::relay::Failure) -> String {
+    let errno = failure.errno;
+    match failure.purpose {
+        Purpose::Listen(address) => format!(
+            "cannot listen on {address}: {errno}; choose another with --listen, port 0 for any free one"
+        ),
+        Purpose::Signals => format!("cannot listen for signals: {errno}"),
+        Purpose::Store => format!("cannot be told of the names that are stored: {errno}"),
+    }
+}

@@ -1,0 +1,250 @@
+//! Whose a name is: who holds it now, and which key it is bound to.
+//!
+//! Knows names, fingerprints and tokens; no connections, no keys, no disk. All that the relay asks about
+//! names it asks here, so that another directory (one shared by several relays) can take its place.
+//!
+//! A name is *held* by the connection that is registered under it, and *bound*, for good, to the fingerprint
+//! that was first proven under it. Between a first proof and the store's word that it is kept, the name is
+//! *reserved*: held by the connection that waits, and bound to nobody yet.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+
+use super::fault::Fault;
+use super::user_name::UserName;
+use crate::limits::{MAX_BOUND_NAMES, MAX_NAMES_PER_KEY};
+use crate::reactor::Token;
+use crate::wire::{ErrorCode, Fingerprint};
+
+/// The names.
+pub(super) struct Directory {
+    held: HashMap<UserName, Token, Seeded>,
+    bound: HashMap<UserName, Fingerprint, Seeded>,
+    /// How many names are bound to a fingerprint or reserved for it.
+    names_of: HashMap<Fingerprint, usize, Seeded>,
+    /// What the store was asked to bind, by the number of the ask.
+    reserved: BTreeMap<u64, Reservation>,
+    asked: u64,
+}
+
+/// A name that the store is binding.
+pub(super) struct Reservation {
+    pub(super) name: UserName,
+    pub(super) fp: Fingerprint,
+    /// The connection that waits for it; it may be gone by now.
+    pub(super) by: Token,
+}
+
+/// What stands between a proven claim and its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing: the name is bound to this fingerprint.
+    Bound,
+    /// The name is free, and has to be bound first.
+    Free,
+}
+
+impl Directory {
+    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that collide
+    /// in the tables.
+    pub(super) fn new(
+        seed: [u8; 16],
+        bound: impl IntoIterator<Item = (String, Fingerprint)>,
+    ) -> Self {
+        let seeded = Seeded::new(seed);
+        let mut directory = Self {
+            held: HashMap::with_hasher(seeded.clone()),
+            bound: HashMap::with_hasher(seeded.clone()),
+            names_of: HashMap::with_hasher(seeded),
+            reserved: BTreeMap::new(),
+            asked: 0,
+        };
+        for (name, fp) in bound {
+            directory.bound.insert(UserName::new(&name), fp);
+            *directory.names_of.entry(fp).or_default() += 1;
+        }
+        directory
+    }
+
+    /// The connection that holds `name`; it may still be waiting for the store.
+    pub(super) fn holder(&self, name: &str) -> Option<Token> {
+        self.held.get(name).copied()
+    }
+
+    /// Whether a connection may hold `name` without a proof, as original clients do.
+    pub(super) fn check_original(&self, name: &str) -> Result<(), Fault> {
+        if self.bound.contains_key(name) {
+            return Err(name_bound());
+        }
+        if self.held.contains_key(name) { Err(name_in_use()) } else { Ok(()) }
+    }
+
+    /// Whether a connection that has proven `fp` may hold `name`, instead of whoever holds it now.
+    pub(super) fn check(&self, name: &str, fp: &Fingerprint) -> Result<Standing, Fault> {
+        match self.bound.get(name) {
+            Some(owner) if owner == fp => return Ok(Standing::Bound),
+            Some(_) => return Err(name_bound()),
+            None => {}
+        }
+        if self.held.contains_key(name) {
+            return Err(name_in_use());
+        }
+        if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
+            return Err(Fault::new(
+                ErrorCode::DirectoryFull,
+                "the key has as many names as it may",
+            ));
+        }
+        if self.bound.len() + self.reserved.len() >= MAX_BOUND_NAMES {
+            return Err(Fault::new(ErrorCode::DirectoryFull, "no further name can be bound"));
+        }
+        Ok(Standing::Free)
+    }
+
+    /// `name` is `by`'s from now on.
+    pub(super) fn hold(&mut self, name: &UserName, by: Token) {
+        self.held.insert(name.clone(), by);
+    }
+
+    /// `by` no longer holds `name`.
+    pub(super) fn release(&mut self, name: &UserName, by: Token) {
+        if self.holder(name.as_str()) == Some(by) {
+            self.held.remove(name);
+        }
+    }
+
+    /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number returned.
+    pub(super) fn reserve(&mut self, name: &UserName, fp: Fingerprint, by: Token) -> u64 {
+        debug_assert_eq!(self.check(name.as_str(), &fp), Ok(Standing::Free));
+        self.hold(name, by);
+        *self.names_of.entry(fp).or_default() += 1;
+        self.asked += 1;
+        self.reserved.insert(self.asked, Reservation { name: name.clone(), fp, by });
+        self.asked
+    }
+
+    /// What became of a reservation: the name is bound, or free again. Either way nobody holds it.
+    pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Reservation> {
+        let reservation = self.reserved.remove(&number)?;
+        let Reservation { name, fp, by } = &reservation;
+        self.release(name, *by);
+        if bound {
+            self.bound.insert(name.clone(), *fp);
+        } else if let Some(names) = self.names_of.get_mut(fp) {
+            *names -= 1;
+            if *names == 0 {
+                self.names_of.remove(fp);
+            }
+        }
+        Some(reservation)
+    }
+}
+
+fn name_bound() -> Fault {
+    Fault::new(ErrorCode::NameBound, "the name is bound to another key")
+}
+
+fn name_in_use() -> Fault {
+    Fault::new(ErrorCode::NameInUse, "another connection holds the name")
+}
+
+/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a run can be
+/// repeated.
+#[derive(Clone)]
+struct Seeded(DefaultHasher);
+
+impl Seeded {
+    fn new(seed: [u8; 16]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&seed);
+        Self(hasher)
+    }
+}
+
+impl BuildHasher for Seeded {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    const ALICE: Fingerprint = Fingerprint([1; 32]);
+    const EVE: Fingerprint = Fingerprint([2; 32]);
+
+    fn connection(slot: u32) -> Token {
+        Token::new(slot, NonZeroU32::MIN)
+    }
+
+    fn empty() -> Directory {
+        Directory::new([7; 16], [])
+    }
+
+    fn code<T>(result: Result<T, Fault>) -> Option<ErrorCode> {
+        result.err().map(|fault| fault.code)
+    }
+
+    #[test]
+    fn a_name_that_was_proven_is_one_keys_for_good() {
+        let mut directory = empty();
+        let (name, first) = (UserName::new("alice"), connection(1));
+        assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Free));
+        let number = directory.reserve(&name, ALICE, first);
+        assert!(directory.settle(number, true).is_some_and(|settled| settled.by == first));
+        directory.hold(&name, first);
+        for _ in 0..2 {
+            assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Bound));
+            assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameBound));
+            assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameBound));
+            directory.release(&name, first);
+        }
+        assert_eq!(directory.holder("alice"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_being_bound_is_nobody_elses() {
+        let mut directory = empty();
+        let name = UserName::new("alice");
+        let number = directory.reserve(&name, ALICE, connection(1));
+        assert_eq!(code(directory.check("alice", &ALICE)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameInUse));
+        // The store failed: it is free again, and the key has its place back.
+        directory.settle(number, false);
+        assert_eq!(directory.check_original("alice"), Ok(()));
+        assert_eq!(directory.check("alice", &EVE), Ok(Standing::Free));
+        assert!(directory.names_of.is_empty() && directory.settle(number, true).is_none());
+    }
+
+    #[test]
+    fn an_original_holds_a_name_while_it_is_there() {
+        let mut directory = empty();
+        let (name, original) = (UserName::new("JG"), connection(1));
+        directory.hold(&name, original);
+        assert_eq!(directory.holder("JG"), Some(original));
+        assert_eq!(code(directory.check_original("JG")), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("JG", &ALICE)), Some(ErrorCode::NameInUse));
+        directory.release(&name, connection(2)); // not its holder
+        assert_eq!(directory.holder("JG"), Some(original));
+        directory.release(&name, original);
+        assert_eq!(directory.check_original("JG"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_has_few_names_and_what_is_being_bound_counts() {
+        let names = (1..MAX_NAMES_PER_KEY).map(|number| (format!("alice{number}"), ALICE));
+        let mut directory = Directory::new([0; 16], names);
+        let number = directory.reserve(&UserName::new("alice"), ALICE, connection(1));
+        assert_eq!(code(directory.check("one-more", &ALICE)), Some(ErrorCode::DirectoryFull));
+        assert_eq!(directory.check("alice1", &ALICE), Ok(Standing::Bound));
+        assert_eq!(directory.check("one-more", &EVE), Ok(Standing::Free));
+        directory.settle(number, false);
+        assert_eq!(directory.check("one-more", &ALICE), Ok(Standing::Free));
+    }
+}

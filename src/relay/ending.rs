@@ -1,0 +1,71 @@
+//! Coming and going: the first and the last that happens to a connection, and to the relay.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::announce::tick_again;
+use super::event::{Event, Leaving};
+use super::peer::{Peer, State};
+use super::{DRAINED, Relay};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::reactor::{Context, Token};
+use crate::wire::{ErrorCode, Refusal, Reply};
+
+impl Relay {
+    /// Takes a newcomer in, if there is room.
+    pub(super) fn welcome(&mut self, cx: &mut Context, id: Token, address: SocketAddr) {
+        if self.is_draining || self.peers.len() >= self.config.max_connections {
+            self.log.tell(&Event::TurnedAway { peer: address });
+            return cx.abort(id);
+        }
+        self.log.tell(&Event::Connected { peer: address });
+        self.peers.insert(Peer::new(id, address));
+        cx.expect(id, true);
+    }
+
+    /// Ends a connection, with the reason as its last frame.
+    pub(super) fn dismiss(&mut self, cx: &mut Context, id: Token, refusal: &Refusal) {
+        if self.peers.get(id).and_then(Peer::who).is_none() {
+            return; // it is leaving already, or no connection at all
+        }
+        let frame = Reply::from(refusal).encode();
+        cx.send(id, &[&frame]);
+        self.was_sent(id, frame.len());
+        cx.close(id);
+        self.depart(cx, id, Leaving::Ended(refusal.code));
+    }
+
+    /// From now on this connection is nobody: its name is free, and others are told.
+    pub(super) fn depart(&mut self, cx: &mut Context, id: Token, reason: Leaving) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(who) = peer.who() else { return };
+        let (received, sent) = (peer.received, peer.sent);
+        self.log.tell(&Event::Left { who, reason, received, sent });
+        // A name that the store is binding stays reserved until it has answered.
+        if let State::Registered(user) = mem::replace(&mut peer.state, State::Leaving) {
+            self.directory.release(&user.name, id);
+            self.roster.went(user.name);
+        }
+        tick_again(cx);
+    }
+
+    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or by
+    /// [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
+    pub(super) fn drain(&mut self, cx: &mut Context) {
+        if mem::replace(&mut self.is_draining, true) {
+            return cx.stop();
+        }
+        self.log.tell(&Event::Draining { connections: self.peers.len() });
+        for listener in self.sources.iter().filter(|source| source.address.is_some()) {
+            cx.close(listener.token);
+        }
+        let goodbye = Refusal::new(ErrorCode::ShuttingDown, "the relay is going down");
+        let everybody: Vec<_> = self.peers.tokens().collect();
+        for id in everybody {
+            self.dismiss(cx, id, &goodbye);
+        }
+        let wait = if self.peers.is_empty() { Duration::ZERO } else { DRAIN_TIMEOUT };
+        cx.alarm(DRAINED, Some(cx.now() + wait));
+    }
+}

@@ -1,0 +1,235 @@
+//! One connection and its states, and the table of all of them.
+//!
+//! Knows what a connection has claimed and what it has become; decides nothing.
+//!
+//! ```text
+//!              register (v2)               prove, a new name              the store has it
+//!   Stranger ───────────────▶ Challenged ────────────────────▶ Registering ───────────────▶ Registered
+//!      │                          │                                 │                        ▲  │
+//!      │                          └── prove, a name bound to it ────┼────────────────────────┤  │
+//!      └── register (original) ─────────────────────────────────────┼────────────────────────┘  │
+//!                                                                   ▼                           ▼
+//!   each of them, when its last frame is queued or the other end is gone: ───────────────▶   Leaving
+//! ```
+//!
+//! While it is `Registering` nothing is read from a connection, so what it sends behind its proof finds it
+//! registered. `Leaving` lasts until the reactor has closed the connection: its last frame may have to be
+//! flushed, but it is nobody any more.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use super::event::Who;
+use super::roster::Receiver;
+use super::user_name::UserName;
+use crate::crypto::PublicKey;
+use crate::reactor::Token;
+use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
+
+/// What the relay knows of one connection.
+pub(super) struct Peer {
+    pub(super) token: Token,
+    pub(super) state: State,
+    /// How far its unconsumed bytes have been looked at.
+    pub(super) scanner: Scanner,
+    /// Nothing is read from it, because too much waits for it.
+    pub(super) held: bool,
+    /// Bytes that came from it.
+    pub(super) received: u64,
+    /// Bytes that were queued for it.
+    pub(super) sent: u64,
+}
+
+/// See the diagram above.
+pub(super) enum State {
+    /// It has not said who it is.
+    Stranger(SocketAddr),
+    /// It has said so, in version 2, and is to prove it.
+    Challenged(Box<Challenge>),
+    /// It has proven it. If the name is new, the store is binding it.
+    Registering(Box<Claim>),
+    /// It may ask and be written to.
+    Registered(User),
+    /// It is being closed.
+    Leaving,
+}
+
+/// Who a connection says it is.
+pub(super) struct Claim {
+    pub(super) address: SocketAddr,
+    pub(super) name: UserName,
+    pub(super) key: KeyText,
+    pub(super) fp: Fingerprint,
+    pub(super) roster: RosterMode,
+    /// Of version 2 only.
+    pub(super) prekey: Option<Box<Prekey>>,
+}
+
+/// A claim, and what proves it: this key's signature over these bytes.
+pub(super) struct Challenge {
+    pub(super) claim: Claim,
+    pub(super) key: PublicKey,
+    pub(super) proof: Vec<u8>,
+}
+
+/// A registered user.
+pub(super) struct User {
+    pub(super) name: UserName,
+    pub(super) key: KeyText,
+    /// Every user of version 2 has one, and nobody else.
+    pub(super) prekey: Option<Box<Prekey>>,
+    pub(super) receiver: Receiver,
+    /// The number of its arrival among all changes (`roster.rs`).
+    pub(super) joined: u64,
+}
+
+/// A public key, to be handed out in the very text that was registered.
+pub(super) enum KeyText {
+    /// That text is the canonical one of this key, which takes half the memory.
+    Canonical(PublicKey),
+    /// Other line ends or widths.
+    AsWritten(Box<str>),
+}
+
+impl Peer {
+    pub(super) fn new(token: Token, address: SocketAddr) -> Self {
+        Self {
+            token,
+            state: State::Stranger(address),
+            scanner: Scanner::default(),
+            held: false,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// What it is called in the log.
+    pub(super) fn who(&self) -> Option<Who<'_>> {
+        match &self.state {
+            State::Stranger(address) => Some(Who::Peer(*address)),
+            State::Challenged(challenge) => Some(Who::Peer(challenge.claim.address)),
+            State::Registering(claim) => Some(Who::Peer(claim.address)),
+            State::Registered(user) => Some(Who::Name(user.name.as_str())),
+            State::Leaving => None,
+        }
+    }
+
+    pub(super) fn user(&self) -> Option<&User> {
+        match &self.state {
+            State::Registered(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    pub(super) fn user_mut(&mut self) -> Option<&mut User> {
+        match &mut self.state {
+            State::Registered(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Takes out what was to be proven; the connection is a stranger again.
+    pub(super) fn take_challenge(&mut self) -> Option<Challenge> {
+        let State::Challenged(challenge) = &self.state else { return None };
+        let stranger = State::Stranger(challenge.claim.address);
+        match mem::replace(&mut self.state, stranger) {
+            State::Challenged(challenge) => Some(*challenge),
+            _ => None,
+        }
+    }
+
+    /// Takes out what is waiting for the store; the connection is a stranger again.
+    pub(super) fn take_claim(&mut self) -> Option<Claim> {
+        let State::Registering(claim) = &self.state else { return None };
+        let stranger = State::Stranger(claim.address);
+        match mem::replace(&mut self.state, stranger) {
+            State::Registering(claim) => Some(*claim),
+            _ => None,
+        }
+    }
+}
+
+impl User {
+    pub(super) fn is_version2(&self) -> bool {
+        self.prekey.is_some()
+    }
+}
+
+impl KeyText {
+    pub(super) fn new(key: &PublicKey, text: &str) -> Self {
+        if key.to_pem() == text {
+            Self::Canonical(key.clone())
+        } else {
+            Self::AsWritten(text.into())
+        }
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Self::Canonical(key) => key.to_pem(),
+            Self::AsWritten(text) => text.to_string(),
+        }
+    }
+}
+
+/// All connections, by token.
+#[derive(Default)]
+pub(super) struct Peers {
+    /// By the token's slot. Boxed, so that an unused slot costs little and growth moves nothing but pointers.
+    slots: Vec<Option<Box<Peer>>>,
+    count: usize,
+}
+
+impl Peers {
+    pub(super) fn insert(&mut self, peer: Peer) {
+        let slot = peer.token.slot();
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        debug_assert!(self.slots[slot].is_none(), "its last tenant was told to be closed");
+        self.slots[slot] = Some(Box::new(peer));
+        self.count += 1;
+    }
+
+    pub(super) fn remove(&mut self, token: Token) -> Option<Box<Peer>> {
+        self.get(token)?;
+        self.count -= 1;
+        self.slots.get_mut(token.slot())?.take()
+    }
+
+    pub(super) fn get(&self, token: Token) -> Option<&Peer> {
+        self.slots.get(token.slot())?.as_deref().filter(|peer| peer.token == token)
+    }
+
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Peer> {
+        self.slots.get_mut(token.slot())?.as_deref_mut().filter(|peer| peer.token == token)
+    }
+
+    pub(super) fn user(&self, token: Token) -> Option<&User> {
+        self.get(token)?.user()
+    }
+
+    pub(super) fn user_mut(&mut self, token: Token) -> Option<&mut User> {
+        self.get_mut(token)?.user_mut()
+    }
+
+    /// How many there are, those that are leaving too.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All of them, by slot.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.slots.iter().flatten().map(|peer| peer.token)
+    }
+
+    /// The users from `slot` on, each with its slot: an order that stays while they stay.
+    pub(super) fn users_from(&self, slot: usize) -> impl Iterator<Item = (usize, &User)> {
+        let from = self.slots.get(slot..).unwrap_or_default().iter().flatten();
+        from.filter_map(|peer| Some((peer.token.slot(), peer.user()?)))
+    }
+}

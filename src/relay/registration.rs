@@ -1,0 +1,190 @@
+//! Becoming a user (`docs/protocol.md`, section 2, "Proof", "Names", "Keys").
+//!
+//! An original client says its name and is registered. A client of version 2 is challenged, proves that it holds
+//! its key, and is registered once the name is bound to that key, which for a new name takes the store's word.
+
+use super::Relay;
+use super::directory::Standing;
+use super::event::Event;
+use super::fault::Fault;
+use super::peer::{Challenge, Claim, KeyText, Peer, State, User};
+use super::roster::Receiver;
+use super::store::{Answer, StoreFault};
+use super::user_name::UserName;
+use crate::crypto::{PublicKey, register_proof, relay_challenge};
+use crate::limits::{MAX_RSA_BITS, PREKEY_LIFETIME};
+use crate::reactor::{Context, Token};
+use crate::wire::{
+    ErrorCode, Prekey, Refusal, Register, Registration2, Reply, WireLimits, check_name_original,
+    check_name_v2,
+};
+
+impl Relay {
+    /// `register`.
+    pub(super) fn register(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        asked: &Register,
+    ) -> Result<(), Fault> {
+        let address = match self.peers.get(from).map(|peer| &peer.state) {
+            Some(State::Stranger(address)) => *address,
+            Some(State::Challenged(_)) => {
+                return Err(Fault::new(ErrorCode::BadFrame, "one challenge a connection").last());
+            }
+            _ => return Err(Fault::new(ErrorCode::AlreadyRegistered, "you have registered")),
+        };
+        let check_name = if asked.v2.is_some() { check_name_v2 } else { check_name_original };
+        check_name(&asked.name).map_err(|fault| Fault::because(ErrorCode::BadName, fault))?;
+        let key = PublicKey::from_pem(&asked.pubkey)
+            .map_err(|fault| Fault::because(ErrorCode::BadKey, fault))?;
+        let claim = Claim {
+            address,
+            name: UserName::new(&asked.name),
+            key: KeyText::new(&key, &asked.pubkey),
+            fp: key.fingerprint(),
+            roster: asked.roster,
+            prekey: None,
+        };
+        if let Some(v2) = &asked.v2 {
+            return self.challenge(cx, from, claim, key, v2);
+        }
+        self.directory.check_original(&asked.name)?;
+        self.admit(cx, from, claim);
+        Ok(())
+    }
+
+    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused right away.
+    fn challenge(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        claim: Claim,
+        key: PublicKey,
+        v2: &Registration2,
+    ) -> Result<(), Fault> {
+        check_prekey_form(&v2.prekey)?;
+        let (name, fp) = (claim.name.as_str(), &claim.fp);
+        self.directory.check(name, fp)?;
+        let relay = self.notary.public();
+        let mut nonce = [0; 32];
+        self.notary.random(&mut nonce);
+        let signature = self.notary.sign(&relay_challenge(&relay, &v2.cnonce, &nonce, fp));
+        let proof = register_proof(&relay, &nonce, &v2.cnonce, name, fp, &v2.prekey);
+        let claim = Claim { prekey: Some(Box::new(v2.prekey.clone())), ..claim };
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.state = State::Challenged(Box::new(Challenge { claim, key, proof }));
+        }
+        self.answer(cx, from, &Reply::Challenge { relay, nonce, signature }.encode());
+        Ok(())
+    }
+
+    /// `prove`. There is no second one, so whatever is wrong with it is the end.
+    pub(super) fn prove(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        signature: &[u8],
+    ) -> Result<(), Fault> {
+        let challenge = self.peers.get_mut(from).and_then(Peer::take_challenge);
+        let Some(Challenge { claim, key, proof }) = challenge else {
+            return Err(Fault::new(ErrorCode::BadFrame, "there is nothing to prove").last());
+        };
+        if !self.notary.verify(&key, &proof, signature) {
+            return Err(Fault::new(ErrorCode::BadProof, "the signature does not hold").last());
+        }
+        // Asked again, for others may have come since the challenge.
+        match self.directory.check(claim.name.as_str(), &claim.fp).map_err(Fault::last)? {
+            Standing::Free => self.bind(cx, from, claim),
+            Standing::Bound => {
+                if let Some(old) = self.directory.holder(claim.name.as_str()) {
+                    let fault = Refusal::new(ErrorCode::Replaced, "the same user connected again");
+                    self.dismiss(cx, old, &fault);
+                }
+                self.admit(cx, from, claim);
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks the store to bind a name that was proven for the first time. Until it answers nothing is read from
+    /// the connection: what its client sends behind the proof is meant for the time after.
+    fn bind(&mut self, cx: &mut Context, from: Token, claim: Claim) -> Result<(), Fault> {
+        let number = self.directory.reserve(&claim.name, claim.fp, from);
+        if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp) {
+            self.directory.settle(number, false);
+            return Err(Fault::because(ErrorCode::DirectoryFull, full).last());
+        }
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.state = State::Registering(Box::new(claim));
+        }
+        cx.pause(from);
+        Ok(())
+    }
+
+    /// The store has answered. Who asked may be gone by now; the name is bound all the same.
+    pub(super) fn settle(&mut self, cx: &mut Context, answer: Answer) {
+        let Answer { ticket, outcome } = answer;
+        let Some(reservation) = self.directory.settle(ticket, outcome.is_ok()) else { return };
+        if let Err(StoreFault::Failed(detail)) = &outcome {
+            self.log.tell(&Event::StoreFailed { detail });
+        }
+        let from = reservation.by;
+        let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
+        match outcome {
+            Ok(()) => {
+                self.admit(cx, from, claim);
+                cx.resume(from);
+            }
+            Err(fault) => {
+                let code = match fault {
+                    StoreFault::Taken => ErrorCode::NameBound,
+                    StoreFault::Failed(_) => ErrorCode::DirectoryFull,
+                };
+                self.dismiss(cx, from, &Refusal::new(code, "the name could not be bound"));
+            }
+        }
+    }
+
+    /// Makes a connection a user.
+    fn admit(&mut self, cx: &mut Context, from: Token, claim: Claim) {
+        let Claim { address, name, key, fp, roster, prekey } = claim;
+        let Some(peer) = self.peers.get_mut(from) else { return };
+        let version = if prekey.is_some() { 2 } else { 1 };
+        let joined = self.roster.came(&name);
+        let receiver = Receiver::new(roster);
+        peer.state = State::Registered(User { name: name.clone(), key, prekey, receiver, joined });
+        cx.expect(from, false);
+        self.directory.hold(&name, from);
+        let name = name.as_str();
+        self.log.tell(&Event::Registered { name, peer: address, version, fp });
+        if version == 2 {
+            let limits = WireLimits::new(self.config.max_frame);
+            self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
+        }
+        self.subscribe(from, receiver);
+    }
+
+    /// `prekey`: from now on hand out this one.
+    pub(super) fn publish(&mut self, from: Token, prekey: &Prekey) -> Result<(), Fault> {
+        check_prekey_form(prekey)?;
+        if let Some(user) = self.peers.user_mut(from) {
+            debug_assert!(user.is_version2(), "the version was checked");
+            user.prekey = Some(Box::new(prekey.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// What the relay checks of a prekey; whether its signature holds and its times are near is for the peers to see,
+/// who may have another clock than the relay.
+fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
+    let lifetime = prekey.expires.saturating_sub(prekey.created);
+    if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {
+        return Err(Fault::new(ErrorCode::BadPrekey, "a prekey lives for 48 h at most"));
+    }
+    if prekey.signature.is_empty() || prekey.signature.len() > MAX_RSA_BITS / 8 {
+        return Err(Fault::new(ErrorCode::BadPrekey, "the signature has no length of an RSA key"));
+    }
+    Ok(())
+}

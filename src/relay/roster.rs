@@ -1,0 +1,225 @@
+//! The roster: who came and who went, and what of it each receiver has still to be told.
+//!
+//! Knows names, numbers and the frames made of them; sends nothing (`announce.rs` does).
+//!
+//! Every arrival and departure is a *change* with a number, and the latest changes are kept. A receiver is no
+//! more than a cursor among them, so a roster costs nothing for whoever is not reading, and nobody's queue has
+//! to be searched for something outdated. Changes are *gathered*: receivers are told of them in batches, each
+//! batch encoded once and shared, at an interval that grows with what the last batch cost. So a thousand joins
+//! into a room of a thousand cost a few dozen rosters and not a million.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::changes::{Batch, Changes, Space, listed_len};
+use super::peer::Peers;
+use super::user_name::UserName;
+use crate::limits::{ROSTER_BYTES_PER_SECOND, ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN};
+use crate::reactor::Time;
+use crate::wire::{ROSTER_OVERHEAD, RosterMode, encode_roster, encode_userlist};
+
+/// Who came and who went, and what of it is to be told.
+pub(super) struct Roster {
+    max_frame: usize,
+    changes: Changes,
+    /// Changes below this number are to be told.
+    gathered: u64,
+    gathered_at: Time,
+    /// Bytes of rosters sent since then.
+    spent: u64,
+    /// Bytes that the names of all users take in a list.
+    listed: usize,
+    /// The whole list as it was before the change with this number.
+    userlist: Option<(u64, Rc<[u8]>)>,
+    /// What was gathered last, which nearly every receiver of changes is waiting for.
+    latest: Vec<Batch>,
+}
+
+/// What one connection wants to be told, and how far that has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// Nothing.
+    None,
+    /// The whole list on each change.
+    Full {
+        /// Told of all changes below this number; none, if of nothing yet.
+        told: Option<u64>,
+        /// Told that the list is too long.
+        warned: bool,
+    },
+    /// The whole list once, then changes.
+    Delta {
+        /// Told of all changes below this number.
+        told: u64,
+        /// In the middle of the whole list, as it was then: the slot from which it goes on.
+        listing: Option<usize>,
+    },
+}
+
+/// What a receiver is to be told next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Nothing for now.
+    Nothing,
+    /// This frame. It is empty where all changes in it cancel out.
+    Frame(Rc<[u8]>),
+    /// Once, that the list would not fit into a frame.
+    TooLarge,
+}
+
+impl Receiver {
+    pub(super) fn new(mode: RosterMode) -> Self {
+        match mode {
+            RosterMode::Full => Self::Full { told: None, warned: false },
+            RosterMode::Delta => Self::Delta { told: 0, listing: Some(0) },
+            RosterMode::None => Self::None,
+        }
+    }
+}
+
+impl Roster {
+    pub(super) fn new(max_frame: usize) -> Self {
+        Self {
+            max_frame,
+            changes: Changes::default(),
+            gathered: 0,
+            gathered_at: Time::default(),
+            spent: 0,
+            listed: 0,
+            userlist: None,
+            latest: Vec::new(),
+        }
+    }
+
+    /// A user came. Returns the number of the change.
+    pub(super) fn came(&mut self, name: &UserName) -> u64 {
+        self.listed += listed_len(name);
+        self.changes.push(name.clone(), true)
+    }
+
+    /// A user went.
+    pub(super) fn went(&mut self, name: UserName) {
+        self.listed -= listed_len(&name);
+        self.changes.push(name, false);
+    }
+
+    /// When receivers should next be told; none while there is nothing new.
+    pub(super) fn due(&self) -> Option<Time> {
+        let nanos = u128::from(self.spent) * 1_000_000_000 / u128::from(ROSTER_BYTES_PER_SECOND);
+        let paid_off = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let interval = paid_off.clamp(ROSTER_INTERVAL_MIN, ROSTER_INTERVAL_MAX);
+        (self.gathered < self.changes.end()).then(|| self.gathered_at + interval)
+    }
+
+    /// From now on all changes so far are to be told.
+    pub(super) fn gather(&mut self, now: Time) {
+        let mut from = self.gathered.max(self.changes.first());
+        (self.gathered, self.gathered_at, self.spent) = (self.changes.end(), now, 0);
+        self.latest.clear();
+        while from < self.gathered {
+            let batch = self.changes.encode(from, self.gathered, self.max_frame);
+            from = batch.to;
+            self.latest.push(batch);
+        }
+    }
+
+    /// Notes that this many bytes of rosters were sent.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.spent += bytes as u64;
+    }
+
+    /// Whether there is something to tell.
+    pub(super) fn owes(&self, receiver: Receiver) -> bool {
+        match receiver {
+            Receiver::None => false,
+            Receiver::Full { told, .. } => told.is_none_or(|told| told < self.gathered),
+            Receiver::Delta { told, listing } => listing.is_some() || told < self.gathered,
+        }
+    }
+
+    /// What to tell now; the receiver then counts as told.
+    pub(super) fn next_notice(&mut self, receiver: &mut Receiver, peers: &Peers) -> Notice {
+        if !self.owes(*receiver) {
+            return Notice::Nothing;
+        }
+        match receiver {
+            Receiver::None => Notice::Nothing,
+            Receiver::Full { told, warned } => {
+                *told = Some(self.changes.end());
+                if let Some(list) = self.whole_list(peers) {
+                    return Notice::Frame(list);
+                }
+                if std::mem::replace(warned, true) { Notice::Nothing } else { Notice::TooLarge }
+            }
+            Receiver::Delta { told, listing } => {
+                if *told < self.changes.first() {
+                    *listing = Some(0); // it fell behind what is kept
+                }
+                Notice::Frame(match *listing {
+                    Some(slot) => self.part_of_list(told, listing, slot, peers),
+                    None => self.batch_from(told),
+                })
+            }
+        }
+    }
+
+    /// The original's list, the same bytes for all who get it between two changes. `None`: it would not fit.
+    fn whole_list(&mut self, peers: &Peers) -> Option<Rc<[u8]>> {
+        if self.listed + ROSTER_OVERHEAD > self.max_frame {
+            return None;
+        }
+        let end = self.changes.end();
+        if let Some((at, list)) = &self.userlist
+            && *at == end
+        {
+            return Some(Rc::clone(list));
+        }
+        let names: Vec<_> = peers.users_from(0).map(|(_, user)| user.name.json()).collect();
+        let list: Rc<[u8]> = encode_userlist(names.iter().map(|name| &**name)).into();
+        debug_assert!(list.len() <= self.max_frame + 1, "a line end is no part of the frame");
+        self.userlist = Some((end, Rc::clone(&list)));
+        Some(list)
+    }
+
+    /// One frame of the list as it was when its first frame was made: those who came later are told of as
+    /// changes, and those who went in the meantime are left out, and told of as changes too.
+    fn part_of_list(
+        &self,
+        told: &mut u64,
+        listing: &mut Option<usize>,
+        slot: usize,
+        peers: &Peers,
+    ) -> Rc<[u8]> {
+        let is_first = slot == 0;
+        if is_first {
+            *told = self.changes.end();
+        }
+        let mut space = Space::new(self.max_frame);
+        let mut names = Vec::new();
+        *listing = None;
+        for (slot, user) in peers.users_from(slot).filter(|(_, user)| user.joined < *told) {
+            if !space.take(&user.name) {
+                *listing = Some(slot);
+                break;
+            }
+            names.push(user.name.json());
+        }
+        let joined = names.iter().map(|name| &**name);
+        encode_roster(joined, std::iter::empty(), is_first).into()
+    }
+
+    /// The next changes after `told`.
+    fn batch_from(&self, told: &mut u64) -> Rc<[u8]> {
+        if let Some(batch) = self.latest.iter().find(|batch| batch.from == *told) {
+            *told = batch.to;
+            return Rc::clone(&batch.frame);
+        }
+        // It came since the last gathering but one, or reads slowly.
+        let batch = self.changes.encode(*told, self.gathered, self.max_frame);
+        *told = batch.to;
+        batch.frame
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! What a registered user may ask: another's key, and that a frame is passed on.
+
+use std::borrow::Cow;
+
+use super::Relay;
+use super::event::Event;
+use super::fault::Fault;
+use super::peer::User;
+use crate::reactor::{Context, Token};
+use crate::wire::{ErrorCode, Forward, Reply, Request};
+
+impl Relay {
+    /// `get_pubkey`.
+    pub(super) fn look_up(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        target: &str,
+    ) -> Result<(), Fault> {
+        let found = self.directory.holder(target).and_then(|token| self.peers.user(token));
+        if let Some(asking) = self.peers.user(from) {
+            let (by, found) = (asking.name.as_str(), found.is_some());
+            self.log.tell(&Event::KeyAsked { by, target, found });
+        }
+        let User { key, prekey, .. } = found.ok_or_else(unknown_user)?;
+        let reply = Reply::Pubkey {
+            from: target.into(),
+            pubkey: key.to_text().into(),
+            prekey: prekey.as_deref().map(Cow::Borrowed),
+        };
+        self.answer(cx, from, &reply.encode());
+        Ok(())
+    }
+
+    /// `send_key` and `message`.
+    pub(super) fn forward(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        request: &Request,
+        forward: &Forward,
+    ) -> Result<(), Fault> {
+        let Some(sender) = self.peers.user(from) else { return Ok(()) };
+        let to = self.directory.holder(&forward.to).ok_or_else(unknown_user)?;
+        let addressee = self.peers.user(to).ok_or_else(unknown_user)?;
+        if addressee.is_version2() != request.version2 {
+            return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
+        }
+        if self.is_full(cx, to) {
+            return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
+        }
+        let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
+        let json = sender.name.json();
+        let parts = forward.parts(json.as_bytes());
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        cx.send(to, &parts);
+        let (name, action) = (sender.name.as_str(), forward.kind);
+        self.log.tell(&Event::Forwarded { action, from: name, to: &forward.to, bytes });
+        self.was_sent(to, bytes);
+        // Where others write to it without pause its queue is never empty, and `drained` is not told.
+        self.read_again(cx, to);
+        if let Some(id) = &request.id {
+            let (id, to) = (id.as_ref().into(), forward.to.as_ref().into());
+            self.answer(cx, from, &Reply::Relayed { id, to, prekey }.encode());
+        }
+        Ok(())
+    }
+}
+
+fn unknown_user() -> Fault {
+    Fault::new(ErrorCode::UnknownUser, "no such user is connected")
+}

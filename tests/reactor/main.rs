@@ -1,0 +1,13 @@
+//! The reactor as its handlers see it: on a kernel in memory, where anything can go wrong at any time, and on the
+//! kernel that the tests run on.
+
+#![allow(clippy::expect_used)] // helpers of tests are tests
+
+mod endings;
+mod faults;
+mod recorder;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+mod waits;

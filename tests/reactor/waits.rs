@@ -1,0 +1,262 @@
+//! Deadlines, alarms, pauses and rests: what happens when nothing happens.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use sealwax::limits::{FRAME_TIMEOUT, LISTENER_REST, REGISTER_TIMEOUT, STALL_TIMEOUT};
+use sealwax::reactor::{Alarm, CloseReason, Deadline, Opened};
+
+use crate::recorder::{Recorder, Sim, Told, lines, silent};
+use crate::support::kernel::Op;
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not before and not
+/// twice.
+fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, deadline: Deadline, length: Duration) {
+    handler.take();
+    sim.pass(handler, length.saturating_sub(MOMENT));
+    assert_eq!(handler.take(), []);
+    sim.pass(handler, MOMENT);
+    let told = handler.take();
+    assert!(matches!(told[..], [Told::Expired(_, of)] if of == deadline), "{told:?}");
+    sim.pass(handler, 10 * length);
+    assert_eq!(handler.take(), []);
+}
+
+#[test]
+fn what_is_expected_is_missed_in_time_and_begins_anew_when_it_is_expected_again() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, _peer) = sim.accept(&mut handler, at);
+    sim.settle(&mut handler);
+    sim.cx().expect(id, true);
+    sim.pass(&mut handler, REGISTER_TIMEOUT / 2);
+    sim.cx().expect(id, true);
+    assert_told_after(&mut sim, &mut handler, Deadline::Expected, REGISTER_TIMEOUT);
+    sim.cx().expect(id, false); // ends what has ended
+    sim.cx().expect(id, true);
+    sim.cx().expect(id, false);
+    sim.pass(&mut handler, REGISTER_TIMEOUT);
+    assert_eq!(handler.take(), []);
+    sim.cx().abort(id);
+    sim.assert_clean(&mut handler, 1);
+}
+
+#[test]
+fn half_a_frame_is_given_its_time_from_its_first_byte_and_no_more_for_trickling() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    handler.consume = lines;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"a whole line\nha");
+    sim.settle(&mut handler);
+    sim.pass(&mut handler, FRAME_TIMEOUT / 2);
+    peer.send(b"lf\nhal");
+    sim.settle(&mut handler); // a new one began
+    for _ in 0..4 {
+        peer.send(b"f");
+        sim.pass(&mut handler, FRAME_TIMEOUT / 8);
+    }
+    let rest = FRAME_TIMEOUT / 2;
+    assert_told_after(&mut sim, &mut handler, Deadline::Partial, rest);
+    peer.send(b"\n");
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"halffff\n".to_vec())]);
+    sim.pass(&mut handler, FRAME_TIMEOUT);
+    assert_eq!(handler.take(), []);
+}
+
+#[test]
+fn a_reader_stalls_when_it_takes_nothing_and_not_when_it_is_slow() {
+    let mut sim = Sim::new();
+    sim.kernel.set_buffer(10);
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    sim.cx().send(id, &[&[0; 50]]);
+    sim.settle(&mut handler);
+    for _ in 0..3 {
+        handler.take();
+        sim.pass(&mut handler, STALL_TIMEOUT.saturating_sub(MOMENT));
+        assert_eq!(peer.receive(1).unwrap().len(), 1);
+        sim.settle(&mut handler);
+        assert_eq!(handler.take(), []);
+    }
+    sim.cx().send(id, &[b"more does not prolong it"]);
+    assert_told_after(&mut sim, &mut handler, Deadline::Stalled, STALL_TIMEOUT);
+    while sim.cx().queued(id) > 0 {
+        peer.receive_all();
+        sim.settle(&mut handler);
+    }
+    assert_eq!(handler.take(), [Told::Drained(id)]);
+}
+
+#[test]
+fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
+    let mut sim = Sim::new();
+    let mut again = true;
+    let mut handler = Recorder::new(move |cx, told| {
+        if *told == Told::Alarm(Alarm(0)) && std::mem::take(&mut again) {
+            cx.alarm(Alarm(0), Some(cx.now() + 2 * MOMENT));
+        }
+    });
+    let now = sim.cx().now();
+    sim.cx().alarm(Alarm(0), Some(now + 5 * MOMENT));
+    sim.cx().alarm(Alarm(1), Some(now + 3 * MOMENT));
+    sim.cx().alarm(Alarm(2), Some(now + 4 * MOMENT));
+    sim.cx().alarm(Alarm(2), None);
+    let mut rung = Vec::new();
+    for _ in 0..3 {
+        sim.reactor.tick(&mut handler, None).unwrap();
+        rung.push((sim.cx().now().since(now), handler.take()));
+    }
+    let bell = |at, number| (at * MOMENT, vec![Told::Alarm(Alarm(number))]);
+    assert_eq!(rung, [bell(3, 1), bell(5, 0), bell(7, 0)]);
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn a_paused_source_is_not_read_and_a_resumed_one_is_shown_first_what_it_had_kept() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.pause(*from);
+        }
+    });
+    handler.consume = |bytes| bytes.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    peer.send(b"one\ntwo\n");
+    sim.settle(&mut handler);
+    peer.send(b"six\n");
+    sim.settle(&mut handler);
+    for line in [b"one\n", b"two\n", b"six\n"] {
+        assert_eq!(handler.take(), [Told::Received(id, line.to_vec())]);
+        sim.pass(&mut handler, 2 * FRAME_TIMEOUT);
+        assert_eq!(handler.take(), [], "a pause is no one's fault");
+        sim.cx().resume(id);
+        sim.settle(&mut handler);
+    }
+    assert_eq!(handler.take(), []);
+}
+
+#[test]
+fn a_source_that_is_resumed_and_paused_again_is_shown_nothing() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.pause(*from);
+        }
+    });
+    handler.consume = |_| 1;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"abc");
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().resume(id);
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), []);
+    sim.cx().resume(id);
+    sim.cx().pause(id);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"b".to_vec())], "once, for it pauses again");
+}
+
+#[test]
+fn kept_bytes_are_shown_once_when_fresh_ones_come_in_the_tick_of_the_resume() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    handler.consume = |bytes| if bytes.len() > 2 { bytes.len() } else { 0 };
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"ab");
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().pause(id);
+    sim.cx().resume(id); // asked for before the tick in which more has come
+    peer.send(b"cd");
+    sim.settle(&mut handler);
+    let shown = [Told::Received(id, Vec::new()), Told::Received(id, b"abcd".to_vec())];
+    assert_eq!(handler.take(), shown);
+}
+
+#[test]
+fn a_listener_without_descriptors_rests_while_others_go_on_and_serves_when_there_are_some() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (listener, at) = sim.listen(&mut handler);
+    let (old, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.kernel.set_limit(2);
+    let mut first = sim.kernel.dial(at);
+    let mut waiting = sim.kernel.dial(at);
+    sim.kernel.calls();
+    assert!(sim.settle(&mut handler) < 5);
+    assert_eq!(handler.take(), [Told::Exhausted(listener, Errno::EMFILE)]);
+    assert_eq!(first.receive(1), Ok(Vec::new()), "was turned away");
+    assert_eq!(waiting.receive(1), Err(Errno::EAGAIN), "still waits");
+    peer.send(b"hello");
+    sim.pass(&mut handler, LISTENER_REST / 2);
+    assert_eq!(handler.take(), [Told::Received(old, b"hello".to_vec())]);
+    let accepts = sim.kernel.calls().iter().filter(|call| call.op == Op::Accept).count();
+    assert_eq!(accepts, 1, "it rests");
+
+    sim.kernel.set_limit(100);
+    sim.pass(&mut handler, LISTENER_REST / 2);
+    let told = handler.take();
+    assert!(matches!(told[..], [Told::Opened(_, Opened::Accepted { .. })]), "{told:?}");
+    peer.close();
+    waiting.close();
+    sim.settle(&mut handler);
+    for id in handler.alive() {
+        sim.cx().close(id);
+    }
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn a_rest_and_a_pause_of_a_listener_end_each_by_itself() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (listener, at) = sim.listen(&mut handler);
+    sim.kernel.set_limit(1);
+    let _turned_away = sim.kernel.dial(at);
+    let _waits = sim.kernel.dial(at);
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().pause(listener);
+    sim.settle(&mut handler);
+    sim.cx().resume(listener);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [], "to resume does not end the rest");
+    sim.cx().pause(listener);
+    sim.kernel.set_limit(100);
+    sim.pass(&mut handler, LISTENER_REST);
+    assert_eq!(handler.take(), [], "and the rest's end does not resume");
+    sim.cx().resume(listener);
+    sim.settle(&mut handler);
+    let told = handler.take();
+    assert!(matches!(told[..], [Told::Opened(_, Opened::Accepted { .. })]), "{told:?}");
+}
+
+#[test]
+fn a_listener_that_is_closed_while_it_rests_leaves_nothing_behind() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let (listener, at) = sim.listen(&mut handler);
+    sim.kernel.set_limit(1);
+    let _turned_away = sim.kernel.dial(at);
+    sim.settle(&mut handler);
+    sim.cx().close(listener);
+    handler.take();
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Closed(listener, CloseReason::Closed)]);
+    sim.assert_clean(&mut handler, 0);
+}

@@ -1,0 +1,186 @@
+//! A kernel in memory: the reactor's other [`Sys`].
+//!
+//! Deterministic: no threads, no descriptors, a clock that moves only when a test moves it or a wait finds nothing
+//! ready. Sockets and pipes have bounded buffers, the ready list is epoll's (level-triggered, who is still ready
+//! goes to its end), and hang-ups are reported whether asked for or not. What a test wants to go wrong it says
+//! with [`Kernel::inject`]; what the loop asked for it reads from [`Kernel::calls`].
+//!
+//! One [`Kernel`] is one process; [`Kernel::process`] adds another to the same machine. A [`Peer`] is the end of a
+//! connection that the test holds itself.
+
+mod calls;
+mod machine;
+
+use std::cell::{RefCell, RefMut};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::Result;
+use nix::errno::Errno;
+use sealwax::reactor::Sys;
+
+pub use self::calls::{Call, Fault, Op};
+use self::machine::{Kind, Machine, Process};
+
+/// One process on a simulated machine. Clones are the same process.
+#[derive(Clone)]
+pub struct Kernel {
+    machine: Rc<RefCell<Machine>>,
+    process: usize,
+}
+
+/// An open descriptor.
+#[derive(Debug)]
+pub struct Io(usize);
+
+/// The end of a connection, a pipe or a file that the test holds itself. Not closed by being dropped.
+pub struct Peer {
+    process: Kernel,
+    io: Io,
+}
+
+/// What lies behind a standard stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Pipe,
+    /// Cannot be watched: always ready.
+    File,
+}
+
+type Inject = Box<dyn FnMut(Op, Option<usize>) -> Option<Fault>>;
+
+impl Kernel {
+    /// A machine with one process. Its sockets and pipes hold 64 KiB.
+    pub fn new() -> Self {
+        let machine = Machine { buffer: 64 * 1024, ..Machine::default() };
+        Self { machine: Rc::new(RefCell::new(machine)), process: 0 }.process()
+    }
+
+    /// Another process on this machine: its own ready list, limit, log and faults.
+    pub fn process(&self) -> Self {
+        let mut machine = self.machine.borrow_mut();
+        machine.processes.push(Process::default());
+        Self { machine: Rc::clone(&self.machine), process: machine.processes.len() - 1 }
+    }
+
+    /// Moves the clock of the machine.
+    pub fn advance(&self, by: Duration) {
+        let mut machine = self.machine.borrow_mut();
+        machine.now = machine.now + by;
+    }
+
+    /// How many bytes sockets and pipes hold that are opened from now on.
+    pub fn set_buffer(&self, bytes: usize) {
+        self.machine.borrow_mut().buffer = bytes;
+    }
+
+    /// How many descriptors this process may have; then `EMFILE`.
+    pub fn set_limit(&self, descriptors: usize) {
+        self.me().limit = Some(descriptors);
+    }
+
+    /// How many descriptors this process has.
+    pub fn descriptors(&self) -> usize {
+        self.me().open
+    }
+
+    /// Asks `inject` about each call from now on.
+    pub fn inject(&self, inject: impl FnMut(Op, Option<usize>) -> Option<Fault> + 'static) {
+        self.me().inject = Some(Box::new(inject));
+    }
+
+    /// The calls since this was last asked; the first time none, for only from then on are they noted.
+    pub fn calls(&self) -> Vec<Call> {
+        self.me().calls.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Whether a process of this machine listens at `at`.
+    pub fn is_listening(&self, at: SocketAddr) -> bool {
+        self.machine.borrow().listening.contains_key(&at)
+    }
+
+    /// Connects to a listener of the machine; its process sees a newcomer.
+    ///
+    /// # Panics
+    /// If nobody listens at `at`.
+    pub fn dial(&self, at: SocketAddr) -> Peer {
+        assert!(self.is_listening(at), "nobody listens at {at}");
+        let mut process = self.process();
+        let io = process.connect(at).expect("a new process has no limit");
+        Peer { process, io }
+    }
+
+    /// Puts `device` behind standard input (0), output (1) or error (2) of this process; the test holds its other
+    /// end. To be called before the stream is opened, and once.
+    pub fn standard(&self, number: usize, device: Device) -> Peer {
+        let process = self.process();
+        let mut machine = self.machine.borrow_mut();
+        let kind = if device == Device::Pipe { Kind::Pipe } else { Kind::File };
+        let (ours, theirs) = machine.pair(kind, self.process, process.process);
+        machine.processes[self.process].standard[number] = Some(ours);
+        drop(machine);
+        Peer { process, io: Io(theirs) }
+    }
+
+    /// Sends this process a signal; lost where it does not listen for signals.
+    pub fn signal(&self, number: u8) {
+        self.machine.borrow_mut().push(self.process, Kind::Signals, &[number]);
+    }
+
+    /// Writes to the wake-ups that this process has opened.
+    pub fn wake(&self) {
+        self.machine.borrow_mut().push(self.process, Kind::Wake, &1_u64.to_ne_bytes());
+    }
+
+    fn me(&self) -> RefMut<'_, Process> {
+        RefMut::map(self.machine.borrow_mut(), |machine| &mut machine.processes[self.process])
+    }
+}
+
+impl Peer {
+    /// Writes as much as there is room for, and tells how much.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        self.process.writev(&self.io, &[IoSlice::new(bytes)]).unwrap_or(0)
+    }
+
+    /// Reads at most `most` bytes: none is the end.
+    pub fn receive(&mut self, most: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let count = self.process.read(&self.io, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// Reads all that is there.
+    pub fn receive_all(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Ok(bytes) = self.receive(64 * 1024) {
+            if bytes.is_empty() {
+                break;
+            }
+            all.extend(bytes);
+        }
+        all
+    }
+
+    /// Says that it will send no more, where it could.
+    pub fn shut(&mut self) {
+        let _ = self.process.shutdown(&self.io);
+    }
+
+    /// Closes; a reset where something was not read.
+    pub fn close(mut self) {
+        self.process.close(self.io);
+    }
+
+    /// Closes with a reset. What has arrived before it can still be read.
+    pub fn reset(self) {
+        let mut machine = self.process.machine.borrow_mut();
+        if let Some(other) = machine.file(self.io.0).peer.take() {
+            machine.break_off(other, Errno::ECONNRESET);
+        }
+        machine.close(self.io.0);
+    }
+}

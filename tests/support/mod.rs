@@ -1,0 +1,4 @@
+//! What the tests share. Each test binary uses a part of it.
+#![allow(dead_code, unreachable_pub, clippy::expect_used)]
+
+pub mod kernel;
