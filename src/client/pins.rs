@@ -90,10 +90,10 @@ impl<P: Pin> PinFile<P> {
     /// Reads a text.
     pub fn parse(text: &[u8]) -> Self {
         let mut file = Self { lines: Vec::new(), places: BTreeMap::new() };
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
         if text.is_empty() {
             return file;
         }
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
         for bytes in text.split(|&byte| byte == b'\n') {
             if bytes.trim_ascii().is_empty() || bytes.starts_with(b"#") {
                 file.lines.push(Line::Note(bytes.to_vec()));
