@@ -193,6 +193,8 @@ pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
 pub const MAX_PEERS: usize = 1024;
 /// The longest file of pinned keys, in bytes: 40,000 peers.
 pub const MAX_PINS_FILE: usize = 4 * 1024 * 1024;
+/// How often a busy client looks whether another process has changed the trust file.
+pub const PINS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the lock on a file of pinned keys is tried, which others hold for one small write.
 pub const LOCK_TRIES: u32 = 50;
 /// The pause between two such tries.

@@ -1,16 +1,20 @@
 //! Every refusal of the protocol, by its code; after each the relay and its other users go on.
 //! (`docs/protocol.md`, sections 1 and 2.)
 
-#[path = "support/relay.rs"]
 mod support;
 
 use sealwax::limits::{MAX_FRAME, MAX_FRAME_UNREGISTERED};
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
-use support::{Account, Bystanders, PEM, RunningRelay, Setup};
+use support::relay::{Account, Bystanders, PEM, RunningRelay, Setup};
 
 fn register(name: &str) -> Value {
     json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"})
+}
+
+fn publish() -> Value {
+    let claim = Account::alice().claim(RosterMode::None);
+    json!({"action": "prekey", "v": 2, "prekey": claim["prekey"]})
 }
 
 fn with(frame: &Value, member: &str, value: Value) -> Value {
@@ -99,7 +103,7 @@ fn a_stranger_may_register_and_nothing_else() {
     for frame in [
         json!({"action": "ping"}),
         json!({"action": "send_key", "to": "bystander 1", "key": ""}),
-        json!({"action": "prekey", "v": 2, "prekey": Account::alice().claim(RosterMode::None)["prekey"]}),
+        publish(),
     ] {
         stranger.send(&frame);
         stranger.refused("not_registered");
@@ -241,7 +245,7 @@ fn a_frame_has_the_version_of_both_its_ends() {
     alice.refused("bad_frame");
     original.send(&message2("JG"));
     original.refused("bad_frame");
-    original.send(&json!({"action": "prekey", "v": 2, "prekey": Account::alice().claim(RosterMode::None)["prekey"]}));
+    original.send(&publish());
     original.refused("bad_frame");
     alice.send(&message2("JG"));
     assert_eq!(alice.refused("not_v2")["to"], "JG");

@@ -1,6 +1,5 @@
 //! Who gets a name, and who keeps it (`docs/protocol.md`, section 2, "Names" and "Proof").
 
-#[path = "support/relay.rs"]
 mod support;
 
 use sealwax::crypto::{PrekeyPair, Vault};
@@ -10,7 +9,7 @@ use sealwax::relay::RelayConfig;
 use sealwax::relay::store::{Answer, QueueFull, Store, StoreFault};
 use sealwax::wire::{Fingerprint, RosterMode};
 use serde_json::{Value, json};
-use support::{Account, Bystanders, PEM, RunningRelay, Setup};
+use support::relay::{Account, Bystanders, PEM, RunningRelay, Setup};
 
 const BOB: &str = include_str!("data/bob.pem");
 
@@ -27,7 +26,8 @@ fn a_proven_name_is_registered_and_its_key_handed_out() {
     let expected = json!({
         "action": "registered", "name": "alice", "fp": fp,
         "limits": {
-            "frame": limits::MAX_FRAME, "depth": 8, "members": 32, "name": 32, "pubkey": 2048, "id": 64,
+            "frame": limits::MAX_FRAME, "depth": 8, "members": 32,
+            "name": 32, "pubkey": 2048, "id": 64,
         },
     });
     assert_eq!(account.register(&mut alice, RosterMode::None), expected);
@@ -35,7 +35,9 @@ fn a_proven_name_is_registered_and_its_key_handed_out() {
     let mut original = relay.original("JG");
     original.send(&lookup("alice"));
     let prekey = account.claim(RosterMode::None)["prekey"].clone();
-    let expected = json!({"action": "pubkey", "from": "alice", "pubkey": account.pem(), "v": 2, "prekey": prekey});
+    let expected = json!({
+        "action": "pubkey", "from": "alice", "pubkey": account.pem(), "v": 2, "prekey": prekey,
+    });
     assert_eq!(original.frame(), expected);
     alice.send(&lookup("JG"));
     assert_eq!(alice.frame(), json!({"action": "pubkey", "from": "JG", "pubkey": PEM}));

@@ -175,7 +175,9 @@ impl Link {
 
     /// Reads nothing for now, or reads again.
     pub(super) fn hold(&mut self, cx: &mut Context, is_held: bool) {
-        self.is_held = is_held;
+        if std::mem::replace(&mut self.is_held, is_held) == is_held {
+            return;
+        }
         let State::Up { id, .. } = self.state else { return };
         if is_held {
             cx.pause(id);

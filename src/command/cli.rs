@@ -68,7 +68,7 @@ pub struct Serve {
     /// Where to listen; repeatable, port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
     pub listen: Vec<SocketAddr>,
-    /// Where the relay's key and the bound names are kept [default: the XDG data directory's sealwax/relay]
+    /// Where the relay's key and the bound names are kept [default: the XDG data directory's `sealwax/relay`]
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Keep nothing: a new key at each start, names bound only while it runs
@@ -82,7 +82,7 @@ pub struct Serve {
     #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,
         value_parser = bytes(1, 16_000_000))]
     pub max_connections: usize,
-    /// Above this many waiting bytes, frames for a user are refused with queue_full
+    /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
     #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_SOFT,
         value_parser = bytes(1024, 1 << 30))]
     pub outbox_soft: usize,

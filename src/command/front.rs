@@ -24,7 +24,7 @@ use crate::reactor::{
 };
 
 /// The alarm that the client uses.
-pub const CLIENT_ALARM: Alarm = Alarm(0);
+pub(super) const CLIENT_ALARM: Alarm = Alarm(0);
 /// The wait of `--wait` ran out.
 const WAIT_ALARM: Alarm = Alarm(1);
 /// Something was written in the tick before: look whether it was taken.
@@ -32,7 +32,7 @@ const SHOWN_ALARM: Alarm = Alarm(2);
 
 /// What one run is for.
 #[derive(Debug, Default)]
-pub struct Task {
+pub(super) struct Task {
     /// How standard input is read; none: it is not.
     pub input: Option<Form>,
     /// The first recipient.
@@ -46,7 +46,7 @@ pub struct Task {
 }
 
 /// The handler: see above.
-pub struct Front {
+pub(super) struct Front {
     client: Client,
     view: View,
     task: Task,
@@ -55,6 +55,8 @@ pub struct Front {
     phase: Phase,
     /// The user whom text goes to.
     recipient: Option<String>,
+    /// Messages that were given to standard output.
+    printed: u64,
     /// Messages that standard output has taken.
     received: u64,
     /// Peers whose key has changed and was not accepted.
@@ -72,6 +74,13 @@ struct Input {
     waits_for: Option<String>,
 }
 
+/// Whether an event was the client's last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    GoesOn,
+    Over,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Talking,
@@ -81,7 +90,7 @@ enum Phase {
 
 impl Front {
     /// A front that has done nothing yet.
-    pub fn new(client: Client, view: View, mut task: Task) -> Self {
+    pub(super) fn new(client: Client, view: View, mut task: Task) -> Self {
         let recipient = task.to.take();
         Self {
             client,
@@ -91,6 +100,7 @@ impl Front {
             input: None,
             phase: Phase::Talking,
             recipient,
+            printed: 0,
             received: 0,
             changed: BTreeSet::new(),
             exit: Exit::Done,
@@ -98,7 +108,7 @@ impl Front {
     }
 
     /// Asks for all sources, and connects.
-    pub fn start(&mut self, cx: &mut Context) {
+    pub(super) fn start(&mut self, cx: &mut Context) {
         cx.open(Source::Signals);
         self.streams = Some(Streams::open(cx));
         self.client.start(cx);
@@ -117,7 +127,7 @@ impl Front {
     }
 
     /// How it went; meaningful once the loop has stopped.
-    pub fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         if self.changed.is_empty() { self.exit } else { self.exit.and(Exit::NotTrusted) }
     }
 
@@ -132,7 +142,7 @@ impl Front {
             let (line, length) = input.lines.next(&bytes[consumed..]);
             let form = input.form;
             if let Some(line) = line
-                && !self.read_line(cx, form, line)
+                && !self.read_line(cx, form, &line)
             {
                 break;
             }
@@ -145,7 +155,7 @@ impl Front {
     }
 
     /// Obeys one line; false: it has to wait, and is to be shown again.
-    fn read_line(&mut self, cx: &mut Context, form: Form, line: Line) -> bool {
+    fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
             Line::TooLong => Err("the line is too long and was skipped".to_string()),
@@ -166,10 +176,12 @@ impl Front {
         let Some(input) = &mut self.input else { return };
         let (form, mut left) = (input.form, &rest[consumed..]);
         let stuck = input.waits_for.is_some();
-        if !stuck && let Some(line) = input.lines.last(left) {
-            if self.phase == Phase::Talking && self.read_line(cx, form, line) {
-                left = &[];
-            }
+        if !stuck
+            && let Some(line) = input.lines.last(left)
+            && self.phase == Phase::Talking
+            && self.read_line(cx, form, &line)
+        {
+            left = &[];
         }
         let Some(input) = &mut self.input else { return };
         if input.waits_for.is_some() {
@@ -256,13 +268,21 @@ impl Front {
     // --- What is shown ---
 
     fn tell(&mut self, cx: &mut Context, event: Event) {
-        self.take_note(cx, &event);
+        let enough = self.task.count.is_some_and(|count| self.printed >= count);
+        if enough && matches!(event, Event::Message { .. }) {
+            return; // not shown, and so not confirmed: its sender will send it again
+        }
         let written = self.view.write(&event);
+        let noted = self.note(&event);
         let receipt = match event {
             Event::Message { receipt, .. } => Some(receipt),
             _ => None,
         };
+        self.printed += u64::from(receipt.is_some());
         self.write(cx, &written.output, &written.talk, receipt);
+        if noted == Noted::Over {
+            self.close_streams(cx);
+        }
     }
 
     fn talk(&mut self, cx: &mut Context, level: Level, sentence: &str) {
@@ -290,8 +310,8 @@ impl Front {
         }
     }
 
-    /// What an event means for the exit code and for the time to leave.
-    fn take_note(&mut self, cx: &mut Context, event: &Event) {
+    /// What an event means for the exit code, and whether it is the last one.
+    fn note(&mut self, event: &Event) -> Noted {
         match event {
             Event::Peer { name, standing: Standing::Changed, .. } => {
                 self.changed.insert(name.clone());
@@ -302,10 +322,11 @@ impl Front {
             Event::Failed { code, .. } => self.exit = self.exit.and(exit_of_failure(*code)),
             Event::Closed { code, .. } => {
                 self.exit = self.exit.and(exit_of_ending(*code));
-                self.close_streams(cx);
+                return Noted::Over;
             }
             _ => {}
         }
+        Noted::GoesOn
     }
 
     // --- Leaving ---
@@ -398,7 +419,7 @@ impl Handler for Front {
         }
         match &mut self.input {
             Some(input) if input.id == from && input.waits_for.is_some() => {
-                input.rest = Some(rest.to_vec())
+                input.rest = Some(rest.to_vec());
             }
             Some(input) if input.id == from => self.read_rest(cx, rest),
             _ => {}

@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::wire::{Fingerprint, escape_visible};
 
 /// `sealwax keys …`
-pub fn keys(arguments: &Keys) -> Outcome {
+pub(super) fn keys(arguments: &Keys) -> Outcome {
     let home = std::rc::Rc::new(owner::open_home(&arguments.common.identity)?);
     let mut book =
         Book { pins: FilePins::new(home.clone(), owner::PEERS_FILE), json: arguments.common.json };
@@ -62,7 +62,7 @@ impl Book {
         let expected = safety_number(&me.0, &me.1, &pin.name, &pin.fp);
         let same = match number {
             Some(number) => trusted::same_digits(number, &expected),
-            None => self.ask(peer, &expected)?,
+            None => Self::ask(peer, &expected)?,
         };
         if !same {
             let message = format!(
@@ -96,7 +96,7 @@ impl Book {
     }
 
     /// Shows the number and asks whether it is the same on the other side.
-    fn ask(&self, peer: &str, expected: &str) -> Result<bool, Failure> {
+    fn ask(peer: &str, expected: &str) -> Result<bool, Failure> {
         let failed = |error| Failure::new(Exit::Failed, format!("standard input: {error}"));
         eprintln!(
             "You and {} must both see this number; read it to each other:",

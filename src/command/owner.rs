@@ -19,16 +19,16 @@ use crate::wire::check_name_v2;
 /// The file of the private key.
 const IDENTITY_FILE: &str = "identity.pem";
 /// The file of the peers' keys.
-pub const PEERS_FILE: &str = "known_peers";
+pub(super) const PEERS_FILE: &str = "known_peers";
 /// The file of the relays' keys.
-pub const RELAYS_FILE: &str = "known_relays";
+pub(super) const RELAYS_FILE: &str = "known_relays";
 /// The file that remembers the name.
 const NAME_FILE: &str = "name";
 /// Held by the one `chat`, `send` or `recv` that uses the identity.
 const LOCK_FILE: &str = "lock";
 
 /// A user of this machine.
-pub struct Owner {
+pub(super) struct Owner {
     /// The directory of identity and trust.
     pub home: Rc<Home>,
     /// The name at the relay.
@@ -41,7 +41,7 @@ pub struct Owner {
 
 impl Owner {
     /// Opens the home, makes what is missing, and takes the lock.
-    pub fn open(arguments: &IdentityArgs) -> Result<Self, Failure> {
+    pub(super) fn open(arguments: &IdentityArgs) -> Result<Self, Failure> {
         let home = Rc::new(open_home(arguments)?);
         let name = name(&home, arguments.name.as_deref())?;
         let lock = home.lock(LOCK_FILE).map_err(not_usable)?;
@@ -58,7 +58,7 @@ impl Owner {
 }
 
 /// The home that the arguments name, or the default one.
-pub fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
+pub(super) fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
     let path = match &arguments.home {
         Some(path) => path.clone(),
         None => Home::default_path().map_err(not_usable)?,
@@ -67,7 +67,7 @@ pub fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
 }
 
 /// The name that is given or remembered.
-pub fn name(home: &Home, given: Option<&str>) -> Result<String, Failure> {
+pub(super) fn name(home: &Home, given: Option<&str>) -> Result<String, Failure> {
     let name = match given {
         Some(given) => given.to_owned(),
         None => remembered(home)?.ok_or_else(|| {
@@ -80,13 +80,13 @@ pub fn name(home: &Home, given: Option<&str>) -> Result<String, Failure> {
 }
 
 /// Refuses what cannot be a name.
-pub fn check_name(name: &str) -> Result<(), Failure> {
+pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     let refused = |fault| Failure::new(Exit::Name, format!("{name:?} cannot be a name: {fault}"));
     check_name_v2(name).map_err(refused)
 }
 
 /// The identity of a home, where there is one.
-pub fn load(home: &Home, passphrase: Option<&[u8]>) -> Result<Option<Identity>, Failure> {
+pub(super) fn load(home: &Home, passphrase: Option<&[u8]>) -> Result<Option<Identity>, Failure> {
     let path = home.path(IDENTITY_FILE);
     let Some(bytes) = home.read(IDENTITY_FILE, MAX_IDENTITY_FILE).map_err(not_usable)? else {
         return Ok(None);
@@ -125,7 +125,7 @@ fn remembered(home: &Home) -> Result<Option<String>, Failure> {
 
 /// The passphrase on descriptor `number`: its first line. Opened anew by its name, which leaves the descriptor itself
 /// as it is for whoever gave it to us.
-pub fn read_passphrase(number: i32) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(super) fn read_passphrase(number: i32) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
         Failure::new(Exit::Identity, format!("no passphrase on descriptor {number}: {why}"))
     };
@@ -145,6 +145,6 @@ pub fn read_passphrase(number: i32) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// A home, a file in it or its lock cannot be used.
 #[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
-pub fn not_usable(error: HomeError) -> Failure {
+pub(super) fn not_usable(error: HomeError) -> Failure {
     Failure::new(Exit::Identity, error)
 }

@@ -34,7 +34,7 @@ struct State {
 }
 
 /// `sealwax serve`
-pub fn serve(arguments: &Serve) -> Outcome {
+pub(super) fn serve(arguments: &Serve) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
@@ -67,7 +67,7 @@ pub fn serve(arguments: &Serve) -> Outcome {
 }
 
 /// A relay that keeps nothing and tells nobody: the demo's.
-pub fn ephemeral_relay() -> Relay {
+pub(super) fn ephemeral_relay() -> Relay {
     let quiet = Journal::new(Format::Json, Level::Quiet);
     State::ephemeral().relay(RelayConfig::default(), quiet)
 }

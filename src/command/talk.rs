@@ -16,7 +16,7 @@ use crate::reactor::{Config, Linux, Reactor, block_signals};
 use crate::wire::RosterMode;
 
 /// `sealwax chat [TO]`
-pub fn chat(arguments: &Chat) -> Outcome {
+pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { Form::Json } else { Form::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
     let task = Task { input: Some(form), to, wait, ..Task::default() };
@@ -24,7 +24,7 @@ pub fn chat(arguments: &Chat) -> Outcome {
 }
 
 /// `sealwax send TO [TEXT]`
-pub fn send(arguments: &Send) -> Outcome {
+pub(super) fn send(arguments: &Send) -> Outcome {
     let input = if arguments.text.is_none() { Some(Form::Plain) } else { None };
     let task = Task {
         input,
@@ -37,7 +37,7 @@ pub fn send(arguments: &Send) -> Outcome {
 }
 
 /// `sealwax recv`
-pub fn recv(arguments: &Recv) -> Outcome {
+pub(super) fn recv(arguments: &Recv) -> Outcome {
     let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
     talk(&arguments.common, RosterMode::None, task)
 }
@@ -74,7 +74,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
 }
 
 /// Milliseconds since 1970. A clock before that counts as 1970.
-pub fn wall_clock() -> u64 {
+pub(super) fn wall_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

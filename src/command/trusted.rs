@@ -3,7 +3,7 @@
 use crate::client::{Client, NotTrusted};
 
 /// `/verify NAME [NUMBER]`: shows the safety number, or compares it and marks the key.
-pub fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
+pub(super) fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
     let Some(expected) = client.safety_number(name) else {
         return format!("no key of {name} is known yet: write to {name} first");
     };
@@ -25,7 +25,7 @@ pub fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
 }
 
 /// `/trust NAME`: accepts the key that was refused last.
-pub fn trust(client: &mut Client, name: &str) -> String {
+pub(super) fn trust(client: &mut Client, name: &str) -> String {
     match client.trust(name, None) {
         Ok(fp) => format!("{name} has the key {fp} from now on; nobody has compared it yet"),
         Err(why) => refused(name, &why),
@@ -33,7 +33,7 @@ pub fn trust(client: &mut Client, name: &str) -> String {
 }
 
 /// Whether two safety numbers are the same, however their digits are grouped.
-pub fn same_digits(one: &str, other: &str) -> bool {
+pub(super) fn same_digits(one: &str, other: &str) -> bool {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let only_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
     only_digits(one) && only_digits(other) && digits(one) == digits(other)

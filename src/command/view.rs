@@ -12,7 +12,7 @@ use crate::wire::escape_visible;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub(super) struct View {
     /// One JSON object a line on standard output.
     pub json: bool,
     /// Standard output is a terminal: messages are escaped for it.
@@ -23,7 +23,7 @@ pub struct View {
 
 /// How much a piece of talk matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(super) enum Level {
     /// Nothing at all.
     Silent,
     /// What failed or was refused.
@@ -36,7 +36,7 @@ pub enum Level {
 
 /// What one event is written as. Each part is whole lines, or empty.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub(super) struct Written {
     /// For standard output.
     pub output: String,
     /// For standard error.
@@ -45,7 +45,7 @@ pub struct Written {
 
 impl Level {
     /// What `-v` and `-q` ask for.
-    pub fn asked(verbose: u8, quiet: u8) -> Self {
+    pub(super) fn asked(verbose: u8, quiet: u8) -> Self {
         match (quiet, verbose) {
             (0, 0) => Self::Info,
             (0, _) => Self::Detail,
@@ -57,7 +57,7 @@ impl Level {
 
 impl View {
     /// How `event` is written.
-    pub fn write(&self, event: &Event) -> Written {
+    pub(super) fn write(self, event: &Event) -> Written {
         let mut written = Written::default();
         if self.json {
             if let Some(object) = object(event) {
@@ -75,7 +75,7 @@ impl View {
     }
 
     /// A piece of talk as lines for standard error, which may always be a terminal; empty where it is not wanted.
-    pub fn talk(&self, level: Level, sentence: &str) -> String {
+    pub(super) fn talk(self, level: Level, sentence: &str) -> String {
         if level > self.level {
             return String::new();
         }
@@ -83,7 +83,7 @@ impl View {
     }
 
     /// `NAME: TEXT` as one line, or on a terminal as one line and its indented continuations.
-    fn message(&self, from: &str, text: &str) -> String {
+    fn message(self, from: &str, text: &str) -> String {
         if self.terminal {
             return format!("{}: {}\n", escape_visible(from), indented(text));
         }

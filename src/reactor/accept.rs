@@ -31,9 +31,8 @@ impl<S: Sys> Reactor<S> {
             Ok((io, peer)) => {
                 let newcomer = Connection::new(Kind::Socket, State::Open);
                 let id = self.context.connections.insert(newcomer);
-                if self.install(id, io) {
-                    handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
-                }
+                self.install(id, io); // where that fails, the end of the tick tells why
+                handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
                 true
             }
             Err(Errno::EAGAIN) => false,

@@ -54,8 +54,9 @@ pub trait Handler {
     /// The source is gone, and its token names nobody from now on.
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason);
 
-    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it leaves with
-    /// the same tick's flush.
+    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it
+    /// leaves with the same tick's flush. What that flush brings about (`drained`, `closed`) has an end of
+    /// tick of its own, at once: so whatever a handler is told, this is called after it.
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 }
 

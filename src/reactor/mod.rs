@@ -100,6 +100,8 @@ pub struct Reactor<S: Sys> {
     always_ready: Vec<Token>,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
+    /// The handler was told something after its end of this tick: it gets another one at once.
+    told_late: bool,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -116,6 +118,7 @@ impl<S: Sys> Reactor<S> {
             resting: Vec::new(),
             always_ready: Vec::new(),
             signalled: Vec::new(),
+            told_late: false,
         }
     }
 
@@ -138,6 +141,7 @@ impl<S: Sys> Reactor<S> {
     /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or due.
     pub fn tick(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> Result<()> {
         let timeout = self.time_to_wait(timeout);
+        self.told_late = false;
         self.sys.wait(&mut self.events, timeout)?;
         self.context.now = self.sys.now();
 
@@ -148,7 +152,8 @@ impl<S: Sys> Reactor<S> {
         self.tell_signals(handler);
         handler.end_of_tick(&mut self.context);
 
-        // What the settling itself brings about (a handler that answers to `drained`) is the next tick's.
+        // What the settling itself brings about (a handler that answers to `drained` or `closed`) is the
+        // next tick's, which then does not wait.
         let mut touched = std::mem::take(&mut self.context.touched);
         for &id in &touched {
             self.flush(handler, id);
@@ -170,7 +175,7 @@ impl<S: Sys> Reactor<S> {
         let cx = &self.context;
         let idle = |&id: &Token| !cx.connections.get(id).is_some_and(|it| it.wanted().read);
         let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
-        if pending || cx.stopping || !self.always_ready.iter().all(idle) {
+        if pending || self.told_late || cx.stopping || !self.always_ready.iter().all(idle) {
             return Some(Duration::ZERO);
         }
         let alarms = cx.alarms.iter().flatten().copied();

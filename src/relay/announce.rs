@@ -1,7 +1,7 @@
 //! Telling the roster: which receiver is told now, and which when its queue is empty.
 //!
-//! Nothing of a roster is queued behind something that the receiver has not read: so there is never more than one
-//! unread list in a queue, and the newest.
+//! Nothing of a roster is queued behind something that the receiver has not read: so there is never
+//! more than one unread list in a queue, and the newest.
 
 use super::roster::{Notice, Receiver};
 use super::{ROSTER, Relay};
@@ -34,7 +34,8 @@ impl Relay {
         }
     }
 
-    /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is empty.
+    /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is
+    /// empty.
     fn notify(&mut self, cx: &mut Context, id: Token) {
         let Some(user) = self.peers.user(id).filter(|_| !cx.is_behind(id)) else { return };
         let mut receiver = user.receiver;

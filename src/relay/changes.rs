@@ -1,7 +1,7 @@
 //! The latest arrivals and departures, numbered, and the frames that tell of them.
 //!
-//! Bounded: the oldest change makes room for the newest, and whoever has not been told of it by then has to be
-//! shown the whole list again.
+//! Bounded: the oldest change makes room for the newest, and whoever has not been told of it by
+//! then has to be shown the whole list again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -60,8 +60,8 @@ impl Changes {
         self.first + self.kept.len() as u64
     }
 
-    /// The changes from one number up to another, or as many of them as a frame holds. Each name stands with what
-    /// they come to: who was there before and is there after has left and joined.
+    /// The changes from one number up to another, or as many of them as a frame holds. Each name
+    /// stands with what they come to: who was there before and is there after has left and joined.
     pub(super) fn encode(&self, from: u64, up_to: u64, max_frame: usize) -> Batch {
         debug_assert!(self.first <= from && up_to <= self.end());
         let skipped = usize::try_from(from - self.first).unwrap_or(usize::MAX);
@@ -98,8 +98,8 @@ impl Space {
         Self { left: max_frame.saturating_sub(ROSTER_OVERHEAD), is_untouched: true }
     }
 
-    /// Takes the space of `name`, if there is. There always is for a first one: a list must get on, and no sensible
-    /// limit is as small as a name.
+    /// Takes the space of `name`, if there is. There always is for a first one: a list must get on,
+    /// and no sensible limit is as small as a name.
     pub(super) fn take(&mut self, name: &UserName) -> bool {
         let len = listed_len(name);
         if len > self.left && !self.is_untouched {
@@ -142,8 +142,9 @@ mod tests {
             ("came back", true),
             ("passed", false),
         ]);
-        let expected = r#"{"action": "roster", "joined": ["came", "came back"], "left": ["came back", "went"]}"#;
-        assert_eq!(text(&changes.encode(0, 6, 1000)).trim_end(), expected);
+        let expected = "{\"action\": \"roster\", \"joined\": [\"came\", \"came back\"], \
+                        \"left\": [\"came back\", \"went\"]}\n";
+        assert_eq!(text(&changes.encode(0, 6, 1000)), expected);
         assert_eq!(text(&changes.encode(3, 6, 1000)), text(&changes.encode(4, 5, 1000)));
     }
 

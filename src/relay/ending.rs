@@ -50,8 +50,8 @@ impl Relay {
         tick_again(cx);
     }
 
-    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or by
-    /// [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
+    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or
+    /// by [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
     pub(super) fn drain(&mut self, cx: &mut Context) {
         if mem::replace(&mut self.is_draining, true) {
             return cx.stop();

@@ -2,11 +2,12 @@
 //!
 //! Knows names, numbers and the frames made of them; sends nothing (`announce.rs` does).
 //!
-//! Every arrival and departure is a *change* with a number, and the latest changes are kept. A receiver is no
-//! more than a cursor among them, so a roster costs nothing for whoever is not reading, and nobody's queue has
-//! to be searched for something outdated. Changes are *gathered*: receivers are told of them in batches, each
-//! batch encoded once and shared, at an interval that grows with what the last batch cost. So a thousand joins
-//! into a room of a thousand cost a few dozen rosters and not a million.
+//! Every arrival and departure is a *change* with a number, and the latest changes are kept. A
+//! receiver is no more than a cursor among them, so a roster costs nothing for whoever is not
+//! reading, and nobody's queue has to be searched for something outdated. Changes are *gathered*:
+//! receivers are told of them in batches, each batch encoded once and shared, at an interval that
+//! grows with what the last batch cost. So a thousand joins into a room of a thousand cost a few
+//! dozen rosters and not a million.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -163,7 +164,8 @@ impl Roster {
         }
     }
 
-    /// The original's list, the same bytes for all who get it between two changes. `None`: it would not fit.
+    /// The original's list, the same bytes for all who get it between two changes. `None`: it would
+    /// not fit.
     fn whole_list(&mut self, peers: &Peers) -> Option<Rc<[u8]>> {
         if self.listed + ROSTER_OVERHEAD > self.max_frame {
             return None;
@@ -181,8 +183,8 @@ impl Roster {
         Some(list)
     }
 
-    /// One frame of the list as it was when its first frame was made: those who came later are told of as
-    /// changes, and those who went in the meantime are left out, and told of as changes too.
+    /// One frame of the list as it was when its first frame was made: those who came later are told
+    /// of as changes, and those who went in the meantime are left out, and told of as changes too.
     fn part_of_list(
         &self,
         told: &mut u64,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::limits::FINISH_TIMEOUT;
-use sealwax::reactor::{CloseReason, Deadline, Event, Opened, Sys};
+use sealwax::reactor::{CloseReason, Context, Deadline, Event, Opened, Sys};
 
 use crate::recorder::{Recorder, Sim, Told, echo, lines, silent};
-use crate::support::kernel::Fault;
+use crate::support::kernel::{Fault, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -71,7 +71,7 @@ fn who_does_not_say_goodbye_in_time_is_left() {
     sim.cx().send(id, &[b"goodbye"]);
     sim.cx().close(id);
     sim.settle(&mut handler);
-    sim.pass(&mut handler, FINISH_TIMEOUT - MOMENT);
+    sim.pass(&mut handler, FINISH_TIMEOUT.saturating_sub(MOMENT));
     assert_eq!(handler.take(), []);
     sim.pass(&mut handler, MOMENT);
     assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
@@ -171,11 +171,8 @@ fn nothing_is_told_of_a_source_after_it_was_closed_but_its_end() {
             if let Told::Received(from, _) = told {
                 cx.expect(*from, true);
                 cx.send(*from, &[&[0; 30]]);
-                if abort {
-                    cx.abort(*from)
-                } else {
-                    cx.close(*from)
-                }
+                let let_go = if abort { Context::abort } else { Context::close };
+                let_go(cx, *from);
                 cx.expect(*from, true);
                 cx.resume(*from);
                 cx.send(*from, &[b"too late"]);
@@ -295,6 +292,26 @@ fn a_listener_that_was_closed_or_paused_takes_nobody_in() {
         let opened = |told: &&Told| matches!(told, Told::Opened(_, Opened::Accepted { .. }));
         assert_eq!(handler.told.iter().filter(opened).count(), 1);
     }
+}
+
+#[test]
+fn a_newcomer_that_cannot_be_watched_is_told_from_its_beginning_to_its_end() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Opened(id, _) = told {
+            cx.send(*id, &[b"welcome"]);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    handler.take();
+    let mut peer = sim.kernel.dial(at);
+    sim.kernel.inject(|op, _| (op == Op::Watch).then_some(Fault::Fail(Errno::ENOSPC)));
+    sim.settle(&mut handler);
+    let told = handler.take();
+    let Told::Opened(id, Opened::Accepted { .. }) = told[0] else { panic!("{told:?}") };
+    assert_eq!(told[1..], [Told::Closed(id, CloseReason::Failed(Errno::ENOSPC))]);
+    assert_eq!(peer.receive(100), Ok(Vec::new()));
+    sim.assert_clean(&mut handler, 1);
 }
 
 #[test]

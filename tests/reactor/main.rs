@@ -3,9 +3,13 @@
 
 #![allow(clippy::expect_used)] // helpers of tests are tests
 
+mod child;
 mod endings;
 mod faults;
+mod real;
 mod recorder;
+mod sockets;
+mod standard;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

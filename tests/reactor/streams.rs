@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use sealwax::limits::READ_SIZE;
 use sealwax::reactor::{CloseReason, Opened, Signal, Source, Waker};
 
-use crate::recorder::{Sim, Told, lines, silent};
+use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Device, Fault, Op};
 
 #[test]
@@ -142,6 +142,22 @@ fn what_was_queued_for_an_output_leaves_although_it_was_closed_before_it_was_ope
     assert_eq!(reader.receive_all(), b"famous last words");
     assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
     sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn what_was_queued_late_in_a_tick_for_an_output_leaves_when_it_is_open() {
+    let mut sim = Sim::new();
+    let mut reader = sim.kernel.standard(1, Device::Pipe);
+    let mut opened = false;
+    let mut handler = Recorder::new(move |cx, told| {
+        if *told == Told::EndOfTick && !std::mem::replace(&mut opened, true) {
+            let id = cx.open(Source::Output);
+            cx.send(id, &[b"hello"]);
+        }
+    });
+    sim.tick(&mut handler);
+    sim.settle(&mut handler);
+    assert_eq!(reader.receive_all(), b"hello");
 }
 
 #[test]

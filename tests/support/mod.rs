@@ -2,3 +2,6 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 pub mod kernel;
+pub mod process;
+pub mod relay;
+pub mod simulated;

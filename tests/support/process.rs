@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// A test that waits longer than this for one line has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `sealwax`, its lines collected as they come.
 pub struct Process {

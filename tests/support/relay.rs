@@ -1,12 +1,7 @@
-//! A relay on a real socket of the loopback interface, in a thread of its own, and clients that talk to it frame by
-//! frame. They wait for what arrives, never for time.
+//! A relay on a real socket of the loopback interface, in a thread of its own, and clients that
+//! talk to it frame by frame. They wait for what arrives, never for time.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "shared by several tests, none of which uses all of it"
-)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -150,12 +145,9 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Writes what the socket takes in one call, without waiting; tells how much that was.
-    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
-        self.stream.set_nonblocking(true).unwrap();
-        let taken = self.stream.write(bytes).unwrap_or(0);
-        self.stream.set_nonblocking(false).unwrap();
-        taken
+    /// A second hand to write with, for another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
     }
 
     pub fn send(&mut self, frame: &Value) {
@@ -194,7 +186,8 @@ impl Client {
         assert_eq!(rest, "");
     }
 
-    /// Asks for a sign of life: all that was asked before is done when it comes, and nothing else had to be said.
+    /// Asks for a sign of life: all that was asked before is done when it comes, and nothing else
+    /// had to be said.
     pub fn ping(&mut self) {
         self.send(&json!({"action": "ping", "id": "?"}));
         assert_eq!(self.frame(), json!({"action": "pong", "id": "?"}));

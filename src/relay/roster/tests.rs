@@ -189,7 +189,8 @@ fn the_interval_grows_with_what_rosters_cost() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Frames of two or three names, so that lists and batches take several, and readers that stop anywhere.
+    /// Frames of two or three names, so that lists and batches take several, and readers that stop
+    /// anywhere.
     #[test]
     fn every_reader_ends_up_knowing_who_is_there(
         steps in prop::collection::vec((0_u32..12, 0_usize..6), 1..200)
