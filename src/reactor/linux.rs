@@ -343,3 +343,16 @@ fn read_signals(signals: &SignalFd, into: &mut [u8]) -> Result<usize> {
     }
     if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_milliseconds() {
+        let nanoseconds = |count| i32::from(milliseconds(Some(Duration::from_nanos(count))));
+        assert_eq!([0, 1, 1_000_000, 1_000_001].map(nanoseconds), [0, 1, 1, 2]);
+        assert_eq!(i32::from(milliseconds(Some(Duration::MAX))), i32::MAX);
+        assert_eq!(i32::from(milliseconds(None)), -1);
+    }
+}

@@ -4,6 +4,9 @@
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use crate::real::PATIENCE;
 
 /// Set in the child; names the test that started it.
 const IN_CHILD: &str = "SEALWAX_TEST_CHILD";
@@ -21,14 +24,22 @@ pub(crate) fn run(name: &str, body: impl FnOnce()) {
     assert!(child.wait().expect("it was started").success(), "{output}");
 }
 
-/// Whether this is the child that `name` started.
+/// Whether this is the child that `name` started. It ends after a while, whatever blocks it.
 pub(crate) fn is_child(name: &str) -> bool {
-    std::env::var(IN_CHILD).is_ok_and(|of| of == name)
+    let is_it = std::env::var(IN_CHILD).is_ok_and(|of| of == name);
+    if is_it {
+        thread::spawn(|| {
+            thread::sleep(PATIENCE);
+            eprintln!("it hangs");
+            std::process::exit(1);
+        });
+    }
+    is_it
 }
 
 /// Starts the child of this test; `streams` says what its standard input and output are.
 pub(crate) fn start(name: &str, streams: impl FnOnce(&mut Command) -> &mut Command) -> Child {
-    let test = std::thread::current().name().expect("the test's own").to_owned();
+    let test = thread::current().name().expect("the test's own").to_owned();
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command.args([&test, "--exact", "--nocapture"]).env(IN_CHILD, name);
     command.stdout(Stdio::null()).stderr(Stdio::piped());

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{dup2_stdin, dup2_stdout};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
 use sealwax::reactor::Source;
 
 use crate::child;
@@ -127,6 +128,56 @@ fn a_reader_of_standard_output_that_left_is_told_although_nothing_is_written() {
     let (input, _never_writes) = std::io::pipe().unwrap();
     let said = finish(child::start(TEST, |command| command.stdin(input)));
     assert!(said.contains("EPIPE"), "{said}");
+}
+
+/// Writes more than anything holds to a standard output that nobody reads.
+fn flood() -> ! {
+    let mut real = Real::new();
+    let mut handler = silent();
+    let output = real.cx().open(Source::Output);
+    real.cx().send(output, &[&bytes()]);
+    real.until(&mut handler, |told| matches!(told, Told::Opened(..)));
+    real.assert_rest(&mut handler);
+    assert!(real.cx().is_behind(output));
+    eprintln!("{DONE}");
+    std::process::exit(0); // without what the test harness would like to say there
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_does_not_block_the_loop() {
+    const TEST: &str = "unread";
+    if child::is_child(TEST) {
+        flood();
+    }
+    let (_reader, pipe) = std::io::pipe().unwrap();
+    let (_other_end, socket) = UnixStream::pair().unwrap();
+    for output in [OwnedFd::from(pipe), OwnedFd::from(socket)] {
+        finish(child::start(TEST, |command| command.stdout(output)));
+    }
+}
+
+#[test]
+fn a_process_that_was_stopped_goes_on() {
+    const TEST: &str = "stopped";
+    if child::is_child(TEST) {
+        return cat();
+    }
+    let (input, writer) = std::io::pipe().unwrap();
+    let (mut reader, output) = std::io::pipe().unwrap();
+    let child = child::start(TEST, |command| command.stdin(input).stdout(output));
+    writer.try_clone().unwrap().write_all(b"it runs").unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"it runs") {
+        let mut byte = [0];
+        reader.read_exact(&mut byte).unwrap();
+        said.extend(byte);
+    }
+    let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGSTOP, Signal::SIGCONT] {
+        kill(id, signal).unwrap(); // interrupts its wait (signal(7))
+    }
+    assert_copied(writer, reader);
+    finish(child);
 }
 
 #[test]
