@@ -156,6 +156,18 @@ fn a_standard_output_that_nobody_reads_does_not_block_the_loop() {
     }
 }
 
+/// Waits until all threads of a process are in this state (`proc_pid_stat(5)`): `S`, asleep, or `T`, stopped.
+fn await_state(id: Pid, state: &str) {
+    let state = format!(") {state} ");
+    let is_in_it = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(&state))
+    };
+    let tasks = || std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    while !tasks().all(|task| is_in_it(task.unwrap())) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_process_that_was_stopped_goes_on() {
     const TEST: &str = "stopped";
@@ -173,9 +185,10 @@ fn a_process_that_was_stopped_goes_on() {
         said.extend(byte);
     }
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGSTOP, Signal::SIGCONT] {
-        kill(id, signal).unwrap(); // interrupts its wait (signal(7))
-    }
+    await_state(id, "S");
+    kill(id, Signal::SIGSTOP).unwrap();
+    await_state(id, "T");
+    kill(id, Signal::SIGCONT).unwrap(); // its wait was interrupted (signal(7))
     assert_copied(writer, reader);
     finish(child);
 }
