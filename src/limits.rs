@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// The longest frame of a registered connection, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;
+/// The most that an operator may set in place of it, in bytes; clients believe no relay that tells more.
+pub const MAX_FRAME_OPTION: usize = 16 * 1024 * 1024;
 /// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
 pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
 /// The deepest nesting in a frame; the frame's own object counts as 1.
@@ -193,6 +195,8 @@ pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
 pub const MAX_PEERS: usize = 1024;
 /// The longest file of pinned keys, in bytes: 40,000 peers.
 pub const MAX_PINS_FILE: usize = 4 * 1024 * 1024;
+/// How often a busy client looks whether another process has changed the trust file.
+pub const PINS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the lock on a file of pinned keys is tried, which others hold for one small write.
 pub const LOCK_TRIES: u32 = 50;
 /// The pause between two such tries.

@@ -58,8 +58,8 @@ impl Contact {
         Ok(())
     }
 
-    /// Whether messages may go to and fro under the known key, by which a signature held; the key of
-    /// a peer that is met for the first time is pinned.
+    /// Whether messages may go to and fro under the known key, by which a signature held; the key
+    /// of a peer that is met for the first time is pinned.
     pub(super) fn admit(&mut self, desk: &mut Desk, by_us: bool) -> Result<Trust, Unfit> {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
             return Err(self.not_kept("its key is not known"));

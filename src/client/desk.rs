@@ -1,5 +1,5 @@
-//! What all parts of the client share: who we are, what time it is, whom we trust, and the two trays
-//! into which they put what they have to say, events for the user and frames for the relay.
+//! What all parts of the client share: who we are, what time it is, whom we trust, and the two
+//! trays into which they put what they have to say, events for the user and frames for the relay.
 //!
 //! So the parts need neither each other nor the loop, and one tick's frames leave in one write.
 
@@ -141,5 +141,50 @@ impl Desk {
             let detail = format!("{file}: not obeyed, because damaged: line {}", lines.join(", "));
             self.warn(file, Caution::TrustFile, detail);
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::{Client, MemoryPins, Parts, Settings};
+    use super::*;
+    use crate::crypto::{Identity, IdentityVault};
+    use crate::reactor::Alarm;
+    use crate::wire::RosterMode;
+
+    /// The desk of a user `alice`, who knows nobody.
+    pub(in crate::client) fn desk() -> Desk {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alice.pem");
+        let pem = std::fs::read_to_string(path).unwrap();
+        let identity = Identity::from_pem(&pem, None).unwrap();
+        let settings = Settings {
+            name: "alice".to_owned(),
+            relay: "localhost:1".to_owned(),
+            roster: RosterMode::None,
+            strict: false,
+            every_warning: false,
+            alarm: Alarm(0),
+        };
+        let parts = Parts {
+            vault: Box::new(IdentityVault::new(identity)),
+            peers: Box::new(MemoryPins::default()),
+            relays: Box::new(MemoryPins::default()),
+            wall: Box::new(|| 1_800_000_000_000),
+            resolve: Box::new(|_| Ok(Vec::new())),
+        };
+        Client::new(settings, parts).desk
+    }
+
+    #[test]
+    fn a_warning_tells_how_many_like_it_were_withheld() {
+        let mut desk = desk();
+        (0..3).for_each(|_| desk.warn("bob", Caution::Replay, "seen"));
+        desk.now = desk.now + crate::limits::WARNING_INTERVAL;
+        desk.warn("bob", Caution::Replay, "seen");
+        let details = desk.events.iter().map(|event| match event {
+            Event::Warning { detail, .. } => detail.as_str(),
+            _ => "",
+        });
+        assert!(details.eq(["seen", "seen (2 more like it before)"]));
     }
 }

@@ -6,7 +6,7 @@
 use super::registration::Step;
 use super::{Caution, Client, Ending};
 use crate::reactor::Context;
-use crate::wire::{ErrorCode, ForwardKind, Forwarded, Incoming, Reply, check_name_v2};
+use crate::wire::{ErrorCode, Forwarded, Incoming, Reply, check_name_v2};
 
 impl Client {
     /// One frame of the relay.
@@ -62,22 +62,19 @@ impl Client {
         if frame.to != self.desk.name || !frame.version2 || check_name_v2(from).is_err() {
             return self.nonsense("a frame that is not for us, or not of our version");
         }
-        if frame.kind == ForwardKind::SendKey {
-            self.refresh_pins();
-        }
         let peer = self.peers.meet(from);
         peer.frame(&mut self.desk, frame.kind, &frame.body);
     }
 
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
-            Reply::Pubkey { from, pubkey, prekey } => {
-                self.refresh_pins();
-                if let Some(peer) = self.peers.known(&from) {
+            Reply::Pubkey { from, pubkey, prekey } => match self.peers.known(&from) {
+                Some(peer) if peer.is_asked_for() => {
                     peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
+                    self.peers.make_room();
                 }
-                self.peers.make_room();
-            }
+                _ => self.nonsense("a key for which nobody asked"),
+            },
             Reply::Relayed { id, to, prekey } => {
                 if let (Some(peer), Ok(request)) = (self.peers.known(&to), id.parse()) {
                     peer.relayed(&mut self.desk, request, prekey);

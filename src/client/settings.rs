@@ -17,7 +17,8 @@ pub struct Settings {
     pub roster: RosterMode,
     /// Refuse peers whose key was never compared, both ways.
     pub strict: bool,
-    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a count.
+    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
+    /// count.
     pub every_warning: bool,
     /// The one of the loop's alarms that the client may use.
     pub alarm: Alarm,

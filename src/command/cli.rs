@@ -76,7 +76,7 @@ pub struct Serve {
     pub ephemeral: bool,
     /// The longest frame of a registered user, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = limits::MAX_FRAME,
-        value_parser = bytes(1024, 16 * 1024 * 1024))]
+        value_parser = bytes(1024, limits::MAX_FRAME_OPTION))]
     pub max_frame: usize,
     /// Connections at a time
     #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,

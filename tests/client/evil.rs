@@ -1,7 +1,6 @@
 //! A relay that does what a test tells it: by default what the protocol asks for, without checks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use sealwax::crypto::{RelayKey, relay_challenge};
 use sealwax::limits::MAX_FRAME;
@@ -32,6 +31,8 @@ pub(crate) struct EvilRelay {
     pub(crate) refusal: Option<&'static str>,
     /// Signs challenges wrongly.
     pub(crate) forges: bool,
+    /// The limit that it tells.
+    pub(crate) max_frame: usize,
     /// Says nothing.
     pub(crate) is_mute: bool,
     /// All frames that came, in order.
@@ -59,15 +60,12 @@ impl EvilRelay {
             pubkeys: BTreeMap::new(),
             refusal: None,
             forges: false,
+            max_frame: MAX_FRAME,
             is_mute: false,
             log: Vec::new(),
             forwarded: Vec::new(),
             connections: BTreeMap::new(),
         }
-    }
-
-    pub(crate) fn start(&mut self, cx: &mut Context, at: SocketAddr) {
-        cx.listen(at);
     }
 
     /// How many frames with this action came.
@@ -99,6 +97,12 @@ impl EvilRelay {
         true
     }
 
+    /// Sends `frame` to whoever has not registered.
+    pub(crate) fn tell_unregistered(&self, cx: &mut Context, frame: &Value) {
+        let unregistered = self.connections.iter().filter(|(_, user)| !user.is_registered);
+        unregistered.for_each(|(&id, _)| cx.send(id, &[frame.to_string().as_bytes()]));
+    }
+
     /// Ends all connections.
     pub(crate) fn drop_all(&mut self, cx: &mut Context) {
         self.connections.keys().for_each(|&id| cx.abort(id));
@@ -122,7 +126,7 @@ impl EvilRelay {
                 user.is_registered = true;
                 let fp = user.fp.parse().expect("a fingerprint");
                 let name = user.name.as_str().into();
-                let limits = WireLimits::new(MAX_FRAME);
+                let limits = WireLimits::new(self.max_frame);
                 cx.send(from, &[&Reply::Registered { name, fp, limits }.encode()]);
             }
             Some("prekey") => user.prekey = frame["prekey"].clone(),

@@ -222,6 +222,16 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
+/// Starts a program of `tests/python`, with the Python that `tests/python/setup` has made, or the
+/// machine's own.
+pub fn python(program: &str, arguments: &[&str]) -> Process {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = root.join("target/venv/bin/python");
+    let python = if made.exists() { made } else { PathBuf::from("python3") };
+    let program = root.join("tests/python").join(program);
+    Process::spawn(Command::new(python).arg(program).args(arguments).current_dir(root))
+}
+
 /// Collects lines in a thread, so that no pipe fills up while a test looks elsewhere.
 fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
