@@ -177,6 +177,8 @@ struct Moody {
     known: Vec<Token>,
     let_go: BTreeSet<Token>,
     paused: BTreeSet<Token>,
+    /// Those that are behind, and will have to be told as drained.
+    behind: BTreeSet<Token>,
 }
 
 impl Moody {
@@ -190,7 +192,15 @@ impl Moody {
                 assert!(!self.let_go.contains(id), "{told:?} after it was closed");
                 assert!(!self.paused.contains(id), "{told:?} while it is paused");
             }
+            Told::EndOfTick => {
+                let caught_up = |id: &&Token| cx.queued(**id) == 0 && !self.let_go.contains(id);
+                assert_eq!(self.behind.iter().find(caught_up), None, "was not told");
+                self.behind.extend(self.known.iter().filter(|id| cx.is_behind(**id)));
+            }
             _ => {}
+        }
+        if let Told::Drained(id) | Told::Closed(id, _) = told {
+            self.behind.remove(id);
         }
         for _ in 0..2 {
             let whim = self.whims.next().unwrap_or(Whim::Nothing);
@@ -265,6 +275,7 @@ proptest! {
             known: vec![sim.cx().listen(AT)],
             let_go: BTreeSet::new(),
             paused: BTreeSet::new(),
+            behind: BTreeSet::new(),
         };
         let mut handler = Recorder::new(|cx, told| moody.answer(cx, told));
         handler.consume = |bytes| bytes.len() / 2;

@@ -205,6 +205,34 @@ fn more_slices_than_one_write_takes_leave_in_order() {
 }
 
 #[test]
+fn a_loop_that_is_stopped_ends_after_its_tick_and_closes_its_descriptors() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.stop();
+            cx.send(*from, &[b"goodbye"]);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    let (_, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"stop");
+    sim.reactor.run(&mut handler).unwrap();
+    let Sim { reactor, kernel } = sim;
+    assert_eq!(kernel.descriptors(), 2);
+    drop(reactor);
+    assert_eq!(kernel.descriptors(), 0);
+    assert_eq!(peer.receive(100), Ok(b"goodbye".to_vec()));
+    assert_eq!(peer.receive(100), Ok(Vec::new()));
+}
+
+#[test]
+fn a_loop_that_cannot_wait_says_so() {
+    let mut sim = Sim::new();
+    sim.kernel.inject(|op, _| (op == Op::Wait).then_some(Fault::Fail(Errno::EBADF)));
+    assert_eq!(sim.reactor.run(&mut silent()), Err(Errno::EBADF));
+}
+
+#[test]
 fn what_is_sent_when_all_has_left_leaves_too() {
     let mut sim = Sim::new();
     sim.kernel.set_buffer(10);
