@@ -1,4 +1,5 @@
-//! Any call may fail, and handlers may ask for anything at any time: the contract holds all the same.
+//! Any call may fail, and handlers may ask for anything at any time: the contract holds all the
+//! same.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,8 @@ use sealwax::reactor::{Alarm, Context, Opened, Source, Token, Waker};
 use crate::recorder::{Recorder, Sim, Told};
 use crate::support::kernel::{Device, Fault, Op, Peer};
 
-/// What each call may fail with, by its manual page: at least one of a kind that is over, tried again or waited for.
+/// What each call may fail with, by its manual page: at least one of a kind that is over, tried
+/// again or waited for.
 fn errnos(op: Op) -> &'static [Errno] {
     match op {
         Op::Wait => &[Errno::EINTR],
@@ -40,7 +42,8 @@ fn errnos(op: Op) -> &'static [Errno] {
     }
 }
 
-/// A little of everything: a newcomer that talks, an outgoing connection to ourselves, standard streams, an end.
+/// A little of everything: a newcomer that talks, an outgoing connection to ourselves, standard
+/// streams, an end.
 fn play(sim: &mut Sim) {
     let mut other = None;
     let mut handler = Recorder::new(|cx, told| match told {
