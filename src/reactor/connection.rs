@@ -12,9 +12,12 @@
 //! ```
 //!
 //! Why `Lingering`: closing a socket while bytes lie unread in it sends a reset, and a reset destroys what the
-//! other end has not read yet (RFC 9293, section 3.10.4; RFC 2525, section 2.17): its last frame, the one that
+//! other end has not read yet (RFC 9293, section 3.6.1; RFC 2525, section 2.17): its last frame, the one that
 //! says why. So the writing side is shut first, and what still arrives is read and forgotten until the other end
 //! has closed as well. Where it has done so already, or where the source is no socket, `Lingering` is skipped.
+//!
+//! What needs no decision (a listener, a stream of the process) is `Open` from the moment it is asked for, although
+//! it gets its descriptor later in the tick: so what is queued for it meanwhile waits and is not lost.
 //!
 //! `Dead` lasts until the end of the tick, where the descriptor is closed and the handler is told. Until then the
 //! slot is taken, so that nothing within the tick mistakes its next tenant for it.

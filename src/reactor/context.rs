@@ -89,7 +89,8 @@ impl Context {
         self.ask(kind, State::Open, Asked::Open(source))
     }
 
-    /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one `writev`.
+    /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one `writev`. A connection
+    /// takes nothing before it is `opened`.
     pub fn send(&mut self, to: Token, parts: &[&[u8]]) {
         self.queue(to, |outbox, pool| outbox.push(parts, pool));
     }

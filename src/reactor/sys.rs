@@ -51,7 +51,7 @@ pub trait Sys {
     fn watch(&mut self, io: &Self::Io, token: Token, interest: Interest, how: Watch) -> Result<()>;
 
     /// Reads at most `into.len()` bytes; 0 is the end (`read(2)`). Of the signals' source each byte is the number of
-    /// one signal, as [`signal_of`] reads it.
+    /// one signal.
     fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize>;
 
     /// Writes the slices, joined, as far as the other end takes them (`writev(2)`).

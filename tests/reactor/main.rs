@@ -1,7 +1,7 @@
-//! The reactor as its handlers see it: on a kernel in memory, where anything can go wrong at any time, and on the
-//! kernel that the tests run on.
+//! The reactor as its handlers see it: on a kernel in memory, where anything can go wrong at any
+//! time, and on the kernel that the tests run on.
 
-#![allow(clippy::expect_used)] // helpers of tests are tests
+#![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests are tests
 
 mod child;
 mod endings;

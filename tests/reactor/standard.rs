@@ -1,4 +1,5 @@
-//! Standard streams of the kernel that the tests run on: each test in a process whose streams it can choose.
+//! Standard streams of the kernel that the tests run on: each test in a process whose streams it
+//! can choose.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -122,7 +123,8 @@ fn a_reader_of_standard_output_that_left_is_told_although_nothing_is_written() {
     const TEST: &str = "left";
     if child::is_child(TEST) {
         let (_, without_reader) = std::io::pipe().unwrap();
-        dup2_stdout(without_reader).unwrap(); // only now: the test harness has something to say first
+        // Only now: the test harness has something to say first.
+        dup2_stdout(without_reader).unwrap();
         return cat();
     }
     let (input, _never_writes) = std::io::pipe().unwrap();
@@ -156,6 +158,19 @@ fn a_standard_output_that_nobody_reads_does_not_block_the_loop() {
     }
 }
 
+/// Waits until all threads of a process are in this state (`proc_pid_stat(5)`): `S`, asleep, or
+/// `T`, stopped.
+fn await_state(id: Pid, state: &str) {
+    let state = format!(") {state} ");
+    let is_in_it = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(&state))
+    };
+    let tasks = || std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    while !tasks().all(|task| is_in_it(task.unwrap())) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_process_that_was_stopped_goes_on() {
     const TEST: &str = "stopped";
@@ -173,9 +188,10 @@ fn a_process_that_was_stopped_goes_on() {
         said.extend(byte);
     }
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGSTOP, Signal::SIGCONT] {
-        kill(id, signal).unwrap(); // interrupts its wait (signal(7))
-    }
+    await_state(id, "S");
+    kill(id, Signal::SIGSTOP).unwrap();
+    await_state(id, "T");
+    kill(id, Signal::SIGCONT).unwrap(); // its wait was interrupted (signal(7))
     assert_copied(writer, reader);
     finish(child);
 }
