@@ -161,7 +161,8 @@ impl Link {
         }
     }
 
-    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame, `max_frame`.
+    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame,
+    /// `max_frame`.
     pub(super) fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
         self.scanner.scan(unconsumed, max_frame.max(MAX_FRAME) + RELAY_FRAME_EXTRA)
     }

@@ -30,8 +30,8 @@ pub(super) fn encrypt(
     PrivateKeyInfoRef::try_from(document.as_bytes())?.encrypt_with_params(parameters, passphrase)
 }
 
-/// Opens an encrypted PKCS#8 document. Nothing protects the parameters, so they are looked at before
-/// they cost anything, and before anybody is asked for a passphrase that could not help.
+/// Opens an encrypted PKCS#8 document. Nothing protects the parameters, so they are looked at
+/// before they cost anything, and before anybody is asked for a passphrase that could not help.
 pub(super) fn decrypt(
     document: &SecretDocument,
     passphrase: Option<&[u8]>,
