@@ -26,7 +26,7 @@
 //!
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the states), `dispatch.rs`,
 //! `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs` and `deadlines.rs` (what is kept), `sys.rs`
-//! (the kernel as a trait) and `linux.rs` (as system calls).
+//! (the kernel as a trait), `linux.rs` and `inherited.rs` (as system calls).
 
 mod accept;
 mod connection;
@@ -35,6 +35,7 @@ mod deadlines;
 mod dispatch;
 mod handler;
 mod inbox;
+mod inherited;
 mod linux;
 mod outbox;
 mod pool;
