@@ -1,7 +1,7 @@
 //! Descriptors that others hold as well: standard streams, the other end of a wake-up.
 //!
-//! Knows how to use them without ever being blocked, and without anybody noticing: whoever started this process
-//! goes on using the same open files when it has ended.
+//! Knows how to use them without ever being blocked, and without anybody noticing: whoever started
+//! this process goes on using the same open files when it has ended.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,10 +15,11 @@ use nix::unistd::write;
 
 use super::linux::Io;
 
-/// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file and not to the
-/// descriptor (`open(2)`): set on an inherited one, it would make the shell that we share it with fail after we
-/// have left. Pipes and terminals can be opened anew through `/proc` (`proc_pid_fd(5)`), with a flag of our own. A
-/// regular file would get a new position that way, and needs no flag: it is always ready.
+/// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file
+/// and not to the descriptor (`open(2)`): set on an inherited one, it would make the shell that we
+/// share it with fail after we have left. Pipes and terminals can be opened anew through `/proc`
+/// (`proc_pid_fd(5)`), with a flag of our own. A regular file would get a new position that way,
+/// and needs no flag: it is always ready.
 pub(super) fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
     let inherited = duplicate(stream)?;
     let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
@@ -30,12 +31,13 @@ pub(super) fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
     let own = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
         .then(|| open(path.as_str(), flags, Mode::empty()))
         .and_then(Result::ok);
-    // What cannot be opened anew (a socket; a terminal of another user) is used with care: see `write_shared`.
+    // What cannot be opened anew (a socket; a terminal of another user) is used with care: see
+    // `write_shared`.
     Ok(own.map_or(Io::Shared(inherited), Io::Own))
 }
 
-/// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no more than the
-/// room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
+/// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no
+/// more than the room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
 pub(super) fn write_shared(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize> {
     let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Ok(0) };
     let mut room = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];

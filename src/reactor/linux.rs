@@ -1,8 +1,8 @@
 //! The seam over Linux: each method is the system call that its name says.
 //!
-//! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how a descriptor
-//! has to be opened so that neither a read nor a write on it can ever block this thread (those that we share with
-//! others: `inherited.rs`).
+//! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how
+//! a descriptor has to be opened so that neither a read nor a write on it can ever block this
+//! thread (those that we share with others: `inherited.rs`).
 
 #![allow(unsafe_code)] // one call: accept4 with an address, which nix does not offer
 
@@ -103,9 +103,11 @@ impl Sys for Linux {
 
     fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
         let fd = stream_socket(at)?;
-        // A relay that was killed can start again at once, although old connections linger (tcp(7), TIME_WAIT).
+        // A relay that was killed can start again at once, although old connections linger (tcp(7),
+        // TIME_WAIT).
         socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        // Accepted sockets inherit these from the listener, which saves four system calls a connection.
+        // Accepted sockets inherit these from the listener, which saves four system calls a
+        // connection.
         set_stream_options(&fd)?;
         socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
         socket::listen(&fd, Backlog::new(limits::LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN))?;
@@ -117,7 +119,8 @@ impl Sys for Linux {
         let mut storage = std::mem::MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut length =
             libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
-        // SAFETY: `storage` and `length` live through the call, and `length` is the size of `storage`.
+        // SAFETY: `storage` and `length` live through the call, and `length` is the size of
+        // `storage`.
         let fd = Errno::result(unsafe {
             libc::accept4(
                 listener.as_fd().as_raw_fd(),
@@ -126,8 +129,9 @@ impl Sys for Linux {
                 libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
             )
         })?;
-        // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the first `length`
-        // bytes of `storage` (all of which were zeroed) are the address of the other end.
+        // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the
+        // first `length` bytes of `storage` (all of which were zeroed) are the address of the other
+        // end.
         let (fd, peer) = unsafe {
             (
                 OwnedFd::from_raw_fd(fd),
@@ -204,8 +208,9 @@ impl Sys for Linux {
     }
 
     fn close(&mut self, io: Io) {
-        // epoll watches the open file, not the number: it forgets one by itself when its last descriptor is
-        // closed (epoll(7), Q6), and ours is not the last one of a file that we share.
+        // epoll watches the open file, not the number: it forgets one by itself when its last
+        // descriptor is closed (epoll(7), Q6), and ours is not the last one of a file that we
+        // share.
         if let Io::Shared(fd) = &io {
             let _ = self.epoll.delete(fd); // of one that could not be watched: ENOENT
         }
@@ -232,7 +237,8 @@ impl Waker {
         Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
     }
 
-    /// Makes the loop that has opened this source tick. Never blocks; wake-ups that were not read yet are one.
+    /// Makes the loop that has opened this source tick. Never blocks; wake-ups that were not read
+    /// yet are one.
     pub fn wake(&self) {
         let _ = self.0.write(1); // EAGAIN: 2⁶⁴ - 2 wake-ups are waiting already
     }
@@ -250,9 +256,9 @@ pub fn raise_descriptor_limit() -> Result<u64> {
     Ok(soft)
 }
 
-/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from now on. A program
-/// with other threads calls it before it starts them: a signal goes to any thread that does not block it
-/// (`signal(7)`), and would end the process there.
+/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from
+/// now on. A program with other threads calls it before it starts them: a signal goes to any thread
+/// that does not block it (`signal(7)`), and would end the process there.
 ///
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
@@ -263,7 +269,8 @@ pub fn block_signals() -> Result<SigSet> {
     Ok(signals)
 }
 
-/// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun away.
+/// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun
+/// away.
 fn milliseconds(timeout: Option<Duration>) -> EpollTimeout {
     let Some(timeout) = timeout else { return EpollTimeout::NONE };
     let rounded_up = timeout.as_nanos().div_ceil(1_000_000);
@@ -276,7 +283,8 @@ fn stream_socket(at: SocketAddr) -> Result<OwnedFd> {
     socket::socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// No waiting to fill segments (a tick gathers already), and a vanished peer is found out (`tcp(7)`).
+/// No waiting to fill segments (a tick gathers already), and a vanished peer is found out
+/// (`tcp(7)`).
 fn set_stream_options(fd: &OwnedFd) -> Result<()> {
     socket::setsockopt(fd, sockopt::TcpNoDelay, &true)?;
     socket::setsockopt(fd, sockopt::KeepAlive, &true)?;
