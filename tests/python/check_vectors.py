@@ -3,8 +3,8 @@
 
     check_vectors.py [FILE]
 
-Prints what it compared, a line each; ends with 1 where anything differs. Only what a key signs or wraps with
-randomness of its own (RSA-PSS, RSA-OAEP) cannot be derived: that is verified and opened instead.
+Prints what it compared, a line each; ends with 1 where anything differs. Only what a key signs or
+wraps with randomness of its own (RSA-PSS, RSA-OAEP) cannot be derived: that is verified and opened.
 """
 
 import json

@@ -1,8 +1,9 @@
 """The known answers of docs/protocol.md, section 8.
 
-    known_answers.py RECORD…    print docs/vectors.json: the answers, and what `second_client.py --record` wrote
+    known_answers.py RECORD…    print docs/vectors.json
 
-Made with `sealwax2`, which was written from the protocol alone; check_vectors.py checks them.
+The RECORDs are what two users' `second_client.py --record` wrote while they talked, one for each;
+they become the member `handshake`, by name. check_vectors.py checks it all.
 """
 
 import json

@@ -3,13 +3,13 @@
 
     second_client.py HOST:PORT NAME IDENTITY.pem [--record FILE]
 
-Reads JSON lines, {"to","text"[,"id"]} or {"command":"prekey"} (make a new prekey and publish it), and prints JSON
-lines by their `event`: registered, message, delivered, failed, gap, warning, closed. At the end of its input it waits
-for what is unconfirmed and ends with 0. `--record` writes what its registration and its sessions were made of, secrets
-and all: see check_vectors.py.
+Reads JSON lines, {"to","text"[,"id"]} or {"command":"prekey"} (make a new prekey and publish it),
+and prints JSON lines by their `event`: registered, message, delivered, failed, gap, warning,
+closed. At the end of its input it waits for what is unconfirmed and ends with 0. `--record` writes
+what its registration and its sessions were made of, secrets and all: see check_vectors.py.
 
-For tests: it trusts whom it meets first and keeps that in memory, does nothing by the clock (no resending, no new
-session or prekey by age), and its sessions end with it.
+For tests: it trusts whom it meets first and keeps that in memory, and does nothing by the clock (no
+resending, no new session or prekey by age).
 """
 
 import argparse
@@ -42,7 +42,7 @@ def tell(event, **members):
 
 
 class Connection:
-    """Objects in both directions; those that come may stand together in one segment or be cut by it."""
+    """Objects in both directions; those that come may stand together or be cut anywhere."""
 
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
@@ -97,7 +97,8 @@ class Client:
         self.connection.send("prove", v=2, sig=proof)
         registered = self.await_frame("registered")
         fp = identity.printed(own.fp)
-        refuse_unless((registered["name"], registered["fp"]) == (own.name, fp), "other_user", "whom?")
+        is_us = (registered["name"], registered["fp"]) == (own.name, fp)
+        refuse_unless(is_us, "other_user", "the relay registered somebody else")
         tell("registered", name=own.name, fp=fp)
         self.record["registration"] = {
             "cnonce": b64(cnonce),

@@ -61,7 +61,8 @@ def check_prekey(name, public, prekey, now):
     tbs = tbs_prekey(name, fingerprint(public), prekey)
     verify(public, unb64(prekey["sig"]), tbs, f"{name}'s prekey")
     refuse_unless(prekey["expires"] > now, "bad_prekey", f"{name}'s prekey has expired")
-    refuse_unless(prekey["created"] <= now + AHEAD, "clock_skew", f"{name}'s prekey is of the future")
+    is_past = prekey["created"] <= now + AHEAD
+    refuse_unless(is_past, "clock_skew", f"{name}'s prekey is of the future")
 
 
 class Own:
@@ -82,7 +83,7 @@ class Own:
 
     def prekey_secret(self, prekey_id, now):
         secret, until = self.secrets.get(prekey_id, (None, 0))
-        refuse_unless(now < until, "unknown_prekey", "a session for a prekey that is not ours or gone")
+        refuse_unless(now < until, "unknown_prekey", "a session for a prekey that we do not hold")
         return secret
 
 

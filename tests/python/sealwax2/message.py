@@ -20,7 +20,7 @@ def step(ck):
 
 
 def bucket(length):
-    """The size that `length` bytes of data are padded to, behind their own length; None where none holds them."""
+    """The size that `length` bytes of data and their length are padded to, if any holds them."""
     return next((size for size in BUCKETS if 4 + length <= size), None)
 
 

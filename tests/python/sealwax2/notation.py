@@ -55,14 +55,14 @@ def b64(data):
 
 
 def unb64(text, length=None):
-    """Canonical only: Python's own decoder is lenient, so what it read must be written the same again."""
+    """Canonical only: Python's decoder is lenient, so what it read must be written the same again."""
     refuse_unless(isinstance(text, str), "bad_form", "not a string")
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError as error:
         raise Refused("bad_form", f"not base64url: {error}") from None
     refuse_unless(b64(data) == text, "bad_form", "not canonical base64url")
-    refuse_unless(length in (None, len(data)), "bad_form", f"{len(data)} bytes where {length} belong")
+    refuse_unless(length in (None, len(data)), "bad_form", f"{len(data)} bytes, not {length}")
     return data
 
 

@@ -58,7 +58,7 @@ class Peer:
     # --- the key ---
 
     def learn_key(self, frame):
-        """The answer to get_pubkey: unsigned, so it pins nothing yet, but a pinned key must be the same."""
+        """The answer to get_pubkey: unsigned, it pins nothing; but a pinned key must be the same."""
         refuse_unless(frame.get("v") == 2, "downgrade", f"{self.name} is not of version 2")
         public = serialization.load_pem_public_key(frame["pubkey"].encode())
         self.changed = self.pinned and fingerprint(public) != self.fp
@@ -70,7 +70,7 @@ class Peer:
         check_prekey(self.name, self.public, prekey, now)
         self.pinned = True
         seen = self.prekey["created"] if self.prekey else 0
-        refuse_unless(prekey["created"] >= seen, "old_prekey", f"{self.name}'s prekey is an old one")
+        refuse_unless(prekey["created"] >= seen, "old_prekey", f"{self.name} has a newer prekey")
         if prekey["created"] > seen:
             self.prekey, self.chain = prekey, None
 
@@ -119,7 +119,7 @@ class Peer:
         return bool(self.waiting or self.unconfirmed or self.to_confirm)
 
     def open_session(self, now):
-        """The offer, and what it was made of. What nobody confirmed is to be sealed again, with its mid."""
+        """The offer, and what it was made of. What is unconfirmed is to be sealed again."""
         self.sent_created = max(now, self.sent_created + 1)
         names, fps = (self.own.name, self.name), (self.own.fp, self.fp)
         made, self.chain, record = offer(
@@ -137,7 +137,8 @@ class Peer:
             self.unconfirmed[mid] = self.waiting.pop(mid)
             yield self.chain.seal(TEXT, mid + self.unconfirmed[mid][0].encode())
         while self.to_confirm:
-            mids, self.to_confirm = self.to_confirm[:MIDS_A_RECEIPT], self.to_confirm[MIDS_A_RECEIPT:]
+            mids = self.to_confirm[:MIDS_A_RECEIPT]
+            del self.to_confirm[:MIDS_A_RECEIPT]
             yield self.chain.seal(RECEIPT, b"".join(mids))
 
     def confirmed(self, data):
