@@ -78,7 +78,7 @@ impl<S: Sys> Reactor<S> {
                 Asked::Listen(at) => {
                     self.sys.listen(at).map(|(io, at)| (io, Some(Opened::Listening(at))))
                 }
-                // Told when it is decided.
+                // Told when it is decided: see `establish`.
                 Asked::Connect(to) => self.sys.connect(to).map(|io| (io, None)),
                 Asked::Open(source) => self.sys.open(&source).map(|io| (io, Some(Opened::Source))),
             };

@@ -123,8 +123,8 @@ impl Context {
         self.queued_in_all
     }
 
-    /// Ends `id` once what is queued for it has left, within [`Config::finish`]; it receives
-    /// nothing from now on.
+    /// Ends `id` once what is queued for it has left, within [`Config::finish`]. Of `id` no more is
+    /// told than that it is `closed`, and nothing more can be sent to it.
     pub fn close(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match connection.state {

@@ -29,8 +29,7 @@ impl<S: Sys> Reactor<S> {
 
     fn dispatch_one(&mut self, handler: &mut impl Handler, event: Event) {
         let id = event.token;
-        // A token that names nobody: the event was for a source that this tick has closed. Nothing
-        // is lost by it.
+        // A token that names nobody: the source was closed since. Nothing is lost by it.
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         match connection.kind {
             Kind::Listener => return self.accepting.push(id),

@@ -29,7 +29,7 @@ pub trait Handler {
     /// were consumed; the rest is shown again, with more behind it, when more has come. So a
     /// handler that looks for frames keeps a note of how far it has looked.
     ///
-    /// Not called again in this tick once the handler has paused or closed the source.
+    /// Not called while the source is paused, nor after the handler has closed it.
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize;
 
     /// The other end will send no more (end of file, a half-closed connection); `rest` was never

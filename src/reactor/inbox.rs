@@ -86,7 +86,8 @@ mod tests {
             let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
             let (mut sent, mut seen) = (Vec::new(), Vec::new());
             for (number, (length, appetite)) in reads.into_iter().enumerate() {
-                let fresh: Vec<u8> = (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
+                let fresh: Vec<u8> =
+                    (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
                 buffer.space()[..length].copy_from_slice(&fresh);
                 sent.extend_from_slice(&fresh);
                 inbox.offer(&mut buffer, length, |bytes| {

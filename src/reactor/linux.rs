@@ -2,7 +2,7 @@
 //!
 //! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how
 //! a descriptor has to be opened so that neither a read nor a write on it can ever block this
-//! thread, and so that nobody who shares the descriptor with us notices.
+//! thread (those that we share with others: `inherited.rs`).
 
 #![allow(unsafe_code)] // one call: accept4 with an address, which nix does not offer
 
@@ -15,7 +15,6 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,12 +24,13 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage,
     sockopt,
 };
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{read, write};
+use nix::unistd::read;
 
+use super::inherited::{duplicate, standard, write_shared};
 use super::sys::{Event, Interest, Source, Sys, Watch};
 use super::{Time, Token};
 use crate::limits;
@@ -302,43 +302,6 @@ fn std_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 /// Something that costs a descriptor and nothing else.
 fn reserve() -> Option<OwnedFd> {
     open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
-}
-
-fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fd.try_clone_to_owned()
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))
-}
-
-/// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file
-/// and not to the descriptor (`open(2)`): set on an inherited one, it would make the shell that we
-/// share it with fail after we have left. Pipes and terminals can be opened anew through `/proc`
-/// (`proc_pid_fd(5)`), with a flag of our own. A regular file would get a new position that way,
-/// and needs no flag: it is always ready.
-fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
-    let inherited = duplicate(stream)?;
-    let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
-    if kind == SFlag::S_IFREG {
-        return Ok(Io::Own(inherited));
-    }
-    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let path = format!("/proc/self/fd/{}", inherited.as_raw_fd());
-    let own = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
-        .then(|| open(path.as_str(), flags, Mode::empty()))
-        .and_then(Result::ok);
-    // What cannot be opened anew (a socket; a terminal of another user) is used with care: see
-    // `write_shared`.
-    Ok(own.map_or(Io::Shared(inherited), Io::Own))
-}
-
-/// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no
-/// more than the room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
-fn write_shared(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize> {
-    let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Ok(0) };
-    let mut room = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut room, PollTimeout::ZERO)? == 0 {
-        return Err(Errno::EAGAIN);
-    }
-    write(fd, &first[..first.len().min(libc::PIPE_BUF)])
 }
 
 /// One byte for each signal that waits: its number.

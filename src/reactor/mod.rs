@@ -32,8 +32,8 @@
 //!
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
-//! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait) and `linux.rs` (as system
-//! calls).
+//! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
+//! `inherited.rs` (as system calls).
 
 mod accept;
 mod connection;
@@ -42,6 +42,7 @@ mod deadlines;
 mod dispatch;
 mod handler;
 mod inbox;
+mod inherited;
 mod linux;
 mod outbox;
 mod pool;
@@ -203,7 +204,7 @@ impl<S: Sys> Reactor<S> {
                 Wait::Told(_) if !connection.is_in_use() => {}
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
                 Wait::Finish if connection.state == State::Lingering => {
-                    // It has taken all, and only did not say goodbye.
+                    // It was sent all there was, and only did not say goodbye.
                     self.context.die(id, CloseReason::Closed);
                 }
                 Wait::Finish => self.context.abort(id),

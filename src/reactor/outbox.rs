@@ -180,7 +180,8 @@ mod tests {
             frames in prop::collection::vec((any::<bool>(), 0_usize..2 * CHUNK_SIZE), 0..20),
             step in 1_usize..3 * CHUNK_SIZE,
         ) {
-            let (mut outbox, mut pool, mut expected) = (Outbox::default(), Pool::default(), Vec::new());
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            let mut expected = Vec::new();
             for (number, (shared, length)) in frames.into_iter().enumerate() {
                 let bytes = vec![number.to_le_bytes()[0]; length];
                 expected.extend_from_slice(&bytes);

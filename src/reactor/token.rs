@@ -1,9 +1,9 @@
 //! The name of a source: a place in the slab, and which of its tenants is meant.
 //!
-//! Knows nothing but two numbers. A slot is used again as soon as its source is closed, often
-//! within the same tick, while the kernel's list of events may still hold one for the source before
-//! it. The generation tells the two apart: an event, a deadline or a handler's note that carries an
-//! old generation names nobody.
+//! Knows nothing but two numbers. A slot is used again as soon as its source is closed, while
+//! something may still name the source before it: a note of a handler, a deadline, an event of a
+//! file that another process holds open as well (`epoll(7)`, Q6). The generation tells the two
+//! apart: what carries an old one names nobody.
 
 use std::num::NonZeroU32;
 
