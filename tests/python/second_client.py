@@ -60,14 +60,14 @@ class Connection:
             return None
         self.pending += self.utf8.decode(data)
         frames = []
-        while self.pending:
+        while True:
+            self.pending = self.pending.lstrip()
             try:
                 frame, end = json.JSONDecoder().raw_decode(self.pending)
             except json.JSONDecodeError:
-                break
+                return frames
             frames.append(frame)
-            self.pending = self.pending[end:].lstrip()
-        return frames
+            self.pending = self.pending[end:]
 
 
 class Client:
