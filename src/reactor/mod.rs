@@ -21,9 +21,9 @@
 //!    and being told so each tick would be a spin.
 //! 6. **Re-arm**: tell the kernel what to watch for, where that has changed (`epoll_ctl(2)`). In
 //!    steady state: never.
-//! 7. **Reap** the dead: close descriptors and tell the handler. Only here, because the list of
-//!    events may still name a descriptor that was closed, and its number may belong to another by
-//!    then. [`Token`] guards the rest.
+//! 7. **Reap** the dead: close descriptors and tell the handler. Only here, because until now an
+//!    event of this tick, a deadline or a handler's note may still have named one, and its number
+//!    could have belonged to another. What names it later has an old generation ([`Token`]).
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
