@@ -86,8 +86,8 @@ fn a_newer_prekey_of_either_side_is_taken_up_with_a_new_session() {
     exchange(&mut bob, "alice", &alice, "before");
 
     bob.say(&json!({ "command": "prekey" }).to_string());
-    // An unsigned hint makes ours ask for the key at most every 5 s; until then the old session goes
-    // on, and its numbers grow.
+    // An unsigned hint makes ours ask for the key at most every 5 s; until then the old session
+    // goes on, and its numbers grow.
     let mut last = 0;
     let begins_again = |number: u32| {
         let message = exchange(&mut alice, "bob", &bob, &number.to_string());

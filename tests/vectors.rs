@@ -1,5 +1,6 @@
 //! The recorded conversation of `docs/vectors.json`, which another implementation held
-//! (`tests/python/second_client.py`): ours, as the relay and as each recipient, takes each step of it.
+//! (`tests/python/second_client.py`): ours, as the relay and as each recipient, takes each step of
+//! it.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! The built program as processes: a relay and its clients, driven through pipes as a script would.
 //!
-//! Waits for what a process prints or for its end, never for time; everything that was started is ended when the
-//! test ends, however it ends.
+//! Waits for what a process prints or for its end, never for time; everything that was started is
+//! ended when the test ends, however it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -181,7 +181,8 @@ impl Homes {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
-    /// The home of `name`, with an identity from the fixtures where there is one (making a key takes seconds).
+    /// The home of `name`, with an identity from the fixtures where there is one (making a key
+    /// takes seconds).
     pub fn of(&self, name: &str) -> PathBuf {
         let home = self.0.path().join(name);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{name}.pem"));
