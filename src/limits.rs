@@ -225,6 +225,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// How often somebody at a terminal may mistype it.
+pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
 pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest time that an option takes.

@@ -226,7 +226,11 @@ pub struct Recv {
   sealwax keys show                          your name and fingerprint
   sealwax keys list                          everybody whose key you have seen
   sealwax keys verify bob                    compare safety numbers, then answer
-  sealwax keys trust bob SHA256:…            accept the key that bob has now")]
+  sealwax keys trust bob SHA256:…            accept the key that bob has now
+  sealwax keys untrust relay.example:12345   forget a relay's key, to accept its next one
+  sealwax keys passphrase                    encrypt your own key, or change its passphrase
+
+show, list, trust and untrust never need the passphrase of your key, and verify does not either.")]
 pub struct Keys {
     /// What it has in common with `chat`, `send` and `recv`.
     #[command(flatten)]
@@ -241,7 +245,7 @@ pub struct Keys {
 pub enum KeysCommand {
     /// Print your name and fingerprint
     Show,
-    /// Print whom you know: name, fingerprint, trust
+    /// Print whom you know, name, fingerprint and trust, and the relays with their keys
     List,
     /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
     Verify {
@@ -257,10 +261,21 @@ pub enum KeysCommand {
         /// The key's fingerprint
         fingerprint: String,
     },
-    /// Forget NAME's key
+    /// Forget NAME's key, or that of the relay at HOST:PORT
     Untrust {
-        /// The peer
-        peer: String,
+        /// The peer, or the relay
+        #[arg(value_name = "NAME|HOST:PORT")]
+        whose: String,
+    },
+    /// Encrypt your key with a passphrase, change it, or take it away
+    Passphrase {
+        /// Read the new passphrase from this descriptor, to its end or first newline [default:
+        /// ask]
+        #[arg(long, value_name = "N")]
+        new_passphrase_fd: Option<i32>,
+        /// Keep the key without a passphrase
+        #[arg(long, conflicts_with = "new_passphrase_fd")]
+        remove: bool,
     },
 }
 

@@ -44,8 +44,8 @@ pub(super) fn recv(arguments: &Recv) -> Outcome {
 
 fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
-    let owner = Owner::open(&common.identity)?;
     let view = View {
         json: common.json,
         terminal: std::io::stdout().is_terminal(),
