@@ -386,6 +386,27 @@ fn an_identity_file_that_cannot_be_used_is_code_8_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_trust_file_that_cannot_be_used_is_code_8_and_stays_as_it_is() {
+    let homes = Homes::new();
+    let line = format!("bob {FP_A} 1 verified\n");
+    let peers = write(&homes, "known_peers", &line);
+    let commands: [&[&str]; 4] =
+        [&["list"], &["trust", "bob", FP_B], &["untrust", "bob"], &["verify", "bob"]];
+    fs::set_permissions(&peers, fs::Permissions::from_mode(0o622)).expect("ours");
+    for command in commands {
+        says(&keys(&homes, command, "").with_code(8), "open to other users");
+    }
+    let elsewhere = peers.with_extension("elsewhere");
+    fs::rename(&peers, &elsewhere).expect("ours");
+    symlink(&elsewhere, &peers).expect("ours");
+    for command in commands {
+        says(&keys(&homes, command, "").with_code(8), "is not a regular file");
+    }
+    assert!(peers.is_symlink());
+    assert_eq!(fs::read_to_string(elsewhere).expect("there"), line);
+}
+
+#[test]
 fn a_home_that_others_may_enter_is_code_8() {
     let homes = Homes::new();
     let home = homes.of("alice");

@@ -230,7 +230,7 @@ pub struct Recv {
   sealwax keys untrust relay.example:12345   forget a relay's key, to accept its next one
   sealwax keys passphrase                    encrypt your own key, or change its passphrase
 
-show, list, trust and untrust never need the passphrase of your key, and verify does not either.")]
+Of these only `passphrase` needs the passphrase that your key has.")]
 pub struct Keys {
     /// What it has in common with `chat`, `send` and `recv`.
     #[command(flatten)]

@@ -210,7 +210,7 @@ fn ask(peer: &str, expected: &str) -> Result<(), Failure> {
     if std::io::stderr().is_terminal()
         && let Some(code) = qr::lines(expected)
     {
-        eprint!("{code}");
+        eprintln!("{code}");
     }
     if !std::io::stdin().is_terminal() {
         let help = "to mark the key from a script: sealwax keys verify NAME NUMBER";

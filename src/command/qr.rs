@@ -16,7 +16,8 @@ pub(super) fn lines(number: &str) -> Option<String> {
     let mut canvas = code.render::<Dense1x2>();
     // The blocks are what is white.
     let image = canvas.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    Some(image.lines().map(|line| format!("    {COLOURS}{line}{NO_COLOURS}\n")).collect())
+    let framed = image.lines().map(|line| format!("    {COLOURS}{line}{NO_COLOURS}"));
+    Some(framed.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
