@@ -237,7 +237,11 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// How often somebody at a terminal may mistype it.
+pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
 pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
+/// The shortest timeout that an option takes.
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);

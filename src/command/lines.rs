@@ -82,8 +82,8 @@ pub(super) enum Line<'a> {
 }
 
 impl Lines {
-    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`: come again with
-    /// more behind what is left after `n` bytes.
+    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`:
+    /// come again with more behind what is left after `n` bytes.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
         match memchr(b'\n', bytes) {
             Some(end) if std::mem::take(&mut self.skipping) => (None, end + 1),

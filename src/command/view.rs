@@ -1,9 +1,10 @@
 //! What a person or a script is shown of a client's events.
 //!
-//! Pure: an event becomes text for standard output, for standard error, or for neither. Standard output carries
-//! messages (or, with `--json`, every event as one object a line) and nothing else; all talk goes to standard error.
-//! What came from the network is escaped before it reaches a terminal, so that no message can move the cursor,
-//! turn the text around or pass for another user's line.
+//! Pure: an event becomes text for standard output, for standard error, or for neither. Standard
+//! output carries messages (or, with `--json`, every event as one object a line) and nothing else;
+//! all talk goes to standard error. What came from the network is escaped before it reaches a
+//! terminal, so that no message can move the cursor, turn the text around or pass for another
+//! user's line.
 
 use serde_json::{Value, json};
 
@@ -74,7 +75,8 @@ impl View {
         written
     }
 
-    /// A piece of talk as lines for standard error, which may always be a terminal; empty where it is not wanted.
+    /// A piece of talk as lines for standard error, which may always be a terminal; empty where it
+    /// is not wanted.
     pub(super) fn talk(self, level: Level, sentence: &str) -> String {
         if level > self.level {
             return String::new();
@@ -101,7 +103,8 @@ impl View {
     }
 }
 
-/// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line of its own.
+/// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line
+/// of its own.
 fn indented(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape_visible).collect();
     lines.join("\n    ")
@@ -175,8 +178,8 @@ fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
         Standing::Pinned(Trust::Tofu) => (
             Level::Info,
             format!(
-                "{name} has the key {fp}, which nobody has compared: `sealwax keys verify {name}` shows the number \
-                 to read to each other"
+                "{name} has the key {fp}, which nobody has compared: \
+                 `sealwax keys verify {name}` shows the number to read to each other"
             ),
         ),
         Standing::Pinned(Trust::Verified) => {
@@ -185,8 +188,9 @@ fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
         Standing::Changed => (
             Level::Warning,
             format!(
-                "THE KEY OF {name} HAS CHANGED, to {fp}. Nothing goes to {name} or is shown from {name} until you \
-                 accept it. Ask {name} over another channel first; if it is right: `sealwax keys trust {name} {fp}`"
+                "THE KEY OF {name} HAS CHANGED, to {fp}. Nothing goes to {name} or is shown from \
+                 {name} until you accept it. Ask {name} over another channel first; if it is \
+                 right: `sealwax keys trust {name} {fp}`"
             ),
         ),
     }

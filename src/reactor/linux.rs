@@ -4,7 +4,7 @@
 //! a descriptor has to be opened so that neither a read nor a write on it can ever block this
 //! thread (those that we share with others: `inherited.rs`).
 
-#![allow(unsafe_code)] // one call: accept4 with an address, which nix does not offer
+#![allow(unsafe_code)] // accept4 with an address, descriptors by number: nix offers neither
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -267,6 +267,21 @@ pub fn block_signals() -> Result<SigSet> {
     let signals: SigSet = told.into_iter().collect();
     signals.thread_block()?;
     Ok(signals)
+}
+
+/// A duplicate of the descriptor that whoever started us has given us by its `number`. Not opened
+/// anew through `/proc`: that would begin a file from its start, and a pipe of another user would
+/// be refused.
+///
+/// # Errors
+/// There is no such descriptor (`EBADF`), or none are left.
+pub fn inherited(number: i32) -> Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: it is not -1, which the type forbids. Where nothing is open behind the number, the
+    // call says so (`EBADF`); where something is, nobody closes it meanwhile.
+    duplicate(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun

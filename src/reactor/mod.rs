@@ -63,7 +63,7 @@ use crate::limits;
 
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
