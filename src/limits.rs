@@ -217,6 +217,16 @@ pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
 
+// --- The load generator: `src/load` ---
+
+/// Connections that a run has on their way at a time while its users gather: well below
+/// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
+pub const LOAD_CONNECTING: usize = 128;
+/// The longest frame that the generator takes, in bytes: a list of all users.
+pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
+/// How often the generator looks for messages that do not come.
+pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
+
 // --- The command line ---
 
 /// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.

@@ -10,6 +10,7 @@ mod front;
 mod help;
 mod keys;
 mod lines;
+mod load;
 mod owner;
 mod serve;
 mod streams;
@@ -97,6 +98,7 @@ pub fn run(command: &Command) -> Outcome {
         Command::Send(arguments) => talk::send(arguments),
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
+        Command::Load(arguments) => load::load(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),
