@@ -224,6 +224,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 pub const LOAD_CONNECTING: usize = 128;
 /// The longest frame that the generator takes, in bytes: a list of all users.
 pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
+/// How often each subject is measured where several stand beside each other.
+pub const LOAD_ROUNDS_BESIDE: u32 = 5;
 /// How often the generator looks for messages that do not come.
 pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
 

@@ -194,9 +194,9 @@ fn messages_that_are_lost_doubled_changed_or_out_of_order_are_told() {
         count += 1;
         count % 3 == 0
     };
-    let mut again = every_third.clone();
+    let mut again = every_third;
     let mut held: Option<(String, String)> = None;
-    let mut chance = every_third.clone();
+    let mut chance = every_third;
     let cases: [(&str, Evil); 5] = [
         (
             "message out of order",
@@ -278,6 +278,14 @@ fn a_relay_that_runs_is_measured() {
     let pid = relay.process.pid().to_string();
     let arguments = ["load", "flood", "--relay", &relay.address, "--pid", &pid, "--count", "300"];
     Process::start(&[&arguments[..], &["--warm-up", "0"]].concat()).end().with_code(0);
+}
+
+#[test]
+fn the_floor_stands_beside_the_relay() {
+    let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
+    let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
+    let ended = Process::start(&[&arguments[..], &short].concat()).end().with_code(0);
+    assert!(ended.stdout[0].contains("relay/floor-spin"), "{ended:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::limits;
 
-pub use self::load::{Flood, Load, LoadCommand, PingPong, RunArgs};
+pub use self::load::{Beside, Floor, Load, LoadCommand, RunArgs};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]

@@ -15,6 +15,7 @@
 
 mod dialect;
 mod flight;
+mod floor;
 mod generator;
 mod payload;
 mod plan;
@@ -24,6 +25,7 @@ mod user;
 mod work;
 
 pub use self::dialect::Original;
+pub use self::floor::Floor;
 pub use self::generator::{Generator, Stage};
 pub use self::payload::Payload;
 pub use self::plan::{Extent, Plan, Work};

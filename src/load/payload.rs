@@ -91,6 +91,12 @@ pub(super) fn name(user: u32) -> String {
     format!("u{user:07x}")
 }
 
+/// The user whose name `text` begins with.
+pub(super) fn index(text: &[u8]) -> Option<u32> {
+    let digits = text.get(1..NAME).filter(|_| text.starts_with(b"u"))?;
+    u32::try_from(read_hex(digits)?).ok()
+}
+
 /// Hexadecimal, leading zeros included; what does not fit is cut off.
 fn write_hex(digits: &mut [u8], mut value: u64) {
     for digit in digits.iter_mut().rev() {
@@ -161,5 +167,7 @@ mod tests {
     fn a_name_is_one_for_both_versions() {
         assert_eq!(check_name_v2(&name(u32::MAX >> 4)), Ok(()));
         assert_eq!(name(0).len(), NAME);
+        assert_eq!(index(format!("{}\", ", name(0xbcd)).as_bytes()), Some(0xbcd));
+        assert_eq!((index(b"u000000"), index(b"x0000000")), (None, None));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use nix::libc::pid_t;
 
 use super::{bytes, seconds};
@@ -20,6 +20,7 @@ Each message is numbered and checked: whole, once, in order. Latencies count fro
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
   sealwax load flood                           the processor time of a message
+  sealwax load flood --beside floor            the same as a ratio to the bound
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
@@ -39,6 +40,8 @@ pub enum LoadCommand {
     Pingpong(PingPong),
     /// Pairs of users, of whom one sends as fast as the other receives
     Flood(Flood),
+    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other tools
+    Floor(Floor),
 }
 
 /// `sealwax load pingpong`
@@ -69,12 +72,38 @@ pub struct Flood {
     pub run: RunArgs,
 }
 
+/// `sealwax load floor`
+#[derive(Args, Debug)]
+pub struct Floor {
+    /// Where to listen
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    pub listen: SocketAddr,
+    /// Never sleep
+    #[arg(long)]
+    pub spin: bool,
+}
+
+/// What stands beside the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Beside {
+    /// The bound: a forwarder of bytes between fixed pairs
+    Floor,
+    /// The same, never asleep
+    FloorSpin,
+}
+
 /// What all kinds of load have in common.
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// The relay to be measured [default: one that is started for this]
     #[arg(long, value_name = "HOST:PORT")]
     pub relay: Option<SocketAddr>,
+    /// What is measured in turn with it, on the same processor, and stands beside it in the table
+    #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
+    pub beside: Vec<Beside>,
+    /// How often each is measured; the table tells medians [default: 1, or 5 with --beside]
+    #[arg(long, value_name = "COUNT", value_parser = count(1, 1000))]
+    pub rounds: Option<u32>,
     /// The relay's process, on this machine: its processor time and memory are told
     #[arg(long, requires = "relay")]
     pub pid: Option<pid_t>,

@@ -44,11 +44,12 @@ pub(super) const METRICS: [Metric; 14] = [
 const BUSY: f64 = 90.0;
 const LATE: Duration = Duration::from_millis(1);
 
-impl Metric {
-    /// The figure of a run.
-    pub(super) fn figure(&self, run: &Run, plan: &Plan) -> Option<f64> {
-        (self.of)(run, plan).filter(|figure| figure.is_finite())
-    }
+/// The figures of one run, by [`METRICS`].
+pub(super) type Figures = [Option<f64>; METRICS.len()];
+
+/// What a run says in figures.
+pub(super) fn figures(run: &Run, plan: &Plan) -> Figures {
+    METRICS.map(|metric| (metric.of)(run, plan).filter(|figure| figure.is_finite()))
 }
 
 /// Whether the figures tell more of the generator than of the target, and how that shows.

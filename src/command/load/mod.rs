@@ -1,45 +1,62 @@
-//! `sealwax load`: measures a relay.
+//! `sealwax load`: measures a relay, alone or beside something else.
 //!
-//! The generator itself is pure (`src/load`). Here are the process that is measured (`target.rs`, `process.rs`), the loop
-//! that the generator runs on and the marks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
-//! `figures.rs`).
+//! The generator itself is pure (`src/load`). Here are the processes that are measured (`target.rs`, `process.rs`), the loop
+//! that the generator runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
+//! `figures.rs`, `table.rs`).
 
 mod drive;
 mod figures;
 mod process;
 mod progress;
+mod table;
 mod target;
 
 use nix::unistd::Pid;
 
 use self::drive::Run;
-use self::figures::{METRICS, bottleneck};
-use self::target::{Pins, Target};
-use super::cli::{Load, LoadCommand, RunArgs};
+use self::figures::{bottleneck, figures};
+use self::table::{Column, table};
+use self::target::{Pins, Subject, Target};
+use super::cli::{self, Beside, Load, LoadCommand, RunArgs};
 use super::{Exit, Failure, Outcome};
-use crate::limits::SPARE_DESCRIPTORS;
-use crate::load::{Extent, Generator, Original, Payload, Plan, Work};
+use crate::limits::{LOAD_ROUNDS_BESIDE, SPARE_DESCRIPTORS};
+use crate::load::{Extent, Faults, Floor, Generator, Original, Payload, Plan, Work};
 use crate::reactor::raise_descriptor_limit;
 use crate::wire::RosterMode;
 
 /// `sealwax load`
 pub(super) fn load(arguments: &Load) -> Outcome {
-    let (work, workers, run) = match &arguments.command {
-        LoadCommand::Pingpong(it) => (Work::PingPong, it.pairs, &it.run),
+    match &arguments.command {
+        LoadCommand::Pingpong(it) => measure(Work::PingPong, it.pairs, &it.run),
         LoadCommand::Flood(it) => {
-            (Work::Flood { window: it.window, mesh: it.mesh }, it.pairs, &it.run)
+            measure(Work::Flood { window: it.window, mesh: it.mesh }, it.pairs, &it.run)
         }
-    };
+        LoadCommand::Floor(it) => floor(it),
+    }
+}
+
+/// All rounds, and the table.
+fn measure(work: Work, workers: u32, run: &RunArgs) -> Outcome {
     let payload = payload(run)?;
-    let plan = |target: &Target| plan(work, workers, run, target);
     check_descriptors(2 * u64::from(workers))?;
-    let target = find(run)?;
-    let plan = plan(&target);
-    let dialect = Original::new(RosterMode::None, &payload);
-    let generator = Generator::new(plan.clone(), dialect, payload);
-    let done = drive::run(generator, &target, run.timeout)?;
-    report(&done, &plan);
-    Ok(exit(&done))
+    let subjects = subjects(run);
+    let rounds = run.rounds.unwrap_or(if run.beside.is_empty() { 1 } else { LOAD_ROUNDS_BESIDE });
+    let mut report = Report::new(&subjects);
+    'rounds: for _ in 0..rounds {
+        for (subject, place) in subjects.iter().zip(0..) {
+            let target = subject.start(pins(run))?;
+            let plan = plan(work, workers, run, &target, subject);
+            let dialect = Original::new(RosterMode::None, &payload);
+            let generator = Generator::new(plan.clone(), dialect, payload.clone());
+            let done = drive::run(generator, &target, run.timeout)?;
+            report.add(place, &done, &plan);
+            if done.was_interrupted {
+                break 'rounds;
+            }
+        }
+    }
+    report.print();
+    Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
 }
 
 fn payload(run: &RunArgs) -> Result<Payload, Failure> {
@@ -49,7 +66,30 @@ fn payload(run: &RunArgs) -> Result<Payload, Failure> {
     })
 }
 
-fn plan(work: Work, workers: u32, run: &RunArgs, target: &Target) -> Plan {
+/// The relay, and what stands beside it.
+fn subjects(run: &RunArgs) -> Vec<Subject> {
+    let relay = match run.relay {
+        Some(address) => Subject::Found { address, pid: run.pid.map(Pid::from_raw) },
+        None => Subject::Relay(run.serve.clone()),
+    };
+    let beside = run.beside.iter().map(|beside| match beside {
+        Beside::Floor => Subject::Floor { spin: false },
+        Beside::FloorSpin => Subject::Floor { spin: true },
+    });
+    std::iter::once(relay).chain(beside).collect()
+}
+
+/// A relay that was found is not to be moved, and neither are we then, unless that was asked for.
+fn pins(run: &RunArgs) -> Option<Pins> {
+    let default = || Pins::first_two().filter(|_| run.relay.is_none());
+    run.pin.map(Pins::new).or_else(default)
+}
+
+fn plan(work: Work, workers: u32, run: &RunArgs, target: &Target, subject: &Subject) -> Plan {
+    let work = match work {
+        Work::Flood { window, mesh } => Work::Flood { window, mesh: mesh && subject.routes() },
+        Work::PingPong => work,
+    };
     Plan {
         target: target.address,
         work,
@@ -59,14 +99,6 @@ fn plan(work: Work, workers: u32, run: &RunArgs, target: &Target) -> Plan {
         extent: run.count.map_or(Extent::Time(run.duration), Extent::Operations),
         ramp: run.ramp,
         timeout: run.timeout,
-    }
-}
-
-fn find(run: &RunArgs) -> Result<Target, Failure> {
-    let pins = run.pin.map(Pins::new);
-    match run.relay {
-        Some(address) => Target::at(address, run.pid.map(Pid::from_raw), pins),
-        None => Target::relay(&run.serve, pins.or_else(Pins::first_two)),
     }
 }
 
@@ -87,23 +119,53 @@ fn check_descriptors(connections: u64) -> Result<(), Failure> {
     ))
 }
 
-fn report(run: &Run, plan: &Plan) {
-    for metric in &METRICS {
-        if let Some(figure) = metric.figure(run, plan) {
-            println!("{:<24}{figure:>14.*}", metric.title, metric.digits);
+/// What all runs have shown.
+struct Report {
+    columns: Vec<Column>,
+    /// What else is to be said.
+    notes: Vec<String>,
+    is_clean: bool,
+}
+
+impl Report {
+    fn new(subjects: &[Subject]) -> Self {
+        let column = |subject: &Subject| Column { name: subject.name(), rounds: Vec::new() };
+        let columns = subjects.iter().map(column).collect();
+        Self { columns, notes: Vec::new(), is_clean: true }
+    }
+
+    fn add(&mut self, place: usize, run: &Run, plan: &Plan) {
+        let Some(column) = self.columns.get_mut(place) else { return };
+        column.rounds.push(figures(run, plan));
+        let name = column.name;
+        self.notes.extend(faults(&run.tally.faults).map(|faults| format!("{name}: {faults}")));
+        if let Some(how) = bottleneck(run, plan) {
+            self.notes.push(format!("{name}: the generator was the bottleneck: {how}"));
         }
+        if run.was_interrupted {
+            self.notes.push(format!("{name}: ended early"));
+        }
+        self.is_clean &= run.tally.faults.total() == 0 && run.tally.finished > 0;
     }
-    if run.was_interrupted {
-        println!("It was ended early.");
-    }
-    for (class, count) in run.tally.faults.iter() {
-        println!("fault: {class:<30}{count:>14}");
-    }
-    if let Some(how) = bottleneck(run, plan) {
-        println!("The generator was the bottleneck: {how}.");
+
+    fn print(&self) {
+        table(&self.columns).iter().chain(&self.notes).for_each(|line| println!("{line}"));
     }
 }
 
-fn exit(run: &Run) -> Exit {
-    if run.tally.faults.total() == 0 && run.tally.finished > 0 { Exit::Done } else { Exit::Failed }
+/// What went wrong, in one line.
+fn faults(faults: &Faults) -> Option<String> {
+    let told: Vec<_> = faults.iter().map(|(class, count)| format!("{class} ×{count}")).collect();
+    (!told.is_empty()).then(|| format!("went wrong: {}", told.join(", ")))
+}
+
+/// `sealwax load floor`
+fn floor(arguments: &cli::Floor) -> Outcome {
+    let failed =
+        |errno| Failure::new(Exit::Failed, format!("the floor at {}: {errno}", arguments.listen));
+    raise_descriptor_limit().map_err(failed)?;
+    let mut floor = Floor::new(arguments.listen).map_err(failed)?;
+    eprintln!("listening on {}", floor.address());
+    floor.run(arguments.spin).map_err(failed)?;
+    Ok(Exit::Done)
 }

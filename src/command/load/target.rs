@@ -10,6 +10,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
+use super::process::Usage;
 use crate::limits::CONNECT_TIMEOUT;
 
 /// The processors of a target and of the generator.
@@ -49,35 +50,74 @@ impl Pins {
     }
 }
 
-impl Target {
-    /// The relay at `address`, after a look whether anybody is there. It stays where it is; only this thread is pinned.
-    pub(super) fn at(
-        address: SocketAddr,
-        pid: Option<Pid>,
-        pins: Option<Pins>,
-    ) -> Result<Self, Failure> {
-        TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|error| {
-            let help = "start one with `sealwax serve`, or leave --relay out";
-            Failure::new(Exit::Relay, format!("no relay at {address}: {error}; {help}"))
-        })?;
-        if let Some(pid) = pid.filter(|&pid| super::process::Usage::of(pid).cpu.is_none()) {
-            return Err(Failure::new(Exit::Usage, format!("--pid: there is no process {pid}")));
-        }
-        if let Some(pins) = pins {
-            pin(pins.own)?;
-        }
-        Ok(Self { address, pid, _child: None })
-    }
-
+/// What there is to be measured.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// A relay that runs.
+    Found { address: SocketAddr, pid: Option<Pid> },
     /// A relay of this program that keeps nothing, started with these further options.
-    pub(super) fn relay(options: &[String], pins: Option<Pins>) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(|error| failed("this program", error))?;
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        let mut command = Command::new(program);
-        command.args(["serve", "--ephemeral", "--quiet", "--listen", &listen]).args(options);
-        Self::start(command, pins)
+    Relay(Vec<String>),
+    /// The bound, asleep when there is nothing to do or not.
+    Floor { spin: bool },
+}
+
+impl Subject {
+    /// What it is called in tables.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Found { .. } | Self::Relay(_) => "relay",
+            Self::Floor { spin: false } => "floor",
+            Self::Floor { spin: true } => "floor-spin",
+        }
     }
 
+    /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.
+    pub(super) fn routes(&self) -> bool {
+        !matches!(self, Self::Floor { .. })
+    }
+
+    /// Looks for it, or starts it. What is found stays where it is; only this thread is pinned.
+    pub(super) fn start(&self, pins: Option<Pins>) -> Result<Target, Failure> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+        match self {
+            Self::Found { address, pid } => {
+                pins.map_or(Ok(()), |pins| pin(pins.own))?;
+                find(*address, *pid)
+            }
+            Self::Relay(options) => {
+                let mut command = this_program()?;
+                command.args(["serve", "--ephemeral", "--quiet", "--listen", &listen]);
+                command.args(options);
+                Target::start(command, pins)
+            }
+            Self::Floor { spin } => {
+                let mut command = this_program()?;
+                command.args(["load", "floor", "--listen", &listen]);
+                command.args(spin.then_some("--spin"));
+                Target::start(command, pins)
+            }
+        }
+    }
+}
+
+fn this_program() -> Result<Command, Failure> {
+    let path = std::env::current_exe().map_err(|error| failed("this program", error))?;
+    Ok(Command::new(path))
+}
+
+/// The relay at `address`, after a look whether anybody is there.
+fn find(address: SocketAddr, pid: Option<Pid>) -> Result<Target, Failure> {
+    TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|error| {
+        let help = "start one with `sealwax serve`, or leave --relay out";
+        Failure::new(Exit::Relay, format!("no relay at {address}: {error}; {help}"))
+    })?;
+    if let Some(pid) = pid.filter(|&pid| Usage::of(pid).cpu.is_none()) {
+        return Err(Failure::new(Exit::Usage, format!("--pid: there is no process {pid}")));
+    }
+    Ok(Target { address, pid, _child: None })
+}
+
+impl Target {
     /// Starts what prints `listening on HOST:PORT` when it does.
     fn start(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -94,7 +134,7 @@ impl Target {
             said.push_str(&line);
             line.clear();
         }
-        Err(failed("the relay", format!("it says: {}", said.trim_end())))
+        Err(failed("the target", format!("it says: {}", said.trim_end())))
     }
 }
 
@@ -108,8 +148,9 @@ impl Started {
         if let Some(pins) = pins {
             pin(pins.own)?;
         }
-        let mut child = spawned.map_err(|error| failed("the relay", error))?;
-        let errors = child.stderr.take().ok_or_else(|| failed("the relay", "no standard error"))?;
+        let mut child = spawned.map_err(|error| failed("the target", error))?;
+        let errors =
+            child.stderr.take().ok_or_else(|| failed("the target", "no standard error"))?;
         Ok(Self { child, errors: BufReader::new(errors) })
     }
 }
