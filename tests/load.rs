@@ -94,6 +94,7 @@ fn plan(work: Work) -> Plan {
         target: AT,
         work,
         workers: 3,
+        idle: 0,
         rate: None,
         warm_up: Duration::ZERO,
         extent: Extent::Time(Duration::from_millis(20)),
@@ -105,11 +106,11 @@ fn plan(work: Work) -> Plan {
 /// Runs `plan` to its end on `kernel`, giving `other` its turns.
 fn run(kernel: &Kernel, plan: Plan, mut other: impl FnMut()) -> Tally {
     let payload = Payload::new(131, false).expect("long enough");
-    let waits =
-        Config { expected: TIMEOUT, partial: TIMEOUT, stalled: TIMEOUT, ..Config::default() };
-    let mut reactor = Reactor::new(kernel.process(), &waits);
-    let dialect = Original::new(RosterMode::None, &payload);
+    let is_visit = plan.work == Work::Connect;
+    let roster = if is_visit { RosterMode::Full } else { RosterMode::None };
+    let dialect = Original::new(roster, &payload);
     let mut generator = Generator::new(plan, dialect, payload);
+    let mut reactor = Reactor::new(kernel.process(), &generator.waits());
     generator.start(reactor.context());
     for _ in 0..100_000 {
         other();
@@ -145,10 +146,10 @@ fn pass(to: &str, frame: &str) -> (String, String) {
 
 #[test]
 fn a_relay_that_does_its_work_is_measured() {
-    for work in [Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }] {
+    for work in [Work::Connect, Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }] {
         let mut relay = Simulated::start(RelayConfig::default());
         let kernel = relay.kernel.clone();
-        let plan = Plan { extent: Extent::Operations(100), ..plan(work) };
+        let plan = Plan { extent: Extent::Operations(100), idle: 20, ..plan(work) };
         let tally = run(&kernel, plan, || relay.settle());
         assert_eq!(faults(&tally), [], "{work:?}");
         assert!(tally.finished >= 100 && tally.latency.len() >= 100, "{work:?}: {tally:?}");
@@ -258,15 +259,39 @@ fn a_relay_that_falls_silent_ends_the_run_after_the_timeout() {
 
 #[test]
 fn nobody_there_is_unreachable() {
-    let tally = run(&Kernel::new(), plan(FLOOD), || {});
-    assert!(has(&tally, "unreachable"), "{:?}", faults(&tally));
+    for work in [Work::Connect, FLOOD] {
+        let tally = run(&Kernel::new(), plan(work), || {});
+        assert!(has(&tally, "unreachable"), "{:?}", faults(&tally));
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_counted_by_what_came_of_it() {
+    let refusal = r#"{"action":"error","code":"name_in_use","detail":"no"}"#;
+    let cases =
+        [(None, "timed out"), (Some("{}"), "nonsense"), (Some(refusal), "refused: name_in_use")];
+    for (welcome, class) in cases {
+        let extent = Extent::Time(Duration::from_secs(20));
+        let tally = suffer(
+            Evil::answering(welcome),
+            Plan { extent, rate: Some(2.0), ..plan(Work::Connect) },
+        );
+        let is_that = |(found, count): &(String, u64)| found == class && (10..=40).contains(count);
+        assert!(faults(&tally).iter().all(is_that) && tally.finished == 0, "{:?}", faults(&tally));
+    }
 }
 
 #[test]
 fn a_relay_is_started_measured_and_ended() {
-    let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
-    for work in [&["pingpong"][..], &["flood"], &["flood", "--mesh"]] {
-        let arguments = [&["load"], work, &short].concat();
+    let short = ["--warm-up", "0", "--count", "300"];
+    let kinds = [
+        &["connect", "--at-once", "2"][..],
+        &["hold", "10", "--rate", "1000"],
+        &["pingpong", "--pairs", "2"],
+        &["flood", "--pairs", "2", "--mesh", "--idle", "5"],
+    ];
+    for kind in kinds {
+        let arguments = [&["load"], kind, &short].concat();
         let ended = Process::start(&arguments).end().with_code(0);
         assert!(ended.stdout.iter().any(|line| line.contains("CPU µs each")), "{ended:?}");
     }
@@ -295,6 +320,6 @@ fn what_cannot_be_done_is_said_before_it_begins() {
     code(&["load", "flood", "--size", "10"], 2);
     code(&["load", "flood", "--rate", "NaN"], 2);
     code(&["load", "flood", "--pin", "999999,0"], 2);
-    let ended = code(&["load", "flood", "--pairs", "1000000"], 1);
-    assert!(ended.stderr.iter().any(|line| line.contains("ulimit -n 2000032")), "{ended:?}");
+    let ended = code(&["load", "flood", "--pairs", "250000"], 1);
+    assert!(ended.stderr.iter().any(|line| line.contains("ulimit -n 500032")), "{ended:?}");
 }

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::limits;
 
-pub use self::load::{Beside, Floor, Load, LoadCommand, RunArgs};
+pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]

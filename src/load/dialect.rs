@@ -121,7 +121,7 @@ mod tests {
             (" \n", 2, Heard::Nothing),
             ("{\"action\":", 0, Heard::Nothing),
             ("{\"action\":\"pong\"}\n", 17, Heard::Answer),
-            ("{\"action\":\"userlist\",\"users\":[]}{", 33, Heard::Answer),
+            ("{\"action\":\"userlist\",\"users\":[]}{", 32, Heard::Answer),
             (
                 r#"{"action":"error","code":"queue_full","detail":""}"#,
                 50,

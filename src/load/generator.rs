@@ -4,26 +4,27 @@
 //! through its stages in order:
 //!
 //! ```text
-//!   Gather ──────────▶ WarmUp ──────────▶ Measure ──────────▶ Drain ──────────▶ Done
-//!   users connect      they work, and     what happens        nothing starts;
-//!   and register       nothing counts     counts              what is on its way arrives, or is lost
+//!   Gather ───────────▶ Fill ─────────────▶ WarmUp ─────────▶ Measure ─────────▶ Drain ──────────▶ Done
+//!   users who work      users who only      they work, and    what happens       nothing starts;
+//!   connect, register   are there, too      nothing counts    counts             what is on its way
+//!                                                                                arrives, or is lost
 //! ```
 //!
 //! Whatever the relay does is a fault of some class and never more than that. A connection that breaks takes its worker
 //! out of the run; a run whose workers are all out ends early.
 //!
-//! `work.rs` has what the workers do.
+//! `gather.rs` has how users come and go, `work.rs` what they do.
 
 use super::dialect::{Heard, Original};
 use super::flight::Stray;
 use super::payload::Payload;
-use super::plan::{Extent, Plan};
+use super::plan::{Extent, Plan, Work};
 use super::schedule::Schedule;
 use super::tally::{Fault, Tally};
 use super::user::{State, User, Worker};
-use crate::limits::{LOAD_CONNECTING, LOAD_SWEEP};
+use crate::limits::LOAD_SWEEP;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
+    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
 };
 
 /// Rings when a stage has lasted long enough.
@@ -39,13 +40,13 @@ pub struct Generator {
     /// The workers' first; a pair stands together.
     pub(super) users: Vec<User>,
     /// The user whose connection has, or had last, this slot.
-    by_slot: Vec<u32>,
+    pub(super) by_slot: Vec<u32>,
     pub(super) workers: Vec<Worker>,
     stage: Stage,
     /// How many users were called to connect.
-    called: u32,
-    /// How many of them are on their way.
-    coming: usize,
+    pub(super) called: u32,
+    /// How many connections are on their way.
+    pub(super) coming: usize,
     /// When users are to connect, or operations to start, where a rate was asked for.
     pub(super) schedule: Option<Schedule>,
     /// Starts of the schedule that are due, or were.
@@ -65,8 +66,10 @@ pub struct Generator {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Users connect.
+    /// The users who work connect.
     Gather,
+    /// Those who only are there connect.
+    Fill,
     /// They work, and nothing counts yet.
     WarmUp,
     /// They work, and all counts.
@@ -86,7 +89,7 @@ impl Generator {
             users,
             by_slot: Vec::new(),
             stage: Stage::Gather,
-            called: 0,
+            called: if plan.work == Work::Connect { plan.users() } else { 0 },
             coming: 0,
             schedule: None,
             handed_out: 0,
@@ -103,11 +106,16 @@ impl Generator {
         }
     }
 
+    /// How long the waits are of the loop that it runs on.
+    pub fn waits(&self) -> Config {
+        let timeout = self.plan.timeout;
+        Config { expected: timeout, partial: timeout, stalled: timeout, finish: timeout }
+    }
+
     /// Begins.
     pub fn start(&mut self, cx: &mut Context) {
         cx.open(Source::Signals);
         self.enter(cx, Stage::Gather);
-        cx.alarm(SWEEP, Some(cx.now()));
     }
 
     /// How far it has come.
@@ -133,9 +141,9 @@ impl Generator {
     /// When the schedule wants the next thing to start.
     pub fn next_start(&self) -> Option<Time> {
         let index = match self.stage {
-            Stage::Gather if self.called < self.plan.connections() => u64::from(self.called),
+            Stage::Gather | Stage::Fill => u64::from(self.called),
             Stage::WarmUp | Stage::Measure => self.handed_out,
-            Stage::Gather | Stage::Drain | Stage::Done => return None,
+            Stage::Drain | Stage::Done => return None,
         };
         self.schedule.map(|schedule| schedule.start(index))
     }
@@ -148,12 +156,14 @@ impl Generator {
     fn enter(&mut self, cx: &mut Context, stage: Stage) {
         self.stage = stage;
         let now = cx.now();
+        cx.alarm(SWEEP, Some(now)); // the tick after this one shows the stage as it begins
         let lasts = match stage {
             Stage::Gather => {
                 let rate = f64::from(self.plan.connections()) / self.plan.ramp.as_secs_f64();
                 self.schedule = Schedule::new(now, rate);
                 None
             }
+            Stage::Fill => None,
             Stage::WarmUp => {
                 self.schedule = self.plan.rate.and_then(|rate| Schedule::new(now, rate));
                 self.start_all(cx);
@@ -171,7 +181,7 @@ impl Generator {
                 Some(self.plan.timeout)
             }
             Stage::Done => {
-                self.give_up_all();
+                (0..self.plan.users()).for_each(|user| self.give_up(user));
                 None
             }
         };
@@ -180,66 +190,13 @@ impl Generator {
 
     fn next_stage(&mut self, cx: &mut Context) {
         let next = match self.stage {
-            Stage::Gather => Stage::WarmUp,
+            Stage::Gather => Stage::Fill,
+            Stage::Fill => Stage::WarmUp,
             Stage::WarmUp => Stage::Measure,
             Stage::Measure => Stage::Drain,
             Stage::Drain | Stage::Done => Stage::Done,
         };
         self.enter(cx, next);
-    }
-
-    /// Lets users connect, as many at a time as may.
-    fn gather(&mut self, cx: &mut Context) {
-        let now = cx.now();
-        while self.called < self.plan.connections()
-            && self.coming < LOAD_CONNECTING
-            && self.next_start().is_none_or(|start| start <= now)
-        {
-            let user = self.called;
-            self.called += 1;
-            self.connect(cx, user);
-        }
-        if self.called == self.plan.connections() && self.coming == 0 {
-            self.next_stage(cx);
-        }
-    }
-
-    fn connect(&mut self, cx: &mut Context, user: u32) {
-        let token = cx.connect(self.plan.target);
-        cx.expect(token, true);
-        self.coming += 1;
-        self.users[user as usize].token = Some(token);
-        self.users[user as usize].state = State::Coming;
-        if self.by_slot.len() <= token.slot() {
-            self.by_slot.resize(token.slot() + 1, u32::MAX);
-        }
-        self.by_slot[token.slot()] = user;
-    }
-
-    /// Whose connection that is.
-    fn user_of(&self, id: Token) -> Option<u32> {
-        let user = *self.by_slot.get(id.slot())?;
-        self.users.get(user as usize).is_some_and(|it| it.token == Some(id)).then_some(user)
-    }
-
-    /// The relay has answered a user.
-    fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
-        if self.users[user as usize].state != State::Coming {
-            return;
-        }
-        cx.expect(id, false);
-        self.coming -= 1;
-        self.users[user as usize].state = State::Ready;
-    }
-
-    /// The relay has refused something to a user.
-    fn refused(&mut self, cx: &mut Context, user: u32, code: &'static str) {
-        if self.users[user as usize].state != State::Ready {
-            return self.lose(cx, user, Fault::Refused(code));
-        }
-        self.tally.faults.add(Fault::Refused(code), 1);
-        self.in_flight -= self.users[user as usize].flight.refuse();
-        self.work_on(cx, user / 2);
     }
 
     /// A message has come to a user.
@@ -262,46 +219,6 @@ impl Generator {
         }
     }
 
-    /// A connection is of no use any more.
-    fn lose(&mut self, cx: &mut Context, user: u32, fault: Fault) {
-        let it = &mut self.users[user as usize];
-        self.coming -= usize::from(it.state == State::Coming);
-        let was_of_use = it.state != State::Gone;
-        it.state = State::Gone;
-        if let Some(token) = it.token {
-            cx.abort(token);
-        }
-        if was_of_use && self.stage < Stage::Done {
-            self.tally.faults.add(fault, 1);
-            self.without(user);
-        }
-    }
-
-    /// What a user who is gone had on its way is lost.
-    pub(super) fn give_up(&mut self, user: u32) {
-        let lost = self.users[user as usize].flight.clear();
-        self.in_flight -= lost;
-        self.tally.faults.add(Fault::Lost, lost as u64);
-    }
-
-    fn give_up_all(&mut self) {
-        for user in 0..self.plan.working() {
-            self.give_up(user);
-        }
-    }
-
-    /// Looks for messages that do not come.
-    fn sweep(&mut self, cx: &mut Context) {
-        let now = cx.now();
-        for user in 0..self.plan.working() {
-            let waits = self.users[user as usize].flight.waits_since();
-            if waits.is_some_and(|since| since + self.plan.timeout <= now) {
-                self.lose(cx, user, Fault::Stalled);
-            }
-        }
-        cx.alarm(SWEEP, Some(now + LOAD_SWEEP));
-    }
-
     fn is_enough(&self) -> bool {
         match self.plan.extent {
             Extent::Operations(count) => self.tally.finished >= count,
@@ -319,7 +236,7 @@ impl Handler for Generator {
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(user) = self.user_of(from) else { return bytes.len() };
         let mut consumed = 0;
-        while consumed < bytes.len() && self.users[user as usize].state != State::Gone {
+        while consumed < bytes.len() && self.users[user as usize].is_connected() {
             let (length, heard) = self.dialect.hear(&bytes[consumed..]);
             consumed += length;
             match heard {
@@ -347,7 +264,10 @@ impl Handler for Generator {
     fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
         match alarm {
             STAGE => self.next_stage(cx),
-            _ => self.sweep(cx),
+            _ => {
+                self.sweep(cx);
+                cx.alarm(SWEEP, Some(cx.now() + LOAD_SWEEP));
+            }
         }
     }
 
@@ -360,24 +280,28 @@ impl Handler for Generator {
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
         let Some(user) = self.user_of(id) else { return };
         let fault = match (reason, self.users[user as usize].state) {
-            (CloseReason::Failed(errno), State::Coming) => Fault::Unreachable(errno),
+            (CloseReason::Failed(errno), State::Coming(_)) => Fault::Unreachable(errno),
             (CloseReason::Failed(errno), _) => Fault::Broken(errno),
             (CloseReason::Closed | CloseReason::Aborted { .. }, _) => Fault::Closed,
         };
         self.lose(cx, user, fault);
-        self.users[user as usize].token = None;
+        self.left(cx, user);
     }
 
     fn end_of_tick(&mut self, cx: &mut Context) {
         match self.stage {
-            Stage::Gather | Stage::WarmUp | Stage::Measure if self.working == 0 => {
-                self.enter(cx, Stage::Drain);
+            Stage::Done => {}
+            Stage::Drain if self.in_flight == 0 && self.coming == 0 => self.next_stage(cx),
+            Stage::Drain => {}
+            _ if self.working == 0 => self.enter(cx, Stage::Drain),
+            Stage::Gather | Stage::Fill => {
+                let (work, all) = (self.plan.users(), self.plan.connections());
+                if self.gather(cx, if self.stage == Stage::Gather { work } else { all }) {
+                    self.next_stage(cx);
+                }
             }
-            Stage::Gather => self.gather(cx),
             Stage::Measure if self.is_enough() => self.next_stage(cx),
             Stage::WarmUp | Stage::Measure => self.start_due(cx),
-            Stage::Drain if self.in_flight == 0 => self.next_stage(cx),
-            Stage::Drain | Stage::Done => {}
         }
     }
 }

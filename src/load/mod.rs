@@ -10,12 +10,13 @@
 //! - **Cost is told by the target's own clock**, processor time a message, and beside the bound (`floor.rs`): a rate says as
 //!   much about the generator and the machine as about the relay.
 //!
-//! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `work.rs` (what is done in them),
-//! `user.rs`, `flight.rs`, `tally.rs` (what is kept), `dialect.rs` and `payload.rs` (what is said).
+//! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs` and `work.rs` (what is
+//! done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept), `dialect.rs` and `payload.rs` (what is said).
 
 mod dialect;
 mod flight;
 mod floor;
+mod gather;
 mod generator;
 mod payload;
 mod plan;

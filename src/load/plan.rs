@@ -12,6 +12,8 @@ pub struct Plan {
     pub work: Work,
     /// How many do that at a time: pairs of users or, for [`Work::Connect`], single ones.
     pub workers: u32,
+    /// How many more users are connected meanwhile and say nothing.
+    pub idle: u32,
     /// Operations that start each second; none: each starts when the one before it is done.
     pub rate: Option<f64>,
     /// How long it works before anything is measured.
@@ -27,6 +29,8 @@ pub struct Plan {
 /// What a worker does, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
+    /// A user connects, registers, waits for the first answer, and leaves: that is an operation.
+    Connect,
     /// The first of a pair sends a message, the second answers with another: an operation is the round trip.
     PingPong,
     /// The first of a pair sends without waiting: an operation is a message.
@@ -55,12 +59,12 @@ impl Work {
 
 impl Plan {
     /// The users that work.
-    pub fn working(&self) -> u32 {
-        2 * self.workers
+    pub fn users(&self) -> u32 {
+        if self.work == Work::Connect { self.workers } else { 2 * self.workers }
     }
 
     /// All connections that are open at a time.
     pub fn connections(&self) -> u32 {
-        self.working()
+        self.users() + self.idle
     }
 }

@@ -1,7 +1,7 @@
 //! One connection of the generator, and the pairs that work together.
 
 use super::flight::Flight;
-use crate::reactor::Token;
+use crate::reactor::{Time, Token};
 
 /// A user of the relay, as far as a measurement is concerned.
 #[derive(Debug, Default)]
@@ -19,12 +19,21 @@ pub(super) enum State {
     /// Not connected.
     #[default]
     Absent,
-    /// It connects and registers.
-    Coming,
+    /// It connects and registers, and was meant to begin at this time.
+    Coming(Time),
     /// It can send and receive.
     Ready,
+    /// It came only for the relay's answer, and has it.
+    Leaving,
     /// Its connection is of no use any more.
     Gone,
+}
+
+impl User {
+    /// Whether what comes to it matters.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.state, State::Coming(_) | State::Ready)
+    }
 }
 
 /// Whoever does one operation after the other.

@@ -1,6 +1,6 @@
 //! What the workers do: when an operation starts, what its messages are, and when it is done.
 //!
-//! A worker is a pair of users. It starts its next operation when the schedule says so and the ones before it leave room;
+//! A worker is a pair of users, or a single one who comes and goes. It starts its next operation when the schedule says so and the ones before it leave room;
 //! without a schedule, when they leave room.
 
 use super::generator::Generator;
@@ -33,12 +33,17 @@ impl Generator {
     pub(super) fn work_on(&mut self, cx: &mut Context, worker: u32) {
         while self.is_running() && self.has_room(worker) {
             let Some(start) = self.due(cx, worker) else { return };
-            let Some(to) = self.addressee(worker) else { return };
+            match self.plan.work {
+                Work::Connect => self.connect(cx, worker, start),
+                Work::PingPong | Work::Flood { .. } => {
+                    let Some(to) = self.addressee(worker) else { return };
+                    self.send(cx, 2 * worker, to, start);
+                }
+            }
+            self.workers[worker as usize].starts += 1;
             if self.schedule.is_none() {
                 self.tally.offer(start, start);
             }
-            self.workers[worker as usize].starts += 1;
-            self.send(cx, 2 * worker, to, start);
         }
     }
 
@@ -50,14 +55,23 @@ impl Generator {
         (index < self.handed_out).then(|| schedule.start(index))
     }
 
+    /// Whether a user comes only to leave again.
+    pub(super) fn is_visitor(&self, user: u32) -> bool {
+        self.plan.work == Work::Connect && user < self.plan.users()
+    }
+
     fn has_room(&self, worker: u32) -> bool {
+        if self.plan.work == Work::Connect {
+            return self.users[worker as usize].state == State::Absent;
+        }
         let place = 2 * worker as usize;
         let (first, second) = (&self.users[place], &self.users[place + 1]);
-        first.state == State::Ready
-            && match self.plan.work {
-                Work::PingPong => first.flight.pending() + second.flight.pending() == 0,
-                Work::Flood { window, .. } => first.flight.pending() < window,
-            }
+        let window = match self.plan.work {
+            Work::Flood { window, .. } => window,
+            Work::Connect | Work::PingPong => 1,
+        };
+        let answers = if self.plan.work == Work::PingPong { second.flight.pending() } else { 0 };
+        first.state == State::Ready && first.flight.pending() + answers < window
     }
 
     /// To whom the worker's next message goes; to nobody where nobody is there.
@@ -67,7 +81,7 @@ impl Generator {
         if !self.plan.work.is_mesh() {
             return Some(sender + 1).filter(|&it| is_there(it));
         }
-        let count = self.plan.working();
+        let count = self.plan.users();
         let first = draw(&mut self.random, count);
         (0..count).map(|step| (first + step) % count).find(|&it| is_there(it))
     }
@@ -92,7 +106,7 @@ impl Generator {
 
     /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done without it.
     pub(super) fn without(&mut self, user: u32) {
-        if user >= self.plan.working() {
+        if user >= self.plan.users() || self.is_visitor(user) {
             return;
         }
         self.give_up(user);

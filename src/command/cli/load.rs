@@ -20,6 +20,8 @@ Each message is numbered and checked: whole, once, in order. Latencies count fro
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
   sealwax load flood                           the processor time of a message
+  sealwax load connect                         that of a connection
+  sealwax load hold 10000                      the memory of an idle one
   sealwax load flood --beside floor            the same as a ratio to the bound
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
@@ -36,6 +38,10 @@ pub struct Load {
 /// What can be done to a relay.
 #[derive(Debug, Subcommand)]
 pub enum LoadCommand {
+    /// Users connect, register, wait for the first answer and leave
+    Connect(Connect),
+    /// Users are connected and say nothing, but for one pair
+    Hold(Hold),
     /// Pairs of users send one message to and fro
     Pingpong(PingPong),
     /// Pairs of users, of whom one sends as fast as the other receives
@@ -44,12 +50,48 @@ pub enum LoadCommand {
     Floor(Floor),
 }
 
+/// `sealwax load connect`
+#[derive(Args, Debug)]
+pub struct Connect {
+    /// How many do so at a time
+    #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
+    pub at_once: u32,
+    /// How many more are there.
+    #[command(flatten)]
+    pub idle: Idle,
+    /// What they have in common.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Users beside those who work.
+#[derive(Args, Debug)]
+pub struct Idle {
+    /// More users who are connected meanwhile and say nothing
+    #[arg(long = "idle", value_name = "COUNT", default_value = "0", value_parser = count(0, MOST_USERS))]
+    pub users: u32,
+}
+
+/// `sealwax load hold`
+#[derive(Args, Debug)]
+pub struct Hold {
+    /// Users who say nothing
+    #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
+    pub idle: u32,
+    /// What they have in common.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 /// `sealwax load pingpong`
 #[derive(Args, Debug)]
 pub struct PingPong {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
     pub pairs: u32,
+    /// How many more are there.
+    #[command(flatten)]
+    pub idle: Idle,
     /// What they have in common.
     #[command(flatten)]
     pub run: RunArgs,
@@ -59,7 +101,7 @@ pub struct PingPong {
 #[derive(Args, Debug)]
 pub struct Flood {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
     pub pairs: u32,
     /// Messages of a sender that may be on their way
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
@@ -67,6 +109,9 @@ pub struct Flood {
     /// Each message goes to a random user
     #[arg(long)]
     pub mesh: bool,
+    /// How many more are there.
+    #[command(flatten)]
+    pub idle: Idle,
     /// What they have in common.
     #[command(flatten)]
     pub run: RunArgs,
@@ -81,6 +126,17 @@ pub struct Floor {
     /// Never sleep
     #[arg(long)]
     pub spin: bool,
+}
+
+/// What users are told of who is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Roster {
+    /// The whole list on each change, as original clients are
+    Full,
+    /// The whole list once, then changes
+    Delta,
+    /// Nothing
+    None,
 }
 
 /// What stands beside the relay.
@@ -128,6 +184,9 @@ pub struct RunArgs {
     /// How long anything may take before it counts as failed, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
+    /// What users are told of who is here [default: full for connect, otherwise none]
+    #[arg(long, value_enum)]
+    pub roster: Option<Roster>,
     /// The length of a message, in bytes of its frame
     #[arg(long, value_name = "BYTES", default_value = "131", value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
@@ -136,8 +195,8 @@ pub struct RunArgs {
     pub serve: Vec<String>,
 }
 
-/// No more pairs than names.
-const MOST_PAIRS: u32 = 1_000_000;
+/// No more than names, and than the floor has places for.
+const MOST_USERS: u32 = 1_000_000;
 
 fn count(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| {

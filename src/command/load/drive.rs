@@ -8,9 +8,10 @@ use nix::unistd::Pid;
 use super::super::{Exit, Failure};
 use super::process::{Usage, own_cpu, resident};
 use super::progress::Progress;
+use super::room::Room;
 use super::target::Target;
 use crate::load::{Generator, Stage, Tally};
-use crate::reactor::{Config, Linux, Reactor, Source, Time};
+use crate::reactor::{Linux, Reactor, Source, Time};
 
 /// The loop sleeps in whole milliseconds: closer than this to the next start it does not sleep.
 const NEAR: Duration = Duration::from_millis(2);
@@ -24,7 +25,9 @@ pub(super) struct Run {
     pub(super) target: Usage,
     /// The processor time that this program used meanwhile.
     pub(super) own_cpu: Duration,
-    /// The target's memory at the end, in bytes.
+    /// The target's memory before the idle users came, and with them.
+    pub(super) before: Option<u64>,
+    /// In bytes.
     pub(super) resident: Option<u64>,
     /// Somebody ended it early.
     pub(super) was_interrupted: bool,
@@ -43,26 +46,27 @@ impl Mark {
 }
 
 /// Lets `generator` run to its end.
-pub(super) fn run(
-    mut generator: Generator,
-    target: &Target,
-    timeout: Duration,
-) -> Result<Run, Failure> {
+pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Result<Run, Failure> {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
-    let waits =
-        Config { expected: timeout, partial: timeout, stalled: timeout, ..Config::default() };
-    let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &waits);
+    let linux = Linux::new().map_err(kernel)?.connecting_from(room.sources);
+    let mut reactor = Reactor::new(linux, &generator.waits());
     generator.start(reactor.context());
     let mut progress = std::io::stderr().is_terminal().then(|| {
         let cx = reactor.context();
         Progress::new(cx.open(Source::Error), cx.now(), target.pid)
     });
-    let (mut begun, mut ended) = (None, None);
+    let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     while generator.stage() != Stage::Done {
         let now = reactor.context().now();
         let patience = patience(&generator, now);
         reactor.tick(&mut generator, Some(patience)).map_err(kernel)?;
         let stage = generator.stage();
+        if stage >= Stage::Fill && before.is_none() {
+            before = target.pid.and_then(resident);
+        }
+        if stage >= Stage::WarmUp && filled.is_none() {
+            filled = target.pid.and_then(resident);
+        }
         if stage >= Stage::Measure && begun.is_none() {
             begun = Some(Mark::now(target.pid));
         } else if stage > Stage::Measure && ended.is_none() {
@@ -82,7 +86,8 @@ pub(super) fn run(
         tally: generator.tally().clone(),
         target: used,
         own_cpu,
-        resident: target.pid.and_then(resident),
+        before,
+        resident: filled,
         was_interrupted: generator.was_interrupted(),
     })
 }

@@ -15,7 +15,7 @@ pub(super) struct Metric {
 }
 
 /// All of them, in the order in which they are told.
-pub(super) const METRICS: [Metric; 14] = [
+pub(super) const METRICS: [Metric; 15] = [
     Metric { title: "offered a second", digits: 0, of: offered },
     Metric {
         title: "done a second",
@@ -38,6 +38,7 @@ pub(super) const METRICS: [Metric; 14] = [
     Metric { title: "latency p99.9, µs", digits: 1, of: |run, _| quantile(run, 0.999) },
     Metric { title: "latency max, µs", digits: 1, of: |run, _| quantile(run, 1.0) },
     Metric { title: "target: memory, MiB", digits: 2, of: memory },
+    Metric { title: "bytes an idle user", digits: 1, of: memory_each },
 ];
 
 /// The generator held the target up if it was this busy while the target was not, or was this late on average.
@@ -100,6 +101,13 @@ fn quantile(run: &Run, quantile: f64) -> Option<f64> {
 
 fn memory(run: &Run, _: &Plan) -> Option<f64> {
     Some(as_f64(run.resident?) / f64::from(1 << 20))
+}
+
+/// What was there before the idle users came has room for some already, and the first ones pay for what all share: so this
+/// is exact for many.
+fn memory_each(run: &Run, plan: &Plan) -> Option<f64> {
+    let more = as_f64(run.resident?) - as_f64(run.before?);
+    (plan.idle > 0).then(|| more / f64::from(plan.idle))
 }
 
 #[allow(clippy::cast_precision_loss)] // a figure has no 53 bits

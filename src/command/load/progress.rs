@@ -64,7 +64,7 @@ impl Progress {
 
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
-        Stage::Gather => "connecting",
+        Stage::Gather | Stage::Fill => "connecting",
         Stage::WarmUp => "warming up",
         Stage::Measure => "measuring",
         Stage::Drain | Stage::Done => "draining",
