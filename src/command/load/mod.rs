@@ -72,11 +72,12 @@ impl<'a> Task<'a> {
     fn measure(&self) -> Outcome {
         let payload = self.payload()?;
         let subjects = self.subjects();
+        let pins = self.pins();
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
         let mut report = Report::new(&subjects);
         'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
             for (subject, place) in subjects.iter().zip(0..) {
-                let target = subject.start(self.pins())?;
+                let target = subject.start(pins)?;
                 let plan = self.plan(&target, subject);
                 let room = Room::for_run(&plan, target.pid)?;
                 let dialect = Original::new(self.roster, &payload);
