@@ -231,6 +231,25 @@ pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
 
+// --- The load generator: `src/load` ---
+
+/// Connections that a run has on their way at a time while its users gather: well below
+/// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
+pub const LOAD_CONNECTING: usize = 128;
+/// The longest frame that the generator takes, in bytes: a list of all users.
+pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
+/// Round trips a second of the pair that is active while others only are there, unless `--rate` says otherwise.
+pub const LOAD_HOLD_RATE: f64 = 1000.0;
+/// One part in so many of the ports to connect from is used of one address: the search for a free one takes longer
+/// the fewer there are, and those of closed connections rest for a minute (tcp(7), `TIME_WAIT`).
+pub const LOAD_PORTS_PART: u32 = 4;
+/// Addresses of ours from which users connect who come and go, each leaving a port at rest.
+pub const LOAD_SOURCES: u32 = 64;
+/// How often each subject is measured where several stand beside each other.
+pub const LOAD_ROUNDS_BESIDE: u32 = 5;
+/// How often the generator looks for messages that do not come.
+pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
+
 // --- The command line ---
 
 /// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.

@@ -7,15 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("limits", &[]),
     ("reactor", &["limits"]),
     ("wire", &["limits"]),
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "wire", "crypto"]),
+    ("load", &["limits", "reactor", "wire", "crypto"]),
     ("client", &["limits", "reactor", "wire", "crypto", "home"]),
-    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "client"]),
+    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client"]),
 ];
 const MAX_COLUMNS: usize = 100;
 const MAX_LINES: usize = 400;

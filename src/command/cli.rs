@@ -1,5 +1,7 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::limits;
+
+pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -45,6 +49,8 @@ pub enum Command {
     Recv(Recv),
     /// Show and change whose keys you trust
     Keys(Keys),
+    /// Measure a relay
+    Load(Load),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
     /// Print completions for a shell

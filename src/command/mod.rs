@@ -11,6 +11,7 @@ mod help;
 mod identity_file;
 mod keys;
 mod lines;
+mod load;
 mod owner;
 mod passphrase;
 mod private;
@@ -105,6 +106,7 @@ pub fn run(command: &Command) -> Outcome {
         Command::Send(arguments) => talk::send(arguments),
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
+        Command::Load(arguments) => load::load(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),

@@ -6,8 +6,9 @@
 
 #![allow(unsafe_code)] // accept4 with an address, descriptors by number: nix offers neither
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Linux {
     epoll: Epoll,
     /// What `epoll_wait` writes into.
     ready: Vec<EpollEvent>,
+    /// Where outgoing connections come from, in turn; empty: as the kernel likes.
+    sources: VecDeque<Ipv4Addr>,
     /// A descriptor to give up when there are no others: see [`Sys::turn_away`].
     reserve: Option<OwnedFd>,
 }
@@ -68,8 +71,24 @@ impl Linux {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             ready: vec![EpollEvent::empty(); limits::EVENTS_PER_TICK],
+            sources: VecDeque::new(),
             reserve: reserve(),
         })
+    }
+
+    /// Lets outgoing connections (of IPv4) come from these addresses in turn. Between two addresses there are no more
+    /// connections than ports (`ip(7)`, `ip_local_port_range`); on loopback, every address of 127.0.0.0/8 is ours.
+    pub fn connecting_from(self, sources: Vec<Ipv4Addr>) -> Self {
+        Self { sources: sources.into(), ..self }
+    }
+
+    /// The port is chosen when the destination is known and need differ only from others to the same (`ip(7)`,
+    /// `IP_BIND_ADDRESS_NO_PORT`).
+    fn bind_source(&mut self, fd: &OwnedFd) -> Result<()> {
+        let Some(&source) = self.sources.front() else { return Ok(()) };
+        self.sources.rotate_left(1);
+        socket::setsockopt(fd, sockopt::IpBindAddressNoPort, &true)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((source, 0))))
     }
 }
 
@@ -151,6 +170,9 @@ impl Sys for Linux {
     fn connect(&mut self, to: SocketAddr) -> Result<Io> {
         let fd = stream_socket(to)?;
         set_stream_options(&fd)?;
+        if to.is_ipv4() {
+            self.bind_source(&fd)?;
+        }
         match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Io::Own(fd)),
             Err(errno) => Err(errno),
