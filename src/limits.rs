@@ -238,10 +238,12 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 pub const LOAD_CONNECTING: usize = 128;
 /// The longest frame that the generator takes, in bytes: a list of all users.
 pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
-/// Round trips a second of the pair that is active while others only are there, unless `--rate` says otherwise.
+/// Round trips a second of the pair that is active while others only are there, unless `--rate`
+/// says otherwise.
 pub const LOAD_HOLD_RATE: f64 = 1000.0;
-/// One part in so many of the ports to connect from is used of one address: the search for a free one takes longer
-/// the fewer there are, and those of closed connections rest for a minute (tcp(7), `TIME_WAIT`).
+/// One part in so many of the ports to connect from is used of one address: the search for a free
+/// one takes longer the fewer there are, and those of closed connections rest for a minute (tcp(7),
+/// `TIME_WAIT`).
 pub const LOAD_PORTS_PART: u32 = 4;
 /// Addresses of ours from which users connect who come and go, each leaving a port at rest.
 pub const LOAD_SOURCES: u32 = 64;

@@ -35,7 +35,8 @@ pub struct Original {
 pub(super) enum Heard<'a> {
     /// Nothing that is whole.
     Nothing,
-    /// The relay's own word, and no refusal: on a new connection it says that the registration stands.
+    /// The relay's own word, and no refusal: on a new connection it says that the registration
+    /// stands.
     Answer,
     /// A refusal with this code.
     Refused(&'static str),

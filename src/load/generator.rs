@@ -1,7 +1,7 @@
 //! The generator: users on one loop, who come, work and are counted.
 //!
-//! Pure, like the relay that it measures: it is a [`Handler`], owns no descriptor and asks no clock. A run goes
-//! through its stages in order:
+//! Pure, like the relay that it measures: it is a [`Handler`], owns no descriptor and asks no
+//! clock. A run goes through its stages in order:
 //!
 //! ```text
 //!   Gather ───────────▶ Fill ─────────────▶ WarmUp ─────────▶ Measure ─────────▶ Drain ──────────▶ Done
@@ -10,8 +10,8 @@
 //!                                                                                arrives, or is lost
 //! ```
 //!
-//! Whatever the relay does is a fault of some class and never more than that. A connection that breaks takes its worker
-//! out of the run; a run whose workers are all out ends early.
+//! Whatever the relay does is a fault of some class and never more than that. A connection that
+//! breaks takes its worker out of the run; a run whose workers are all out ends early.
 //!
 //! `gather.rs` has how users come and go, `work.rs` what they do.
 

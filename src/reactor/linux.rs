@@ -76,14 +76,15 @@ impl Linux {
         })
     }
 
-    /// Lets outgoing connections (of IPv4) come from these addresses in turn. Between two addresses there are no more
-    /// connections than ports (`ip(7)`, `ip_local_port_range`); on loopback, every address of 127.0.0.0/8 is ours.
+    /// Lets outgoing connections (of IPv4) come from these addresses in turn. Between two addresses
+    /// there are no more connections than ports (`ip(7)`, `ip_local_port_range`); on loopback,
+    /// every address of 127.0.0.0/8 is ours.
     pub fn connecting_from(self, sources: Vec<Ipv4Addr>) -> Self {
         Self { sources: sources.into(), ..self }
     }
 
-    /// The port is chosen when the destination is known and need differ only from others to the same (`ip(7)`,
-    /// `IP_BIND_ADDRESS_NO_PORT`).
+    /// The port is chosen when the destination is known and need differ only from others to the
+    /// same (`ip(7)`, `IP_BIND_ADDRESS_NO_PORT`).
     fn bind_source(&mut self, fd: &OwnedFd) -> Result<()> {
         let Some(&source) = self.sources.front() else { return Ok(()) };
         self.sources.rotate_left(1);

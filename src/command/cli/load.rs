@@ -46,7 +46,8 @@ pub enum LoadCommand {
     Pingpong(PingPong),
     /// Pairs of users, of whom one sends as fast as the other receives
     Flood(Flood),
-    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other tools
+    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other
+    /// tools
     Floor(Floor),
 }
 
@@ -163,7 +164,8 @@ pub struct RunArgs {
     /// The relay's process, on this machine: its processor time and memory are told
     #[arg(long, requires = "relay")]
     pub pid: Option<pid_t>,
-    /// Processors for a relay that is started and for this program [default: the first two, for a relay that is started]
+    /// Processors for a relay that is started and for this program [default: the first two, for a
+    /// relay that is started]
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     pub pin: Option<(usize, usize)>,
     /// Operations that start each second [default: each starts when there is room]

@@ -1,8 +1,9 @@
 //! `sealwax load`: measures a relay, alone or beside something else.
 //!
-//! The generator itself is pure (`src/load`). Here are the processes that are measured (`target.rs`, `process.rs`, `room.rs`), the loop
-//! that the generator runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
-//! `figures.rs`, `table.rs`, `report.rs`).
+//! The generator itself is pure (`src/load`). Here are the processes that are measured
+//! (`target.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the clocks that
+//! are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`, `figures.rs`,
+//! `table.rs`, `report.rs`).
 
 mod drive;
 mod figures;
@@ -114,7 +115,8 @@ impl<'a> Task<'a> {
         std::iter::once(relay).chain(beside).collect()
     }
 
-    /// A relay that was found is not to be moved, and neither are we then, unless that was asked for.
+    /// A relay that was found is not to be moved, and neither are we then, unless that was asked
+    /// for.
     fn pins(&self) -> Option<Pins> {
         let default = || Pins::first_two().filter(|_| self.run.relay.is_none());
         self.run.pin.map(Pins::new).or_else(default)

@@ -1,4 +1,5 @@
-//! What the kernel knows of the process that is measured: its processor time, its calls, its memory (`proc(5)`).
+//! What the kernel knows of the process that is measured: its processor time, its calls, its memory
+//! (`proc(5)`).
 //!
 //! Everything is optional: a process of another user, or of another machine, has none of it.
 

@@ -33,7 +33,8 @@ impl Room {
     }
 }
 
-/// The addresses that `plan` needs where each has so many `ports`. Only loopback has as many addresses as one likes.
+/// The addresses that `plan` needs where each has so many `ports`. Only loopback has as many
+/// addresses as one likes.
 fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
     let connections = plan.connections();
     let is_loopback = plan.target.is_ipv4() && plan.target.ip().is_loopback();

@@ -23,7 +23,8 @@ const CELL: usize = 30;
 /// Digits behind the point of a ratio.
 const RATIO_DIGITS: usize = 3;
 
-/// The lines of the table. The first column is what the others stand beside: a ratio is it by another.
+/// The lines of the table. The first column is what the others stand beside: a ratio is it by
+/// another.
 pub(super) fn table(columns: &[Column]) -> Vec<String> {
     let Some((first, others)) = columns.split_first() else { return Vec::new() };
     let mut head = format!("{:<TITLE$}{:>CELL$}", "", first.name);
