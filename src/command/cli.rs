@@ -257,9 +257,9 @@ pub enum KeysCommand {
         /// The key's fingerprint
         fingerprint: String,
     },
-    /// Forget NAME's key
+    /// Forget NAME's key, or that of the relay at HOST:PORT
     Untrust {
-        /// The peer
+        /// The peer, or the relay
         peer: String,
     },
 }

@@ -4,19 +4,20 @@
 //! and the `chat` reads it again.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::rc::Rc;
 
 use serde_json::json;
 
 use super::cli::{Keys, KeysCommand};
 use super::{Exit, Failure, Outcome, owner, trusted};
-use crate::client::{FilePins, PeerPin, PinFile, Pins, Trust};
+use crate::client::{FilePins, PeerPin, PinBook, PinFile, Pins, RelayPin, Trust};
 use crate::crypto::safety_number;
 use crate::home::Home;
 use crate::wire::{Fingerprint, escape_visible};
 
 /// `sealwax keys …`
 pub(super) fn keys(arguments: &Keys) -> Outcome {
-    let home = std::rc::Rc::new(owner::open_home(&arguments.common.identity)?);
+    let home = Rc::new(owner::open_home(&arguments.common.identity)?);
     let mut book =
         Book { pins: FilePins::new(home.clone(), owner::PEERS_FILE), json: arguments.common.json };
     match &arguments.command {
@@ -30,6 +31,8 @@ pub(super) fn keys(arguments: &Keys) -> Outcome {
             book.verify(&me, peer, number.as_deref())
         }
         KeysCommand::Trust { peer, fingerprint } => book.trust(peer, fingerprint),
+        // No name has a colon, and every address has.
+        KeysCommand::Untrust { peer } if peer.contains(':') => book.untrust_relay(&home, peer),
         KeysCommand::Untrust { peer } => book.untrust(peer),
     }
 }
@@ -93,6 +96,18 @@ impl Book {
         })?;
         let removed = json!({"name": peer, "fp": pin.fp.to_string(), "trust": null});
         self.print(&removed, &format!("the key of {peer} is forgotten: {}", pin.fp))
+    }
+
+    /// Forgets the key of a relay; the next one at `address` is a first contact.
+    fn untrust_relay(&self, home: &Rc<Home>, address: &str) -> Outcome {
+        let file = Box::new(FilePins::new(home.clone(), owner::RELAYS_FILE));
+        let removed = PinBook::<RelayPin>::new(file).change(|file| file.remove(address));
+        if !removed.map_err(|why| Failure::new(Exit::Identity, why))? {
+            let message = format!("no key of a relay at {address} is known");
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        let removed = json!({"relay": address, "trust": null});
+        self.print(&removed, &format!("the key of the relay at {address} is forgotten"))
     }
 
     /// Shows the number and asks whether it is the same on the other side.

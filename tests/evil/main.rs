@@ -15,4 +15,5 @@ mod sessions;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod swaps;
 mod terminal;
