@@ -147,6 +147,7 @@ impl<R: Handler> World<R> {
             roster: RosterMode::None,
             strict: false,
             every_warning: true,
+            keys: "sealwax keys".to_owned(),
             alarm: ALARM,
         };
         set(&mut settings);

@@ -17,3 +17,4 @@ mod stage;
 mod support;
 mod swaps;
 mod terminal;
+mod workflow;
