@@ -335,10 +335,14 @@ impl Client {
     fn look_around(&mut self, now: Time) {
         self.desk.now = now;
         if now >= self.pins_due {
-            self.pins_due = now + PINS_INTERVAL;
-            if self.desk.refresh_pins() {
-                self.review_pins();
-            }
+            self.look_at_pins();
+        }
+    }
+
+    fn look_at_pins(&mut self) {
+        self.pins_due = self.desk.now + PINS_INTERVAL;
+        if self.desk.refresh_pins() {
+            self.review_pins();
         }
     }
 
