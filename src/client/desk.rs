@@ -24,6 +24,8 @@ pub(super) struct Desk {
     pub(super) fp: Fingerprint,
     /// Refuse peers whose key was never compared.
     pub(super) strict: bool,
+    /// How the user calls `sealwax keys` for this trust file.
+    pub(super) keys: String,
     pub(super) vault: Box<dyn Vault>,
     pub(super) wall: Box<dyn FnMut() -> u64>,
     /// The instant of this tick.
@@ -108,9 +110,11 @@ impl Desk {
     ) -> Result<Verdict, String> {
         let is_tofu = |pin: &&PeerPin| pin.trust == Trust::Tofu;
         if !by_us && self.peers.file().iter().filter(is_tofu).count() >= MAX_FIRST_CONTACTS {
-            return Err("first contacts of others have filled the trust file: make room with \
-                        'sealwax keys untrust NAME'"
-                .to_owned());
+            let keys = &self.keys;
+            return Err(format!(
+                "first contacts of others have filled the trust file: make room with '{keys} \
+                 untrust NAME'"
+            ));
         }
         let now_ms = self.wall_ms();
         self.peers.change(|file| {
@@ -163,6 +167,7 @@ pub(super) mod tests {
             roster: RosterMode::None,
             strict: false,
             every_warning: false,
+            keys: "sealwax keys".to_owned(),
             alarm: Alarm(0),
         };
         let parts = Parts {

@@ -3,6 +3,7 @@
 //! The relay is not trusted: what does not belong here is told and dropped, and what is unsigned is
 //! never more than a hint.
 
+use super::peer::Peer;
 use super::registration::Step;
 use super::{Caution, Client, Ending};
 use crate::reactor::Context;
@@ -68,13 +69,16 @@ impl Client {
 
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
-            Reply::Pubkey { from, pubkey, prekey } => match self.peers.known(&from) {
-                Some(peer) if peer.is_asked_for() => {
+            Reply::Pubkey { from, pubkey, prekey } => {
+                if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
+                    return self.nonsense("a key for which nobody asked");
+                }
+                self.look_at_pins(); // whoever has just accepted this key counts on it
+                if let Some(peer) = self.peers.known(&from) {
                     peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
                     self.peers.make_room();
                 }
-                _ => self.nonsense("a key for which nobody asked"),
-            },
+            }
             Reply::Relayed { id, to, prekey } => {
                 if let (Some(peer), Ok(request)) = (self.peers.known(&to), id.parse()) {
                     peer.relayed(&mut self.desk, request, prekey);

@@ -91,7 +91,7 @@ impl Client {
     /// A client that has done nothing yet. What is wrong with the files of pins is told as
     /// warnings; as long as one cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
-        let Settings { name, relay, roster, strict, every_warning, alarm } = settings;
+        let Settings { name, relay, roster, strict, every_warning, keys, alarm } = settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
         let mut desk = Desk {
@@ -99,6 +99,7 @@ impl Client {
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
             name,
             strict,
+            keys,
             vault,
             wall: parts.wall,
             now: Time::default(),
@@ -334,10 +335,14 @@ impl Client {
     fn look_around(&mut self, now: Time) {
         self.desk.now = now;
         if now >= self.pins_due {
-            self.pins_due = now + PINS_INTERVAL;
-            if self.desk.refresh_pins() {
-                self.review_pins();
-            }
+            self.look_at_pins();
+        }
+    }
+
+    fn look_at_pins(&mut self) {
+        self.pins_due = self.desk.now + PINS_INTERVAL;
+        if self.desk.refresh_pins() {
+            self.review_pins();
         }
     }
 

@@ -95,7 +95,7 @@ impl Peer {
             Some(Heard::Receipt(mids)) => {
                 self.sending.confirmed(desk, &self.contact.name, &mids);
             }
-            Some(Heard::Again(mid)) => self.sending.confirm(mid),
+            Some(Heard::Again(mid)) => self.sending.confirm_again(mid, desk.now),
             None => {}
         }
     }

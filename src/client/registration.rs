@@ -129,10 +129,11 @@ impl Registration {
             return Err(not_kept("it was removed at once".to_owned()));
         };
         if *pinned != key {
+            let keys = &desk.keys;
             let detail = format!(
                 "the key of {address} is not the one that is kept: {key} instead of {pinned}. \
                  Either the relay was set up anew, or this is another one. If you know why, run \
-                 'sealwax keys untrust {address}' and connect again"
+                 '{keys} untrust {address}' and connect again"
             );
             return Err(Step::Over(Ending::RelayChanged, detail));
         }

@@ -86,6 +86,14 @@ impl Sending {
         self.receipts.push_back(mid);
     }
 
+    /// A message came again that was confirmed. Where that goes on, the peer has lost our session.
+    pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
+        if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
+            self.close();
+        }
+        self.confirm(mid);
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.texts.len() < self.window()
     }

@@ -20,6 +20,9 @@ pub struct Settings {
     /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
     /// count.
     pub every_warning: bool,
+    /// How the user calls `sealwax keys` for this trust file: the sentences that name a command
+    /// begin it with this.
+    pub keys: String,
     /// The one of the loop's alarms that the client may use.
     pub alarm: Alarm,
 }

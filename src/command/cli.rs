@@ -165,6 +165,16 @@ pub struct IdentityArgs {
     pub passphrase_fd: Option<i32>,
 }
 
+impl IdentityArgs {
+    /// How `sealwax keys` is called so that it finds the same home, as a shell takes it.
+    pub fn keys_command(&self) -> String {
+        match &self.home {
+            None => "sealwax keys".to_owned(),
+            Some(home) => format!("sealwax keys --home {}", quoted(&home.to_string_lossy())),
+        }
+    }
+}
+
 /// `sealwax chat`
 #[derive(Args, Debug)]
 #[command(after_help = "Lines you can type:
@@ -294,6 +304,15 @@ pub struct Demo {
     pub full: bool,
 }
 
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let parsed: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
     Duration::try_from_secs_f64(parsed)
@@ -329,6 +348,16 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_printed_command_is_one_that_a_shell_takes() {
+        let command = |home: &str| {
+            let home = Some(home.into());
+            IdentityArgs { name: None, home, passphrase_fd: None }.keys_command()
+        };
+        assert_eq!(command("/home/a/.x"), "sealwax keys --home /home/a/.x");
+        assert_eq!(command("/it's $here"), r"sealwax keys --home '/it'\''s $here'");
     }
 
     #[test]

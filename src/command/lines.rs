@@ -173,8 +173,10 @@ fn json(line: &str) -> Result<Ask, String> {
             _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
         };
     }
+    // Where, and not what: the error would quote the text.
     let Message { to, text, id } = serde_json::from_str(line).map_err(|error| {
-        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: {error}")
+        let column = error.column();
+        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: see column {column}")
     })?;
     Ok(Ask::Say { to: Some(to), text, id })
 }

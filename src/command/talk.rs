@@ -49,6 +49,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
     let view = View {
         json: common.json,
         terminal: std::io::stdout().is_terminal(),
+        keys: common.identity.keys_command(),
         level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
     };
     let settings = Settings {
@@ -57,6 +58,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
         roster,
         strict: common.strict,
         every_warning: common.json,
+        keys: common.identity.keys_command(),
         alarm: CLIENT_ALARM,
     };
     let parts = Parts {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Event, Failure};
+use sealwax::client::{Caution, Event, Failure};
 use sealwax::limits::{PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::evil::Verdict;
-use crate::world::{World, cautions, delivered, failures};
+use crate::world::{World, cautions, delivered, failures, public};
 
 /// Swallows those of the next frames for which `lost` holds, by action and sender.
 fn lose(world: &mut World, mut lost: impl FnMut(&str, &str) -> bool + 'static) {
@@ -193,6 +193,25 @@ fn a_full_queue_is_tried_again_in_the_same_session() {
     assert_eq!(delivered(&world.events("alice")), ["one", "two", "three"]);
     assert_eq!(world.heard("bob"), ["alice: one", "alice: two", "alice: three"]);
     assert_eq!(world.relay.count("send_key"), 2);
+}
+
+#[test]
+fn who_has_lost_the_peers_session_is_confirmed_in_a_new_one() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(5);
+    // The relay lies once about bob's key, and alice closes what bob has opened.
+    let mut lie = world.relay.pubkey_of("bob");
+    lie["pubkey"] = public("carol").to_pem().into();
+    world.relay.pubkeys.insert("bob".to_owned(), lie);
+    world.inject("alice", &json!({"action": "relayed", "id": "99", "to": "bob", "prekey": 7}));
+    world.run_seconds(1);
+    assert_eq!(cautions(&world.events("alice")), [Caution::KeyChanged]);
+    world.relay.pubkeys.clear();
+    world.say("alice", "bob", "two");
+    world.run_seconds(15);
+    assert_eq!(world.heard("bob"), ["alice: one", "alice: two"]);
+    assert_eq!(delivered(&world.events("alice")), ["two"]);
 }
 
 #[test]

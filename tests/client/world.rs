@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,13 +9,14 @@ use sealwax::client::{
     Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
     Settings, Trust,
 };
-use sealwax::crypto::{Identity, IdentityVault, PublicKey};
+use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{
     Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Token,
 };
 use sealwax::wire::RosterMode;
 
 use crate::evil::EvilRelay;
+pub(crate) use crate::support::fixtures::{identity, public};
 use crate::support::kernel::{Call, Kernel, Op};
 
 const ALARM: Alarm = Alarm(3);
@@ -147,6 +147,7 @@ impl<R: Handler> World<R> {
             roster: RosterMode::None,
             strict: false,
             every_warning: true,
+            keys: "sealwax keys".to_owned(),
             alarm: ALARM,
         };
         set(&mut settings);
@@ -305,18 +306,6 @@ pub(crate) fn cautions(events: &[Event]) -> Vec<Caution> {
         _ => None,
     });
     cautions.collect()
-}
-
-/// A fixture key.
-pub(crate) fn identity(name: &str) -> Identity {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let pem = std::fs::read_to_string(data.join(format!("{name}.pem"))).expect("a fixture");
-    Identity::from_pem(&pem, None).expect("a key")
-}
-
-/// The public half of a fixture key.
-pub(crate) fn public(name: &str) -> PublicKey {
-    identity(name).public().clone()
 }
 
 /// Several addresses stand in one text.

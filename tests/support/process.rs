@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -21,8 +22,12 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
+    transcript: Transcript,
     name: String,
 }
+
+/// All lines of both outputs, also those that were taken.
+type Transcript = Arc<Mutex<Vec<String>>>;
 
 impl Process {
     /// Starts `sealwax` with `arguments`.
@@ -39,9 +44,10 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let stdout = lines(child.stdout.take().expect("piped"));
-        let stderr = lines(child.stderr.take().expect("piped"));
-        Self { stdin: child.stdin.take(), child, stdout, stderr, name }
+        let transcript = Transcript::default();
+        let stdout = lines(child.stdout.take().expect("piped"), &transcript);
+        let stderr = lines(child.stderr.take().expect("piped"), &transcript);
+        Self { stdin: child.stdin.take(), child, stdout, stderr, transcript, name }
     }
 
     /// Writes a line to its standard input.
@@ -113,7 +119,9 @@ impl Process {
         self.stdin = None;
         let status = self.wait();
         let collect = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>();
-        Ended { code: status.code(), stdout: collect(&self.stdout), stderr: collect(&self.stderr) }
+        let (stdout, stderr) = (collect(&self.stdout), collect(&self.stderr));
+        let transcript = self.transcript.lock().expect("its readers are done").join("\n");
+        Ended { code: status.code(), stdout, stderr, transcript }
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -128,6 +136,8 @@ pub struct Ended {
     pub code: Option<i32>,
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
+    /// Everything that it ever said, on both.
+    pub transcript: String,
 }
 
 impl Ended {
@@ -167,8 +177,10 @@ impl Relay {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend_from_slice(options);
         let process = Process::start(&arguments);
-        let line = process.talk_with("listening on ");
-        let address = line.rsplit(' ').next().expect("an address").to_owned();
+        let line = process.talk_with("listening"); // or an object that says so
+        let (_, port) = line.split_once("127.0.0.1:").expect("an address");
+        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+        let address = format!("127.0.0.1:{port}");
         Self { process, address }
     }
 }
@@ -234,13 +246,15 @@ pub fn python(program: &str, arguments: &[&str]) -> Process {
 }
 
 /// Collects lines in a thread, so that no pipe fills up while a test looks elsewhere.
-fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+fn lines(from: impl Read + Send + 'static, transcript: &Transcript) -> Receiver<String> {
     let (sender, receiver) = channel();
+    let transcript = Arc::clone(transcript);
     thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+            transcript.lock().expect("nobody fails with it").push(text.clone());
             if sender.send(text).is_err() {
                 break;
             }
