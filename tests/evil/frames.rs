@@ -83,8 +83,6 @@ fn frames_of_another_time_are_passed_over() {
         r#"{"action":"pong","id":"nobody asked"}"#,
         r#"{"action":"relayed","id":"99999999999999999999999","to":"alice"}"#,
         r#"{"action":"relayed","id":"1","to":"nobody"}"#,
-        r#"{"action":"error","code":"unknown_user","detail":"","id":"77","to":"alice"}"#,
-        r#"{"action":"error","code":"unknown_user","detail":"","target":"alice"}"#,
     ];
     for frame in passed_over {
         stage.relay.tell_bytes("bob", frame.as_bytes());
@@ -95,6 +93,21 @@ fn frames_of_another_time_are_passed_over() {
         assert_eq!(stage.warned(&frame), "refused");
     }
     assert_eq!(stage.goes_on(), [""; 0]);
+}
+
+#[test]
+fn refusals_that_are_lies_cost_a_delay_and_no_message() {
+    let mut stage = Stage::talking();
+    let lies = [
+        r#"{"action":"error","code":"unknown_user","detail":"","id":"77","to":"alice"}"#,
+        r#"{"action":"error","code":"unknown_user","detail":"","target":"alice"}"#,
+        r#"{"action":"error","code":"queue_full","detail":"","id":"77","to":"alice"}"#,
+    ];
+    for frame in lies {
+        stage.relay.tell_bytes("bob", frame.as_bytes());
+        // Where the lie passed for an answer, the true one is to no question.
+        assert!(stage.goes_on().iter().all(|code| code == "bad_frame"), "{frame}");
+    }
 }
 
 #[test]
