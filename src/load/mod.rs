@@ -11,23 +11,28 @@
 //!   much about the generator and the machine as about the relay.
 //!
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs` and `work.rs` (what is
-//! done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept), `dialect.rs` and `payload.rs` (what is said).
+//! done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept), `payload.rs`, `dialect.rs`
+//! and `sealwax.rs` (what is said), `keys.rs`.
 
 mod dialect;
 mod flight;
 mod floor;
 mod gather;
 mod generator;
+mod keys;
 mod payload;
 mod plan;
 mod schedule;
+mod sealwax;
 mod tally;
 mod user;
 mod work;
 
-pub use self::dialect::Original;
+pub use self::dialect::{Dialect, Heard};
 pub use self::floor::Floor;
 pub use self::generator::{Generator, Stage};
+pub use self::keys::Keys;
 pub use self::payload::Payload;
 pub use self::plan::{Extent, Plan, Work};
+pub use self::sealwax::Sealwax;
 pub use self::tally::{Fault, Faults, Recent, Tally};
