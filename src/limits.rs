@@ -247,6 +247,8 @@ pub const LOAD_HOLD_RATE: f64 = 1000.0;
 pub const LOAD_PORTS_PART: u32 = 4;
 /// Addresses of ours from which users connect who come and go, each leaving a port at rest.
 pub const LOAD_SOURCES: u32 = 64;
+/// Keys that are made between two lines that tell how many there are.
+pub const LOAD_KEYS_TOLD: usize = 100;
 /// How often each subject is measured where several stand beside each other.
 pub const LOAD_ROUNDS_BESIDE: u32 = 5;
 /// How often the generator looks for messages that do not come.

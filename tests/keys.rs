@@ -288,7 +288,8 @@ fn a_relay_with_another_key_is_refused_with_the_command_that_lets_it_in() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
     write(&homes, "known_relays", RELAY_LINE.replace("127.0.0.1:9", &relay.address));
     let refused = homes.client("alice", &relay.address, &["recv"]).end().with_code(5);
-    let command = format!("sealwax keys untrust {}", relay.address);
+    let home = homes.of("alice");
+    let command = format!("sealwax keys --home {} untrust {}", text(&home), relay.address);
     says(&refused, &command);
     keys(&homes, &["untrust", &relay.address], "").with_code(0);
     homes.client("alice", &relay.address, &["recv"]).talk_with("you are alice");

@@ -20,7 +20,7 @@ use nix::Result;
 use nix::errno::Errno;
 use nix::unistd::write;
 
-use super::payload::index;
+use super::payload::number_in;
 use crate::limits::READ_SIZE;
 use crate::reactor::{Event, Interest, Linux, Sys, Token, Watch};
 
@@ -170,7 +170,7 @@ impl Floor {
     fn register(&mut self, slot: usize, count: usize) {
         let text = &self.buffer[..count];
         let name = memmem::find(text, NAME).map(|place| &text[place + NAME.len()..]);
-        let user = name.and_then(index).filter(|&user| user < MOST_USERS);
+        let user = name.and_then(number_in).filter(|&user| user < MOST_USERS);
         let Some(user) = user else { return self.close(slot) };
         let (own, other) = (user as usize, user as usize ^ 1);
         if self.users.len() <= own.max(other) {

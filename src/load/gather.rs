@@ -41,7 +41,7 @@ impl Generator {
         self.users.get(user as usize).is_some_and(|it| it.token == Some(id)).then_some(user)
     }
 
-    /// The relay has answered a user. Who came to stay is ready; who came for this is done.
+    /// The registration of a user stands. Who came to stay is ready; who came for this is done.
     pub(super) fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
         let State::Coming(start) = self.users[user as usize].state else { return };
         cx.expect(id, false);

@@ -15,7 +15,7 @@
 //!
 //! `gather.rs` has how users come and go, `work.rs` what they do.
 
-use super::dialect::{Heard, Original};
+use super::dialect::{Dialect, Heard};
 use super::flight::Stray;
 use super::payload::Payload;
 use super::plan::{Extent, Plan, Work};
@@ -35,7 +35,7 @@ const SWEEP: Alarm = Alarm(1);
 /// The generator of load.
 pub struct Generator {
     pub(super) plan: Plan,
-    pub(super) dialect: Original,
+    pub(super) dialect: Box<dyn Dialect>,
     pub(super) payload: Payload,
     /// The workers' first; a pair stands together.
     pub(super) users: Vec<User>,
@@ -82,7 +82,7 @@ pub enum Stage {
 
 impl Generator {
     /// A run of `plan`, of users who speak `dialect` and send messages like `payload`.
-    pub fn new(plan: Plan, dialect: Original, payload: Payload) -> Self {
+    pub fn new(plan: Plan, dialect: Box<dyn Dialect>, payload: Payload) -> Self {
         let mut users = Vec::new();
         users.resize_with(plan.connections() as usize, User::default);
         Self {
@@ -237,11 +237,13 @@ impl Handler for Generator {
         let Some(user) = self.user_of(from) else { return bytes.len() };
         let mut consumed = 0;
         while consumed < bytes.len() && self.users[user as usize].is_connected() {
-            let (length, heard) = self.dialect.hear(&bytes[consumed..]);
+            let (length, heard) = self.dialect.hear(user, &bytes[consumed..]);
             consumed += length;
             match heard {
                 Heard::Nothing => return consumed,
-                Heard::Answer => self.answered(cx, user, from),
+                Heard::Noise => {}
+                Heard::Welcome => self.answered(cx, user, from),
+                Heard::Asked(answer) => cx.send(from, &[&answer]),
                 Heard::Refused(code) => self.refused(cx, user, code),
                 Heard::Message(message) => self.received_message(cx, user, message),
                 Heard::Nonsense => self.lose(cx, user, Fault::Nonsense),

@@ -53,6 +53,11 @@ pub enum Extent {
 }
 
 impl Work {
+    /// How many users so many workers are.
+    pub const fn users(self, workers: u32) -> u32 {
+        if matches!(self, Self::Connect) { workers } else { 2 * workers }
+    }
+
     pub(super) const fn is_mesh(self) -> bool {
         matches!(self, Self::Flood { mesh: true, .. })
     }
@@ -61,7 +66,7 @@ impl Work {
 impl Plan {
     /// The users that work.
     pub fn users(&self) -> u32 {
-        if self.work == Work::Connect { self.workers } else { 2 * self.workers }
+        self.work.users(self.workers)
     }
 
     /// All connections that are open at a time.

@@ -91,7 +91,8 @@ impl Generator {
         let sender = &mut self.users[from as usize];
         let Some(token) = sender.token else { return };
         let number = sender.flight.depart(to, start, cx.now());
-        cx.send(token, &[self.payload.write(&Label { from, to, number }), b"\n"]);
+        let message = self.payload.write(&Label { from, to, number });
+        cx.send(token, &self.dialect.parts(to, message));
         self.in_flight += 1;
     }
 

@@ -21,6 +21,7 @@ Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
   sealwax load flood                           the processor time of a message
   sealwax load connect                         that of a connection
+  sealwax load connect --v2                    with proof of the key
   sealwax load hold 10000                      the memory of an idle one
   sealwax load flood --beside floor            the same as a ratio to the bound
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
@@ -186,6 +187,9 @@ pub struct RunArgs {
     /// How long anything may take before it counts as failed, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
+    /// Users of version 2, who prove their keys
+    #[arg(long)]
+    pub v2: bool,
     /// What users are told of who is here [default: full for connect, otherwise none]
     #[arg(long, value_enum)]
     pub roster: Option<Roster>,

@@ -14,6 +14,9 @@ mod room;
 mod table;
 mod target;
 
+use std::io::IsTerminal;
+use std::rc::Rc;
+
 use nix::unistd::Pid;
 
 use self::report::Report;
@@ -21,8 +24,8 @@ use self::room::Room;
 use self::target::{Pins, Subject, Target};
 use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
 use super::{Exit, Failure, Outcome};
-use crate::limits::{LOAD_HOLD_RATE, LOAD_ROUNDS_BESIDE};
-use crate::load::{Extent, Floor, Generator, Original, Payload, Plan, Work};
+use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
+use crate::load::{Extent, Floor, Generator, Keys, Payload, Plan, Sealwax, Work};
 use crate::reactor::raise_descriptor_limit;
 use crate::wire::RosterMode;
 
@@ -62,16 +65,17 @@ impl<'a> Task<'a> {
         let roster = match run.roster {
             Some(Roster::Full) => RosterMode::Full,
             Some(Roster::Delta) => RosterMode::Delta,
-            Some(Roster::None) => RosterMode::None,
             None if work == Work::Connect => RosterMode::Full,
-            None => RosterMode::None,
+            Some(Roster::None) | None => RosterMode::None,
         };
         Self { work, workers, idle: 0, rate: run.rate, roster, run }
     }
 
     /// All rounds, and the table.
     fn measure(&self) -> Outcome {
-        let payload = self.payload()?;
+        let first = if self.run.relay.is_some() { random_first()? } else { 0 };
+        let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
+        let keys = self.run.v2.then(|| Rc::new(self.keys()));
         let subjects = self.subjects();
         let pins = self.pins();
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
@@ -81,7 +85,9 @@ impl<'a> Task<'a> {
                 let target = subject.start(pins)?;
                 let plan = self.plan(&target, subject);
                 let room = Room::for_run(&plan, target.pid)?;
-                let dialect = Original::new(self.roster, &payload);
+                let keys = keys.clone().filter(|_| subject.proves());
+                let payload = if keys.is_some() { &version2 } else { &original };
+                let dialect = Box::new(Sealwax::new(self.roster, payload, keys));
                 let generator = Generator::new(plan.clone(), dialect, payload.clone());
                 let run = drive::run(generator, &target, room)?;
                 report.add(place, &run, &plan);
@@ -94,10 +100,20 @@ impl<'a> Task<'a> {
         Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
     }
 
-    fn payload(&self) -> Result<Payload, Failure> {
-        Payload::new(self.run.size, false).ok_or_else(|| {
-            let shortest = Payload::shortest(false);
+    fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {
+        Payload::new(self.run.size, version2, first).ok_or_else(|| {
+            let shortest = Payload::shortest(version2);
             Failure::new(Exit::Usage, format!("--size: a message has {shortest} bytes at least"))
+        })
+    }
+
+    /// Keys for all users of version 2.
+    fn keys(&self) -> Keys {
+        let is_watched = std::io::stderr().is_terminal();
+        Keys::new(self.work.users(self.workers) + self.idle, |made, of| {
+            if is_watched && (made == of || made.is_multiple_of(LOAD_KEYS_TOLD)) {
+                eprintln!("made {made} keys of {of}");
+            }
         })
     }
 
@@ -140,6 +156,13 @@ impl<'a> Task<'a> {
             timeout: run.timeout,
         }
     }
+}
+
+/// Where names begin on a relay that others use as well, and that may know names from an earlier run: bound to keys that
+/// are gone, or of connections that it has not seen the end of.
+fn random_first() -> Result<u32, Failure> {
+    let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(drawn >> 5) // the highest name stays below 2²⁸
 }
 
 /// `sealwax load floor`

@@ -71,6 +71,11 @@ impl Subject {
         }
     }
 
+    /// Whether users of version 2 can register and prove their keys.
+    pub(super) fn proves(&self) -> bool {
+        matches!(self, Self::Found { .. } | Self::Relay(_))
+    }
+
     /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.
     pub(super) fn routes(&self) -> bool {
         !matches!(self, Self::Floor { .. })
