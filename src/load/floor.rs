@@ -162,7 +162,9 @@ impl Floor {
         if end.rest.is_empty() {
             let partner = end.partner;
             self.watch(slot, READS);
-            partner.into_iter().for_each(|partner| self.watch(partner, READS));
+            if let Some(partner) = partner {
+                self.watch(partner, READS);
+            }
         }
     }
 
@@ -185,7 +187,8 @@ impl Floor {
         if let Some(Some(end)) = self.ends.get_mut(slot) {
             end.user = Some(user);
             end.partner = is_there.then_some(other);
-            let _ = write(&end.io, WELCOME); // a new connection has room; a broken one shows when it is read
+            // A new connection has room; a broken one shows when it is read.
+            let _ = write(&end.io, WELCOME);
         }
     }
 

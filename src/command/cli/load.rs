@@ -11,11 +11,12 @@ use crate::limits;
 
 /// `sealwax load`
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Without --relay it starts a relay of its own on a free port, on a processor of its own, and ends \
-it when it is done. What stands behind `--` goes to that relay.
+#[command(after_help = "\
+Without --relay it starts a relay of its own on a free port, on a processor of its own,
+and ends it when it is done. What stands behind `--` goes to that relay.
 
-Each message is numbered and checked: whole, once, in order. Latencies count from when an operation was meant to start.
+Each message is numbered and checked: whole, once, in order. Latencies count from when an
+operation was meant to start.
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
@@ -27,9 +28,8 @@ Examples:
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
-Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went wrong
-  2 usage · 5 the relay cannot be reached"
-)]
+Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else
+  went wrong · 2 usage · 5 the relay cannot be reached")]
 pub struct Load {
     /// What to do.
     #[command(subcommand)]
@@ -70,7 +70,8 @@ pub struct Connect {
 #[derive(Args, Debug)]
 pub struct Idle {
     /// More users who are connected meanwhile and say nothing
-    #[arg(long = "idle", value_name = "COUNT", default_value = "0", value_parser = count(0, MOST_USERS))]
+    #[arg(long = "idle", value_name = "COUNT", default_value = "0",
+        value_parser = count(0, MOST_USERS))]
     pub users: u32,
 }
 
@@ -89,7 +90,8 @@ pub struct Hold {
 #[derive(Args, Debug)]
 pub struct PingPong {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50",
+        value_parser = count(1, MOST_USERS / 4))]
     pub pairs: u32,
     /// How many more are there.
     #[command(flatten)]
@@ -103,7 +105,8 @@ pub struct PingPong {
 #[derive(Args, Debug)]
 pub struct Flood {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50",
+        value_parser = count(1, MOST_USERS / 4))]
     pub pairs: u32,
     /// Messages of a sender that may be on their way
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
@@ -194,7 +197,8 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     pub roster: Option<Roster>,
     /// The length of a message, in bytes of its frame
-    #[arg(long, value_name = "BYTES", default_value = "131", value_parser = bytes(1, limits::MAX_FRAME))]
+    #[arg(long, value_name = "BYTES", default_value = "131",
+        value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
     /// Options of `sealwax serve`, for a relay that is started
     #[arg(last = true, value_name = "OPTION", conflicts_with = "relay")]

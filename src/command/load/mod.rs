@@ -158,8 +158,8 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Where names begin on a relay that others use as well, and that may know names from an earlier run: bound to keys that
-/// are gone, or of connections that it has not seen the end of.
+/// Where names begin on a relay that others use as well, and that may know names from an earlier
+/// run: bound to keys that are gone, or of connections that it has not seen the end of.
 fn random_first() -> Result<u32, Failure> {
     let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(drawn >> 5) // the highest name stays below 2²⁸

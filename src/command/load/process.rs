@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn of_a_process_that_is_gone_nothing_is_known() {
-        let nobody = Pid::from_raw((1 << 22) + 1); // above every process (proc_sys_kernel(5), pid_max)
+        // Above every process (proc_sys_kernel(5), pid_max).
+        let nobody = Pid::from_raw((1 << 22) + 1);
         let usage = Usage::of(nobody);
         assert!(usage.cpu.is_none() && usage.reads.is_none() && resident(nobody).is_none());
     }

@@ -37,7 +37,8 @@ impl Progress {
         let recent = generator.take_recent();
         let rate = as_f64(recent.handled) / passed.as_secs_f64();
         let line = format!(
-            "{:>5.0} s  {:<10}{rate:>12.0} a second  mean {:>9}  longest {:>9}  target {}  faults {}\n",
+            "{:>5.0} s  {:<10}{rate:>12.0} a second  mean {:>9}  longest {:>9}  target {}  \
+                 faults {}\n",
             now.since(self.begun).as_secs_f64(),
             stage_name(generator.stage()),
             span(recent.sum / u32::try_from(recent.count.max(1)).unwrap_or(u32::MAX)),

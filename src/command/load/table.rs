@@ -27,11 +27,12 @@ const RATIO_DIGITS: usize = 3;
 /// another.
 pub(super) fn table(columns: &[Column]) -> Vec<String> {
     let Some((first, others)) = columns.split_first() else { return Vec::new() };
-    let mut head = format!("{:<TITLE$}{:>CELL$}", "", first.name);
-    for other in others {
-        head +=
-            &format!("{:>CELL$}{:>CELL$}", other.name, format!("{}/{}", first.name, other.name));
-    }
+    let beside = others.iter().map(|other| {
+        let ratio = format!("{}/{}", first.name, other.name);
+        format!("{:>CELL$}{ratio:>CELL$}", other.name)
+    });
+    let beside = beside.collect::<Vec<_>>().concat();
+    let head = format!("{:<TITLE$}{:>CELL$}{beside}", "", first.name);
     let mut lines = vec![head];
     for (place, metric) in METRICS.iter().enumerate() {
         let of =
