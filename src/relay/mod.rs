@@ -7,7 +7,7 @@
 //! The walk of one message, from socket to socket:
 //!
 //! ```text
-//!   received ─ Scanner ─▶ a frame ─ Request::parse ─▶ Request ─ carry_out ─▶ forward
+//!   received ─ Request::scan: the next frame, read ─▶ Request ─ carry_out ─▶ forward
 //!                                                                  │           │ directory: whose is `to`?
 //!                                  its sender ◀── answer ◀─────────┘           ▼
 //!                                  (`relayed`, `error`)             cx.send: the addressee's queue
