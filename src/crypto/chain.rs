@@ -29,10 +29,10 @@ pub(super) struct Chain {
     key: Secret<32>,
 }
 
-/// `mk_n`: used up by the one message that it seals or opens.
+/// `mk_n` with its nonce: used up by the one message that it seals or opens.
 pub(super) struct MessageKey {
-    n: u64,
-    key: Secret<32>,
+    pub(super) key: Secret<32>,
+    pub(super) nonce: [u8; NONCE_LEN],
 }
 
 impl Chain {
@@ -48,9 +48,11 @@ impl Chain {
 
     /// Takes the next message key and steps on.
     pub(super) fn step(&mut self) -> MessageKey {
-        let key = MessageKey { n: self.n, key: derive(&self.key, 0x01) };
+        let mut nonce = [0; NONCE_LEN];
+        nonce[4..].copy_from_slice(&self.n.to_be_bytes());
+        let key = MessageKey { key: hmac(&self.key, &[0x01]), nonce };
         self.n += 1;
-        self.key = derive(&self.key, 0x02);
+        self.key = hmac(&self.key, &[0x02]);
         key
     }
 
@@ -59,7 +61,7 @@ impl Chain {
     pub(super) fn ahead(&self, skipped: u64) -> Self {
         let mut key = Secret::filled(|key| *key = *self.key.expose());
         for _ in 0..skipped {
-            key = derive(&key, 0x02);
+            key = hmac(&key, &[0x02]);
         }
         Self { n: self.n + skipped, key }
     }
@@ -89,16 +91,14 @@ impl MessageKey {
         let Ok(key) = UnboundKey::new(&AES_256_GCM, self.key.expose()) else {
             unreachable!("a key of 32 bytes");
         };
-        let mut nonce = [0; NONCE_LEN];
-        nonce[4..].copy_from_slice(&self.n.to_be_bytes());
-        (LessSafeKey::new(key), Nonce::assume_unique_for_key(nonce))
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(self.nonce))
     }
 }
 
-/// HMAC-SHA-256 of one byte under `key` (RFC 2104).
-fn derive(key: &Secret<32>, label: u8) -> Secret<32> {
+/// HMAC with SHA-256 (RFC 2104).
+pub(super) fn hmac(key: &Secret<32>, message: &[u8]) -> Secret<32> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
-    Secret::filled(|derived| derived.copy_from_slice(hmac::sign(&key, &[label]).as_ref()))
+    Secret::filled(|mac| mac.copy_from_slice(hmac::sign(&key, message).as_ref()))
 }
 
 /// `ck_0`: from both secrets, so that it holds as long as either of RSA and X25519 does.
@@ -113,7 +113,7 @@ pub(super) fn first_chain_key(
 }
 
 /// HKDF with SHA-256 (RFC 5869), 32 bytes.
-fn hkdf(salt: &[u8], material: &[u8], info: &[u8]) -> Secret<32> {
+pub(super) fn hkdf(salt: &[u8], material: &[u8], info: &[u8]) -> Secret<32> {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(material);
     let info = [info];
     let Ok(output) = prk.expand(&info, hkdf::HKDF_SHA256) else {

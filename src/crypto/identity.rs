@@ -114,9 +114,7 @@ impl Identity {
     /// that neither an answer nor its absence tells why (Manger's attack lives on that
     /// difference).
     pub fn unwrap(&self, wrapped: &[u8], label: &[u8; 32]) -> Secret<32> {
-        let padding = Oaep::<Sha256>::new_with_label(*label);
-        let opened = self.key.decrypt_blinded(&mut SysRng, padding, wrapped);
-        let opened = Zeroizing::new(opened.unwrap_or_default());
+        let opened = self.decrypt(wrapped, label).unwrap_or_default();
         Secret::filled(|secret| {
             // Drawn in either case, so that both take the same steps.
             random(secret);
@@ -124,6 +122,13 @@ impl Identity {
                 secret.copy_from_slice(&opened);
             }
         })
+    }
+
+    /// RSA-OAEP with SHA-256 (RFC 8017, 7.1), blinded. Only [`unwrap`](Self::unwrap) may know how
+    /// it went.
+    pub(super) fn decrypt(&self, wrapped: &[u8], label: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let padding = Oaep::<Sha256>::new_with_label(label);
+        self.key.decrypt_blinded(&mut SysRng, padding, wrapped).map(Zeroizing::new).ok()
     }
 
     fn from_key(key: rsa::PrivateKey) -> Result<Self, IdentityFault> {

@@ -41,6 +41,8 @@ mod secret;
 mod session;
 mod transcript;
 mod vault;
+#[cfg(test)]
+mod wycheproof;
 
 pub use body::{Body, Mid, TooLong};
 pub use identity::{Identity, IdentityFault};
