@@ -24,11 +24,11 @@ impl Relay {
                 return consumed;
             }
             let rest = &bytes[consumed..];
-            match peer.scanner.scan(rest, max_frame) {
-                Scan::Frame(place) => {
-                    peer.received += place.end as u64;
-                    consumed += place.end;
-                    self.handle(cx, from, &rest[place]);
+            match Request::scan(&mut peer.scanner, rest, max_frame) {
+                Scan::Frame((end, request)) => {
+                    peer.received += end as u64;
+                    consumed += end;
+                    self.handle(cx, from, request);
                 }
                 Scan::Incomplete { consumed: blank } => return consumed + blank,
                 Scan::Refused(fault) => {
@@ -52,8 +52,8 @@ impl Relay {
         }
     }
 
-    fn handle(&mut self, cx: &mut Context, from: Token, frame: &[u8]) {
-        let request = match Request::parse(frame) {
+    fn handle(&mut self, cx: &mut Context, from: Token, request: Result<Request, Refusal>) {
+        let request = match request {
             Ok(request) => request,
             Err(refusal) => return self.refuse(cx, from, &refusal),
         };

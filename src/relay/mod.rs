@@ -8,7 +8,7 @@
 //! The walk of one message, from socket to socket:
 //!
 //! ```text
-//!   received ─ Scanner ─▶ frame ─ Request::parse ─▶ request ─ carry_out ─▶ forward
+//!   received ─────────── Request::scan ───────────▶ request ─ carry_out ─▶ forward
 //!                                                                │            │ directory: whose
 //!                                                                │            ▼   name is `to`?
 //!       its sender's queue  ◀── `relayed`, `error`: answer ◀─────┘    the addressee's queue
