@@ -1,8 +1,8 @@
 //! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients
 //! know.
 //!
-//! Each answer of the relay passes here, so a value is written into the frame at once and not made a
-//! text of its own first.
+//! Each answer of the relay passes here, so a value is written into the frame at once and not made
+//! a text of its own first.
 
 use serde::Serialize;
 

@@ -33,8 +33,8 @@ enum Place {
     Escape,
 }
 
-/// What lies at the front of the unconsumed bytes. `F` is what is said of a frame: its place, unless
-/// it was read too.
+/// What lies at the front of the unconsumed bytes. `F` is what is said of a frame: its place,
+/// unless it was read too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan<F = Range<usize>> {
     /// A whole object, here. The caller consumes everything up to its end.
