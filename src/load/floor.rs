@@ -161,7 +161,9 @@ impl Floor {
         if end.rest.is_empty() {
             let partner = end.partner;
             self.watch(slot, READS);
-            partner.into_iter().for_each(|partner| self.watch(partner, READS));
+            if let Some(partner) = partner {
+                self.watch(partner, READS);
+            }
         }
     }
 

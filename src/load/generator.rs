@@ -264,13 +264,11 @@ impl Handler for Generator {
     }
 
     fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        match alarm {
-            STAGE => self.next_stage(cx),
-            _ => {
-                self.sweep(cx);
-                cx.alarm(SWEEP, Some(cx.now() + LOAD_SWEEP));
-            }
+        if alarm == STAGE {
+            return self.next_stage(cx);
         }
+        self.sweep(cx);
+        cx.alarm(SWEEP, Some(cx.now() + LOAD_SWEEP));
     }
 
     /// Whoever is tired of waiting gets what was measured so far.
@@ -292,9 +290,8 @@ impl Handler for Generator {
 
     fn end_of_tick(&mut self, cx: &mut Context) {
         match self.stage {
-            Stage::Done => {}
             Stage::Drain if self.in_flight == 0 && self.coming == 0 => self.next_stage(cx),
-            Stage::Drain => {}
+            Stage::Drain | Stage::Done => {}
             _ if self.working == 0 => self.enter(cx, Stage::Drain),
             Stage::Gather | Stage::Fill => {
                 let (work, all) = (self.plan.users(), self.plan.connections());

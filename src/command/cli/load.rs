@@ -1,6 +1,7 @@
 //! `sealwax load`, as it can be written.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -25,6 +26,8 @@ Examples:
   sealwax load hold 10000                      the memory of an idle one
   sealwax load flood --beside floor            the same as a ratio to the bound
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
+  sealwax load connect --json >before.ndjson   …
+  sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
 Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went wrong
@@ -194,6 +197,15 @@ pub struct RunArgs {
     /// The length of a message, in bytes of its frame
     #[arg(long, value_name = "BYTES", default_value = "131", value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
+    /// Machine-readable: one JSON object a line on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Write the latencies to this file, as a log of HdrHistogram
+    #[arg(long, value_name = "FILE")]
+    pub histogram: Option<PathBuf>,
+    /// Compare with what `--json` has printed into this file
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
     /// Options of `sealwax serve`, for a relay that is started
     #[arg(last = true, value_name = "OPTION", conflicts_with = "relay")]
     pub serve: Vec<String>,

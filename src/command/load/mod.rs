@@ -2,10 +2,12 @@
 //!
 //! The generator itself is pure (`src/load`). Here are the processes that are measured (`target.rs`, `process.rs`, `room.rs`), the loop
 //! that the generator runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
-//! `figures.rs`, `table.rs`, `report.rs`).
+//! `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
+mod earlier;
 mod figures;
+mod histogram;
 mod process;
 mod progress;
 mod report;
@@ -17,6 +19,7 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use self::report::Report;
 use self::room::Room;
@@ -61,13 +64,12 @@ pub(super) fn load(arguments: &Load) -> Outcome {
 
 impl<'a> Task<'a> {
     fn new(work: Work, workers: u32, run: &'a RunArgs) -> Self {
-        let roster = match run.roster {
-            Some(Roster::Full) => RosterMode::Full,
-            Some(Roster::Delta) => RosterMode::Delta,
-            Some(Roster::None) => RosterMode::None,
-            None if work == Work::Connect => RosterMode::Full,
-            None => RosterMode::None,
-        };
+        let usual = if work == Work::Connect { RosterMode::Full } else { RosterMode::None };
+        let roster = run.roster.map_or(usual, |roster| match roster {
+            Roster::Full => RosterMode::Full,
+            Roster::Delta => RosterMode::Delta,
+            Roster::None => RosterMode::None,
+        });
         Self { work, workers, idle: 0, rate: run.rate, roster, run }
     }
 
@@ -79,7 +81,7 @@ impl<'a> Task<'a> {
         let subjects = self.subjects();
         let pins = self.pins();
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
-        let mut report = Report::new(&subjects);
+        let mut report = Report::new(&subjects, self.settings(), self.run)?;
         'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
             for (subject, place) in subjects.iter().zip(0..) {
                 let target = subject.start(pins)?;
@@ -90,14 +92,28 @@ impl<'a> Task<'a> {
                 let dialect = Box::new(Sealwax::new(self.roster, payload, keys));
                 let generator = Generator::new(plan.clone(), dialect, payload.clone());
                 let run = drive::run(generator, &target, room)?;
-                report.add(place, &run, &plan);
+                report.add(place, &run, &plan)?;
                 if run.was_interrupted {
                     break 'rounds;
                 }
             }
         }
-        report.print();
+        report.finish()?;
         Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
+    }
+
+    /// What makes a difference, for programs.
+    fn settings(&self) -> Value {
+        let (window, mesh) = match self.work {
+            Work::Flood { window, mesh } => (Some(window), mesh),
+            Work::Connect | Work::PingPong => (None, false),
+        };
+        let run = self.run;
+        json!({
+            "work": self.work.name(), "workers": self.workers, "idle": self.idle,
+            "window": window, "mesh": mesh, "version2": run.v2, "size": run.size,
+            "rate": self.rate, "roster": self.roster.as_str(),
+        })
     }
 
     fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {
