@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::Signal;
-use support::process::{Homes, Process, Relay, text};
+use support::process::{Homes, Process, Relay, python, text};
 
 /// `chat --json` of `name`, registered.
 fn chat(homes: &Homes, name: &str, relay: &Relay) -> Process {
@@ -289,10 +289,8 @@ fn the_demo_ends_by_itself_and_shows_no_text_in_a_frame() {
 fn two_original_clients_hold_a_conversation() {
     const MESSAGES: &str = "50";
     let relay = Relay::ephemeral();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/original_client.py");
-    let users = [("JG", "yidir"), ("yidir", "JG")].map(|(name, peer)| {
-        Process::spawn(Command::new(python()).args([script, &relay.address, name, peer, MESSAGES]))
-    });
+    let users = [("JG", "yidir"), ("yidir", "JG")]
+        .map(|(name, peer)| python("original_client.py", &[&relay.address, name, peer, MESSAGES]));
     for user in &users {
         assert!(user.line().contains("\"read\": 50"));
     }
@@ -309,10 +307,4 @@ fn completions_and_the_manual_page_name_every_command() {
             assert!(printed.contains(command), "{arguments:?}: {command}");
         }
     }
-}
-
-/// The Python that `tests/python/setup` has made, or the machine's own.
-fn python() -> String {
-    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/python");
-    if fs::exists(made).unwrap_or(false) { made.to_owned() } else { "python3".to_owned() }
 }

@@ -1,5 +1,5 @@
-//! Holds the source to the rules of the house: which layer may know which, how long a line and a file may be,
-//! where `unsafe` may stand. `docs/architecture.md` gives the reasons.
+//! Holds the source to the rules of the house: which layer may know which, how long a line and a
+//! file may be, where `unsafe` may stand. `docs/architecture.md` gives the reasons.
 
 #![allow(clippy::expect_used)] // a test says what it expects
 

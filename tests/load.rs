@@ -1,4 +1,5 @@
-//! The load generator: on a kernel in memory, against a relay that does what a relay must not; and as a program.
+//! The load generator: on a kernel in memory, against a relay that does what a relay must not; and
+//! as a program.
 
 #![allow(clippy::expect_used)]
 
@@ -176,8 +177,8 @@ fn a_latency_counts_from_the_intended_start() {
     let extent = Extent::Time(Duration::from_secs(3));
     let work = Work::Flood { window: 1, mesh: false };
     let plan = Plan { workers: 1, rate: Some(10.0), extent, ..plan(work) };
-    // The relay stands still for a second. Only one message can be on its way meanwhile; the nine that could not even
-    // start are as late as it.
+    // The relay stands still for a second. Only one message can be on its way meanwhile; the nine
+    // that could not even start are as late as it.
     let still = Duration::from_secs(2)..Duration::from_secs(3);
     let clock = kernel.clone();
     let tally = run(&kernel, plan, || {

@@ -13,7 +13,8 @@ pub enum Refused {
     Oneself,
     /// More than [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
     TooLong,
-    /// As much is unconfirmed as may be: again once [`Client::ready_for_more`] says so.
+    /// As much is unconfirmed as may be: again once
+    /// [`ready_for_more`](super::Client::ready_for_more) says so.
     Pause,
 }
 

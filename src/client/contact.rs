@@ -58,8 +58,8 @@ impl Contact {
         Ok(())
     }
 
-    /// Whether messages may go to and fro under the known key, by which a signature held; the key of
-    /// a peer that is met for the first time is pinned.
+    /// Whether messages may go to and fro under the known key, by which a signature held; the key
+    /// of a peer that is met for the first time is pinned.
     pub(super) fn admit(&mut self, desk: &mut Desk, by_us: bool) -> Result<Trust, Unfit> {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
             return Err(self.not_kept("its key is not known"));
@@ -74,7 +74,7 @@ impl Contact {
             Verdict::Pinned(trust) => {
                 self.announce(desk, fp, Standing::Pinned(trust));
                 if desk.strict && trust != Trust::Verified {
-                    Err(self.unverified())
+                    Err(self.unverified(desk))
                 } else {
                     Ok(trust)
                 }
@@ -138,7 +138,7 @@ impl Contact {
         self.forget();
         self.refused = Some(fp);
         self.announce(desk, fp, Standing::Changed);
-        let name = &self.name;
+        let (name, keys) = (&self.name, &desk.keys);
         Unfit {
             failure: Failure::KeyChanged,
             caution: Caution::KeyChanged,
@@ -146,19 +146,19 @@ impl Contact {
                 "the key of {name} is not the one that is kept: {fp} instead of {pinned}. Either \
                  {name} has a new identity, or somebody stands between you. Nothing is sent to or \
                  taken from {name}. Ask {name} over another channel, and only if it is right, \
-                 accept it: sealwax keys trust {name} {fp}"
+                 accept it: {keys} trust {name} {fp}"
             ),
         }
     }
 
-    fn unverified(&self) -> Unfit {
-        let name = &self.name;
+    fn unverified(&self, desk: &Desk) -> Unfit {
+        let (name, keys) = (&self.name, &desk.keys);
         Unfit {
             failure: Failure::NotVerified,
             caution: Caution::NotVerified,
             detail: format!(
-                "the key of {name} was never compared, and --strict refuses it: run 'sealwax keys \
-                 verify {name}'"
+                "the key of {name} was never compared, and --strict refuses it: run '{keys} verify \
+                 {name}'"
             ),
         }
     }

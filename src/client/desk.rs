@@ -1,5 +1,5 @@
-//! What all parts of the client share: who we are, what time it is, whom we trust, and the two trays
-//! into which they put what they have to say, events for the user and frames for the relay.
+//! What all parts of the client share: who we are, what time it is, whom we trust, and the two
+//! trays into which they put what they have to say, events for the user and frames for the relay.
 //!
 //! So the parts need neither each other nor the loop, and one tick's frames leave in one write.
 
@@ -24,6 +24,8 @@ pub(super) struct Desk {
     pub(super) fp: Fingerprint,
     /// Refuse peers whose key was never compared.
     pub(super) strict: bool,
+    /// How the user calls `sealwax keys` for this trust file.
+    pub(super) keys: String,
     pub(super) vault: Box<dyn Vault>,
     pub(super) wall: Box<dyn FnMut() -> u64>,
     /// The instant of this tick.
@@ -108,9 +110,11 @@ impl Desk {
     ) -> Result<Verdict, String> {
         let is_tofu = |pin: &&PeerPin| pin.trust == Trust::Tofu;
         if !by_us && self.peers.file().iter().filter(is_tofu).count() >= MAX_FIRST_CONTACTS {
-            return Err("first contacts of others have filled the trust file: make room with \
-                        'sealwax keys untrust NAME'"
-                .to_owned());
+            let keys = &self.keys;
+            return Err(format!(
+                "first contacts of others have filled the trust file: make room with '{keys} \
+                 untrust NAME'"
+            ));
         }
         let now_ms = self.wall_ms();
         self.peers.change(|file| {
@@ -141,5 +145,51 @@ impl Desk {
             let detail = format!("{file}: not obeyed, because damaged: line {}", lines.join(", "));
             self.warn(file, Caution::TrustFile, detail);
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::{Client, MemoryPins, Parts, Settings};
+    use super::*;
+    use crate::crypto::{Identity, IdentityVault};
+    use crate::reactor::Alarm;
+    use crate::wire::RosterMode;
+
+    /// The desk of a user `alice`, who knows nobody.
+    pub(in crate::client) fn desk() -> Desk {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alice.pem");
+        let pem = std::fs::read_to_string(path).unwrap();
+        let identity = Identity::from_pem(&pem, None).unwrap();
+        let settings = Settings {
+            name: "alice".to_owned(),
+            relay: "localhost:1".to_owned(),
+            roster: RosterMode::None,
+            strict: false,
+            every_warning: false,
+            keys: "sealwax keys".to_owned(),
+            alarm: Alarm(0),
+        };
+        let parts = Parts {
+            vault: Box::new(IdentityVault::new(identity)),
+            peers: Box::new(MemoryPins::default()),
+            relays: Box::new(MemoryPins::default()),
+            wall: Box::new(|| 1_800_000_000_000),
+            resolve: Box::new(|_| Ok(Vec::new())),
+        };
+        Client::new(settings, parts).desk
+    }
+
+    #[test]
+    fn a_warning_tells_how_many_like_it_were_withheld() {
+        let mut desk = desk();
+        (0..3).for_each(|_| desk.warn("bob", Caution::Replay, "seen"));
+        desk.now = desk.now + crate::limits::WARNING_INTERVAL;
+        desk.warn("bob", Caution::Replay, "seen");
+        let details = desk.events.iter().map(|event| match event {
+            Event::Warning { detail, .. } => detail.as_str(),
+            _ => "",
+        });
+        assert!(details.eq(["seen", "seen (2 more like it before)"]));
     }
 }

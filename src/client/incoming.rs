@@ -3,10 +3,11 @@
 //! The relay is not trusted: what does not belong here is told and dropped, and what is unsigned is
 //! never more than a hint.
 
+use super::peer::Peer;
 use super::registration::Step;
 use super::{Caution, Client, Ending};
 use crate::reactor::Context;
-use crate::wire::{ErrorCode, ForwardKind, Forwarded, Incoming, Reply, check_name_v2};
+use crate::wire::{ErrorCode, Forwarded, Incoming, Reply, check_name_v2};
 
 impl Client {
     /// One frame of the relay.
@@ -62,9 +63,6 @@ impl Client {
         if frame.to != self.desk.name || !frame.version2 || check_name_v2(from).is_err() {
             return self.nonsense("a frame that is not for us, or not of our version");
         }
-        if frame.kind == ForwardKind::SendKey {
-            self.refresh_pins();
-        }
         let peer = self.peers.meet(from);
         peer.frame(&mut self.desk, frame.kind, &frame.body);
     }
@@ -72,11 +70,14 @@ impl Client {
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
             Reply::Pubkey { from, pubkey, prekey } => {
-                self.refresh_pins();
+                if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
+                    return self.nonsense("a key for which nobody asked");
+                }
+                self.look_at_pins(); // whoever has just accepted this key counts on it
                 if let Some(peer) = self.peers.known(&from) {
                     peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
+                    self.peers.make_room();
                 }
-                self.peers.make_room();
             }
             Reply::Relayed { id, to, prekey } => {
                 if let (Some(peer), Ok(request)) = (self.peers.known(&to), id.parse()) {

@@ -161,9 +161,10 @@ impl Link {
         }
     }
 
-    /// Finds the next frame in `unconsumed`.
-    pub(super) fn scan(&mut self, unconsumed: &[u8]) -> Scan {
-        self.scanner.scan(unconsumed, MAX_FRAME + RELAY_FRAME_EXTRA)
+    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame,
+    /// `max_frame`.
+    pub(super) fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
+        self.scanner.scan(unconsumed, max_frame.max(MAX_FRAME) + RELAY_FRAME_EXTRA)
     }
 
     /// Something arrived: the relay is there.
@@ -175,7 +176,9 @@ impl Link {
 
     /// Reads nothing for now, or reads again.
     pub(super) fn hold(&mut self, cx: &mut Context, is_held: bool) {
-        self.is_held = is_held;
+        if std::mem::replace(&mut self.is_held, is_held) == is_held {
+            return;
+        }
         let State::Up { id, .. } = self.state else { return };
         if is_held {
             cx.pause(id);

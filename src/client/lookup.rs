@@ -65,19 +65,18 @@ impl Lookup {
         matches!(self.state, State::Asked { .. })
     }
 
-    /// An answer came. Returns whether it was asked for.
-    pub(super) fn answered(&mut self) -> bool {
-        let was_asked = self.is_asked();
-        if was_asked {
-            self.state = State::Idle;
-        }
-        was_asked
+    /// An answer came.
+    pub(super) fn answered(&mut self) {
+        self.state = State::Idle;
     }
 
     /// Gives up waiting for an answer that does not come. Returns whether it did.
     pub(super) fn expire(&mut self, now: Time) -> bool {
-        let over = matches!(self.state, State::Asked { until } if until <= now);
-        over && self.answered()
+        let is_over = matches!(self.state, State::Asked { until } if until <= now);
+        if is_over {
+            self.state = State::Idle;
+        }
+        is_over
     }
 
     /// The connection is lost, and an answer with it.

@@ -16,11 +16,11 @@
 //!           desk: what all of them share; events and frames are put there
 //! ```
 //!
-//! Nobody below `Client` talks to the loop. Each part puts its frames on the desk, and they leave in
-//! one write at the end of the tick ([`Client::end_of_tick`]). Nothing the relay says is believed
-//! without a signature: at most it makes us ask (`lookup`).
+//! No part of a conversation talks to the loop: it puts its frames on the desk, and they leave in
+//! one write at the end of the tick ([`Client::end_of_tick`]). Nothing that the relay says is
+//! believed without a signature: at most it makes us ask (`lookup`).
 //!
-//! To follow one message out: [`Client::say`], `Sending::say`, `Peers::pump`, `Sending::pump`. To
+//! To follow one message out: [`Client::say`], `Peer::say`, `Peers::pump`, `Sending::pump`. To
 //! follow one in: [`Client::received`], `incoming.rs`, `Peer::frame`, `Receiving::message`,
 //! [`Client::next_event`], [`Client::shown`].
 
@@ -61,7 +61,7 @@ use self::roster::Roster;
 use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::safety_number;
-use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, UNCONFIRMED_BYTES};
+use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
 use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Time, Token};
 use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
@@ -81,15 +81,17 @@ pub struct Client {
     peers: Peers,
     roster: Roster,
     alarm: Alarm,
+    /// When to look at the trust file again, if anything happens.
+    pins_due: Time,
     /// We leave when the last receipts have left, and not later than this.
     leaving: Option<Time>,
 }
 
 impl Client {
-    /// A client that has done nothing yet. What is wrong with the files of pins is told as warnings;
-    /// as long as one cannot be read and written, nobody in it is trusted.
+    /// A client that has done nothing yet. What is wrong with the files of pins is told as
+    /// warnings; as long as one cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
-        let Settings { name, relay, roster, strict, every_warning, alarm } = settings;
+        let Settings { name, relay, roster, strict, every_warning, keys, alarm } = settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
         let mut desk = Desk {
@@ -97,6 +99,7 @@ impl Client {
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
             name,
             strict,
+            keys,
             vault,
             wall: parts.wall,
             now: Time::default(),
@@ -112,6 +115,7 @@ impl Client {
         };
         desk.refresh_pins();
         Self {
+            pins_due: Time::default(),
             desk,
             link: Link::new(relay.clone(), parts.resolve),
             registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
@@ -162,7 +166,7 @@ impl Client {
         }
         let id = id.unwrap_or_else(|| self.desk.number().to_string());
         self.desk.tell(Event::Queued { id: id.clone(), to: to.to_owned() });
-        self.peers.meet(to).sending.say(&mut self.desk, id.clone(), text);
+        self.peers.meet(to).say(&mut self.desk, id.clone(), text);
         Ok(id)
     }
 
@@ -237,13 +241,6 @@ impl Client {
         Ok(fp)
     }
 
-    /// The trust file may have been changed by another process (`sealwax keys trust`).
-    fn refresh_pins(&mut self) {
-        if self.desk.refresh_pins() {
-            self.review_pins();
-        }
-    }
-
     fn review_pins(&mut self) {
         let Self { peers, desk, .. } = self;
         peers.for_each(|peer| peer.review(desk));
@@ -267,12 +264,12 @@ impl Client {
 
     /// See [`Handler::received`](crate::reactor::Handler::received).
     pub fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
-        self.desk.now = cx.now();
+        self.look_around(cx.now());
         self.link.heard(self.desk.now);
         let mut consumed = 0;
         while self.link.listens() {
             let unconsumed = &bytes[consumed..];
-            match self.link.scan(unconsumed) {
+            match self.link.scan(unconsumed, self.desk.max_frame) {
                 Scan::Frame(place) => {
                     consumed += place.end;
                     self.frame(cx, &unconsumed[place]);
@@ -316,7 +313,7 @@ impl Client {
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
     /// leaves here, and the alarm is set.
     pub fn end_of_tick(&mut self, cx: &mut Context) {
-        self.desk.now = cx.now();
+        self.look_around(cx.now());
         self.flush(cx);
         if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
             self.leaving = None;
@@ -332,6 +329,22 @@ impl Client {
     }
 
     // --- Within ---
+
+    /// Notes the time, and now and then whether another process has changed the trust file
+    /// (`sealwax keys trust`): before anything is sent or taken.
+    fn look_around(&mut self, now: Time) {
+        self.desk.now = now;
+        if now >= self.pins_due {
+            self.look_at_pins();
+        }
+    }
+
+    fn look_at_pins(&mut self) {
+        self.pins_due = self.desk.now + PINS_INTERVAL;
+        if self.desk.refresh_pins() {
+            self.review_pins();
+        }
+    }
 
     fn registered(&mut self, cx: &mut Context) {
         self.link.registered(cx, self.desk.now);

@@ -7,11 +7,11 @@ use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
 use super::desk::Desk;
 use super::lookup::Lookup;
-use super::receiving::{Heard, Receiving, refusal};
+use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::{Caution, Failure};
-use crate::crypto::{Mid, OfferFault, PublicKey, SessionOffer};
+use crate::crypto::{Mid, PublicKey};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, ForwardKind, Prekey};
 
@@ -38,7 +38,21 @@ impl Peer {
         }
     }
 
+    /// It has something to do with us now.
+    pub(super) fn touch(&mut self, now: Time) {
+        self.active = now;
+    }
+
     // --- What the user does ---
+
+    /// Takes a text for the peer.
+    pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
+        self.touch(desk.now);
+        self.sending.say(desk, id, text);
+        if self.sending.is_resting() {
+            self.lookup.hint(desk.now); // whoever writes again wants it tried again
+        }
+    }
 
     /// A message of the peer was shown.
     pub(super) fn shown(&mut self, mid: Mid) {
@@ -50,7 +64,7 @@ impl Peer {
 
     /// A `send_key` or `message` of the peer.
     pub(super) fn frame(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
-        self.active = desk.now;
+        self.touch(desk.now);
         if !self.waiting.is_empty() {
             return self.waiting.push(desk, &self.contact.name, kind, body);
         }
@@ -61,18 +75,7 @@ impl Peer {
     }
 
     fn offer(&mut self, desk: &mut Desk, body: &str) {
-        let offer = SessionOffer::parse(body).and_then(|offer| {
-            if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
-        });
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(fault) => {
-                let (code, why) = refusal(fault);
-                let name = &self.contact.name;
-                let detail = format!("a session that {name} offers is refused: {why}");
-                return desk.warn(name, code, detail);
-            }
-        };
+        let Some(offer) = read_offer(desk, &self.contact.name, body) else { return };
         if self.contact.key().is_none() {
             self.lookup.hint(desk.now);
             return self.waiting.push(desk, &self.contact.name, ForwardKind::SendKey, body);
@@ -92,20 +95,22 @@ impl Peer {
             Some(Heard::Receipt(mids)) => {
                 self.sending.confirmed(desk, &self.contact.name, &mids);
             }
-            Some(Heard::Again(mid)) => self.sending.confirm(mid),
+            Some(Heard::Again(mid)) => self.sending.confirm_again(mid, desk.now),
             None => {}
         }
     }
 
     // --- What the relay says ---
 
-    /// The relay hands out a key for the peer, and the prekey of a version-2 user.
+    /// The relay was asked for the peer's key.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.lookup.is_asked()
+    }
+
+    /// The relay hands out the key that was asked for, and the prekey of a version-2 user.
     pub(super) fn pubkey(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
-        let name = self.contact.name.clone();
-        if !self.lookup.answered() {
-            let detail = format!("the relay hands out a key of {name}, for which nobody asked");
-            return desk.warn(&name, Caution::BadFrame, detail);
-        }
+        self.lookup.answered();
+        let name = &self.contact.name;
         let Ok(key) = PublicKey::from_pem(pem) else {
             let detail = format!("what the relay hands out for {name} is no key that is accepted");
             let (failure, caution) = (Failure::BadKey, Caution::BadKey);
@@ -115,10 +120,11 @@ impl Peer {
             self.receiving.close();
             return self.stop(desk, &unfit);
         }
-        self.active = desk.now;
+        self.touch(desk.now);
         for (kind, body) in self.waiting.take(desk) {
             self.frame(desk, kind, &body);
         }
+        self.lookup.answered(); // also whatever those frames would have asked
         if let Err(unfit) = self.sending.found(desk, &mut self.contact, prekey) {
             self.stop(desk, &unfit);
         }
@@ -131,9 +137,10 @@ impl Peer {
         code: Option<ErrorCode>,
         detail: &str,
     ) {
-        if !self.lookup.answered() {
+        if !self.lookup.is_asked() {
             return;
         }
+        self.lookup.answered();
         let name = &self.contact.name;
         self.waiting.drop_all(desk, name);
         match code {
@@ -163,7 +170,6 @@ impl Peer {
     /// The peer connected: it may be another process, with another prekey.
     pub(super) fn joined(&mut self, now: Time) {
         if self.sending.cares() {
-            self.sending.wake();
             self.lookup.hint(now);
         }
     }
@@ -206,7 +212,6 @@ impl Peer {
 
     /// The trust file changed: a key that is not pinned any more opens nothing and is sent nothing.
     pub(super) fn review(&mut self, desk: &mut Desk) {
-        self.sending.wake();
         if !self.contact.review(desk) {
             self.receiving.close();
             self.sending.close();

@@ -103,3 +103,40 @@ impl Peers {
         outlook
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::desk::tests::desk;
+
+    #[test]
+    fn who_was_idle_longest_is_forgotten_first() {
+        let (mut desk, mut peers) = (desk(), Peers::default());
+        let key = desk.vault.public().clone();
+        for number in 0..=MAX_PEERS {
+            desk.now = desk.now + Duration::from_secs(1);
+            let peer = peers.meet(&number.to_string());
+            peer.contact.learn(&mut desk, key.clone()).unwrap();
+            peer.touch(desk.now);
+            if number == 0 {
+                peer.say(&mut desk, "id".to_owned(), "text"); // is not forgotten in silence
+            }
+        }
+        peers.make_room();
+        let is_awake = |name: &str| peers.get(name).unwrap().is_awake();
+        assert!(is_awake("0") && !is_awake("1") && is_awake("2"));
+        assert_eq!(peers.all.values().filter(|peer| peer.is_awake()).count(), MAX_PEERS);
+    }
+
+    #[test]
+    fn what_has_nothing_to_do_is_not_looked_at_and_a_stranger_leaves_nothing() {
+        let (mut desk, mut peers) = (desk(), Peers::default());
+        peers.meet("bob");
+        assert_eq!(peers.touched.len(), 1);
+        peers.pump(&mut desk, true);
+        assert!(peers.all.is_empty() && peers.touched.is_empty());
+        assert_eq!(peers.due(), None);
+    }
+}

@@ -19,7 +19,8 @@ pub trait Pin: Sized {
     fn render(&self) -> String;
 }
 
-/// Where the text of a [`PinFile`] is kept. Others may change it at any time. Errors are for people.
+/// Where the text of a [`PinFile`] is kept. Others may change it at any time. Errors are for
+/// people.
 pub trait Pins {
     /// The text, where it is another than the one that was told last; the first time always.
     fn news(&mut self) -> Result<Option<Vec<u8>>, String>;

@@ -4,10 +4,10 @@
 //!   none ──offer──▶ current ──newer offer──▶ previous ──SESSION_GRACE──▶ erased
 //! ```
 //!
-//! An offer passes its checks from the cheapest to the dearest, and its signature before anything is
-//! decrypted: size and form, whom it is for, under which key, is it new, the signature, a token, is
-//! the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed: a
-//! warning here, and nothing on the wire.
+//! An offer passes its checks from the cheapest to the dearest, and its signature before anything
+//! is decrypted: size and form, whom it is for, under which key, is it new, the signature, a token,
+//! is the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed:
+//! a warning here, and nothing on the wire.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::seen::{Seen, Sight};
 use super::tokens::Bucket;
 use super::{Caution, Event, Receipt};
 use crate::crypto::{
-    Body, MessageFault, Mid, Names, OfferFault, ReceiveChain, SealedMessage, SessionOffer,
+    Body, MessageFault, Mid, Names, OfferFault, Opened, ReceiveChain, SealedMessage, SessionOffer,
 };
 use crate::limits::{CLOCK_SKEW, SESSION_GRACE};
 use crate::reactor::Time;
@@ -40,6 +40,9 @@ pub(super) enum Heard {
     Again(Mid),
 }
 
+/// Why an offered session is refused.
+type Refusal = (Caution, String);
+
 impl Receiving {
     pub(super) fn new() -> Self {
         Self {
@@ -59,11 +62,8 @@ impl Receiving {
         contact: &mut Contact,
         offer: SessionOffer,
     ) -> Result<(), Caution> {
-        self.take_offer(desk, contact, offer).map_err(|(code, why)| {
-            let name = &contact.name;
-            desk.warn(name, code, format!("a session that {name} offers is refused: {why}"));
-            code
-        })
+        let taken = self.take_offer(desk, contact, offer);
+        taken.map_err(|refusal| warn(desk, &contact.name, refusal))
     }
 
     fn take_offer(
@@ -71,7 +71,7 @@ impl Receiving {
         desk: &mut Desk,
         contact: &mut Contact,
         offer: SessionOffer,
-    ) -> Result<(), (Caution, String)> {
+    ) -> Result<(), Refusal> {
         let Some((key, fp)) = contact.key() else {
             return Err((Caution::NoKey, "its key is not known".to_owned()));
         };
@@ -96,7 +96,7 @@ impl Receiving {
         Ok(())
     }
 
-    fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), (Caution, String)> {
+    fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), Refusal> {
         if created <= self.mark {
             let detail = "it is not newer than the last one";
             return Err((Caution::StaleSession, detail.to_owned()));
@@ -145,11 +145,7 @@ impl Receiving {
         }
     }
 
-    fn open(
-        &mut self,
-        desk: &Desk,
-        message: SealedMessage,
-    ) -> Result<crate::crypto::Opened, MessageFault> {
+    fn open(&mut self, desk: &Desk, message: SealedMessage) -> Result<Opened, MessageFault> {
         self.expire(desk.now);
         let previous = self.previous.as_mut().map(|(chain, _)| chain);
         let mut chains = self.current.as_mut().into_iter().chain(previous);
@@ -190,7 +186,20 @@ impl Receiving {
     }
 }
 
-pub(super) fn refusal(fault: OfferFault) -> (Caution, String) {
+/// Reads what `name` offers, if it is meant for us; otherwise a warning is told.
+pub(super) fn read_offer(desk: &mut Desk, name: &str, body: &str) -> Option<SessionOffer> {
+    let offer = SessionOffer::parse(body).and_then(|offer| {
+        if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
+    });
+    offer.map_err(|fault| warn(desk, name, refusal(fault))).ok()
+}
+
+fn warn(desk: &mut Desk, name: &str, (code, why): Refusal) -> Caution {
+    desk.warn(name, code, format!("a session that {name} offers is refused: {why}"));
+    code
+}
+
+fn refusal(fault: OfferFault) -> Refusal {
     let (code, detail) = match fault {
         OfferFault::Form => (Caution::Malformed, "it has not the form that is known here"),
         OfferFault::Recipient => (Caution::WrongRecipient, "it is meant for another key than ours"),

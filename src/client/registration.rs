@@ -13,6 +13,7 @@ use super::pins::{PinBook, PinFile};
 use super::trust::{RelayFingerprint, RelayPin};
 use super::{Ending, Event, Progress};
 use crate::crypto::{register_proof, relay_challenge};
+use crate::limits::MAX_FRAME_OPTION;
 use crate::wire::{ErrorCode, Incoming, Registration2, Reply, RosterMode, compose};
 
 /// How we register, and whom we registered with before.
@@ -70,7 +71,7 @@ impl Registration {
                 if name != desk.name || fp != desk.fp {
                     return Step::Retry("the relay registered somebody else".to_owned());
                 }
-                desk.max_frame = limits.frame;
+                desk.max_frame = limits.frame.min(MAX_FRAME_OPTION);
                 Step::Registered
             }
             (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
@@ -128,10 +129,11 @@ impl Registration {
             return Err(not_kept("it was removed at once".to_owned()));
         };
         if *pinned != key {
+            let keys = &desk.keys;
             let detail = format!(
                 "the key of {address} is not the one that is kept: {key} instead of {pinned}. \
                  Either the relay was set up anew, or this is another one. If you know why, run \
-                 'sealwax keys untrust {address}' and connect again"
+                 '{keys} untrust {address}' and connect again"
             );
             return Err(Step::Over(Ending::RelayChanged, detail));
         }

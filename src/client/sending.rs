@@ -13,8 +13,8 @@
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
 //! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
 //!
-//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name should
-//! be told. One that was there and went is waited for as long as the user likes.
+//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name
+//! should be told. One that was there and went is waited for as long as the user likes.
 
 use std::collections::VecDeque;
 
@@ -86,6 +86,14 @@ impl Sending {
         self.receipts.push_back(mid);
     }
 
+    /// A message came again that was confirmed. Where that goes on, the peer has lost our session.
+    pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
+        if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
+            self.close();
+        }
+        self.confirm(mid);
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.texts.len() < self.window()
     }
@@ -119,8 +127,8 @@ impl Sending {
 
     // --- Sending ---
 
-    /// Online: does what is due and sends what may be sent. While the peer's key is being asked for,
-    /// nothing is sealed: the answer may show that the session is of no use any more.
+    /// Online: does what is due and sends what may be sent. While the peer's key is being asked
+    /// for, nothing is sealed: the answer may show that the session is of no use any more.
     pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup) {
         let now = desk.now;
         if lookup.expire(now) {
@@ -197,10 +205,10 @@ impl Sending {
         contact: &mut Contact,
         prekey: Option<&Prekey>,
     ) -> Result<(), Unfit> {
-        (self.was_found, self.is_absent) = (true, false);
         if !self.cares() {
             return Ok(());
         }
+        (self.was_found, self.is_absent) = (true, false);
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
         contact.admit(desk, true)?;
@@ -289,11 +297,6 @@ impl Sending {
         }
     }
 
-    /// The peer is back, or another key of it was accepted: now is the time to ask.
-    pub(super) fn wake(&mut self) {
-        self.rests_until = None;
-    }
-
     // --- What the peer says ---
 
     /// The peer's client confirmed these texts.
@@ -337,6 +340,11 @@ impl Sending {
     /// A session was opened in this run, or could have been.
     pub(super) fn has_marks(&self) -> bool {
         self.was_found
+    }
+
+    /// Waits before it asks again.
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests_until.is_some()
     }
 
     /// Forgets all but the marks. Not while texts are unconfirmed.

@@ -5,7 +5,7 @@ use super::contact::{Contact, Unfit};
 use super::desk::Desk;
 use super::{Caution, Failure};
 use crate::crypto::{Body, Names, PrekeyFault, SendChain, check_prekey, open_session};
-use crate::limits::{SESSION_AGE, SESSION_MESSAGES};
+use crate::limits::{RESEND_MIN, SESSION_AGE, SESSION_MESSAGES};
 use crate::reactor::Time;
 use crate::wire::{Prekey, compose};
 
@@ -26,6 +26,8 @@ pub(super) struct Session {
     first_request: u64,
     /// A receipt came for it.
     pub(super) is_confirmed: bool,
+    /// When a receipt was sealed again for the first time.
+    repeated: Option<Time>,
 }
 
 impl Marks {
@@ -68,7 +70,7 @@ impl Session {
         desk.post(&compose::send_key(name, &desk.name, &offer));
         let (prekey_id, opened) = (prekey.id, desk.now);
         let first_request = desk.number();
-        Ok(Self { chain, prekey_id, opened, first_request, is_confirmed: false })
+        Ok(Self { chain, prekey_id, opened, first_request, is_confirmed: false, repeated: None })
     }
 
     /// Whether it was opened to the prekey with this id.
@@ -84,6 +86,12 @@ impl Session {
     /// Whether the next one has to be opened.
     pub(super) fn is_worn_out(&self, now: Time) -> bool {
         self.chain.n() >= SESSION_MESSAGES || now >= self.opened + SESSION_AGE
+    }
+
+    /// A receipt is to be sealed again in it. Returns whether that did not help before: the peer
+    /// does not open what is sealed in it.
+    pub(super) fn repeats_a_receipt(&mut self, now: Time) -> bool {
+        now >= *self.repeated.get_or_insert(now) + RESEND_MIN
     }
 
     /// Seals `body` for the peer: the frame, and the number of the request that it makes. `None`

@@ -17,8 +17,12 @@ pub struct Settings {
     pub roster: RosterMode,
     /// Refuse peers whose key was never compared, both ways.
     pub strict: bool,
-    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a count.
+    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
+    /// count.
     pub every_warning: bool,
+    /// How the user calls `sealwax keys` for this trust file: the sentences that name a command
+    /// begin it with this.
+    pub keys: String,
     /// The one of the loop's alarms that the client may use.
     pub alarm: Alarm,
 }

@@ -4,8 +4,8 @@
 //! about the present session only: sealed in it, and not refused by the relay since.
 //!
 //! When a text counts as lost: the clock runs for the oldest one, from when it was sealed or became
-//! the oldest, as TCP's does (RFC 6298, section 5). So a peer that confirms slowly, but does, is not
-//! sent everything again.
+//! the oldest, as TCP's does (RFC 6298, section 5). So a peer that confirms slowly, but does, is
+//! not sent everything again.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! How many new sessions we compute: one takes a private RSA operation, so others could keep us busy.
+//! How many new sessions we compute: each takes a private RSA operation, so others could keep us
+//! busy.
 //!
 //! A bucket holds tokens and fills at a steady rate. A session takes one from its peer's bucket and
 //! one from the bucket over all; one of a peer that is not pinned yet takes a third, from the
@@ -61,7 +62,7 @@ impl Tokens {
         }
     }
 
-    /// Takes what a new session costs; `false`, and nothing taken, where one of the buckets is empty.
+    /// Takes what a new session costs; `false`, and nothing taken, where a bucket is empty.
     pub(super) fn take(&mut self, peer: &mut Bucket, is_pinned: bool, now: Time) -> bool {
         let mut buckets =
             [Some(peer), Some(&mut self.all), (!is_pinned).then_some(&mut self.unpinned)];

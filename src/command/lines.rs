@@ -82,8 +82,8 @@ pub(super) enum Line<'a> {
 }
 
 impl Lines {
-    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`: come again with
-    /// more behind what is left after `n` bytes.
+    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`:
+    /// come again with more behind what is left after `n` bytes.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
         match memchr(b'\n', bytes) {
             Some(end) if std::mem::take(&mut self.skipping) => (None, end + 1),
@@ -173,8 +173,10 @@ fn json(line: &str) -> Result<Ask, String> {
             _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
         };
     }
+    // Where, and not what: the error would quote the text.
     let Message { to, text, id } = serde_json::from_str(line).map_err(|error| {
-        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: {error}")
+        let column = error.column();
+        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: see column {column}")
     })?;
     Ok(Ask::Say { to: Some(to), text, id })
 }

@@ -1,17 +1,21 @@
 //! The commands: one room each, which wires the layers below together for one use.
 //!
-//! A command ends in an [`Exit`], and what went wrong in a [`Failure`]: a sentence for a person that names what
-//! happened, on what, and what to do next, and the code that a script looks at. `main` prints the one and returns
-//! the other.
+//! A command ends in an [`Exit`], and what went wrong in a [`Failure`]: a sentence for a person
+//! that names what happened, on what, and what to do next, and the code that a script looks at.
+//! `main` prints the one and returns the other.
 
 pub mod cli;
 mod demo;
 mod front;
 mod help;
+mod identity_file;
 mod keys;
 mod lines;
 mod load;
 mod owner;
+mod passphrase;
+mod private;
+mod qr;
 mod serve;
 mod streams;
 mod talk;
@@ -92,6 +96,10 @@ pub type Outcome = Result<Exit, Failure>;
 /// # Errors
 /// What could not be done, with the code to end with.
 pub fn run(command: &Command) -> Outcome {
+    use Command::{Chat, Demo, Keys, Recv, Send};
+    if matches!(command, Chat(_) | Send(_) | Recv(_) | Keys(_) | Demo(_)) {
+        private::keep_memory_private()?;
+    }
     match command {
         Command::Serve(arguments) => serve::serve(arguments),
         Command::Chat(arguments) => talk::chat(arguments),

@@ -1,23 +1,14 @@
 //! Whose program this is: the home, the name and the key, found or made at the start.
-//!
-//! The identity file is made once and never replaced by us: whoever has lost it is a stranger to all who knew it. So
-//! a file that cannot be used is an error that says why, and not a reason for a new one.
 
-use std::fs::File;
-use std::io::{IsTerminal, Read};
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
 use super::cli::IdentityArgs;
-use super::{Exit, Failure};
-use crate::crypto::{Identity, IdentityFault};
+use super::identity_file::{self, IdentityFile};
+use super::{Exit, Failure, passphrase};
+use crate::crypto::Identity;
 use crate::home::{Home, HomeError, Lock};
-use crate::limits::{MAX_IDENTITY_FILE, MAX_PASSPHRASE, NEW_RSA_BITS};
 use crate::wire::check_name_v2;
 
-/// The file of the private key.
-const IDENTITY_FILE: &str = "identity.pem";
 /// The file of the peers' keys.
 pub(super) const PEERS_FILE: &str = "known_peers";
 /// The file of the relays' keys.
@@ -42,13 +33,13 @@ pub(super) struct Owner {
 impl Owner {
     /// Opens the home, makes what is missing, and takes the lock.
     pub(super) fn open(arguments: &IdentityArgs) -> Result<Self, Failure> {
+        let passphrase = arguments.passphrase_fd.map(passphrase::from_descriptor).transpose()?;
         let home = Rc::new(open_home(arguments)?);
         let name = name(&home, arguments.name.as_deref())?;
         let lock = home.lock(LOCK_FILE).map_err(not_usable)?;
-        let passphrase = arguments.passphrase_fd.map(read_passphrase).transpose()?;
-        let identity = match load(&home, passphrase.as_deref().map(Vec::as_slice))? {
-            Some(identity) => identity,
-            None => make(&home, passphrase.as_deref().map(Vec::as_slice))?,
+        let identity = match IdentityFile::read(&home)? {
+            Some(file) => file.open(passphrase.as_ref())?,
+            None => identity_file::make(&home, passphrase.as_ref())?,
         };
         if remembered(&home)?.as_deref() != Some(&name) {
             home.replace(NAME_FILE, format!("{name}\n").as_bytes()).map_err(not_usable)?;
@@ -85,62 +76,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     check_name_v2(name).map_err(refused)
 }
 
-/// The identity of a home, where there is one.
-pub(super) fn load(home: &Home, passphrase: Option<&[u8]>) -> Result<Option<Identity>, Failure> {
-    let path = home.path(IDENTITY_FILE);
-    let Some(bytes) = home.read(IDENTITY_FILE, MAX_IDENTITY_FILE).map_err(not_usable)? else {
-        return Ok(None);
-    };
-    let damaged = |fault: IdentityFault| {
-        let next = match fault {
-            IdentityFault::PassphraseNeeded => "; give it with --passphrase-fd N",
-            IdentityFault::WrongPassphrase => "",
-            _ => {
-                "; restore it from a copy, or move it away to begin anew as somebody whom nobody knows"
-            }
-        };
-        Failure::new(Exit::Identity, format!("{}: {fault}{next}", path.display()))
-    };
-    let text = str::from_utf8(&bytes).map_err(|_| damaged(IdentityFault::Damaged))?;
-    Identity::from_pem(text, passphrase).map(Some).map_err(damaged)
-}
-
-/// Makes a key and keeps it.
-fn make(home: &Home, passphrase: Option<&[u8]>) -> Result<Identity, Failure> {
-    let path = home.path(IDENTITY_FILE);
-    if std::io::stderr().is_terminal() {
-        eprintln!("* making your key ({NEW_RSA_BITS} bits), kept in {}", path.display());
-    }
-    let failed = |fault| Failure::new(Exit::Identity, format!("{}: {fault}", path.display()));
-    let identity = Identity::generate(NEW_RSA_BITS).map_err(failed)?;
-    let pem = identity.to_pem(passphrase);
-    home.write_new(IDENTITY_FILE, pem.as_bytes()).map_err(not_usable)?;
-    Ok(identity)
-}
-
 fn remembered(home: &Home) -> Result<Option<String>, Failure> {
     let bytes = home.read(NAME_FILE, crate::limits::MAX_NAME + 1).map_err(not_usable)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
-}
-
-/// The passphrase on descriptor `number`: its first line. Opened anew by its name, which leaves the descriptor itself
-/// as it is for whoever gave it to us.
-pub(super) fn read_passphrase(number: i32) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |why: &dyn std::fmt::Display| {
-        Failure::new(Exit::Identity, format!("no passphrase on descriptor {number}: {why}"))
-    };
-    let file = File::open(format!("/proc/self/fd/{number}")).map_err(|error| failed(&error))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE + 1));
-    file.take(MAX_PASSPHRASE as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
-    bytes.truncate(end);
-    match bytes.len() {
-        0 => Err(failed(&"it is empty")),
-        length if length > MAX_PASSPHRASE => {
-            Err(failed(&format!("it is longer than {MAX_PASSPHRASE} bytes")))
-        }
-        _ => Ok(bytes),
-    }
 }
 
 /// A home, a file in it or its lock cannot be used.

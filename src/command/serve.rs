@@ -138,7 +138,8 @@ fn explain(failure: &crate::relay::Failure) -> String {
     let errno = failure.errno;
     match failure.purpose {
         Purpose::Listen(address) => format!(
-            "cannot listen on {address}: {errno}; choose another with --listen, port 0 for any free one"
+            "cannot listen on {address}: {errno}; choose another with --listen, or port 0 for \
+             any free one"
         ),
         Purpose::Signals => format!("cannot listen for signals: {errno}"),
         Purpose::Store => format!("cannot be told of the names that are stored: {errno}"),

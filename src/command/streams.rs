@@ -1,7 +1,8 @@
 //! Standard output and standard error of a client, and how much of them has been taken.
 //!
-//! Both go through the loop like everything else: a pipe whose reader is slow holds up neither the relay nor the
-//! keyboard. A message counts as shown only when the kernel has taken its line, so that its sender is told the truth.
+//! Both go through the loop like everything else: a pipe whose reader is slow holds up neither the
+//! relay nor the keyboard. A message counts as shown only when the kernel has taken its line, so
+//! that its sender is told the truth.
 
 use std::collections::VecDeque;
 
@@ -27,7 +28,8 @@ impl Streams {
         Self { output, talk, written: 0, unshown: VecDeque::new() }
     }
 
-    /// Writes a line to standard output; `receipt` is handed back by [`shown`](Self::shown) once it was taken.
+    /// Writes a line to standard output; `receipt` is handed back by [`shown`](Self::shown) once it
+    /// was taken.
     pub(super) fn write(&mut self, cx: &mut Context, line: &str, receipt: Option<Receipt>) {
         let Some(output) = self.output else { return };
         cx.send(output, &[line.as_bytes()]);
@@ -35,7 +37,8 @@ impl Streams {
         self.unshown.extend(receipt.map(|receipt| (self.written, receipt)));
     }
 
-    /// Writes talk to standard error. Where nobody reads that, it is dropped: talk is not worth memory.
+    /// Writes talk to standard error. Where nobody reads that, it is dropped: talk is not worth
+    /// memory.
     pub(super) fn talk(&self, cx: &mut Context, text: &str) {
         if let Some(talk) = self.talk.filter(|&talk| cx.queued(talk) < OUTPUT_QUEUE) {
             cx.send(talk, &[text.as_bytes()]);

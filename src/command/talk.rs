@@ -44,11 +44,12 @@ pub(super) fn recv(arguments: &Recv) -> Outcome {
 
 fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
-    let owner = Owner::open(&common.identity)?;
     let view = View {
         json: common.json,
         terminal: std::io::stdout().is_terminal(),
+        keys: common.identity.keys_command(),
         level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
     };
     let settings = Settings {
@@ -57,6 +58,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
         roster,
         strict: common.strict,
         every_warning: common.json,
+        keys: common.identity.keys_command(),
         alarm: CLIENT_ALARM,
     };
     let parts = Parts {
@@ -79,7 +81,8 @@ pub(super) fn wall_clock() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no other way.
+/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no
+/// other way.
 fn resolve(relay: &str) -> Result<Vec<std::net::SocketAddr>, String> {
     match relay.to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),

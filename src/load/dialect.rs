@@ -1,4 +1,5 @@
-//! What is said to a target and what is understood of its answers, as far as the generator needs it.
+//! What is said to a target and what is understood of its answers, as far as the generator needs
+//! it.
 
 /// A protocol, from the users' side. Users are known by index.
 pub trait Dialect {

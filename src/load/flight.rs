@@ -1,8 +1,9 @@
 //! One sender's messages that are on their way, and what their arrival says about the relay.
 //!
-//! The sender's messages are numbered, and what has not arrived stands here in order. So each arrival can be judged:
-//! whether it was sent at all, to this addressee, for the first time, and not ahead of an earlier one to the same.
-//! Memory is that of what is on its way, however many users there are.
+//! The sender's messages are numbered, and what has not arrived stands here in order. So each
+//! arrival can be judged: whether it was sent at all, to this addressee, for the first time, and
+//! not ahead of an earlier one to the same. Memory is that of what is on its way, however many
+//! users there are.
 
 use std::collections::VecDeque;
 
@@ -84,8 +85,8 @@ impl Flight {
         Ok(Landing { start, overtaken: earlier - refused, refused })
     }
 
-    /// The relay has refused one of them. Returns how many of those on their way are refused for certain: which one it
-    /// was shows only when a later one arrives, or when no other is left.
+    /// The relay has refused one of them. Returns how many of those on their way are refused for
+    /// certain: which one it was shows only when a later one arrives, or when no other is left.
     pub(super) fn refuse(&mut self) -> usize {
         self.refused += 1;
         if self.refused < self.pending {

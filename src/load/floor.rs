@@ -1,13 +1,14 @@
 //! The bound: what any relay has to pay the kernel, and nothing else.
 //!
-//! Wait, read, write: a loop that forwards bytes between fixed pairs of connections. No framing, no parsing, no names, no
-//! queues, no deadlines. Nothing that routes messages can be cheaper by much, so every figure of the relay stands beside
-//! the floor's of the same run. It is the only other loop in this project, and does without the reactor on purpose: what
-//! the reactor costs is part of what is measured.
+//! Wait, read, write: a loop that forwards bytes between fixed pairs of connections. No framing, no
+//! parsing, no names, no queues, no deadlines. Nothing that routes messages can be cheaper by much,
+//! so every figure of the relay stands beside the floor's of the same run. It is the only other
+//! loop in this project, and does without the reactor on purpose: what the reactor costs is part of
+//! what is measured.
 //!
-//! It pretends to be a relay just as far as the generator needs: the first bytes of a connection name a user, are taken for
-//! a whole registration, and are answered. From then on all bytes go to the other of the pair, whose number differs in
-//! the last bit.
+//! It pretends to be a relay just as far as the generator needs: the first bytes of a connection
+//! name a user, are taken for a whole registration, and are answered. From then on all bytes go to
+//! the other of the pair, whose number differs in the last bit.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -30,8 +31,8 @@ const NAME: &[u8] = br#""name": ""#;
 const LISTENER: usize = 0;
 /// Users have lower numbers than this.
 const MOST_USERS: u32 = 1 << 22;
-/// Its slots are not used again within a tick, and what an old event would do to a new tenant is no harm: it reads
-/// nothing. So one generation is enough.
+/// Its slots are not used again within a tick, and what an old event would do to a new tenant is no
+/// harm: it reads nothing. So one generation is enough.
 const GENERATION: NonZeroU32 = NonZeroU32::MIN;
 const READS: Interest = Interest::READ;
 const WRITES: Interest = Interest::WRITE;
@@ -186,7 +187,8 @@ impl Floor {
         if let Some(Some(end)) = self.ends.get_mut(slot) {
             end.user = Some(user);
             end.partner = is_there.then_some(other);
-            let _ = write(&end.io, WELCOME); // a new connection has room; a broken one shows when it is read
+            // A new connection has room, and a broken one shows when it is read.
+            let _ = write(&end.io, WELCOME);
         }
     }
 

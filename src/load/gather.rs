@@ -7,8 +7,8 @@ use crate::limits::LOAD_CONNECTING;
 use crate::reactor::{Context, Time, Token};
 
 impl Generator {
-    /// Lets users connect who are to stay, as many at a time as may, until `until` were called. Tells whether all of them
-    /// are here, or were lost.
+    /// Lets users connect who are to stay, as many at a time as may, until `until` were called.
+    /// Tells whether all of them are here, or were lost.
     pub(super) fn gather(&mut self, cx: &mut Context, until: u32) -> bool {
         let now = cx.now();
         while self.called < until
@@ -81,8 +81,8 @@ impl Generator {
         self.without(user);
     }
 
-    /// A connection is gone. The place of a visitor is free for the next; after a failure, when it is looked for
-    /// (`sweep`), so that what is failing anyway is not asked without pause.
+    /// A connection is gone. The place of a visitor is free for the next; after a failure, when it
+    /// is looked for (`sweep`), so that what is failing anyway is not asked without pause.
     pub(super) fn left(&mut self, cx: &mut Context, user: u32) {
         let it = &mut self.users[user as usize];
         it.token = None;

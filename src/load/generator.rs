@@ -1,17 +1,24 @@
 //! The generator: users on one loop, who come, work and are counted.
 //!
-//! Pure, like the relay that it measures: it is a [`Handler`], owns no descriptor and asks no clock. A run goes
-//! through its stages in order:
+//! Pure, like the relay that it measures: it is a [`Handler`], owns no descriptor and asks no
+//! clock. A run goes through its stages in order:
 //!
 //! ```text
-//!   Gather ───────────▶ Fill ─────────────▶ WarmUp ─────────▶ Measure ─────────▶ Drain ──────────▶ Done
-//!   users who work      users who only      they work, and    what happens       nothing starts;
-//!   connect, register   are there, too      nothing counts    counts             what is on its way
-//!                                                                                arrives, or is lost
+//!   Gather    the users who work connect and register
+//!     ▼
+//!   Fill      those who only are there connect, too
+//!     ▼
+//!   WarmUp    they work, and nothing counts yet
+//!     ▼
+//!   Measure   what happens counts
+//!     ▼
+//!   Drain     nothing starts; what is on its way arrives, or is lost
+//!     ▼
+//!   Done
 //! ```
 //!
-//! Whatever the relay does is a fault of some class and never more than that. A connection that breaks takes its worker
-//! out of the run; a run whose workers are all out ends early.
+//! Whatever the relay does is a fault of some class and never more than that. A connection that
+//! breaks takes its worker out of the run; a run whose workers are all out ends early.
 //!
 //! `gather.rs` has how users come and go, `work.rs` what they do.
 

@@ -1,8 +1,9 @@
 //! The keys of version-2 users, made before any clock starts.
 //!
-//! Making an RSA key takes a second, nearly all of it for its two primes, and thousands of users need hundreds of keys: a
-//! fingerprint may bind eight names. So keys share primes: of n primes there are n(n-1)/2 products. As secrets they are worth
-//! nothing, for a common divisor of two moduli gives both away; a relay cannot tell, and nobody has a secret here.
+//! Making an RSA key takes a second, nearly all of it for its two primes, and thousands of users
+//! need hundreds of keys: a fingerprint may bind eight names. So keys share primes: of n primes
+//! there are n(n-1)/2 products. As secrets they are worth nothing, for a common divisor of two
+//! moduli gives both away; a relay cannot tell, and nobody has a secret here.
 
 use getrandom::SysRng;
 use pkcs8::{EncodePrivateKey, LineEnding};
@@ -27,7 +28,8 @@ pub(super) struct Key {
 }
 
 impl Keys {
-    /// Makes the keys for `users` users. `progress` is told how many of them are made, out of how many.
+    /// Makes the keys for `users` users. `progress` is told how many of them are made, out of how
+    /// many.
     ///
     /// # Panics
     /// When the kernel gives no randomness.
@@ -65,8 +67,8 @@ impl Key {
     }
 }
 
-/// Enough different primes for `keys` products of two, all with their two highest bits set: so each product is of full
-/// length.
+/// Enough different primes for `keys` products of two, all with their two highest bits set: so each
+/// product is of full length.
 fn primes(keys: usize) -> Vec<BoxedUint> {
     let mut primes: Vec<BoxedUint> = Vec::new();
     while primes.len() * primes.len().saturating_sub(1) / 2 < keys {

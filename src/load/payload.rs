@@ -1,8 +1,9 @@
 //! The object that every message is, and what is written into it so that it can be checked.
 //!
-//! All targets carry the same bytes, so that their figures can stand side by side: a `message` of the original protocol,
-//! as long as was asked for. Three fields of fixed width say who sent it to whom and which one of the sender's it is;
-//! the rest is the same in each, so a byte that was changed on the way is noticed.
+//! All targets carry the same bytes, so that their figures can stand side by side: a `message` of
+//! the original protocol, as long as was asked for. Three fields of fixed width say who sent it to
+//! whom and which one of the sender's it is; the rest is the same in each, so a byte that was
+//! changed on the way is noticed.
 
 /// The length of [`name`], in bytes.
 const NAME: usize = 8;
@@ -33,8 +34,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A message of `size` bytes, of a user of version 2 or of an original one; none where its fields alone are longer. Names
-    /// count up from `first`.
+    /// A message of `size` bytes, of a user of version 2 or of an original one; none where its
+    /// fields alone are longer. Names count up from `first`.
     pub fn new(size: usize, version2: bool, first: u32) -> Option<Self> {
         let version = if version2 { r#""v": 2, "# } else { "" };
         let to = r#"{"action": "message", "to": ""#.len() + 1;
@@ -42,9 +43,8 @@ impl Payload {
         let number = from + NAME - 1 + r#"", "#.len() + version.len() + r#""content": ""#.len();
         let fill = size.checked_sub(number + NUMBER + r#""}"#.len())?;
         let (name, digits, fill) = (name_of(0), "0".repeat(NUMBER), "-".repeat(fill));
-        let text = format!(
-            r#"{{"action": "message", "to": "{name}", "from": "{name}", {version}"content": "{digits}{fill}"}}"#
-        );
+        let text = format!(r#"{{"action": "message", "to": "{name}", "from": "{name}", {version}"#)
+            + &format!(r#""content": "{digits}{fill}"}}"#);
         debug_assert_eq!(text.len(), size);
         Some(Self { bytes: text.into_bytes(), first, to, from, number })
     }

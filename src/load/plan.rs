@@ -31,7 +31,8 @@ pub struct Plan {
 pub enum Work {
     /// A user connects, registers, waits for the first answer, and leaves: that is an operation.
     Connect,
-    /// The first of a pair sends a message, the second answers with another: an operation is the round trip.
+    /// The first of a pair sends a message, the second answers with another: an operation is the
+    /// round trip.
     PingPong,
     /// The first of a pair sends without waiting: an operation is a message.
     Flood {

@@ -38,7 +38,8 @@ pub struct Sealwax {
 }
 
 impl Sealwax {
-    /// Users who register with this `roster` and exchange messages like `payload`; with `keys`, in version 2.
+    /// Users who register with this `roster` and exchange messages like `payload`; with `keys`, in
+    /// version 2.
     pub fn new(roster: RosterMode, payload: &Payload, keys: Option<Rc<Keys>>) -> Self {
         Self { roster, payload: payload.clone(), keys }
     }
@@ -105,8 +106,8 @@ impl Dialect for Sealwax {
     }
 }
 
-/// What a user of version 2 adds to its registration. The relay looks at no more of a prekey than its form, and nobody else
-/// looks at it: so it is not worth a signature.
+/// What a user of version 2 adds to its registration. The relay looks at no more of a prekey than
+/// its form, and nobody else looks at it: so it is not worth a signature.
 fn registration(user: u32) -> Registration2 {
     let lifetime = u64::try_from(PREKEY_LIFETIME.as_millis()).unwrap_or(u64::MAX);
     let prekey = Prekey {

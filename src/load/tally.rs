@@ -20,7 +20,8 @@ pub enum Fault {
     Unreachable(Errno),
     /// A connection or a registration that took too long.
     TimedOut,
-    /// A connection that stood still: it took no bytes, sent half a frame, or brought no message of those on their way.
+    /// A connection that stood still: it took no bytes, sent half a frame, or brought no message of
+    /// those on their way.
     Stalled,
     /// The other end closed a connection.
     Closed,
@@ -46,8 +47,8 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults(BTreeMap<(&'static str, &'static str), u64>);
 
-/// The counts of one run. What is measured begins and ends with [`begin`](Self::begin) and [`end`](Self::end); what goes
-/// wrong counts at any time.
+/// The counts of one run. What is measured begins and ends with [`begin`](Self::begin) and
+/// [`end`](Self::end); what goes wrong counts at any time.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// Operations that were meant to start.
@@ -58,7 +59,8 @@ pub struct Tally {
     pub finished: u64,
     /// What the relay did for them: a connect, or each message that arrived.
     pub handled: u64,
-    /// From the intended start to the end, in nanoseconds, of those that were meant to start while it was measured.
+    /// From the intended start to the end, in nanoseconds, of those that were meant to start while
+    /// it was measured.
     pub latency: Histogram<u64>,
     /// The last second.
     pub recent: Recent,

@@ -1,7 +1,8 @@
 //! What the workers do: when an operation starts, what its messages are, and when it is done.
 //!
-//! A worker is a pair of users, or a single one who comes and goes. It starts its next operation when the schedule says so and the ones before it leave room;
-//! without a schedule, when they leave room.
+//! A worker is a pair of users, or a single one who comes and goes. It starts its next operation
+//! when the schedule says so and the ones before it leave room; without a schedule, when they leave
+//! room.
 
 use super::generator::Generator;
 use super::payload::Label;
@@ -105,7 +106,8 @@ impl Generator {
         self.work_on(cx, from / 2);
     }
 
-    /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done without it.
+    /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done
+    /// without it.
     pub(super) fn without(&mut self, user: u32) {
         if user >= self.plan.users() || self.is_visitor(user) {
             return;

@@ -1,6 +1,8 @@
-//! Steps 5 to 7 of the tick: what was queued is written, what is watched is put right, what is dead is closed.
+//! Steps 5 to 7 of the tick: what was queued is written, what is watched is put right, what is dead
+//! is closed.
 //!
-//! Runs once over the sources that this tick touched, and over no others: a thousand idle connections cost nothing.
+//! Runs once over the sources that this tick touched, and over no others: a thousand idle
+//! connections cost nothing.
 
 use std::io::IoSlice;
 
@@ -28,7 +30,8 @@ impl<S: Sys> Reactor<S> {
         self.finish_if_flushed(id);
     }
 
-    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when there is room.
+    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when
+    /// there is room.
     fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };

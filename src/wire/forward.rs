@@ -46,12 +46,16 @@ impl<'a> Forward<'a> {
     pub(super) fn interpret(object: &Object<'a>, kind: ForwardKind) -> Result<Self, BadFrame> {
         let body = object.place(kind.body_name())?;
         let body = body.ok_or_else(|| BadFrame::missing(kind.body_name()))?;
+        let from = object.place("from")?;
+        if from.is_none() && object.is_full() {
+            return Err(BadFrame("no room for `from` beside so many members".into()));
+        }
         Ok(Self {
             kind,
             to: object.text("to")?,
             body_len: body.len() - 2,
             frame: object.frame(),
-            from: object.place("from")?,
+            from,
         })
     }
 }
@@ -77,6 +81,7 @@ impl ForwardKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_MEMBERS;
 
     /// What the addressee gets of `frame` when `JG` sent it.
     fn passed_on(frame: &str) -> String {
@@ -101,6 +106,25 @@ mod tests {
             passed_on(r#"{"to":"b","content":"\"from\":" }"#),
             "{\"to\":\"b\",\"content\":\"\\\"from\\\":\" ,\"from\":\"JG\"}\n"
         );
+    }
+
+    /// Otherwise the addressee would get one member more than it takes.
+    #[test]
+    fn a_full_object_without_from_is_refused() {
+        let frame = |first: &str, others: usize| {
+            let others: Vec<_> = (0..others).map(|n| format!(",\"{n}\":0")).collect();
+            format!("{{{first},\"to\":\"b\",\"content\":\"\"{}}}", others.concat())
+        };
+        let read = |frame: &str| {
+            let object = Object::parse(frame.as_bytes()).unwrap();
+            let forward = Forward::interpret(&object, ForwardKind::Message)?;
+            Ok::<_, BadFrame>(forward.parts(b"\"JG\"").concat())
+        };
+        assert!(read(&frame(r#""x":0"#, MAX_MEMBERS - 3)).is_err());
+        for taken in [frame(r#""x":0"#, MAX_MEMBERS - 4), frame(r#""from":"""#, MAX_MEMBERS - 3)] {
+            let passed_on = read(&taken).unwrap();
+            assert!(Object::parse(passed_on.trim_ascii_end()).is_ok(), "{taken}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{base64, structure};
+use crate::limits::MAX_MEMBERS;
 
 /// A JSON object within the rules, borrowed from its frame.
 #[derive(Clone, Debug)]
@@ -91,6 +92,11 @@ impl<'a> Object<'a> {
             Some(2) => Ok(true),
             Some(_) => Err(BadFrame::form("v")),
         }
+    }
+
+    /// Whether it may have no further member.
+    pub(super) fn is_full(&self) -> bool {
+        self.members.len() >= MAX_MEMBERS
     }
 
     /// The whole frame.

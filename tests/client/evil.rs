@@ -1,13 +1,14 @@
 //! A relay that does what a test tells it: by default what the protocol asks for, without checks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use sealwax::crypto::{RelayKey, relay_challenge};
+use sealwax::crypto::RelayKey;
 use sealwax::limits::MAX_FRAME;
 use sealwax::reactor::{CloseReason, Context, Deadline, Handler, Opened, Token};
-use sealwax::wire::{Fingerprint, Reply, Scan, Scanner, WireLimits, base64};
+use sealwax::wire::{Scan, Scanner};
 use serde_json::{Value, json};
+
+use crate::support::guest::{Guest, nobody};
 
 /// What becomes of a frame that a user sends another.
 type Fate = Box<dyn FnMut(&mut Value) -> Verdict>;
@@ -32,6 +33,8 @@ pub(crate) struct EvilRelay {
     pub(crate) refusal: Option<&'static str>,
     /// Signs challenges wrongly.
     pub(crate) forges: bool,
+    /// The limit that it tells.
+    pub(crate) max_frame: usize,
     /// Says nothing.
     pub(crate) is_mute: bool,
     /// All frames that came, in order.
@@ -44,11 +47,7 @@ pub(crate) struct EvilRelay {
 #[derive(Default)]
 struct Connection {
     scanner: Scanner,
-    name: String,
-    fp: String,
-    pubkey: String,
-    prekey: Value,
-    is_registered: bool,
+    guest: Guest,
 }
 
 impl EvilRelay {
@@ -59,15 +58,12 @@ impl EvilRelay {
             pubkeys: BTreeMap::new(),
             refusal: None,
             forges: false,
+            max_frame: MAX_FRAME,
             is_mute: false,
             log: Vec::new(),
             forwarded: Vec::new(),
             connections: BTreeMap::new(),
         }
-    }
-
-    pub(crate) fn start(&mut self, cx: &mut Context, at: SocketAddr) {
-        cx.listen(at);
     }
 
     /// How many frames with this action came.
@@ -77,11 +73,8 @@ impl EvilRelay {
 
     /// The answer to a `get_pubkey` for `name`, to be changed by a test.
     pub(crate) fn pubkey_of(&self, name: &str) -> Value {
-        let Some(user) = self.connections.values().find(|user| user.name == name) else {
-            return json!({"action": "error", "code": "unknown_user", "detail": "", "target": name});
-        };
-        json!({"action": "pubkey", "from": name, "pubkey": user.pubkey, "v": 2,
-               "prekey": user.prekey})
+        let mut guests = self.connections.values().map(|user| &user.guest);
+        guests.find(|guest| guest.name == name).map_or_else(|| nobody(name), Guest::as_pubkey)
     }
 
     /// Sends `frame` to the user `name`.
@@ -91,12 +84,18 @@ impl EvilRelay {
 
     /// Sends bytes to the user `name`, and says whether there is one.
     pub(crate) fn tell_bytes(&self, cx: &mut Context, name: &str, bytes: &[u8]) -> bool {
-        let is_it = |user: &Connection| user.name == name && user.is_registered;
+        let is_it = |user: &Connection| user.guest.name == name && user.guest.is_registered;
         let Some((&id, _)) = self.connections.iter().find(|(_, user)| is_it(user)) else {
             return false;
         };
         cx.send(id, &[bytes, b"\n"]);
         true
+    }
+
+    /// Sends `frame` to whoever has not registered.
+    pub(crate) fn tell_unregistered(&self, cx: &mut Context, frame: &Value) {
+        let unregistered = self.connections.iter().filter(|(_, user)| !user.guest.is_registered);
+        unregistered.for_each(|(&id, _)| cx.send(id, &[frame.to_string().as_bytes()]));
     }
 
     /// Ends all connections.
@@ -109,55 +108,33 @@ impl EvilRelay {
         if self.is_mute {
             return;
         }
-        let text = |frame: &Value, name: &str| frame[name].as_str().unwrap_or_default().to_owned();
-        let Some(user) = self.connections.get_mut(&from) else { return };
-        match frame["action"].as_str() {
-            Some("register") => {
-                (user.name, user.pubkey) = (text(&frame, "name"), text(&frame, "pubkey"));
-                user.prekey = frame["prekey"].clone();
-                let cnonce = base64::decode_array(&text(&frame, "cnonce")).expect("a cnonce");
-                self.challenge(cx, from, cnonce);
+        let Some(Connection { guest, .. }) = self.connections.get_mut(&from) else { return };
+        match frame["action"].as_str().expect("an action") {
+            "register" if let Some(code) = self.refusal => {
+                let error = json!({"action": "error", "code": code, "detail": "because"});
+                cx.send(from, &[error.to_string().as_bytes()]);
             }
-            Some("prove") => {
-                user.is_registered = true;
-                let fp = user.fp.parse().expect("a fingerprint");
-                let name = user.name.as_str().into();
-                let limits = WireLimits::new(MAX_FRAME);
-                cx.send(from, &[&Reply::Registered { name, fp, limits }.encode()]);
+            "register" if self.forges => {
+                cx.send(from, &[&guest.forged_challenge(&self.key, &frame)]);
             }
-            Some("prekey") => user.prekey = frame["prekey"].clone(),
-            Some("get_pubkey") => {
-                let target = text(&frame, "target");
-                let answer = self.pubkeys.get(&target).cloned();
-                let answer = answer.unwrap_or_else(|| self.pubkey_of(&target));
+            "get_pubkey" => {
+                let target = frame["target"].as_str().expect("a name");
+                let answer = self.pubkeys.get(target).cloned();
+                let answer = answer.unwrap_or_else(|| self.pubkey_of(target));
                 if !answer.is_null() {
                     cx.send(from, &[answer.to_string().as_bytes(), b"\n"]);
                 }
             }
-            Some("send_key" | "message") => {
-                frame["from"] = user.name.clone().into();
+            "send_key" | "message" => {
+                frame["from"] = guest.name.clone().into();
                 self.forward(cx, from, frame);
             }
-            Some("ping") => {
-                let id = frame["id"].as_str().map(Into::into);
-                cx.send(from, &[&Reply::Pong { id }.encode()]);
+            "register" | "prove" | "prekey" | "ping" => {
+                let answer = guest.answer(&self.key, self.max_frame, &frame);
+                answer.inspect(|answer| cx.send(from, &[answer]));
             }
-            other => panic!("the client sent {other:?}"),
+            other => panic!("the client sent {other}"),
         }
-    }
-
-    fn challenge(&mut self, cx: &mut Context, to: Token, cnonce: [u8; 32]) {
-        if let Some(code) = self.refusal {
-            let error = json!({"action": "error", "code": code, "detail": "because"});
-            return cx.send(to, &[error.to_string().as_bytes()]);
-        }
-        let Some(user) = self.connections.get_mut(&to) else { return };
-        let key = sealwax::crypto::PublicKey::from_pem(&user.pubkey).expect("a key");
-        let fp: Fingerprint = key.fingerprint();
-        user.fp = fp.to_string();
-        let (relay, nonce) = (self.key.public(), [if self.forges { 1 } else { 2 }; 32]);
-        let signature = self.key.sign(&relay_challenge(&relay, &cnonce, &[2; 32], &fp));
-        cx.send(to, &[&Reply::Challenge { relay, nonce, signature }.encode()]);
     }
 
     fn forward(&mut self, cx: &mut Context, from: Token, mut frame: Value) {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Event, Failure};
+use sealwax::client::{Caution, Event, Failure};
 use sealwax::limits::{PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::evil::Verdict;
-use crate::world::{World, cautions, delivered, failures};
+use crate::world::{World, cautions, delivered, failures, public};
 
 /// Swallows those of the next frames for which `lost` holds, by action and sender.
 fn lose(world: &mut World, mut lost: impl FnMut(&str, &str) -> bool + 'static) {
@@ -196,6 +196,25 @@ fn a_full_queue_is_tried_again_in_the_same_session() {
 }
 
 #[test]
+fn who_has_lost_the_peers_session_is_confirmed_in_a_new_one() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(5);
+    // The relay lies once about bob's key, and alice closes what bob has opened.
+    let mut lie = world.relay.pubkey_of("bob");
+    lie["pubkey"] = public("carol").to_pem().into();
+    world.relay.pubkeys.insert("bob".to_owned(), lie);
+    world.inject("alice", &json!({"action": "relayed", "id": "99", "to": "bob", "prekey": 7}));
+    world.run_seconds(1);
+    assert_eq!(cautions(&world.events("alice")), [Caution::KeyChanged]);
+    world.relay.pubkeys.clear();
+    world.say("alice", "bob", "two");
+    world.run_seconds(15);
+    assert_eq!(world.heard("bob"), ["alice: one", "alice: two"]);
+    assert_eq!(delivered(&world.events("alice")), ["two"]);
+}
+
+#[test]
 fn a_session_that_the_relay_refuses_is_not_tried_without_pause() {
     let mut world = World::of_two();
     world.relay.fate = Box::new(|frame| match frame["action"].as_str() {
@@ -227,7 +246,7 @@ fn prekeys_and_sessions_are_replaced_with_time_and_nothing_is_lost() {
     let published = |world: &World| world.relay.pubkey_of("bob")["prekey"]["id"].clone();
     let first = published(&world);
     // The session is a little younger than bob's prekey, and is still used.
-    world.kernel.advance(PREKEY_INTERVAL - Duration::from_millis(500));
+    world.kernel.advance(PREKEY_INTERVAL.saturating_sub(Duration::from_millis(500)));
     world.run(Duration::from_millis(100));
     assert_ne!(published(&world), first);
     world.say("alice", "bob", "two");

@@ -2,21 +2,21 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayPin,
+    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
     Settings, Trust,
 };
-use sealwax::crypto::{Identity, IdentityVault, PublicKey};
+use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{
     Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Token,
 };
 use sealwax::wire::RosterMode;
 
 use crate::evil::EvilRelay;
+pub(crate) use crate::support::fixtures::{identity, public};
 use crate::support::kernel::{Call, Kernel, Op};
 
 const ALARM: Alarm = Alarm(3);
@@ -72,7 +72,7 @@ impl World {
     /// A relay that does as it is told, without users.
     pub(crate) fn new() -> Self {
         let mut world = Self::with(EvilRelay::new());
-        world.relay.start(world.relay_loop.context(), world.at);
+        world.relay_loop.context().listen(world.at);
         world
     }
 
@@ -124,22 +124,40 @@ impl<R: Handler> World<R> {
         (peers, relays): (MemoryPins, MemoryPins),
         set: impl FnOnce(&mut Settings),
     ) {
+        let store = Box::new(peers.clone());
+        self.add(name, key, store, (peers, relays), set);
+    }
+
+    /// A user whose peers are pinned there.
+    pub(crate) fn join_to(&mut self, name: &str, store: Box<dyn Pins>) {
+        self.add(name, name, store, (MemoryPins::default(), MemoryPins::default()), |_| {});
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        key: &str,
+        store: Box<dyn Pins>,
+        (peers, relays): (MemoryPins, MemoryPins),
+        set: impl FnOnce(&mut Settings),
+    ) {
         let mut settings = Settings {
             name: name.to_owned(),
             relay: self.at.to_string(),
             roster: RosterMode::None,
             strict: false,
             every_warning: true,
+            keys: "sealwax keys".to_owned(),
             alarm: ALARM,
         };
         set(&mut settings);
         let ahead_ms = Rc::new(Cell::new(0));
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity(key))),
-            peers: Box::new(peers.clone()),
+            peers: store,
             relays: Box::new(relays.clone()),
             wall: wall(&self.kernel, &ahead_ms),
-            resolve: Box::new(|text| text.parse().map(|at| vec![at]).map_err(|_| "no".to_owned())),
+            resolve: Box::new(resolve),
         };
         let client = Client::new(settings, parts);
         let kernel = self.kernel.process();
@@ -218,7 +236,7 @@ impl<R: Handler> World<R> {
         heard.into_iter().map(|Heard { from, text, .. }| format!("{from}: {text}")).collect()
     }
 
-    /// The user's process ends without a word.
+    /// The user's process ends.
     pub(crate) fn kill(&mut self, name: &str) -> (MemoryPins, MemoryPins) {
         let place = self.users.iter().position(|user| user.name == name).expect("a user");
         let mut user = self.users.remove(place);
@@ -290,16 +308,10 @@ pub(crate) fn cautions(events: &[Event]) -> Vec<Caution> {
     cautions.collect()
 }
 
-/// A fixture key.
-pub(crate) fn identity(name: &str) -> Identity {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let pem = std::fs::read_to_string(data.join(format!("{name}.pem"))).expect("a fixture");
-    Identity::from_pem(&pem, None).expect("a key")
-}
-
-/// The public half of a fixture key.
-pub(crate) fn public(name: &str) -> PublicKey {
-    identity(name).public().clone()
+/// Several addresses stand in one text.
+fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let addresses: Result<_, _> = text.split(',').map(str::parse).collect();
+    addresses.map_err(|_| "no such host".to_owned())
 }
 
 fn wall(kernel: &Kernel, ahead_ms: &Rc<Cell<u64>>) -> Box<dyn FnMut() -> u64> {

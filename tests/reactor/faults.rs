@@ -1,4 +1,5 @@
-//! Any call may fail, and handlers may ask for anything at any time: the contract holds all the same.
+//! Any call may fail, and handlers may ask for anything at any time: the contract holds all the
+//! same.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,8 @@ use sealwax::reactor::{Alarm, Context, Opened, Source, Token, Waker};
 use crate::recorder::{Recorder, Sim, Told};
 use crate::support::kernel::{Device, Fault, Op, Peer};
 
-/// What each call may fail with, by its manual page: at least one of a kind that is over, tried again or waited for.
+/// What each call may fail with, by its manual page: at least one of a kind that is over, tried
+/// again or waited for.
 fn errnos(op: Op) -> &'static [Errno] {
     match op {
         Op::Wait => &[Errno::EINTR],
@@ -40,7 +42,8 @@ fn errnos(op: Op) -> &'static [Errno] {
     }
 }
 
-/// A little of everything: a newcomer that talks, an outgoing connection to ourselves, standard streams, an end.
+/// A little of everything: a newcomer that talks, an outgoing connection to ourselves, standard
+/// streams, an end.
 fn play(sim: &mut Sim) {
     let mut other = None;
     let mut handler = Recorder::new(|cx, told| match told {
@@ -177,6 +180,8 @@ struct Moody {
     known: Vec<Token>,
     let_go: BTreeSet<Token>,
     paused: BTreeSet<Token>,
+    /// Those that are behind, and will have to be told as drained.
+    behind: BTreeSet<Token>,
 }
 
 impl Moody {
@@ -190,7 +195,15 @@ impl Moody {
                 assert!(!self.let_go.contains(id), "{told:?} after it was closed");
                 assert!(!self.paused.contains(id), "{told:?} while it is paused");
             }
+            Told::EndOfTick => {
+                let caught_up = |id: &&Token| cx.queued(**id) == 0 && !self.let_go.contains(id);
+                assert_eq!(self.behind.iter().find(caught_up), None, "was not told");
+                self.behind.extend(self.known.iter().filter(|id| cx.is_behind(**id)));
+            }
             _ => {}
+        }
+        if let Told::Drained(id) | Told::Closed(id, _) = told {
+            self.behind.remove(id);
         }
         for _ in 0..2 {
             let whim = self.whims.next().unwrap_or(Whim::Nothing);
@@ -265,6 +278,7 @@ proptest! {
             known: vec![sim.cx().listen(AT)],
             let_go: BTreeSet::new(),
             paused: BTreeSet::new(),
+            behind: BTreeSet::new(),
         };
         let mut handler = Recorder::new(|cx, told| moody.answer(cx, told));
         handler.consume = |bytes| bytes.len() / 2;

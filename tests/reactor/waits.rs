@@ -11,8 +11,8 @@ use crate::support::kernel::Op;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not before and not
-/// twice.
+/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not
+/// before and not twice.
 fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, deadline: Deadline, length: Duration) {
     handler.take();
     sim.pass(handler, length.saturating_sub(MOMENT));

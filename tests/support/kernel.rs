@@ -1,12 +1,13 @@
 //! A kernel in memory: the reactor's other [`Sys`].
 //!
-//! Deterministic: no threads, no descriptors, a clock that moves only when a test moves it or a wait finds nothing
-//! ready. Sockets and pipes have bounded buffers, the ready list is epoll's (level-triggered, who is still ready
-//! goes to its end), and hang-ups are reported whether asked for or not. What a test wants to go wrong it says
-//! with [`Kernel::inject`]; what the loop asked for it reads from [`Kernel::calls`].
+//! Deterministic: no threads, no descriptors, a clock that moves only when a test moves it or a
+//! wait finds nothing ready. Sockets and pipes have bounded buffers, the ready list is epoll's
+//! (level-triggered, who is still ready goes to its end), and hang-ups are reported whether asked
+//! for or not. What a test wants to go wrong it says with [`Kernel::inject`]; what the loop asked
+//! for it reads from [`Kernel::calls`].
 //!
-//! One [`Kernel`] is one process; [`Kernel::process`] adds another to the same machine. A [`Peer`] is the end of a
-//! connection that the test holds itself.
+//! One [`Kernel`] is one process; [`Kernel::process`] adds another to the same machine. A [`Peer`]
+//! is the end of a connection that the test holds itself.
 
 mod calls;
 mod machine;
@@ -35,7 +36,8 @@ pub struct Kernel {
 #[derive(Debug)]
 pub struct Io(usize);
 
-/// The end of a connection, a pipe or a file that the test holds itself. Not closed by being dropped.
+/// The end of a connection, a pipe or a file that the test holds itself. Not closed by being
+/// dropped.
 pub struct Peer {
     process: Kernel,
     io: Io,
@@ -91,7 +93,8 @@ impl Kernel {
         self.me().inject = Some(Box::new(inject));
     }
 
-    /// The calls since this was last asked; the first time none, for only from then on are they noted.
+    /// The calls since this was last asked; the first time none, for only from then on are they
+    /// noted.
     pub fn calls(&self) -> Vec<Call> {
         self.me().calls.replace(Vec::new()).unwrap_or_default()
     }
@@ -112,8 +115,8 @@ impl Kernel {
         Peer { process, io }
     }
 
-    /// Puts `device` behind standard input (0), output (1) or error (2) of this process; the test holds its other
-    /// end. To be called before the stream is opened, and once.
+    /// Puts `device` behind standard input (0), output (1) or error (2) of this process; the test
+    /// holds its other end. To be called before the stream is opened, and once.
     pub fn standard(&self, number: usize, device: Device) -> Peer {
         let process = self.process();
         let mut machine = self.machine.borrow_mut();

@@ -13,10 +13,11 @@ use crate::limits;
 /// `sealwax load`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without --relay it starts a relay of its own on a free port, on a processor of its own, and ends \
-it when it is done. What stands behind `--` goes to that relay.
+    after_help = "Without --relay it starts a relay of its own, on a free port and a processor of its own,
+and ends it when it is done. What stands behind `--` goes to that relay.
 
-Each message is numbered and checked: whole, once, in order. Latencies count from when an operation was meant to start.
+Each message is numbered and checked: whole, once, in order. Latencies count from when an operation
+was meant to start.
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
@@ -30,8 +31,8 @@ Examples:
   sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
-Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went wrong
-  2 usage · 5 the relay cannot be reached"
+Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went
+  wrong · 2 usage · 5 the relay cannot be reached"
 )]
 pub struct Load {
     /// What to do.
@@ -50,7 +51,8 @@ pub enum LoadCommand {
     Pingpong(PingPong),
     /// Pairs of users, of whom one sends as fast as the other receives
     Flood(Flood),
-    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other tools
+    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other
+    /// tools
     Floor(Floor),
 }
 
@@ -72,7 +74,8 @@ pub struct Connect {
 #[derive(Args, Debug)]
 pub struct Idle {
     /// More users who are connected meanwhile and say nothing
-    #[arg(long = "idle", value_name = "COUNT", default_value = "0", value_parser = count(0, MOST_USERS))]
+    #[arg(long = "idle", value_name = "COUNT", default_value = "0",
+        value_parser = count(0, MOST_USERS))]
     pub users: u32,
 }
 
@@ -91,7 +94,7 @@ pub struct Hold {
 #[derive(Args, Debug)]
 pub struct PingPong {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
     /// How many more are there.
     #[command(flatten)]
@@ -105,7 +108,7 @@ pub struct PingPong {
 #[derive(Args, Debug)]
 pub struct Flood {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
     /// Messages of a sender that may be on their way
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
@@ -167,7 +170,8 @@ pub struct RunArgs {
     /// The relay's process, on this machine: its processor time and memory are told
     #[arg(long, requires = "relay")]
     pub pid: Option<pid_t>,
-    /// Processors for a relay that is started and for this program [default: the first two, for a relay that is started]
+    /// Processors for a relay that is started and for this program [default: the first two, for a
+    /// relay that is started]
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     pub pin: Option<(usize, usize)>,
     /// Operations that start each second [default: each starts when there is room]
@@ -195,7 +199,8 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     pub roster: Option<Roster>,
     /// The length of a message, in bytes of its frame
-    #[arg(long, value_name = "BYTES", default_value = "131", value_parser = bytes(1, limits::MAX_FRAME))]
+    #[arg(long, value_name = "BYTES", default_value = "131",
+        value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
     /// Machine-readable: one JSON object a line on standard output
     #[arg(long)]
@@ -213,6 +218,7 @@ pub struct RunArgs {
 
 /// No more than names, and than the floor has places for.
 const MOST_USERS: u32 = 1_000_000;
+const MOST_PAIRS: u32 = 250_000;
 
 fn count(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| {

@@ -1,9 +1,10 @@
 //! `sealwax demo`: a relay and two users in one process, and what the relay sees of them.
 //!
-//! Everything is real: the relay listens on a free port of loopback, the users make their keys, connect, and talk as
-//! they would from two machines. Each of the three runs its own loop on a thread of its own (`actor.rs`), and what
-//! passes the relay's sockets is copied on its way in (`tap.rs`). All of them report to this thread, which prints
-//! (`stage.rs`) what is said beside what the relay read.
+//! Everything is real: the relay listens on a free port of loopback, the users make their keys,
+//! connect, and talk as they would from two machines. Each of the three runs its own loop on a
+//! thread of its own (`actor.rs`), and what passes the relay's sockets is copied on its way in
+//! (`tap.rs`). All of them report to this thread, which prints (`stage.rs`) what is said beside
+//! what the relay read.
 
 mod actor;
 mod stage;

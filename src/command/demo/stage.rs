@@ -1,4 +1,5 @@
-//! What the demo prints: the conversation on the left, what the relay read on the right, and the sum of it.
+//! What the demo prints: the conversation on the left, what the relay read on the right, and the
+//! sum of it.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -97,7 +98,8 @@ impl Stage {
         if contains(&hex(text)) {
             return Some("hexadecimal");
         }
-        // Where the text begins within a group of three bytes decides its letters: inner groups tell.
+        // Where the text begins within a group of three bytes decides its letters: inner groups
+        // tell.
         let groups = (0..3).any(|skip| {
             let inner = &text.as_bytes()[skip..];
             contains(&base64::encode(&inner[..inner.len() / 3 * 3]))
@@ -115,7 +117,8 @@ fn row(left: &str, right: &str) {
     }
 }
 
-/// Lines of at most `columns` characters, broken at spaces where there are any; all but the first are indented.
+/// Lines of at most `columns` characters, broken at spaces where there are any; all but the first
+/// are indented.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;

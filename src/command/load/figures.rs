@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::drive::Run;
 use crate::load::{Extent, Plan};
 
-/// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number that is none.
+/// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number
+/// that is none.
 pub(super) struct Metric {
     /// For programs; never renamed.
     pub(super) key: &'static str,
@@ -48,7 +49,8 @@ const fn metric(
     Metric { key, title, digits, of }
 }
 
-/// The generator held the target up if it was this busy while the target was not, or was this late on average.
+/// The generator held the target up if it was this busy while the target was not, or was this late
+/// on average.
 const BUSY: f64 = 90.0;
 const LATE: Duration = Duration::from_millis(1);
 
@@ -110,8 +112,8 @@ fn memory(run: &Run, _: &Plan) -> Option<f64> {
     Some(as_f64(run.resident?) / f64::from(1 << 20))
 }
 
-/// What was there before the idle users came has room for some already, and the first ones pay for what all share: so this
-/// is exact for many.
+/// What was there before the idle users came has room for some already, and the first ones pay for
+/// what all share: so this is exact for many.
 fn memory_each(run: &Run, plan: &Plan) -> Option<f64> {
     let more = as_f64(run.resident?) - as_f64(run.before?);
     (plan.idle > 0).then(|| more / f64::from(plan.idle))

@@ -1,5 +1,6 @@
-//! The latencies in a file that others' tools read: the log format of HdrHistogram, an interval for each run, tagged with its
-//! subject. Values are nanoseconds; the maxima that stand beside them are milliseconds.
+//! The latencies in a file that others' tools read: the log format of HdrHistogram, an interval for
+//! each run, tagged with its subject. Values are nanoseconds; the maxima that stand beside them are
+//! milliseconds.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

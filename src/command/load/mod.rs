@@ -1,8 +1,9 @@
 //! `sealwax load`: measures a relay, alone or beside something else.
 //!
-//! The generator itself is pure (`src/load`). Here are the processes that are measured (`target.rs`, `process.rs`, `room.rs`), the loop
-//! that the generator runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
-//! `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
+//! The generator itself is pure (`src/load`). Here are the processes that are measured
+//! (`target.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the clocks that
+//! are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`, `figures.rs`,
+//! `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
 mod earlier;
@@ -64,12 +65,12 @@ pub(super) fn load(arguments: &Load) -> Outcome {
 
 impl<'a> Task<'a> {
     fn new(work: Work, workers: u32, run: &'a RunArgs) -> Self {
-        let usual = if work == Work::Connect { RosterMode::Full } else { RosterMode::None };
-        let roster = run.roster.map_or(usual, |roster| match roster {
-            Roster::Full => RosterMode::Full,
-            Roster::Delta => RosterMode::Delta,
-            Roster::None => RosterMode::None,
-        });
+        let roster = match run.roster {
+            Some(Roster::Full) => RosterMode::Full,
+            Some(Roster::Delta) => RosterMode::Delta,
+            None if work == Work::Connect => RosterMode::Full,
+            Some(Roster::None) | None => RosterMode::None,
+        };
         Self { work, workers, idle: 0, rate: run.rate, roster, run }
     }
 
@@ -147,7 +148,8 @@ impl<'a> Task<'a> {
         std::iter::once(relay).chain(beside).collect()
     }
 
-    /// A relay that was found is not to be moved, and neither are we then, unless that was asked for.
+    /// A relay that was found is not to be moved, and neither are we then, unless that was asked
+    /// for.
     fn pins(&self) -> Option<Pins> {
         let default = || Pins::first_two().filter(|_| self.run.relay.is_none());
         self.run.pin.map(Pins::new).or_else(default)
@@ -173,8 +175,8 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Where names begin on a relay that others use as well, and that may know names from an earlier run: bound to keys that
-/// are gone, or of connections that it has not seen the end of.
+/// Where names begin on a relay that others use as well, and that may know names from an earlier
+/// run: bound to keys that are gone, or of connections that it has not seen the end of.
 fn random_first() -> Result<u32, Failure> {
     let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(drawn >> 5) // the highest name stays below 2²⁸

@@ -1,4 +1,5 @@
-//! What the kernel knows of the process that is measured: its processor time, its calls, its memory (`proc(5)`).
+//! What the kernel knows of the process that is measured: its processor time, its calls, its memory
+//! (`proc(5)`).
 //!
 //! Everything is optional: a process of another user, or of another machine, has none of it.
 
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn of_a_process_that_is_gone_nothing_is_known() {
-        let nobody = Pid::from_raw((1 << 22) + 1); // above every process (proc_sys_kernel(5), pid_max)
+        // Above every process (proc_sys_kernel(5), pid_max).
+        let nobody = Pid::from_raw((1 << 22) + 1);
         let usage = Usage::of(nobody);
         assert!(usage.cpu.is_none() && usage.reads.is_none() && resident(nobody).is_none());
     }

@@ -62,8 +62,9 @@ impl Progress {
             target_busy: self.target_share(passed),
             faults: generator.tally().faults.total(),
         };
+        // A terminal that stands still gets no more lines.
         if let Some(to) = self.to.filter(|&to| cx.queued(to) == 0) {
-            cx.send(to, &[second.line().as_bytes()]); // a terminal that stands still gets no more lines
+            cx.send(to, &[second.line().as_bytes()]);
         }
         self.told = now;
         self.record.push(second);
@@ -86,7 +87,8 @@ impl Second {
     fn line(&self) -> String {
         let busy = self.target_busy.map_or("?".to_owned(), |busy| format!("{busy:.0} %"));
         format!(
-            "{:>4.0} s  {:<10}{:>10.0} a second  mean {:>9.0} µs  longest {:>9.0} µs  target {busy}  faults {}\n",
+            "{:>4.0} s  {:<10}{:>10.0} a second  mean {:>7.0} µs  longest {:>7.0} µs  \
+             target {busy}  faults {}\n",
             self.at.as_secs_f64(),
             self.stage_name(),
             self.handled_rate,

@@ -1,4 +1,5 @@
-//! What all runs have shown: printed as a table for people or as NDJSON for programs, and kept in files.
+//! What all runs have shown: printed as a table for people or as NDJSON for programs, and kept in
+//! files.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -31,7 +32,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of these subjects. Files are opened now, so that what is wrong with them is said before anything begins.
+    /// Of these subjects. Files are opened now, so that what is wrong with them is said before
+    /// anything begins.
     pub(super) fn new(
         subjects: &[Subject],
         settings: Value,

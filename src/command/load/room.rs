@@ -33,7 +33,8 @@ impl Room {
     }
 }
 
-/// The addresses that `plan` needs where each has so many `ports`. Only loopback has as many addresses as one likes.
+/// The addresses that `plan` needs where each has so many `ports`. Only loopback has as many
+/// addresses as one likes.
 fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
     let connections = plan.connections();
     let is_loopback = plan.target.is_ipv4() && plan.target.ip().is_loopback();
@@ -41,7 +42,8 @@ fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
         let enough = connections <= ports;
         return enough.then(Vec::new).ok_or_else(|| {
             failed(format!(
-                "{connections} connections to one address need as many ports to connect from, and there are {ports}: \
+                "{connections} connections to one address need as many ports to connect from, \
+                 and there are {ports}: \
                  `sysctl net.ipv4.ip_local_port_range=\"{} 65535\"` would do",
                 65_536_u32.saturating_sub(connections).max(1024)
             ))
@@ -56,7 +58,8 @@ fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
 
 fn too_few_descriptors(plan: &Plan, whose: &str, limit: u64, needed: u64) -> Failure {
     failed(format!(
-        "{} connections need {needed} descriptors, and {whose} may have {limit}: `ulimit -n {needed}` would do",
+        "{} connections need {needed} descriptors, and {whose} may have {limit}: \
+         `ulimit -n {needed}` would do",
         plan.connections()
     ))
 }

@@ -48,7 +48,8 @@ pub(super) fn ratio(column: &Column, other: &Column) -> Figures {
     std::array::from_fn(|place| Some(Spread::of(&column.by(other, place))?.median))
 }
 
-/// The lines of the table. The first column is what the others stand beside: a ratio is it by another.
+/// The lines of the table. The first column is what the others stand beside: a ratio is it by
+/// another.
 pub(super) fn table(columns: &[Column]) -> Vec<String> {
     let Some((first, others)) = columns.split_first() else { return Vec::new() };
     let titles = others.iter().flat_map(|other| [other.name.as_str(), "ratio"]);

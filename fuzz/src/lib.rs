@@ -1,0 +1,38 @@
+//! What the fuzzers call, and what the ordinary tests call again with the inputs that were kept
+//! (`tests/corpora.rs` includes this file).
+//!
+//! Each target takes any bytes and panics where a promise is broken. A promise is more than "no
+//! panic": what was taken is held against another reader, or must come out again as it went in.
+
+mod identity;
+mod incoming;
+mod json;
+mod message;
+mod offer;
+mod opening;
+mod public_key;
+mod request;
+mod stream;
+mod vault;
+
+pub use identity::identity;
+pub use incoming::incoming;
+pub use message::message;
+pub use offer::offer;
+pub use public_key::public_key;
+pub use request::request;
+pub use stream::stream;
+
+/// A name, as `fuzz/run` and the folders of `fuzz/corpus` have it, and what it calls.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 7] = [
+    ("stream", stream),
+    ("request", request),
+    ("incoming", incoming),
+    ("public_key", public_key),
+    ("identity", identity),
+    ("offer", offer),
+    ("message", message),
+];

@@ -1,0 +1,65 @@
+//! What a client sends, as the relay reads it; and what it passes on of it.
+
+use sealwax::wire::{Body, Forward, Incoming, Reply, Request, Scan, Scanner};
+
+use super::json::Members;
+
+/// The sender's name, as JSON.
+const SENDER: &str = r#""JG""#;
+
+/// The input is a frame.
+pub fn request(frame: &[u8]) {
+    let request = match Request::parse(frame) {
+        Ok(request) => request,
+        Err(refusal) => {
+            let answer = Reply::from(&refusal).encode();
+            assert!(Incoming::parse(answer.trim_ascii_end()).is_ok(), "refused in no frame");
+            return;
+        }
+    };
+    let members = Members::of(frame);
+    assert_eq!(request.id.as_deref(), members.text("id").as_deref());
+    assert_eq!(request.version2, members.raw("v").is_some_and(|v| v == "2"));
+    let action = match &request.body {
+        Body::Register(register) => {
+            assert_eq!(Some(&*register.name), members.text("name").as_deref());
+            assert_eq!(Some(&*register.pubkey), members.text("pubkey").as_deref());
+            assert_eq!(register.v2.is_some(), request.version2);
+            "register"
+        }
+        Body::Prove { .. } => "prove",
+        Body::Prekey(_) => "prekey",
+        Body::Lookup { target } => {
+            assert_eq!(Some(&**target), members.text("target").as_deref());
+            "get_pubkey"
+        }
+        Body::Forward(forward) => {
+            assert_eq!(Some(&*forward.to), members.text("to").as_deref());
+            passed_on(&request, forward, &members);
+            forward.kind.action()
+        }
+        Body::Ping => "ping",
+    };
+    assert_eq!(Some(action), members.text("action").as_deref());
+}
+
+/// What the addressee gets is one frame, equal but for `from`, and it can be read.
+fn passed_on(request: &Request, forward: &Forward, sent: &Members) {
+    let bytes = forward.parts(SENDER.as_bytes()).concat();
+    let Some(frame) = bytes.strip_suffix(b"\n") else { panic!("no line end") };
+    let found = Scanner::default().scan(&bytes, bytes.len());
+    assert_eq!(found, Scan::Frame(0..frame.len()));
+
+    let passed = Members::of(frame);
+    let mut expected = sent.all();
+    expected.insert("from", SENDER);
+    assert_eq!(passed.all(), expected);
+
+    let Ok(Incoming::Forwarded(received)) = Incoming::parse(frame) else {
+        panic!("the addressee cannot read it");
+    };
+    assert_eq!((received.kind, &*received.from), (forward.kind, "JG"));
+    assert_eq!((&received.to, received.version2), (&forward.to, request.version2));
+    let body = ["key", "content"][usize::from(forward.kind.action() == "message")];
+    assert_eq!(Some(received.body.into_owned()), passed.text(body));
+}

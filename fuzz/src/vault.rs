@@ -1,0 +1,90 @@
+//! A vault whose cryptography is hashing: cheap, the same in every run, and enough that only what
+//! was meant holds. It protects nothing.
+
+use std::cell::Cell;
+use std::cmp;
+
+use sealwax::crypto::{PublicKey, Secret, Vault, sha256, tuple};
+
+/// A user of this vault.
+pub(crate) struct FakeVault {
+    key: PublicKey,
+    drawn: Cell<u32>,
+}
+
+impl FakeVault {
+    /// The user with this public key. Its randomness is always the same.
+    pub(crate) fn new(key: PublicKey) -> Self {
+        Self { key, drawn: Cell::new(0) }
+    }
+}
+
+/// What both sides of an exchange agree on.
+pub(crate) fn agreed(one: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
+    sha256(&tuple(&[b"agreed", cmp::min(one, other), cmp::max(one, other)]))
+}
+
+/// What stands for a signature by `key`.
+pub(crate) fn signature(key: &PublicKey, message: &[u8]) -> [u8; 32] {
+    sha256(&tuple(&[b"signature", key.der(), message]))
+}
+
+/// What hides a wrapped secret.
+fn pad(key: &PublicKey, label: &[u8; 32]) -> [u8; 32] {
+    sha256(&tuple(&[b"pad", key.der(), label]))
+}
+
+impl Vault for FakeVault {
+    fn public(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn random(&self, out: &mut [u8]) {
+        for part in out.chunks_mut(32) {
+            self.drawn.set(self.drawn.get() + 1);
+            let drawn = self.drawn.get().to_be_bytes();
+            let block = sha256(&tuple(&[b"random", self.key.der(), &drawn]));
+            part.copy_from_slice(&block[..part.len()]);
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        signature(&self.key, message).to_vec()
+    }
+
+    fn verify(&self, key: &PublicKey, message: &[u8], claimed: &[u8]) -> bool {
+        signature(key, message) == claimed
+    }
+
+    fn verify_relay(&self, _: &[u8; 32], _: &[u8], _: &[u8]) -> bool {
+        false
+    }
+
+    fn wrap(&self, key: &PublicKey, secret: &Secret<32>, label: &[u8; 32]) -> Vec<u8> {
+        let pad = pad(key, label);
+        let hidden = secret.expose().iter().zip(pad).map(|(secret, pad)| secret ^ pad);
+        hidden.chain(sha256(secret.expose())).collect()
+    }
+
+    fn unwrap(&self, wrapped: &[u8], label: &[u8; 32]) -> Secret<32> {
+        let pad = pad(&self.key, label);
+        let opened = Secret::filled(|secret| {
+            for (byte, (hidden, pad)) in secret.iter_mut().zip(wrapped.iter().zip(pad)) {
+                *byte = hidden ^ pad;
+            }
+        });
+        if wrapped.get(32..) == Some(&sha256(opened.expose())) {
+            return opened;
+        }
+        Secret::filled(|secret| self.random(secret))
+    }
+
+    fn exchange_key(&self, secret: &Secret<32>) -> [u8; 32] {
+        sha256(&tuple(&[b"exchange", secret.expose()]))
+    }
+
+    fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
+        let agreed = agreed(&self.exchange_key(secret), theirs);
+        (*theirs != [0; 32]).then(|| Secret::filled(|bytes| *bytes = agreed))
+    }
+}
