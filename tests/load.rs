@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
 use sealwax::reactor::{
     CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
@@ -315,7 +316,57 @@ fn the_floor_stands_beside_the_relay() {
     let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
     let ended = Process::start(&[&arguments[..], &short].concat()).end().with_code(0);
-    assert!(ended.stdout[0].contains("relay/floor-spin"), "{ended:?}");
+    assert!(ended.stdout[0].contains("floor-spin"), "{ended:?}");
+}
+
+#[test]
+fn a_run_is_kept_and_compared_with() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| home.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (before, log) = (path("before.ndjson"), path("latency.hlog"));
+    let short = ["--warm-up", "0", "--count", "300", "--pairs", "2", "--beside", "floor"];
+    let run = |more: &[&str]| {
+        Process::start(&[&["load", "pingpong", "--rounds", "2"], &short[..], more].concat())
+            .end()
+            .with_code(0)
+            .stdout
+    };
+    let lines = run(&["--json", "--histogram", &log]);
+    let values: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let of = |event: &str| values.iter().filter(|value| value["event"] == event).count();
+    assert_eq!((of("run"), of("ratio")), (4, 1));
+    assert!(
+        values[0]["figures"]["latency_p50_us"].is_f64() && values[0]["settings"]["workers"] == 2
+    );
+
+    std::fs::write(&before, lines.join("\n")).expect("ours");
+    let lines = run(&["--compare", &before]);
+    assert!(lines.iter().any(|line| line.contains("relay then")), "{lines:#?}");
+    let lines = run(&["--compare", &before, "--size", "200"]);
+    assert!(lines.iter().any(|line| line.contains("size 131, now 200")), "{lines:#?}");
+
+    let log = std::fs::read(log).expect("it was written");
+    let intervals = IntervalLogIterator::new(&log).filter_map(|entry| match entry {
+        Ok(LogEntry::Interval(interval)) => Some(interval.tag().expect("a subject").as_str()),
+        _ => None,
+    });
+    assert_eq!(intervals.collect::<Vec<_>>(), ["relay", "floor", "relay", "floor"]);
+}
+
+#[test]
+fn json_is_valid_where_nothing_could_be_measured() {
+    let evil = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = evil.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || evil.incoming().for_each(drop));
+    for work in ["connect", "pingpong", "flood"] {
+        let arguments = ["load", work, "--relay", &address, "--json", "--duration", "0.1"];
+        let ended = Process::start(&[&arguments[..], &["--warm-up", "0"]].concat()).end();
+        for line in &ended.stdout {
+            serde_json::from_str::<Value>(line).expect("each line is JSON");
+        }
+        ended.with_code(1);
+    }
 }
 
 #[test]
@@ -324,6 +375,8 @@ fn what_cannot_be_done_is_said_before_it_begins() {
     code(&["load", "flood", "--relay", "127.0.0.1:1"], 5);
     code(&["load", "flood", "--size", "10"], 2);
     code(&["load", "flood", "--rate", "NaN"], 2);
+    code(&["load", "flood", "--compare", "/nowhere"], 1);
+    code(&["load", "flood", "--histogram", "/nowhere/at/all"], 1);
     code(&["load", "flood", "--pin", "999999,0"], 2);
     let ended = code(&["load", "flood", "--pairs", "250000"], 1);
     assert!(ended.stderr.iter().any(|line| line.contains("ulimit -n 500032")), "{ended:?}");

@@ -187,7 +187,7 @@ impl Floor {
         if let Some(Some(end)) = self.ends.get_mut(slot) {
             end.user = Some(user);
             end.partner = is_there.then_some(other);
-            // A new connection has room; a broken one shows when it is read.
+            // A new connection has room, and a broken one shows when it is read.
             let _ = write(&end.io, WELCOME);
         }
     }

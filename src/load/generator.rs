@@ -4,10 +4,17 @@
 //! clock. A run goes through its stages in order:
 //!
 //! ```text
-//!   Gather ──────────▶ Fill ───────────▶ WarmUp ────────▶ Measure ─────▶ Drain ─────────▶ Done
-//!   users who work     users who only    they work, and   what happens   nothing starts;
-//!   connect, register  are there, too    nothing counts   counts         what is on its way
-//!                                                                        arrives, or is lost
+//!   Gather    the users who work connect and register
+//!     ▼
+//!   Fill      those who only are there connect, too
+//!     ▼
+//!   WarmUp    they work, and nothing counts yet
+//!     ▼
+//!   Measure   what happens counts
+//!     ▼
+//!   Drain     nothing starts; what is on its way arrives, or is lost
+//!     ▼
+//!   Done
 //! ```
 //!
 //! Whatever the relay does is a fault of some class and never more than that. A connection that
@@ -291,7 +298,7 @@ impl Handler for Generator {
     fn end_of_tick(&mut self, cx: &mut Context) {
         match self.stage {
             Stage::Drain if self.in_flight == 0 && self.coming == 0 => self.next_stage(cx),
-            Stage::Done | Stage::Drain => {}
+            Stage::Drain | Stage::Done => {}
             _ if self.working == 0 => self.enter(cx, Stage::Drain),
             Stage::Gather | Stage::Fill => {
                 let (work, all) = (self.plan.users(), self.plan.connections());

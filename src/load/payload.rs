@@ -43,8 +43,8 @@ impl Payload {
         let number = from + NAME - 1 + r#"", "#.len() + version.len() + r#""content": ""#.len();
         let fill = size.checked_sub(number + NUMBER + r#""}"#.len())?;
         let (name, digits, fill) = (name_of(0), "0".repeat(NUMBER), "-".repeat(fill));
-        let head = format!(r#"{{"action": "message", "to": "{name}", "from": "{name}", {version}"#);
-        let text = format!(r#"{head}"content": "{digits}{fill}"}}"#);
+        let text = format!(r#"{{"action": "message", "to": "{name}", "from": "{name}", {version}"#)
+            + &format!(r#""content": "{digits}{fill}"}}"#);
         debug_assert_eq!(text.len(), size);
         Some(Self { bytes: text.into_bytes(), first, to, from, number })
     }

@@ -53,6 +53,15 @@ pub enum Extent {
 }
 
 impl Work {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::PingPong => "pingpong",
+            Self::Flood { .. } => "flood",
+        }
+    }
+
     /// How many users so many workers are.
     pub const fn users(self, workers: u32) -> u32 {
         if matches!(self, Self::Connect) { workers } else { 2 * workers }

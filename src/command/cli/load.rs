@@ -1,6 +1,7 @@
 //! `sealwax load`, as it can be written.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -11,12 +12,12 @@ use crate::limits;
 
 /// `sealwax load`
 #[derive(Args, Debug)]
-#[command(after_help = "\
-Without --relay it starts a relay of its own on a free port, on a processor of its own,
+#[command(
+    after_help = "Without --relay it starts a relay of its own, on a free port and a processor of its own,
 and ends it when it is done. What stands behind `--` goes to that relay.
 
-Each message is numbered and checked: whole, once, in order. Latencies count from when an
-operation was meant to start.
+Each message is numbered and checked: whole, once, in order. Latencies count from when an operation
+was meant to start.
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
@@ -26,10 +27,13 @@ Examples:
   sealwax load hold 10000                      the memory of an idle one
   sealwax load flood --beside floor            the same as a ratio to the bound
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
+  sealwax load connect --json >before.ndjson   …
+  sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
-Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else
-  went wrong · 2 usage · 5 the relay cannot be reached")]
+Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went
+  wrong · 2 usage · 5 the relay cannot be reached"
+)]
 pub struct Load {
     /// What to do.
     #[command(subcommand)]
@@ -90,8 +94,7 @@ pub struct Hold {
 #[derive(Args, Debug)]
 pub struct PingPong {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50",
-        value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
     /// How many more are there.
     #[command(flatten)]
@@ -105,8 +108,7 @@ pub struct PingPong {
 #[derive(Args, Debug)]
 pub struct Flood {
     /// Pairs of users
-    #[arg(long, value_name = "COUNT", default_value = "50",
-        value_parser = count(1, MOST_USERS / 4))]
+    #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
     /// Messages of a sender that may be on their way
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
@@ -200,6 +202,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "BYTES", default_value = "131",
         value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
+    /// Machine-readable: one JSON object a line on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Write the latencies to this file, as a log of HdrHistogram
+    #[arg(long, value_name = "FILE")]
+    pub histogram: Option<PathBuf>,
+    /// Compare with what `--json` has printed into this file
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
     /// Options of `sealwax serve`, for a relay that is started
     #[arg(last = true, value_name = "OPTION", conflicts_with = "relay")]
     pub serve: Vec<String>,
@@ -207,6 +218,7 @@ pub struct RunArgs {
 
 /// No more than names, and than the floor has places for.
 const MOST_USERS: u32 = 1_000_000;
+const MOST_PAIRS: u32 = 250_000;
 
 fn count(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| {

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
 use super::process::{Usage, own_cpu, resident};
-use super::progress::Progress;
+use super::progress::{Progress, Second};
 use super::room::Room;
 use super::target::Target;
 use crate::load::{Generator, Stage, Tally};
@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) before: Option<u64>,
     /// In bytes.
     pub(super) resident: Option<u64>,
+    /// What went on, second by second.
+    pub(super) seconds: Vec<Second>,
     /// Somebody ended it early.
     pub(super) was_interrupted: bool,
 }
@@ -51,10 +53,9 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     let linux = Linux::new().map_err(kernel)?.connecting_from(room.sources);
     let mut reactor = Reactor::new(linux, &generator.waits());
     generator.start(reactor.context());
-    let mut progress = std::io::stderr().is_terminal().then(|| {
-        let cx = reactor.context();
-        Progress::new(cx.open(Source::Error), cx.now(), target.pid)
-    });
+    let cx = reactor.context();
+    let terminal = std::io::stderr().is_terminal().then(|| cx.open(Source::Error));
+    let mut progress = Progress::new(terminal, cx.now(), target.pid);
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     while generator.stage() != Stage::Done {
         let now = reactor.context().now();
@@ -72,9 +73,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         } else if stage > Stage::Measure && ended.is_none() {
             ended = Some(Mark::now(target.pid));
         }
-        if let Some(progress) = &mut progress {
-            progress.tell(reactor.context(), &mut generator);
-        }
+        progress.look(reactor.context(), &mut generator);
     }
     let (used, own_cpu) = match (begun, ended) {
         (Some(begun), Some(ended)) => {
@@ -89,6 +88,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         before,
         resident: filled,
         was_interrupted: generator.was_interrupted(),
+        seconds: progress.into_record(),
     })
 }
 

@@ -8,6 +8,8 @@ use crate::load::{Extent, Plan};
 /// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number
 /// that is none.
 pub(super) struct Metric {
+    /// For programs; never renamed.
+    pub(super) key: &'static str,
     /// For people.
     pub(super) title: &'static str,
     /// Digits behind the point.
@@ -17,30 +19,35 @@ pub(super) struct Metric {
 
 /// All of them, in the order in which they are told.
 pub(super) const METRICS: [Metric; 15] = [
-    Metric { title: "offered a second", digits: 0, of: offered },
-    Metric {
-        title: "done a second",
-        digits: 0,
-        of: |run, _| Some(per_second(run, run.tally.finished)),
-    },
-    Metric {
-        title: "handled a second",
-        digits: 0,
-        of: |run, _| Some(per_second(run, run.tally.handled)),
-    },
-    Metric { title: "target: CPU µs each", digits: 3, of: cpu_each },
-    Metric { title: "target: reads each", digits: 3, of: |run, _| each(run, run.target.reads) },
-    Metric { title: "target: writes each", digits: 3, of: |run, _| each(run, run.target.writes) },
-    Metric { title: "target: CPU busy, %", digits: 1, of: |run, _| target_share(run) },
-    Metric { title: "generator: CPU busy, %", digits: 1, of: |run, _| own_share(run) },
-    Metric { title: "latency p50, µs", digits: 1, of: |run, _| quantile(run, 0.5) },
-    Metric { title: "latency p90, µs", digits: 1, of: |run, _| quantile(run, 0.9) },
-    Metric { title: "latency p99, µs", digits: 1, of: |run, _| quantile(run, 0.99) },
-    Metric { title: "latency p99.9, µs", digits: 1, of: |run, _| quantile(run, 0.999) },
-    Metric { title: "latency max, µs", digits: 1, of: |run, _| quantile(run, 1.0) },
-    Metric { title: "target: memory, MiB", digits: 2, of: memory },
-    Metric { title: "bytes an idle user", digits: 1, of: memory_each },
+    metric("offered_per_second", "offered a second", 0, offered),
+    metric("done_per_second", "done a second", 0, |run, _| {
+        Some(per_second(run, run.tally.finished))
+    }),
+    metric("handled_per_second", "handled a second", 0, |run, _| {
+        Some(per_second(run, run.tally.handled))
+    }),
+    metric("target_cpu_us", "target: CPU µs each", 3, cpu_each),
+    metric("target_reads", "target: reads each", 3, |run, _| each(run, run.target.reads)),
+    metric("target_writes", "target: writes each", 3, |run, _| each(run, run.target.writes)),
+    metric("target_busy_percent", "target: CPU busy, %", 1, |run, _| target_share(run)),
+    metric("generator_busy_percent", "generator: CPU busy, %", 1, |run, _| own_share(run)),
+    metric("latency_p50_us", "latency p50, µs", 1, |run, _| quantile(run, 0.5)),
+    metric("latency_p90_us", "latency p90, µs", 1, |run, _| quantile(run, 0.9)),
+    metric("latency_p99_us", "latency p99, µs", 1, |run, _| quantile(run, 0.99)),
+    metric("latency_p99_9_us", "latency p99.9, µs", 1, |run, _| quantile(run, 0.999)),
+    metric("latency_max_us", "latency max, µs", 1, |run, _| quantile(run, 1.0)),
+    metric("target_memory_mib", "target: memory, MiB", 2, memory),
+    metric("idle_user_bytes", "bytes an idle user", 1, memory_each),
 ];
+
+const fn metric(
+    key: &'static str,
+    title: &'static str,
+    digits: usize,
+    of: fn(&Run, &Plan) -> Option<f64>,
+) -> Metric {
+    Metric { key, title, digits, of }
+}
 
 /// The generator held the target up if it was this busy while the target was not, or was this late
 /// on average.
@@ -113,6 +120,6 @@ fn memory_each(run: &Run, plan: &Plan) -> Option<f64> {
 }
 
 #[allow(clippy::cast_precision_loss)] // a figure has no 53 bits
-fn as_f64(count: u64) -> f64 {
+pub(super) fn as_f64(count: u64) -> f64 {
     count as f64
 }

@@ -3,10 +3,12 @@
 //! The generator itself is pure (`src/load`). Here are the processes that are measured
 //! (`target.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the clocks that
 //! are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`, `figures.rs`,
-//! `table.rs`, `report.rs`).
+//! `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
+mod earlier;
 mod figures;
+mod histogram;
 mod process;
 mod progress;
 mod report;
@@ -18,6 +20,7 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use self::report::Report;
 use self::room::Room;
@@ -79,7 +82,7 @@ impl<'a> Task<'a> {
         let subjects = self.subjects();
         let pins = self.pins();
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
-        let mut report = Report::new(&subjects);
+        let mut report = Report::new(&subjects, self.settings(), self.run)?;
         'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
             for (subject, place) in subjects.iter().zip(0..) {
                 let target = subject.start(pins)?;
@@ -90,14 +93,28 @@ impl<'a> Task<'a> {
                 let dialect = Box::new(Sealwax::new(self.roster, payload, keys));
                 let generator = Generator::new(plan.clone(), dialect, payload.clone());
                 let run = drive::run(generator, &target, room)?;
-                report.add(place, &run, &plan);
+                report.add(place, &run, &plan)?;
                 if run.was_interrupted {
                     break 'rounds;
                 }
             }
         }
-        report.print();
+        report.finish()?;
         Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
+    }
+
+    /// What makes a difference, for programs.
+    fn settings(&self) -> Value {
+        let (window, mesh) = match self.work {
+            Work::Flood { window, mesh } => (Some(window), mesh),
+            Work::Connect | Work::PingPong => (None, false),
+        };
+        let run = self.run;
+        json!({
+            "work": self.work.name(), "workers": self.workers, "idle": self.idle,
+            "window": window, "mesh": mesh, "version2": run.v2, "size": run.size,
+            "rate": self.rate, "roster": self.roster.as_str(),
+        })
     }
 
     fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {

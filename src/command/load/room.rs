@@ -42,8 +42,8 @@ fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
         let enough = connections <= ports;
         return enough.then(Vec::new).ok_or_else(|| {
             failed(format!(
-                "{connections} connections to one address need as many ports to connect from, and \
-             there are {ports}: \
+                "{connections} connections to one address need as many ports to connect from, \
+                 and there are {ports}: \
                  `sysctl net.ipv4.ip_local_port_range=\"{} 65535\"` would do",
                 65_536_u32.saturating_sub(connections).max(1024)
             ))

@@ -3,9 +3,10 @@
 use super::figures::{Figures, METRICS};
 
 /// All runs of one subject, in the order of the rounds.
+#[derive(Clone)]
 pub(super) struct Column {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// A round each.
     pub(super) rounds: Vec<Figures>,
 }
@@ -23,39 +24,52 @@ const CELL: usize = 30;
 /// Digits behind the point of a ratio.
 const RATIO_DIGITS: usize = 3;
 
+impl Column {
+    /// One without runs.
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), rounds: Vec::new() }
+    }
+
+    /// Of a figure, by its place: what each round has shown.
+    fn figures(&self, place: usize) -> Vec<Option<f64>> {
+        self.rounds.iter().map(|round| round[place]).collect()
+    }
+
+    /// What this is by `other`, round by round: so what the machine did meanwhile is in both.
+    fn by(&self, other: &Self, place: usize) -> Vec<Option<f64>> {
+        let pairs = self.figures(place).into_iter().zip(other.figures(place));
+        let quotient = |(own, other)| Some(own? / other?).filter(|ratio: &f64| ratio.is_finite());
+        pairs.map(quotient).collect()
+    }
+}
+
+/// The medians of what `column` is by `other`.
+pub(super) fn ratio(column: &Column, other: &Column) -> Figures {
+    std::array::from_fn(|place| Some(Spread::of(&column.by(other, place))?.median))
+}
+
 /// The lines of the table. The first column is what the others stand beside: a ratio is it by
 /// another.
 pub(super) fn table(columns: &[Column]) -> Vec<String> {
     let Some((first, others)) = columns.split_first() else { return Vec::new() };
-    let beside = others.iter().map(|other| {
-        let ratio = format!("{}/{}", first.name, other.name);
-        format!("{:>CELL$}{ratio:>CELL$}", other.name)
-    });
-    let beside = beside.collect::<Vec<_>>().concat();
-    let head = format!("{:<TITLE$}{:>CELL$}{beside}", "", first.name);
-    let mut lines = vec![head];
+    let titles = others.iter().flat_map(|other| [other.name.as_str(), "ratio"]);
+    let titles = std::iter::once(first.name.as_str()).chain(titles);
+    let cells: Vec<_> = titles.map(|title| format!("{title:>CELL$}")).collect();
+    let mut lines = vec![" ".repeat(TITLE) + &cells.concat()];
     for (place, metric) in METRICS.iter().enumerate() {
-        let of =
-            |column: &Column| column.rounds.iter().map(|round| round[place]).collect::<Vec<_>>();
-        let own = of(first);
-        let mut line = format!("{:<TITLE$}{}", metric.title, cell(&own, metric.digits));
+        let has_figure = |column: &Column| column.figures(place).iter().any(Option::is_some);
+        if !columns.iter().any(has_figure) {
+            continue;
+        }
+        let own = cell(&first.figures(place), metric.digits);
+        let mut line = format!("{:<TITLE$}{own}", metric.title);
         for other in others {
-            let theirs = of(other);
-            let ratios: Vec<_> =
-                own.iter().zip(&theirs).map(|(&own, &other)| ratio(own, other)).collect();
-            line += &cell(&theirs, metric.digits);
-            line += &cell(&ratios, RATIO_DIGITS);
+            line += &cell(&other.figures(place), metric.digits);
+            line += &cell(&first.by(other, place), RATIO_DIGITS);
         }
-        if columns.iter().any(|column| of(column).iter().any(Option::is_some)) {
-            lines.push(line.trim_end().to_owned());
-        }
+        lines.push(line);
     }
     lines
-}
-
-/// Of the same round: so what the machine did meanwhile is in both.
-fn ratio(own: Option<f64>, other: Option<f64>) -> Option<f64> {
-    Some(own? / other?).filter(|ratio| ratio.is_finite())
 }
 
 fn cell(figures: &[Option<f64>], digits: usize) -> String {
@@ -90,13 +104,13 @@ impl Spread {
 mod tests {
     use super::*;
 
-    fn column(name: &'static str, figures: &[f64]) -> Column {
+    fn column(name: &str, figures: &[f64]) -> Column {
         let round = |&figure: &f64| {
             let mut figures = [None; METRICS.len()];
             figures[0] = Some(figure);
             figures
         };
-        Column { name, rounds: figures.iter().map(round).collect() }
+        Column { name: name.to_owned(), rounds: figures.iter().map(round).collect() }
     }
 
     #[test]
