@@ -4,6 +4,7 @@ pub mod command;
 pub mod crypto;
 pub mod home;
 pub mod limits;
+pub mod load;
 pub mod reactor;
 pub mod relay;
 pub mod wire;

@@ -1,8 +1,9 @@
 //! Every bound and every budget, with its unit and its reason.
 //!
-//! Nothing in this program grows without an end: what a peer can send, what the relay keeps for a peer, how
-//! much one turn of the loop may do and how long anything may take are all written here and nowhere else.
-//! Constants that an operator may change are the defaults of options (`sealwax serve --help`).
+//! Nothing in this program grows without an end: what a peer can send, what the relay keeps for a
+//! peer, how much one turn of the loop may do and how long anything may take are all written here
+//! and nowhere else. Constants that an operator may change are the defaults of options (`sealwax
+//! serve --help`).
 
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use std::time::Duration;
 
 /// The longest frame of a registered connection, in bytes.
 pub const MAX_FRAME: usize = 64 * 1024;
+/// The most that an operator may set in place of it, in bytes; clients believe no relay that tells
+/// more.
+pub const MAX_FRAME_OPTION: usize = 16 * 1024 * 1024;
 /// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
 pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
 /// The deepest nesting in a frame; the frame's own object counts as 1.
@@ -49,12 +53,14 @@ pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
 pub const READ_SIZE: usize = 64 * 1024;
-/// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what was read;
-/// a longer one is appended to, so that a frame that trickles in costs time linear in its bytes.
+/// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what
+/// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
+/// bytes.
 pub const READ_HEADROOM: usize = 4 * 1024;
 /// Events taken from one `epoll_wait`.
 pub const EVENTS_PER_TICK: usize = 256;
-/// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for users.
+/// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
+/// users.
 pub const ACCEPTS_PER_TICK: usize = 64;
 /// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
 pub const SLICES_PER_WRITE: usize = 64;
@@ -76,9 +82,11 @@ pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
 pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
 /// Unanswered probes after which a connection is broken (`TCP_KEEPCNT`).
 pub const KEEPALIVE_PROBES: u32 = 3;
-/// How long sent bytes may stay unacknowledged before a connection is broken, in ms (`TCP_USER_TIMEOUT`).
+/// How long sent bytes may stay unacknowledged before a connection is broken, in ms
+/// (`TCP_USER_TIMEOUT`).
 pub const USER_TIMEOUT_MILLISECONDS: u32 = 90_000;
-/// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the reserve.
+/// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the
+/// reserve.
 pub const SPARE_DESCRIPTORS: usize = 32;
 
 // --- The relay: `src/relay` ---
@@ -106,18 +114,22 @@ pub const MAX_NAMES_PER_KEY: usize = 8;
 pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
 /// The longest time between two rosters, however many receivers there are.
 pub const ROSTER_INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep to it.
+/// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep
+/// to it.
 pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
-/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole list again.
+/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
+/// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
-/// Bindings that may wait for the storage thread; beyond it a proof is refused with `directory_full`.
+/// Bindings that may wait for the storage thread; beyond it a proof is refused with
+/// `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
 /// How long the storage thread waits for another process that writes to the same database (an
 /// operator's command); short, so that a relay that is told to leave is gone within a second.
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// Bytes of log lines that wait for a standard error that does not take them; more are counted and dropped.
+/// Bytes of log lines that wait for a standard error that does not take them; more are counted and
+/// dropped.
 pub const LOG_QUEUE: usize = 256 * 1024;
 
 // --- The client: `src/client`, `docs/protocol.md` sections 4 to 6 ---
@@ -132,12 +144,20 @@ pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
 pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
 /// How often a client that hears nothing asks the relay for a `pong`.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the relay may take to answer a `ping` before the connection is given up.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a frame of the relay may have beside those of a client, in bytes: it makes `from` longer.
+pub const RELAY_FRAME_EXTRA: usize = 1024;
+/// Users that are kept of a roster: as many as a relay connects.
+pub const MAX_USERS: usize = MAX_CONNECTIONS;
 /// A new prekey is made and published after this long.
 pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 /// A prekey expires this long after it was made.
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
+/// How long a client that leaves waits for its last receipts to leave before it.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far ahead of ours another's clock may be.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Messages sealed in one session before the next is opened.
@@ -156,6 +176,8 @@ pub const HINT_INTERVAL: Duration = Duration::from_secs(5);
 pub const WINDOW_FIRST: usize = 32;
 /// Messages unconfirmed in a session after its first receipt.
 pub const WINDOW: usize = 256;
+/// Bytes of unconfirmed texts, over all peers, above which input pauses.
+pub const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 /// When the oldest unconfirmed text is this old, a new session is opened and it is sent again.
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
@@ -170,16 +192,31 @@ pub const WAITING_FRAMES: usize = 64;
 pub const WAITING_TIME: Duration = Duration::from_secs(5);
 /// Bytes of frames that wait for public keys, over all senders.
 pub const WAITING_BYTES: usize = 1024 * 1024;
+/// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
+pub const WAITING_OVERHEAD: usize = 256;
 /// New sessions that one peer may open at once (a bucket that fills by one a second).
 pub const SESSION_BURST: u32 = 16;
 /// New sessions that are computed a second, over all peers.
 pub const SESSIONS_PER_SECOND: u32 = 10;
 /// New sessions a second for peers that are not pinned yet: their share of the above.
 pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
+/// Peers whose keys and sessions are kept; the one that was idle longest is forgotten first. Each
+/// may take some 20 KiB, most of it for the ids of messages that were seen.
+pub const MAX_PEERS: usize = 1024;
+/// The longest file of pinned keys, in bytes: 40,000 peers.
+pub const MAX_PINS_FILE: usize = 4 * 1024 * 1024;
+/// How often a busy client looks whether another process has changed the trust file.
+pub const PINS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the lock on a file of pinned keys is tried, which others hold for one small write.
+pub const LOCK_TRIES: u32 = 50;
+/// The pause between two such tries.
+pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Entries in the trust file that others' first contact made.
 pub const MAX_FIRST_CONTACTS: usize = 10_000;
 /// The same warning about one peer is told to a person once in this time, with a count.
 pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+/// Warnings that are remembered for that; beyond it a flood of invented names is not told.
+pub const WARNINGS_KEPT: usize = 1024;
 /// The sizes to which messages are padded, in bytes.
 pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
 /// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length
@@ -194,13 +231,40 @@ pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
 
+// --- The load generator: `src/load` ---
+
+/// Connections that a run has on their way at a time while its users gather: well below
+/// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
+pub const LOAD_CONNECTING: usize = 128;
+/// The longest frame that the generator takes, in bytes: a list of all users.
+pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
+/// Round trips a second of the pair that is active while others only are there, unless `--rate`
+/// says otherwise.
+pub const LOAD_HOLD_RATE: f64 = 1000.0;
+/// One part in so many of the ports to connect from is used of one address: the search for a free
+/// one takes longer the fewer there are, and those of closed connections rest for a minute (tcp(7),
+/// `TIME_WAIT`).
+pub const LOAD_PORTS_PART: u32 = 4;
+/// Addresses of ours from which users connect who come and go, each leaving a port at rest.
+pub const LOAD_SOURCES: u32 = 64;
+/// Keys that are made between two lines that tell how many there are.
+pub const LOAD_KEYS_TOLD: usize = 100;
+/// How often each subject is measured where several stand beside each other.
+pub const LOAD_ROUNDS_BESIDE: u32 = 5;
+/// How often the generator looks for messages that do not come.
+pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
+
 // --- The command line ---
 
 /// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// How often somebody at a terminal may mistype it.
+pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
 pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
+/// The shortest timeout that an option takes.
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);

@@ -1,4 +1,5 @@
-//! The program: arguments to a command, and how it ended to an exit code. Everything else is in the library.
+//! The program: arguments to a command, and how it ended to an exit code. Everything else is in the
+//! library.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,10 @@
 //! The program as its user runs it: processes, pipes, exit codes.
 
-#[path = "support/process.rs"]
-mod process;
+#![allow(clippy::expect_used)] // a test says what it expects
 
-use std::collections::HashMap;
+mod support;
+
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -12,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::Signal;
-use process::{Homes, Process, Relay, text};
+use support::process::{Homes, Process, Relay, python, text};
 
 /// `chat --json` of `name`, registered.
 fn chat(homes: &Homes, name: &str, relay: &Relay) -> Process {
@@ -38,16 +39,16 @@ fn a_thousand_lines_each_way_at_once_are_all_confirmed() {
     });
     let inputs = writers.map(|writer| writer.join().expect("all was written"));
     for user in &users {
-        let (mut delivered, mut received) = (HashMap::new(), Vec::new());
+        let (mut delivered, mut received) = (HashSet::new(), Vec::new());
         while delivered.len() < LINES || received.len() < LINES {
             let event: serde_json::Value = serde_json::from_str(&user.line()).expect("JSON");
             match event["event"].as_str() {
                 Some("delivered") => {
                     let id = event["id"].as_str().expect("an id").to_owned();
-                    assert_eq!(delivered.insert(id, ()), None, "confirmed once");
+                    assert!(delivered.insert(id), "confirmed once");
                 }
                 Some("message") => {
-                    received.push(event["text"].as_str().expect("a text").to_owned())
+                    received.push(event["text"].as_str().expect("a text").to_owned());
                 }
                 Some("failed" | "warning" | "gap" | "closed") => panic!("{event}"),
                 _ => {}
@@ -288,10 +289,8 @@ fn the_demo_ends_by_itself_and_shows_no_text_in_a_frame() {
 fn two_original_clients_hold_a_conversation() {
     const MESSAGES: &str = "50";
     let relay = Relay::ephemeral();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/original_client.py");
-    let users = [("JG", "yidir"), ("yidir", "JG")].map(|(name, peer)| {
-        Process::spawn(Command::new(python()).args([script, &relay.address, name, peer, MESSAGES]))
-    });
+    let users = [("JG", "yidir"), ("yidir", "JG")]
+        .map(|(name, peer)| python("original_client.py", &[&relay.address, name, peer, MESSAGES]));
     for user in &users {
         assert!(user.line().contains("\"read\": 50"));
     }
@@ -308,10 +307,4 @@ fn completions_and_the_manual_page_name_every_command() {
             assert!(printed.contains(command), "{arguments:?}: {command}");
         }
     }
-}
-
-/// The Python that `tests/python/setup` has made, or the machine's own.
-fn python() -> String {
-    let made = concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/python");
-    if fs::exists(made).unwrap_or(false) { made.to_owned() } else { "python3".to_owned() }
 }

@@ -1,5 +1,6 @@
-//! The recorded handshake of `docs/vectors.json`, which another implementation made
-//! (`tests/python/known_answers.py`): ours, as the relay and as Bob, takes each step of it.
+//! The recorded conversation of `docs/vectors.json`, which another implementation held
+//! (`tests/python/second_client.py`): ours, as the relay and as each recipient, takes each step of
+//! it.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::cell::RefCell;
@@ -12,7 +13,7 @@ use sealwax::crypto::{
 use sealwax::wire::{Prekey, base64};
 use serde_json::Value;
 
-/// Bob's vault, with the randomness of the recording in place of its own.
+/// A recipient's vault, with the randomness of the recording in place of its own.
 struct Recorded {
     vault: IdentityVault,
     randomness: RefCell<Vec<u8>>,
@@ -57,14 +58,35 @@ impl Vault for Recorded {
     }
 }
 
-fn recording() -> Value {
-    let text = fs::read_to_string("docs/vectors.json").unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()["handshake"].take()
+/// One side of the recording: its key, and what it wrote down.
+struct User {
+    name: String,
+    identity: String,
+    record: Value,
 }
 
-fn identity(recording: &Value, side: &str) -> Identity {
-    let path = recording["identities"][side].as_str().unwrap();
-    Identity::from_pem(&fs::read_to_string(path).unwrap(), None).unwrap()
+impl User {
+    fn vault(&self) -> IdentityVault {
+        IdentityVault::new(Identity::from_pem(&self.identity, None).unwrap())
+    }
+
+    fn prekeys(&self) -> impl Iterator<Item = (Prekey, Vec<u8>)> {
+        self.record["prekeys"].as_array().unwrap().iter().map(|made| {
+            let published = serde_json::value::to_raw_value(&made["published"]).unwrap();
+            (Prekey::parse(&published).unwrap(), unhex(&made["secret"]))
+        })
+    }
+}
+
+fn users() -> Vec<User> {
+    let text = fs::read_to_string("docs/vectors.json").unwrap();
+    let mut recording: Value = serde_json::from_str(&text).unwrap();
+    let records = recording["handshake"].as_object_mut().unwrap();
+    let user = |(name, record): (&String, &mut Value)| {
+        let identity = fs::read_to_string(record["identity"].as_str().unwrap()).unwrap();
+        User { name: name.clone(), identity, record: record.take() }
+    };
+    records.iter_mut().map(user).collect()
 }
 
 fn unhex(text: &Value) -> Vec<u8> {
@@ -72,49 +94,55 @@ fn unhex(text: &Value) -> Vec<u8> {
     digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
-fn prekey(recording: &Value) -> Prekey {
-    Prekey::parse(&serde_json::value::to_raw_value(&recording["prekey"]).unwrap()).unwrap()
+#[test]
+fn each_recorded_registration_holds() {
+    for user in users() {
+        let vault = user.vault();
+        let fp = vault.public().fingerprint();
+        let (prekey, _) = user.prekeys().next().unwrap();
+        let registration = &user.record["registration"];
+        let step = |name| base64::decode(registration[name].as_str().unwrap()).unwrap();
+        let step_32 = |name| <[u8; 32]>::try_from(step(name)).unwrap();
+        let [relay, cnonce, nonce] = ["relay", "cnonce", "nonce"].map(step_32);
+
+        let challenge = relay_challenge(&relay, &cnonce, &nonce, &fp);
+        assert!(vault.verify_relay(&relay, &challenge, &step("relay_sig")));
+        let proof = register_proof(&relay, &nonce, &cnonce, &user.name, &fp, &prekey);
+        assert!(vault.verify(vault.public(), &proof, &step("proof")));
+        let checked = check_prekey(&vault, &prekey, &user.name, vault.public(), prekey.created);
+        assert_eq!(checked, Ok(()));
+    }
 }
 
 #[test]
-fn a_recorded_registration_holds() {
-    let recording = recording();
-    let bob = IdentityVault::new(identity(&recording, "B"));
-    let (fp, prekey) = (bob.public().fingerprint(), prekey(&recording));
-    let step = |name| base64::decode(recording["registration"][name].as_str().unwrap()).unwrap();
-    let step_32 = |name| <[u8; 32]>::try_from(step(name)).unwrap();
-    let [relay, cnonce, nonce] = ["relay", "cnonce", "nonce"].map(step_32);
-
-    let challenge = relay_challenge(&relay, &cnonce, &nonce, &fp);
-    assert!(bob.verify_relay(&relay, &challenge, &step("relay_sig")));
-    let proof = register_proof(&relay, &nonce, &cnonce, "bob", &fp, &prekey);
-    assert!(bob.verify(bob.public(), &proof, &step("proof")));
-    assert_eq!(check_prekey(&bob, &prekey, "bob", bob.public(), prekey.created), Ok(()));
+fn each_recorded_session_opens() {
+    let users = users();
+    for from in &users {
+        for session in from.record["sessions"].as_array().unwrap() {
+            let to = users.iter().find(|user| session["to"] == *user.name).unwrap();
+            opens(session, from, to);
+        }
+    }
 }
 
-#[test]
-fn a_recorded_session_opens() {
-    let recording = recording();
-    let alice = identity(&recording, "A");
-    let published = prekey(&recording);
+/// Opens a session and all its messages, as `to` would.
+fn opens(session: &Value, from: &User, to: &User) {
+    let sealed_to = |(published, _): &(Prekey, _)| session["prekey_id"] == published.id;
+    let (published, secret) = to.prekeys().find(sealed_to).unwrap();
     // A prekey pair draws its id first, then its secret.
-    let randomness =
-        [&published.id.to_be_bytes()[..], &unhex(&recording["prekey_secret"])].concat();
-    let bob = Recorded {
-        vault: IdentityVault::new(identity(&recording, "B")),
-        randomness: RefCell::new(randomness),
-    };
-    let pair = PrekeyPair::new(&bob, published.created);
-    assert_eq!(pair.publish(&bob, "bob").x25519, published.x25519);
+    let randomness = [&published.id.to_be_bytes()[..], &secret].concat();
+    let recipient = Recorded { vault: to.vault(), randomness: RefCell::new(randomness) };
+    let pair = PrekeyPair::new(&recipient, published.created);
+    assert_eq!(pair.publish(&recipient, &to.name).x25519, published.x25519);
 
-    let names = Names { from: "alice", to: "bob" };
-    let offer = SessionOffer::parse(recording["key"].as_str().unwrap()).unwrap();
-    assert_eq!(offer.created_ms(), recording["created_ms"]);
-    assert_eq!(offer.sid()[..], unhex(&recording["sid"]));
-    let verified = offer.verify(&bob, alice.public(), names).unwrap();
-    let mut chain = verified.accept(&bob, &pair).unwrap();
+    let names = Names { from: &from.name, to: &to.name };
+    let offer = SessionOffer::parse(session["key"].as_str().unwrap()).unwrap();
+    assert_eq!(offer.created_ms(), session["created"]);
+    assert_eq!(offer.sid()[..], unhex(&session["sid"]));
+    let verified = offer.verify(&recipient, from.vault().public(), names).unwrap();
+    let mut chain = verified.accept(&recipient, &pair).unwrap();
 
-    for message in recording["messages"].as_array().unwrap() {
+    for message in session["messages"].as_array().unwrap() {
         let sealed = SealedMessage::parse(message["content"].as_str().unwrap()).unwrap();
         let Opened { n, missing, body } = chain.open(sealed).unwrap();
         assert_eq!((n, missing), (message["n"].as_u64().unwrap(), 0));

@@ -231,6 +231,8 @@ codes! {
         KeyChanged = "key_changed",
         /// `--strict`, and the peer's key was never compared.
         NotVerified = "not_verified",
+        /// A peer uses an original client, which cannot prove who writes.
+        NotV2 = "not_v2",
         /// A pinned peer is told not to speak version 2 any more.
         Downgrade = "downgrade",
         /// The relay handed out something that is no key that is accepted.
@@ -267,8 +269,6 @@ codes! {
         FromOurselves = "from_ourselves",
         /// Frames of a sender whose key is not known were dropped: too many, or the key never came.
         NoKey = "no_key",
-        /// A newcomer's key was not kept: strangers filled the trust file.
-        TooManyContacts = "too_many_contacts",
         /// A file of pinned keys could not be read or written, or has damaged lines.
         TrustFile = "trust_file",
         /// The relay sent something that is no frame, or does not belong here.

@@ -1,222 +1,395 @@
 //! One user's side of the protocol (`docs/protocol.md`, sections 2 and 4 to 6): identity, trust,
 //! conversations.
+//!
+//! Pure: no descriptors, no clock, no randomness, no files but those handed in as [`Parts`]. What
+//! the loop tells comes in, bytes and time; what a person or a script is to see goes out as
+//! [`Event`]s, and how they look is for a view to decide.
+//!
+//! ```text
+//!   loop ──▶ Client ──▶ link ─────────▶ registration            who are we, and who is the relay
+//!              │        (the connection)
+//!              ▼
+//!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
+//!         (one frame)                    ├─ lookup                    get_pubkey
+//!                                        ├─ sending ── session, texts
+//!                                        └─ receiving ── waiting, seen
+//!           desk: what all of them share; events and frames are put there
+//! ```
+//!
+//! No part of a conversation talks to the loop: it puts its frames on the desk, and they leave in
+//! one write at the end of the tick ([`Client::end_of_tick`]). Nothing that the relay says is
+//! believed without a signature: at most it makes us ask (`lookup`).
+//!
+//! To follow one message out: [`Client::say`], `Peer::say`, `Peers::pump`, `Sending::pump`. To
+//! follow one in: [`Client::received`], `incoming.rs`, `Peer::frame`, `Receiving::message`,
+//! [`Client::next_event`], [`Client::shown`].
 
+mod answers;
+mod clocks;
+mod contact;
+mod desk;
 mod event;
+mod incoming;
+mod link;
+mod lookup;
+mod peer;
+mod peers;
+mod pin_store;
 mod pins;
+mod prekeys;
+mod receiving;
+mod registration;
+mod roster;
+mod seen;
+mod sending;
+mod session;
+mod settings;
+mod texts;
+mod tokens;
 mod trust;
+mod waiting;
+mod warnings;
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 
-use crate::crypto::Vault;
-use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Token};
-use crate::wire::{Fingerprint, RosterMode};
+use self::desk::Desk;
+use self::link::Link;
+use self::peers::Peers;
+use self::prekeys::Prekeys;
+use self::registration::Registration;
+use self::roster::Roster;
+use self::tokens::Tokens;
+use self::warnings::Warnings;
+use crate::crypto::safety_number;
+use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
+use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Time, Token};
+use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
+pub use answers::{NotTrusted, Outlook, Refused};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
-pub use pins::{FilePins, MemoryPins, PinFile, Pins};
-pub use trust::{PeerPin, Trust};
-
-/// What the user asked for.
-pub struct Settings {
-    /// Our name; it must be one ([`check_name_v2`](crate::wire::check_name_v2)).
-    pub name: String,
-    /// The relay as `HOST:PORT`, as the user wrote it: its key is pinned under this text.
-    pub relay: String,
-    /// Which rosters to ask for. With `None`, `users` stays empty.
-    pub roster: RosterMode,
-    /// Refuse peers whose key was never compared, both ways.
-    pub strict: bool,
-    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a count.
-    pub every_warning: bool,
-    /// The one of the loop's alarms that the client may use.
-    pub alarm: Alarm,
-}
-
-/// The world, handed in.
-pub struct Parts {
-    /// The identity, and randomness.
-    pub vault: Box<dyn Vault>,
-    /// Where the peers' keys are pinned: `known_peers`.
-    pub peers: Box<dyn Pins>,
-    /// Where the relays' keys are pinned: `known_relays`.
-    pub relays: Box<dyn Pins>,
-    /// The wall clock, in milliseconds since 1970.
-    pub wall: Box<dyn FnMut() -> u64>,
-    /// Resolves `HOST:PORT`, blocking; the error is for people.
-    pub resolve: Box<dyn FnMut(&str) -> Result<Vec<SocketAddr>, String>>,
-}
+pub use pin_store::FilePins;
+pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
+pub use settings::{Parts, Resolve, Settings};
+pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 
 /// One user's client. The handler that wraps it forwards what the loop tells about tokens that it
 /// [`owns`](Self::owns), its alarm, and the end of each tick; and takes the events.
-pub struct Client {}
-
-/// Why a text was not taken. Nothing was kept, and no event tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The addressee is no name.
-    NotAName,
-    /// The addressee is ourselves. There is nobody to seal for: the sender knows it all already.
-    Oneself,
-    /// More than [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
-    TooLong,
-    /// As much is unconfirmed as may be: again once [`Client::ready_for_more`] says so.
-    Pause,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, _out: &mut fmt::Formatter) -> fmt::Result {
-        todo!()
-    }
-}
-
-/// Why a key was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotTrusted {
-    /// No key was given, and the relay has handed out none that differs from the pinned one.
-    NothingToTrust,
-    /// There is no pinned key to be marked.
-    NotPinned,
-    /// The trust file could not be written; why.
-    File(String),
-}
-
-/// What is still on its way: what a view needs to decide whether to wait, and with which code to
-/// leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outlook {
-    /// Registered right now.
-    pub connected: bool,
-    /// Texts that were taken and neither confirmed nor failed.
-    pub unconfirmed: usize,
-    /// Those of them whose addressee is not connected, by what the relay said last.
-    pub absent: usize,
-    /// Shown messages whose receipt has not left.
-    pub receipts: usize,
+pub struct Client {
+    desk: Desk,
+    link: Link,
+    registration: Registration,
+    peers: Peers,
+    roster: Roster,
+    alarm: Alarm,
+    /// When to look at the trust file again, if anything happens.
+    pins_due: Time,
+    /// We leave when the last receipts have left, and not later than this.
+    leaving: Option<Time>,
 }
 
 impl Client {
-    /// A client that has done nothing yet. Damaged lines of the files are told as warnings.
-    pub fn new(_settings: Settings, _parts: Parts) -> Self {
-        todo!()
+    /// A client that has done nothing yet. What is wrong with the files of pins is told as
+    /// warnings; as long as one cannot be read and written, nobody in it is trusted.
+    pub fn new(settings: Settings, mut parts: Parts) -> Self {
+        let Settings { name, relay, roster, strict, every_warning, keys, alarm } = settings;
+        debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
+        let vault = parts.vault;
+        let mut desk = Desk {
+            fp: vault.public().fingerprint(),
+            prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
+            name,
+            strict,
+            keys,
+            vault,
+            wall: parts.wall,
+            now: Time::default(),
+            peers: PinBook::new(parts.peers),
+            warnings: Warnings::new(every_warning),
+            tokens: Tokens::new(),
+            events: VecDeque::new(),
+            outgoing: Vec::new(),
+            max_frame: MAX_FRAME,
+            next_request: 0,
+            waiting_bytes: 0,
+            unconfirmed_bytes: 0,
+        };
+        desk.refresh_pins();
+        Self {
+            pins_due: Time::default(),
+            desk,
+            link: Link::new(relay.clone(), parts.resolve),
+            registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
+            peers: Peers::default(),
+            roster: Roster::default(),
+            alarm,
+            leaving: None,
+        }
     }
 
     /// Connects, and from now on connects again by itself. Once.
-    pub fn start(&mut self, _cx: &mut Context) {
-        todo!()
+    pub fn start(&mut self, cx: &mut Context) {
+        self.desk.now = cx.now();
+        self.renew_prekey(); // sets its clock
+        self.link.connect(cx, &mut self.desk);
+        self.set_alarm(cx);
     }
 
-    /// Sends the receipts that are gathered and closes; `Closed` with `left` follows.
-    pub fn leave(&mut self, _cx: &mut Context) {
-        todo!()
+    /// Closes, once the receipts for what was shown have left; `Closed` with `left` follows. Texts
+    /// that are unconfirmed are not waited for.
+    pub fn leave(&mut self, cx: &mut Context) {
+        self.leaving.get_or_insert(cx.now() + LEAVE_TIMEOUT);
+        self.end_of_tick(cx);
     }
+
+    /// The next thing that happened; `None`: nothing more for now. To be asked after each call.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.desk.events.pop_front()
+    }
+
+    // --- Messages ---
 
     /// Takes a text for `to`: it is sent, and sent again, until it is confirmed or has failed.
-    /// Returns the id that events name it by: `id`, or one that is made up.
-    pub fn say(&mut self, _to: &str, _text: &str, _id: Option<String>) -> Result<String, Refused> {
-        todo!()
+    /// Returns the id that events name it by: `id`, or one that is made up. It leaves at the end of
+    /// the tick.
+    pub fn say(&mut self, to: &str, text: &str, id: Option<String>) -> Result<String, Refused> {
+        if check_name_v2(to).is_err() {
+            return Err(Refused::NotAName);
+        }
+        if to == self.desk.name {
+            return Err(Refused::Oneself);
+        }
+        if text.len() > MAX_TEXT {
+            return Err(Refused::TooLong);
+        }
+        if !self.ready_for_more(to) {
+            return Err(Refused::Pause);
+        }
+        let id = id.unwrap_or_else(|| self.desk.number().to_string());
+        self.desk.tell(Event::Queued { id: id.clone(), to: to.to_owned() });
+        self.peers.meet(to).say(&mut self.desk, id.clone(), text);
+        Ok(id)
     }
 
     /// Whether [`say`](Self::say) takes a text for `to` now; ask again at the end of each tick.
-    pub fn ready_for_more(&self, _to: &str) -> bool {
-        todo!()
-    }
-
-    /// The next thing that happened; `None`: nothing more for now.
-    pub fn next_event(&mut self) -> Option<Event> {
-        todo!()
+    pub fn ready_for_more(&self, to: &str) -> bool {
+        let has_room = self.peers.get(to).is_none_or(|peer| peer.sending.has_room());
+        has_room && self.desk.unconfirmed_bytes < UNCONFIRMED_BYTES
     }
 
     /// A message was written out: its sender is told so at the end of this tick.
-    pub fn shown(&mut self, _receipt: Receipt) {
-        todo!()
+    pub fn shown(&mut self, receipt: Receipt) {
+        let Receipt { peer, mid } = receipt;
+        if let Some(peer) = self.peers.known(&peer) {
+            peer.shown(mid);
+        }
     }
 
     /// What is still on its way, over all peers.
     pub fn outlook(&self) -> Outlook {
-        todo!()
+        self.peers.outlook(self.link.is_up())
     }
 
     /// Who is connected, in order; empty without a roster.
     pub fn users(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.roster.users()
     }
 
+    // --- Trust ---
+
     /// The pinned key of `name`.
-    pub fn pin(&self, _name: &str) -> Option<&PeerPin> {
-        todo!()
+    pub fn pin(&self, name: &str) -> Option<&PeerPin> {
+        self.desk.peers.file().find(name)
     }
 
     /// The key of `name` that was refused last because another one is pinned.
-    pub fn refused_key(&self, _name: &str) -> Option<Fingerprint> {
-        todo!()
+    pub fn refused_key(&self, name: &str) -> Option<Fingerprint> {
+        self.peers.get(name)?.contact.refused()
     }
 
     /// The digits that `name` and we compare over another channel; `None` without a pinned key.
-    pub fn safety_number(&self, _name: &str) -> Option<String> {
-        todo!()
+    pub fn safety_number(&self, name: &str) -> Option<String> {
+        let pin = self.pin(name)?;
+        Some(safety_number(&self.desk.name, &self.desk.fp, name, &pin.fp))
     }
 
     /// Accepts the key `fp` for `name` in the place of whatever is pinned; without `fp`, the
     /// [refused](Self::refused_key) one. Returns the key that is pinned now.
     pub fn trust(
         &mut self,
-        _name: &str,
-        _fp: Option<Fingerprint>,
+        name: &str,
+        fp: Option<Fingerprint>,
     ) -> Result<Fingerprint, NotTrusted> {
-        todo!()
+        if check_name_v2(name).is_err() {
+            return Err(NotTrusted::NothingToTrust);
+        }
+        let fp = fp.or_else(|| self.refused_key(name)).ok_or(NotTrusted::NothingToTrust)?;
+        let now_ms = self.desk.wall_ms();
+        let accepted = self.desk.peers.change(|file| file.accept(name, fp, now_ms));
+        accepted.map_err(NotTrusted::File)?;
+        self.review_pins();
+        Ok(fp)
     }
 
     /// Marks the pinned key of `name` as compared.
-    pub fn verify(&mut self, _name: &str) -> Result<Fingerprint, NotTrusted> {
-        todo!()
+    pub fn verify(&mut self, name: &str) -> Result<Fingerprint, NotTrusted> {
+        let fp = self.pin(name).ok_or(NotTrusted::NotPinned)?.fp;
+        let marked = self.desk.peers.change(|file| file.mark_verified(name, fp));
+        if !marked.map_err(NotTrusted::File)? {
+            return Err(NotTrusted::NotPinned);
+        }
+        self.review_pins();
+        Ok(fp)
     }
 
-    /// Reads nothing from the relay for now (`true`): standard output is behind. Not before the
-    /// registration is done, so it may be asked for at any time.
-    pub fn hold(&mut self, _cx: &mut Context, _held: bool) {
-        todo!()
+    fn review_pins(&mut self) {
+        let Self { peers, desk, .. } = self;
+        peers.for_each(|peer| peer.review(desk));
     }
 
     // --- What the loop tells ---
 
     /// Whether what the loop tells about `id` is for the client.
-    pub fn owns(&self, _id: Token) -> bool {
-        todo!()
+    pub fn owns(&self, id: Token) -> bool {
+        self.link.token() == Some(id)
     }
 
     /// See [`Handler::opened`](crate::reactor::Handler::opened).
-    pub fn opened(&mut self, _cx: &mut Context, _id: Token, _how: Opened) {
-        todo!()
+    pub fn opened(&mut self, cx: &mut Context, _id: Token, how: Opened) {
+        debug_assert_eq!(how, Opened::Connected, "nothing else was asked for");
+        self.desk.now = cx.now();
+        self.renew_prekey();
+        let frame = self.registration.begin(&self.desk);
+        self.link.opened(cx, &self.desk, &frame);
     }
 
     /// See [`Handler::received`](crate::reactor::Handler::received).
-    pub fn received(&mut self, _cx: &mut Context, _from: Token, _bytes: &[u8]) -> usize {
-        todo!()
+    pub fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
+        self.look_around(cx.now());
+        self.link.heard(self.desk.now);
+        let mut consumed = 0;
+        while self.link.listens() {
+            let unconsumed = &bytes[consumed..];
+            match self.link.scan(unconsumed, self.desk.max_frame) {
+                Scan::Frame(place) => {
+                    consumed += place.end;
+                    self.frame(cx, &unconsumed[place]);
+                }
+                Scan::Incomplete { consumed: space } => return consumed + space,
+                Scan::Refused(_) => self.link.lose(cx, "the relay sent what is no frame"),
+            }
+        }
+        bytes.len()
     }
 
     /// See [`Handler::ended`](crate::reactor::Handler::ended).
-    pub fn ended(&mut self, _cx: &mut Context, _from: Token) {
-        todo!()
+    pub fn ended(&mut self, cx: &mut Context, _from: Token) {
+        self.link.lose(cx, "the relay hung up");
     }
 
     /// See [`Handler::expired`](crate::reactor::Handler::expired).
-    pub fn expired(&mut self, _cx: &mut Context, _id: Token, _deadline: Deadline) {
-        todo!()
+    pub fn expired(&mut self, cx: &mut Context, _id: Token, deadline: Deadline) {
+        self.link.expired(cx, deadline);
     }
 
     /// See [`Handler::closed`](crate::reactor::Handler::closed).
-    pub fn closed(&mut self, _cx: &mut Context, _id: Token, _reason: CloseReason) {
-        todo!()
+    pub fn closed(&mut self, cx: &mut Context, _id: Token, reason: CloseReason) {
+        self.desk.now = cx.now();
+        self.link.closed(cx, &mut self.desk, reason);
+        let Self { peers, desk, .. } = self;
+        peers.for_each(|peer| peer.disconnected(desk));
+        self.desk.outgoing.clear();
+        self.roster.forget();
+        self.set_alarm(cx); // the tick's end is over
     }
 
     /// The client's alarm rang.
-    pub fn alarm(&mut self, _cx: &mut Context) {
-        todo!()
+    pub fn alarm(&mut self, cx: &mut Context) {
+        self.desk.now = cx.now();
+        self.link.tick(cx, &mut self.desk);
+        self.renew_prekey();
+        self.peers.tick(self.desk.now, self.link.is_up());
     }
 
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
     /// leaves here, and the alarm is set.
-    pub fn end_of_tick(&mut self, _cx: &mut Context) {
-        todo!()
+    pub fn end_of_tick(&mut self, cx: &mut Context) {
+        self.look_around(cx.now());
+        self.flush(cx);
+        if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
+            self.leaving = None;
+            self.link.finish(cx, &mut self.desk, Ending::Left, "we left");
+        }
+        self.set_alarm(cx);
+    }
+
+    /// Reads nothing from the relay for now (`true`): standard output is behind. It begins once we
+    /// are registered, so it may be asked for at any time.
+    pub fn hold(&mut self, cx: &mut Context, is_held: bool) {
+        self.link.hold(cx, is_held);
+    }
+
+    // --- Within ---
+
+    /// Notes the time, and now and then whether another process has changed the trust file
+    /// (`sealwax keys trust`): before anything is sent or taken.
+    fn look_around(&mut self, now: Time) {
+        self.desk.now = now;
+        if now >= self.pins_due {
+            self.look_at_pins();
+        }
+    }
+
+    fn look_at_pins(&mut self) {
+        self.pins_due = self.desk.now + PINS_INTERVAL;
+        if self.desk.refresh_pins() {
+            self.review_pins();
+        }
+    }
+
+    fn registered(&mut self, cx: &mut Context) {
+        self.link.registered(cx, self.desk.now);
+        let (name, fp) = (self.desk.name.clone(), self.desk.fp);
+        self.desk.tell(Event::Registered { name, fp });
+        self.peers.for_each(|_| {}); // whoever has something to send may
+    }
+
+    fn roster_changed(&mut self, events: Vec<Event>) {
+        for event in events {
+            if let Event::Users { users } | Event::Joined { users } = &event {
+                for user in users {
+                    if let Some(peer) = self.peers.known(user) {
+                        peer.joined(self.desk.now);
+                    }
+                }
+            }
+            self.desk.tell(event);
+        }
+    }
+
+    fn renew_prekey(&mut self) {
+        let Desk { prekeys, vault, wall, name, now, .. } = &mut self.desk;
+        if prekeys.renew(vault.as_ref(), name, *now, wall()) && self.link.is_up() {
+            let frame = compose::prekey(self.desk.prekeys.published());
+            self.desk.post(&frame);
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context) {
+        let is_up = self.link.is_up();
+        self.peers.pump(&mut self.desk, is_up);
+        if is_up {
+            self.link.send(cx, &self.desk.outgoing);
+        }
+        self.desk.outgoing.clear();
+    }
+
+    /// Something was shown whose sender does not know, and can be told.
+    fn owes_receipts(&self) -> bool {
+        self.link.is_up() && self.outlook().receipts > 0
+    }
+
+    fn set_alarm(&mut self, cx: &mut Context) {
+        let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due(), self.leaving];
+        cx.alarm(self.alarm, clocks::earliest(due));
     }
 }

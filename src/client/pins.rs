@@ -1,110 +1,254 @@
-//! Files of pinned keys: a line each, shared with other processes.
+//! Files of pinned keys, `known_peers` and `known_relays`: a line each.
 //!
-//! [`PinFile`] is the text, [`Pins`] where it is kept: a file in the [`Home`], or memory. This is
-//! the only file of the client that knows the disk.
+//! Three parts, from the inside out: [`PinFile`] is the text and its lines, [`Pins`] is where the
+//! text is kept (a file, or memory in tests), and [`PinBook`] holds the two together. People edit
+//! these files and other processes (`sealwax keys trust`) change them while we run, so the text is
+//! read again before each change, and a line that is not understood is kept as it is.
 
 use std::cell::RefCell;
-use std::marker::PhantomData;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-
-use crate::home::Home;
 
 /// One pinned key: a line.
 pub trait Pin: Sized {
-    /// Whose key it is; one pin a key.
-    fn key(&self) -> &str;
-    /// Reads a line; `None`: damaged.
+    /// Whose key it is; there is one pin for each.
+    fn owner(&self) -> &str;
+    /// Reads a line; `None`: it is damaged.
     fn parse(line: &str) -> Option<Self>;
     /// The line, without its end.
     fn render(&self) -> String;
 }
 
-/// The text of a file of pins. Damaged lines are kept as they are, and not obeyed.
-pub struct PinFile<P>(PhantomData<P>);
+/// Where the text of a [`PinFile`] is kept. Others may change it at any time. Errors are for
+/// people.
+pub trait Pins {
+    /// The text, where it is another than the one that was told last; the first time always.
+    fn news(&mut self) -> Result<Option<Vec<u8>>, String>;
+
+    /// Puts what `edit` makes of the present text in its place, while nobody else can.
+    fn change(&mut self, edit: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), String>;
+}
+
+/// The pins that are kept in one place, as they were when it was last looked at.
+pub struct PinBook<P> {
+    store: Box<dyn Pins>,
+    file: PinFile<P>,
+}
+
+impl<P: Pin> PinBook<P> {
+    /// The book kept in `store`, not opened yet: [`refresh`](Self::refresh) reads it.
+    pub fn new(store: Box<dyn Pins>) -> Self {
+        Self { store, file: PinFile::parse(b"") }
+    }
+
+    /// What was read last.
+    pub fn file(&self) -> &PinFile<P> {
+        &self.file
+    }
+
+    /// Reads again. Returns whether anything changed.
+    pub fn refresh(&mut self) -> Result<bool, String> {
+        let Some(text) = self.store.news()? else { return Ok(false) };
+        self.file = PinFile::parse(&text);
+        Ok(true)
+    }
+
+    /// Reads again, changes, and writes. Nothing is changed here where that fails.
+    pub fn change<T>(&mut self, edit: impl FnOnce(&mut PinFile<P>) -> T) -> Result<T, String> {
+        let mut edit = Some(edit);
+        let mut done = None;
+        self.store.change(&mut |text| {
+            let mut file = PinFile::parse(text);
+            let result = edit.take().map(|edit| edit(&mut file));
+            let text = file.render();
+            done = result.map(|result| (result, file));
+            text
+        })?;
+        let (result, file) = done.ok_or("nothing was changed")?;
+        self.file = file;
+        Ok(result)
+    }
+}
+
+/// The text of a file of pins.
+#[derive(Debug)]
+pub struct PinFile<P> {
+    lines: Vec<Line<P>>,
+    /// Where in `lines` each owner's pin stands.
+    places: BTreeMap<String, usize>,
+}
+
+#[derive(Debug)]
+enum Line<P> {
+    Pin(P),
+    /// Empty, or a comment behind `#`.
+    Note(Vec<u8>),
+    /// Not a pin, or a second one of the same owner: not obeyed, and not lost either.
+    Damaged(Vec<u8>),
+}
 
 impl<P: Pin> PinFile<P> {
-    /// Reads the text of a file.
-    pub fn parse(_text: &str) -> Self {
-        todo!()
+    /// Reads a text.
+    pub fn parse(text: &[u8]) -> Self {
+        let mut file = Self { lines: Vec::new(), places: BTreeMap::new() };
+        if text.is_empty() {
+            return file;
+        }
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        for bytes in text.split(|&byte| byte == b'\n') {
+            if bytes.trim_ascii().is_empty() || bytes.starts_with(b"#") {
+                file.lines.push(Line::Note(bytes.to_vec()));
+                continue;
+            }
+            let pin = str::from_utf8(bytes).ok().and_then(P::parse);
+            match pin.filter(|pin| file.find(pin.owner()).is_none()) {
+                Some(pin) => file.set(pin),
+                None => file.lines.push(Line::Damaged(bytes.to_vec())),
+            }
+        }
+        file
     }
 
     /// The text.
-    pub fn render(&self) -> String {
-        todo!()
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for line in &self.lines {
+            match line {
+                Line::Pin(pin) => text.extend(pin.render().into_bytes()),
+                Line::Note(bytes) | Line::Damaged(bytes) => text.extend(bytes),
+            }
+            text.push(b'\n');
+        }
+        text
     }
 
     /// The numbers of the damaged lines, from 1.
     pub fn damaged(&self) -> impl Iterator<Item = usize> {
-        std::iter::empty()
+        let damaged = |line: &Line<P>| matches!(line, Line::Damaged(_));
+        self.lines.iter().zip(1..).filter(move |(line, _)| damaged(line)).map(|(_, number)| number)
     }
 
-    /// The pin of `key`.
-    pub fn find(&self, _key: &str) -> Option<&P> {
-        todo!()
+    /// The pin of `owner`.
+    pub fn find(&self, owner: &str) -> Option<&P> {
+        match self.lines.get(*self.places.get(owner)?) {
+            Some(Line::Pin(pin)) => Some(pin),
+            _ => None,
+        }
     }
 
     /// All pins, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &P> {
-        std::iter::empty()
+        self.lines.iter().filter_map(|line| match line {
+            Line::Pin(pin) => Some(pin),
+            _ => None,
+        })
     }
 
-    /// Sets the pin of its key.
-    pub fn set(&mut self, _pin: P) {
-        todo!()
+    /// Puts a pin in the place of its owner's, or at the end.
+    pub fn set(&mut self, pin: P) {
+        if let Some(&place) = self.places.get(pin.owner()) {
+            self.lines[place] = Line::Pin(pin);
+            return;
+        }
+        self.places.insert(pin.owner().to_owned(), self.lines.len());
+        self.lines.push(Line::Pin(pin));
     }
 
-    /// Removes the pin of `key`.
-    pub fn remove(&mut self, _key: &str) -> Option<P> {
-        todo!()
+    /// Removes the pin of `owner`. Returns whether there was one.
+    pub fn remove(&mut self, owner: &str) -> bool {
+        let Some(removed) = self.places.remove(owner) else { return false };
+        self.lines.remove(removed);
+        self.places.values_mut().filter(|place| **place > removed).for_each(|place| *place -= 1);
+        true
     }
-}
-
-/// Where the text of a [`PinFile`] is kept. Others may change it at any time.
-pub trait Pins {
-    /// The text, where it is another than the one that was told last; the first time always.
-    fn news(&mut self) -> Result<Option<String>, String>;
-
-    /// Puts what `edit` makes of the present text in its place, while nobody else can. The next
-    /// [`news`](Self::news) tells the new text.
-    fn change(&mut self, edit: &mut dyn FnMut(&str) -> String) -> Result<(), String>;
 }
 
 /// A text in memory; its clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryPins {
-    text: Rc<RefCell<String>>,
-    told: Option<String>,
+    text: Rc<RefCell<Vec<u8>>>,
+    told: Option<Vec<u8>>,
 }
 
 impl Pins for MemoryPins {
-    fn news(&mut self) -> Result<Option<String>, String> {
-        todo!()
+    fn news(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let text = self.text.borrow().clone();
+        let is_news = self.told.as_ref() != Some(&text);
+        self.told = Some(text.clone());
+        Ok(is_news.then_some(text))
     }
 
-    fn change(&mut self, _edit: &mut dyn FnMut(&str) -> String) -> Result<(), String> {
-        todo!()
-    }
-}
-
-/// A file in the home.
-pub struct FilePins {
-    home: Rc<Home>,
-    name: &'static str,
-}
-
-impl FilePins {
-    /// The file `name` (`known_peers`, `known_relays`) of `home`; it need not be there yet.
-    pub fn new(home: Rc<Home>, name: &'static str) -> Self {
-        Self { home, name }
+    fn change(&mut self, edit: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), String> {
+        let text = edit(&self.text.borrow());
+        *self.text.borrow_mut() = text;
+        Ok(())
     }
 }
 
-impl Pins for FilePins {
-    fn news(&mut self) -> Result<Option<String>, String> {
-        todo!()
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `OWNER=VALUE`
+    #[derive(Clone, Debug, PartialEq)]
+    struct Plain(String, String);
+
+    impl Pin for Plain {
+        fn owner(&self) -> &str {
+            &self.0
+        }
+
+        fn parse(line: &str) -> Option<Self> {
+            let (owner, value) = line.split_once('=')?;
+            Some(Self(owner.to_owned(), value.to_owned()))
+        }
+
+        fn render(&self) -> String {
+            format!("{}={}", self.0, self.1)
+        }
     }
 
-    fn change(&mut self, _edit: &mut dyn FnMut(&str) -> String) -> Result<(), String> {
-        todo!()
+    fn pin(owner: &str, value: &str) -> Plain {
+        Plain(owner.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn damaged_lines_are_numbered_kept_and_not_obeyed() {
+        let text = b"# keys\na=1\n\nnonsense\na=2\n\xff=3\nb=4\n";
+        let mut file = PinFile::<Plain>::parse(text);
+        assert_eq!(file.damaged().collect::<Vec<_>>(), [4, 5, 6]);
+        assert_eq!(file.iter().cloned().collect::<Vec<_>>(), [pin("a", "1"), pin("b", "4")]);
+        assert_eq!(file.render(), text);
+        assert!(file.remove("a") && !file.remove("a"));
+        file.set(pin("b", "5"));
+        file.set(pin("c", "6"));
+        assert_eq!(file.render(), b"# keys\n\nnonsense\na=2\n\xff=3\nb=5\nc=6\n");
+    }
+
+    #[test]
+    fn what_another_process_writes_is_read_before_each_change() {
+        let store = MemoryPins::default();
+        let mut ours = PinBook::<Plain>::new(Box::new(store.clone()));
+        let mut theirs = PinBook::<Plain>::new(Box::new(store.clone()));
+        theirs.change(|file| file.set(pin("a", "1"))).unwrap();
+        assert!(ours.file().find("a").is_none());
+        ours.change(|file| file.set(pin("b", "2"))).unwrap();
+        assert_eq!(ours.file().find("a"), Some(&pin("a", "1")));
+        assert_eq!(theirs.refresh(), Ok(true));
+        assert_eq!(theirs.file().find("b"), Some(&pin("b", "2")));
+        assert_eq!(theirs.refresh(), Ok(false));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_text_is_read_and_written_back_as_it_was(text in "([ab=#\\PC]{0,4}\n){0,8}") {
+            let file = PinFile::<Plain>::parse(text.as_bytes());
+            prop_assert_eq!(file.render(), text.as_bytes());
+            prop_assert!(file.iter().all(|pin| file.find(pin.owner()) == Some(pin)));
+        }
     }
 }

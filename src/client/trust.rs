@@ -1,7 +1,16 @@
 //! Which key belongs to which peer, and how we know.
+//!
+//! ```text
+//!   unknown ──a signature by its key held──▶ tofu ──safety numbers compared──▶ verified
+//!                                             ▲ │ another key shows up             │
+//!                                `keys trust` │ ▼                                  ▼
+//!                                           refused, until the user accepts it ◀────
+//! ```
 
-use super::pins::Pin;
-use crate::wire::Fingerprint;
+use std::fmt;
+
+use super::pins::{Pin, PinFile};
+use crate::wire::{Fingerprint, base64, check_name_v2};
 
 /// How far a pinned key is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,22 +38,139 @@ pub struct PeerPin {
     pub name: String,
     /// Its key.
     pub fp: Fingerprint,
-    /// When it was first seen, in milliseconds since 1970.
+    /// When this key was first seen, in milliseconds since 1970.
     pub first_seen: u64,
     /// How far it is trusted.
     pub trust: Trust,
 }
 
 impl Pin for PeerPin {
-    fn key(&self) -> &str {
+    fn owner(&self) -> &str {
         &self.name
     }
 
-    fn parse(_line: &str) -> Option<Self> {
-        todo!()
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let name = words.next().filter(|name| check_name_v2(name).is_ok())?.to_owned();
+        let fp = words.next()?.parse().ok()?;
+        let first_seen = words.next()?.parse().ok()?;
+        let trust = match words.next()? {
+            "tofu" => Trust::Tofu,
+            "verified" => Trust::Verified,
+            _ => return None,
+        };
+        words.next().is_none().then_some(Self { name, fp, first_seen, trust })
     }
 
     fn render(&self) -> String {
-        todo!()
+        format!("{} {} {} {}", self.name, self.fp, self.first_seen, self.trust.as_str())
+    }
+}
+
+impl PinFile<PeerPin> {
+    /// Pins `fp` for `name` in the place of whatever is pinned. What was compared before stays so
+    /// for the same key only.
+    pub fn accept(&mut self, name: &str, fp: Fingerprint, now_ms: u64) {
+        if self.find(name).is_none_or(|pin| pin.fp != fp) {
+            let name = name.to_owned();
+            self.set(PeerPin { name, fp, first_seen: now_ms, trust: Trust::Tofu });
+        }
+    }
+
+    /// Marks the pinned key of `name` as compared, if it is `fp`. Returns whether it is.
+    pub fn mark_verified(&mut self, name: &str, fp: Fingerprint) -> bool {
+        let Some(pin) = self.find(name).filter(|pin| pin.fp == fp).cloned() else { return false };
+        self.set(PeerPin { trust: Trust::Verified, ..pin });
+        true
+    }
+}
+
+/// A relay's Ed25519 public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayFingerprint(pub [u8; 32]);
+
+impl fmt::Display for RelayFingerprint {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "ED25519:{}", base64::encode(&self.0))
+    }
+}
+
+/// One line of `known_relays`: the address as the user writes it, and the relay's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayPin {
+    /// `HOST:PORT`
+    pub address: String,
+    /// Its key.
+    pub key: RelayFingerprint,
+}
+
+impl Pin for RelayPin {
+    fn owner(&self) -> &str {
+        &self.address
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let address = words.next()?.to_owned();
+        let key = base64::decode_array(words.next()?.strip_prefix("ED25519:")?).ok()?;
+        words.next().is_none().then_some(Self { address, key: RelayFingerprint(key) })
+    }
+
+    fn render(&self) -> String {
+        format!("{} {}", self.address, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FP: Fingerprint = Fingerprint([7; 32]);
+
+    fn file() -> PinFile<PeerPin> {
+        let mut file = PinFile::parse(b"");
+        file.accept("bob", FP, 1_700_000_000_000);
+        file
+    }
+
+    #[test]
+    fn lines_are_read_as_they_were_written() {
+        let mut file = file();
+        assert!(file.mark_verified("bob", FP));
+        file.accept("carol", Fingerprint([8; 32]), 1);
+        let again = PinFile::<PeerPin>::parse(&file.render());
+        assert!(again.iter().eq(file.iter()));
+        let relay = RelayPin { address: "[::1]:12345".to_owned(), key: RelayFingerprint([9; 32]) };
+        assert_eq!(RelayPin::parse(&relay.render()), Some(relay));
+    }
+
+    #[test]
+    fn another_key_is_not_the_one_that_was_compared() {
+        let mut file = file();
+        let other = Fingerprint([8; 32]);
+        assert!(!file.mark_verified("bob", other));
+        assert!(file.mark_verified("bob", FP));
+        file.accept("bob", FP, 9);
+        assert_eq!(file.find("bob").unwrap().trust, Trust::Verified);
+        file.accept("bob", other, 9);
+        let pin = file.find("bob").unwrap();
+        assert_eq!((pin.fp, pin.first_seen, pin.trust), (other, 9, Trust::Tofu));
+    }
+
+    #[test]
+    fn what_is_not_quite_a_line_is_none() {
+        let good = PeerPin::parse(&format!("bob {FP} 5 tofu")).unwrap();
+        assert_eq!(good.render(), format!("bob {FP} 5 tofu"));
+        let wrong = [
+            String::new(),
+            format!("Bob {FP} 5 tofu"),
+            format!("bob {FP} 5 trusted"),
+            format!("bob {FP} 5 tofu x"),
+            format!("bob {FP} -5 tofu"),
+            "bob SHA256:AAAA 5 tofu".to_owned(),
+            format!("bob {FP} tofu"),
+        ];
+        assert!(wrong.iter().all(|line| PeerPin::parse(line).is_none()));
+        assert!(RelayPin::parse("localhost:1 ED25519:AAAA").is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::limits;
+
+pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -45,6 +49,8 @@ pub enum Command {
     Recv(Recv),
     /// Show and change whose keys you trust
     Keys(Keys),
+    /// Measure a relay
+    Load(Load),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
     /// Print completions for a shell
@@ -62,13 +68,14 @@ pub enum Command {
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
 
-It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT: it stops
-listening, flushes for at most half a second and leaves with 0.")]
+It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT:
+it stops listening, flushes for at most half a second and leaves with 0.")]
 pub struct Serve {
     /// Where to listen; repeatable, port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
     pub listen: Vec<SocketAddr>,
-    /// Where the relay's key and the bound names are kept [default: the XDG data directory's sealwax/relay]
+    /// Where the relay's key and the bound names are kept [default: the XDG data directory's
+    /// `sealwax/relay`]
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Keep nothing: a new key at each start, names bound only while it runs
@@ -76,13 +83,13 @@ pub struct Serve {
     pub ephemeral: bool,
     /// The longest frame of a registered user, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = limits::MAX_FRAME,
-        value_parser = bytes(1024, 16 * 1024 * 1024))]
+        value_parser = bytes(1024, limits::MAX_FRAME_OPTION))]
     pub max_frame: usize,
     /// Connections at a time
     #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,
         value_parser = bytes(1, 16_000_000))]
     pub max_connections: usize,
-    /// Above this many waiting bytes, frames for a user are refused with queue_full
+    /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
     #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_SOFT,
         value_parser = bytes(1024, 1 << 30))]
     pub outbox_soft: usize,
@@ -91,10 +98,10 @@ pub struct Serve {
         value_parser = bytes(4096, 1 << 30))]
     pub outbox_hard: usize,
     /// How long a connection may take to register, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub register_timeout: Duration,
     /// How long a frame may take from its first byte to its last, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
     /// How the activity log is written
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -158,6 +165,16 @@ pub struct IdentityArgs {
     pub passphrase_fd: Option<i32>,
 }
 
+impl IdentityArgs {
+    /// How `sealwax keys` is called so that it finds the same home, as a shell takes it.
+    pub fn keys_command(&self) -> String {
+        match &self.home {
+            None => "sealwax keys".to_owned(),
+            Some(home) => format!("sealwax keys --home {}", quoted(&home.to_string_lossy())),
+        }
+    }
+}
+
 /// `sealwax chat`
 #[derive(Args, Debug)]
 #[command(after_help = "Lines you can type:
@@ -166,8 +183,8 @@ pub struct IdentityArgs {
   /users           who is here                     /verify NAME, /trust NAME
   /help, /quit
 
-With --json, standard input takes one object a line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id optional) or
-{\"command\":\"users\"} or {\"command\":\"quit\"}.
+With --json, standard input takes one object a line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
+optional) or {\"command\":\"users\"} or {\"command\":\"quit\"}.
 
 Examples:
   sealwax chat --name alice bob
@@ -226,7 +243,11 @@ pub struct Recv {
   sealwax keys show                          your name and fingerprint
   sealwax keys list                          everybody whose key you have seen
   sealwax keys verify bob                    compare safety numbers, then answer
-  sealwax keys trust bob SHA256:…            accept the key that bob has now")]
+  sealwax keys trust bob SHA256:…            accept the key that bob has now
+  sealwax keys untrust relay.example:12345   forget a relay's key, to accept its next one
+  sealwax keys passphrase                    encrypt your own key, or change its passphrase
+
+Of these only `passphrase` needs the passphrase that your key has.")]
 pub struct Keys {
     /// What it has in common with `chat`, `send` and `recv`.
     #[command(flatten)]
@@ -241,7 +262,7 @@ pub struct Keys {
 pub enum KeysCommand {
     /// Print your name and fingerprint
     Show,
-    /// Print whom you know: name, fingerprint, trust
+    /// Print whom you know, name, fingerprint and trust, and the relays with their keys
     List,
     /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
     Verify {
@@ -257,10 +278,21 @@ pub enum KeysCommand {
         /// The key's fingerprint
         fingerprint: String,
     },
-    /// Forget NAME's key
+    /// Forget NAME's key, or that of the relay at HOST:PORT
     Untrust {
-        /// The peer
-        peer: String,
+        /// The peer, or the relay
+        #[arg(value_name = "NAME|HOST:PORT")]
+        whose: String,
+    },
+    /// Encrypt your key with a passphrase, change it, or take it away
+    Passphrase {
+        /// Read the new passphrase from this descriptor, to its end or first newline [default:
+        /// ask]
+        #[arg(long, value_name = "N")]
+        new_passphrase_fd: Option<i32>,
+        /// Keep the key without a passphrase
+        #[arg(long, conflicts_with = "new_passphrase_fd")]
+        remove: bool,
     },
 }
 
@@ -272,12 +304,29 @@ pub struct Demo {
     pub full: bool,
 }
 
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let parsed: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
     Duration::try_from_secs_f64(parsed)
         .ok()
         .filter(|duration| *duration <= limits::MAX_OPTION_TIME)
         .ok_or_else(|| format!("not between 0 and {} seconds", limits::MAX_OPTION_TIME.as_secs()))
+}
+
+/// A wait of no length at all would be over before it began, again and again.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let least = limits::MIN_TIMEOUT;
+    let longer = |duration: &Duration| *duration >= least;
+    let short = || format!("less than {} ms", least.as_millis());
+    Some(seconds(text)?).filter(longer).ok_or_else(short)
 }
 
 fn bytes(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
@@ -299,6 +348,16 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_printed_command_is_one_that_a_shell_takes() {
+        let command = |home: &str| {
+            let home = Some(home.into());
+            IdentityArgs { name: None, home, passphrase_fd: None }.keys_command()
+        };
+        assert_eq!(command("/home/a/.x"), "sealwax keys --home /home/a/.x");
+        assert_eq!(command("/it's $here"), r"sealwax keys --home '/it'\''s $here'");
     }
 
     #[test]

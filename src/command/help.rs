@@ -9,14 +9,14 @@ use super::cli::Cli;
 use super::{Exit, Failure, Outcome};
 
 /// Prints the completions for `shell`.
-pub fn completions(shell: Shell) -> Outcome {
+pub(super) fn completions(shell: Shell) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "sealwax", &mut script);
     print(&script)
 }
 
 /// Prints the manual page.
-pub fn man() -> Outcome {
+pub(super) fn man() -> Outcome {
     let mut page = Vec::new();
     render(&mut page).map_err(|error| Failure::new(Exit::Failed, error))?;
     print(&page)

@@ -1,151 +1,196 @@
-//! `sealwax keys`: whose keys are known and how far they are trusted.
+//! `sealwax keys`: one's own key, whose keys are known, and how far they are trusted.
 //!
-//! Works beside a running `chat` of the same identity: each change of the trust file is made under a lock of its own,
-//! and the `chat` reads it again.
+//! Works beside a running `chat` of the same identity: each change of a file of pins is made under
+//! a lock of its own, and the `chat` reads it again.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::rc::Rc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cli::{Keys, KeysCommand};
-use super::{Exit, Failure, Outcome, owner, trusted};
-use crate::client::{FilePins, PeerPin, PinFile, Pins, Trust};
+use super::identity_file::{self, IdentityFile};
+use super::passphrase::{self, Passphrase};
+use super::{Exit, Failure, Outcome, owner, qr, trusted};
+use crate::client::{FilePins, PeerPin, Pin, PinBook, PinFile, RelayPin, Trust};
 use crate::crypto::safety_number;
 use crate::home::Home;
 use crate::wire::{Fingerprint, escape_visible};
 
 /// `sealwax keys …`
-pub fn keys(arguments: &Keys) -> Outcome {
-    let home = std::rc::Rc::new(owner::open_home(&arguments.common.identity)?);
-    let mut book =
-        Book { pins: FilePins::new(home.clone(), owner::PEERS_FILE), json: arguments.common.json };
+pub(super) fn keys(arguments: &Keys) -> Outcome {
+    let identity = &arguments.common.identity;
+    // Before anything is opened: see `from_descriptor`.
+    let passphrase = identity.passphrase_fd.map(passphrase::from_descriptor).transpose()?;
+    let new = match arguments.command {
+        KeysCommand::Passphrase { new_passphrase_fd: Some(number), .. } => {
+            Some(passphrase::from_descriptor(number)?)
+        }
+        _ => None,
+    };
+    let ring = Keyring {
+        home: Rc::new(owner::open_home(identity)?),
+        name: identity.name.as_deref(),
+        passphrase,
+        json: arguments.common.json,
+    };
     match &arguments.command {
-        KeysCommand::Show => {
-            let (name, fp) = whose(&home, arguments)?;
-            book.print(&json!({"name": name, "fp": fp.to_string()}), &format!("{name} {fp}"))
-        }
-        KeysCommand::List => book.list(),
-        KeysCommand::Verify { peer, number } => {
-            let me = whose(&home, arguments)?;
-            book.verify(&me, peer, number.as_deref())
-        }
-        KeysCommand::Trust { peer, fingerprint } => book.trust(peer, fingerprint),
-        KeysCommand::Untrust { peer } => book.untrust(peer),
+        KeysCommand::Show => ring.show(),
+        KeysCommand::List => ring.list(),
+        KeysCommand::Verify { peer, number } => ring.verify(peer, number.as_deref()),
+        KeysCommand::Trust { peer, fingerprint } => ring.trust(peer, fingerprint),
+        // A name never holds a colon, an address always does.
+        KeysCommand::Untrust { whose } if whose.contains(':') => ring.untrust_relay(whose),
+        KeysCommand::Untrust { whose } => ring.untrust(whose),
+        KeysCommand::Passphrase { remove, .. } => ring.reseal(new, *remove),
     }
 }
 
-/// The trust file, and how it is shown.
-struct Book {
-    pins: FilePins,
+/// All keys of one home, and how they are shown.
+struct Keyring<'a> {
+    home: Rc<Home>,
+    /// Our name, where it was given.
+    name: Option<&'a str>,
+    /// Of our own key, where it was given.
+    passphrase: Option<Passphrase>,
     json: bool,
 }
 
-impl Book {
-    fn list(&mut self) -> Outcome {
-        let file = self.read()?;
-        for number in file.damaged() {
-            eprintln!("* line {number} of the trust file is damaged: it is kept, and not obeyed");
-        }
-        for pin in file.iter() {
-            let (name, trust) = (&pin.name, pin.trust.as_str());
-            let fp = pin.fp.to_string();
+impl Keyring<'_> {
+    fn show(&self) -> Outcome {
+        let (name, fp) = self.me()?;
+        self.print(&json!({"name": name, "fp": fp.to_string()}), &format!("{name} {fp}"))
+    }
+
+    fn list(&self) -> Outcome {
+        let (peers, relays) = (self.peers()?, self.relays()?);
+        self.name_damaged_lines(owner::PEERS_FILE, &peers);
+        self.name_damaged_lines(owner::RELAYS_FILE, &relays);
+        for PeerPin { name, fp, trust, .. } in peers.file().iter() {
             self.print(
-                &json!({"name": name, "fp": fp, "trust": trust}),
-                &format!("{name} {fp} {trust}"),
+                &peer_object(name, fp, Some(*trust)),
+                &format!("{name} {fp} {}", trust.as_str()),
             )?;
+        }
+        for pin in relays.file().iter() {
+            self.print(&relay_object(pin), &format!("{} {}", pin.address, pin.key))?;
         }
         Ok(Exit::Done)
     }
 
-    fn verify(&mut self, me: &(String, Fingerprint), peer: &str, number: Option<&str>) -> Outcome {
-        let pin = self.known(peer)?;
-        let expected = safety_number(&me.0, &me.1, &pin.name, &pin.fp);
-        let same = match number {
-            Some(number) => trusted::same_digits(number, &expected),
-            None => self.ask(peer, &expected)?,
-        };
-        if !same {
-            let message = format!(
-                "{peer} is not verified: the numbers differ. Yours is {expected}. Somebody may stand between you"
-            );
+    fn verify(&self, peer: &str, number: Option<&str>) -> Outcome {
+        let (name, own) = self.me()?;
+        let mut peers = self.peers()?;
+        let PeerPin { fp, .. } = *known(&peers, peer)?;
+        let expected = safety_number(&name, &own, peer, &fp);
+        match number {
+            Some(number) if !trusted::same_digits(number, &expected) => {
+                return Err(Failure::new(Exit::NotTrusted, trusted::differs(peer, &expected)));
+            }
+            Some(_) => {}
+            None => ask(peer, &expected)?,
+        }
+        if !peers.change(|file| file.mark_verified(peer, fp)).map_err(unreadable)? {
+            let message = format!("the key of {peer} was changed meanwhile: nothing is marked");
             return Err(Failure::new(Exit::NotTrusted, message));
         }
-        let verified = PeerPin { trust: Trust::Verified, ..pin };
-        self.change(|file| file.set(verified.clone()))?;
-        self.done(&verified, &format!("{peer} is verified: {}", verified.fp))
+        self.print(&peer_object(peer, &fp, Some(Trust::Verified)), &trusted::verified(peer, &fp))
     }
 
-    fn trust(&mut self, peer: &str, fingerprint: &str) -> Outcome {
+    fn trust(&self, peer: &str, fingerprint: &str) -> Outcome {
         let fp: Fingerprint = fingerprint.parse().map_err(|_| {
             Failure::new(Exit::Usage, format!("{fingerprint:?} is no fingerprint (SHA256:…)"))
         })?;
         owner::check_name(peer)?;
-        let first_seen = super::talk::wall_clock();
-        let pin = PeerPin { name: peer.to_owned(), fp, first_seen, trust: Trust::Tofu };
-        self.change(|file| file.set(pin.clone()))?;
-        self.done(&pin, &format!("{peer} has the key {fp} from now on; nobody has compared it yet"))
+        let now = super::talk::wall_clock();
+        let accept = |file: &mut PinFile<PeerPin>| {
+            file.accept(peer, fp, now);
+            file.find(peer).map(|pin| pin.trust)
+        };
+        let trust = self.peers()?.change(accept).map_err(unreadable)?;
+        let said = match trust {
+            Some(Trust::Verified) => trusted::verified(peer, &fp), // it was before, and stays so
+            _ => trusted::accepted(peer, &fp),
+        };
+        self.print(&peer_object(peer, &fp, trust), &said)
     }
 
-    fn untrust(&mut self, peer: &str) -> Outcome {
-        let pin = self.known(peer)?;
-        self.change(|file| {
-            file.remove(peer);
+    fn untrust(&self, peer: &str) -> Outcome {
+        let mut peers = self.peers()?;
+        let fp = known(&peers, peer)?.fp;
+        peers.change(|file| file.remove(peer)).map_err(unreadable)?;
+        self.print(&peer_object(peer, &fp, None), &format!("the key of {peer} is forgotten: {fp}"))
+    }
+
+    fn untrust_relay(&self, address: &str) -> Outcome {
+        let mut relays = self.relays()?;
+        let pin = relays.file().find(address).cloned().ok_or_else(|| {
+            let address = escape_visible(address);
+            let message =
+                format!("no key of a relay {address} is known; `sealwax keys list` names all");
+            Failure::new(Exit::UnknownRecipient, message)
         })?;
-        let removed = json!({"name": peer, "fp": pin.fp.to_string(), "trust": null});
-        self.print(&removed, &format!("the key of {peer} is forgotten: {}", pin.fp))
+        relays.change(|file| file.remove(address)).map_err(unreadable)?;
+        let said = format!("the key of the relay {address} is forgotten: {}", pin.key);
+        self.print(&relay_object(&pin), &said)
     }
 
-    /// Shows the number and asks whether it is the same on the other side.
-    fn ask(&self, peer: &str, expected: &str) -> Result<bool, Failure> {
-        let failed = |error| Failure::new(Exit::Failed, format!("standard input: {error}"));
-        eprintln!(
-            "You and {} must both see this number; read it to each other:",
-            escape_visible(peer)
-        );
-        eprintln!("\n    {expected}\n");
-        if !std::io::stdin().is_terminal() {
-            let help = "to mark the key from a script: sealwax keys verify NAME NUMBER";
-            return Err(Failure::new(Exit::NotTrusted, help));
-        }
-        eprint!("Is it the same? Type yes or no: ");
-        std::io::stderr().flush().map_err(failed)?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-        Ok(answer.trim() == "yes")
+    /// Puts our own key under the passphrase `new`, or under none, or under one that is asked for.
+    fn reseal(&self, new: Option<Passphrase>, remove: bool) -> Outcome {
+        let identity = self.own_file()?.open(self.passphrase.as_ref())?;
+        let new = match new {
+            None if !remove => Some(passphrase::ask_for_new()?),
+            given => given,
+        };
+        identity_file::reseal(&self.home, &identity, new.as_ref())?;
+        let fp = identity.public().fingerprint();
+        let said = match &new {
+            Some(_) => format!(
+                "your key {fp} opens with the new passphrase only; older copies stay as they are"
+            ),
+            None => format!("your key {fp} has no passphrase"),
+        };
+        self.print(&json!({"fp": fp.to_string(), "encrypted": new.is_some()}), &said)
     }
 
-    fn known(&mut self, peer: &str) -> Result<PeerPin, Failure> {
-        self.read()?.find(peer).cloned().ok_or_else(|| {
-            Failure::new(
-                Exit::UnknownRecipient,
-                format!("no key of {peer} is known: nothing was ever sent"),
-            )
+    /// Our name and fingerprint.
+    fn me(&self) -> Result<(String, Fingerprint), Failure> {
+        let name = owner::name(&self.home, self.name)?;
+        Ok((name, self.own_file()?.fingerprint(self.passphrase.as_ref())?))
+    }
+
+    fn own_file(&self) -> Result<IdentityFile, Failure> {
+        IdentityFile::read(&self.home)?.ok_or_else(|| {
+            Failure::new(Exit::Identity, "there is no key yet: chat, send and recv make one")
         })
     }
 
-    fn read(&mut self) -> Result<PinFile<PeerPin>, Failure> {
-        let text = self.pins.news().map_err(|why| Failure::new(Exit::Identity, why))?;
-        Ok(PinFile::parse(&text.unwrap_or_default()))
+    fn peers(&self) -> Result<PinBook<PeerPin>, Failure> {
+        self.book(owner::PEERS_FILE)
     }
 
-    fn change(&mut self, mut edit: impl FnMut(&mut PinFile<PeerPin>)) -> Result<(), Failure> {
-        let mut rewrite = |text: &str| {
-            let mut file = PinFile::parse(text);
-            edit(&mut file);
-            file.render()
-        };
-        self.pins.change(&mut rewrite).map_err(|why| Failure::new(Exit::Identity, why))
+    fn relays(&self) -> Result<PinBook<RelayPin>, Failure> {
+        self.book(owner::RELAYS_FILE)
     }
 
-    fn done(&self, pin: &PeerPin, sentence: &str) -> Outcome {
-        let object =
-            json!({"name": pin.name, "fp": pin.fp.to_string(), "trust": pin.trust.as_str()});
-        self.print(&object, sentence)
+    fn book<P: Pin>(&self, name: &'static str) -> Result<PinBook<P>, Failure> {
+        let mut book = PinBook::new(Box::new(FilePins::new(self.home.clone(), name)));
+        book.refresh().map_err(unreadable)?;
+        Ok(book)
+    }
+
+    fn name_damaged_lines<P: Pin>(&self, file: &str, book: &PinBook<P>) {
+        let path = self.home.path(file);
+        for number in book.file().damaged() {
+            let path = path.display();
+            eprintln!("* {path}: line {number} is damaged: it is kept, and not obeyed");
+        }
     }
 
     /// One line on standard output, in the form that was asked for.
-    fn print(&self, object: &serde_json::Value, sentence: &str) -> Outcome {
-        let line = if self.json { object.to_string() } else { sentence.to_owned() };
+    fn print(&self, object: &Value, sentence: &str) -> Outcome {
+        let line =
+            if self.json { object.to_string() } else { escape_visible(sentence).into_owned() };
         match writeln!(std::io::stdout(), "{line}") {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(Failure::new(Exit::Failed, format!("standard output: {error}"))),
@@ -153,13 +198,45 @@ impl Book {
     }
 }
 
-/// Our name and fingerprint.
-fn whose(home: &Home, arguments: &Keys) -> Result<(String, Fingerprint), Failure> {
-    let identity = &arguments.common.identity;
-    let passphrase = identity.passphrase_fd.map(owner::read_passphrase).transpose()?;
-    let name = owner::name(home, identity.name.as_deref())?;
-    let loaded = owner::load(home, passphrase.as_deref().map(Vec::as_slice))?;
-    let missing =
-        || Failure::new(Exit::Identity, "there is no key yet: chat, send and recv make one");
-    Ok((name, loaded.ok_or_else(missing)?.public().fingerprint()))
+fn known<'a>(peers: &'a PinBook<PeerPin>, peer: &str) -> Result<&'a PeerPin, Failure> {
+    let unknown = || Failure::new(Exit::UnknownRecipient, trusted::unknown(&escape_visible(peer)));
+    peers.file().find(peer).ok_or_else(unknown)
+}
+
+/// Shows the number and asks whether it is the same on the other side; an error where it is not.
+fn ask(peer: &str, expected: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Exit::Failed, format!("standard input: {error}"));
+    eprintln!("{}", trusted::to_compare(peer, expected));
+    if std::io::stderr().is_terminal()
+        && let Some(code) = qr::lines(expected)
+    {
+        eprintln!("{code}");
+    }
+    if !std::io::stdin().is_terminal() {
+        let help = "to mark the key from a script: sealwax keys verify NAME NUMBER";
+        return Err(Failure::new(Exit::NotTrusted, help));
+    }
+    eprint!("Is it the same? Type yes or no: ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    if answer.trim() == "yes" {
+        return Ok(());
+    }
+    let message =
+        format!("{peer} is not verified. Where the numbers differ, somebody may stand between you");
+    Err(Failure::new(Exit::NotTrusted, message))
+}
+
+/// A peer's key as `--json` tells it; without trust: it is not pinned any more.
+fn peer_object(name: &str, fp: &Fingerprint, trust: Option<Trust>) -> Value {
+    json!({"name": name, "fp": fp.to_string(), "trust": trust.map(Trust::as_str)})
+}
+
+fn relay_object(pin: &RelayPin) -> Value {
+    json!({"relay": pin.address, "key": pin.key.to_string()})
+}
+
+/// A file of pins cannot be used.
+fn unreadable(why: String) -> Failure {
+    Failure::new(Exit::Identity, why)
 }

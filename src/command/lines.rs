@@ -9,7 +9,7 @@ use crate::limits::MAX_LINE;
 
 /// What one line of standard input asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(super) enum Ask {
     /// A message, to the named user or (none) to the current recipient.
     Say {
         /// To whom.
@@ -42,7 +42,7 @@ pub enum Ask {
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// Every line is a message as it stands (`send`).
     Plain,
     /// Text, or a command behind a slash (`chat`).
@@ -53,7 +53,7 @@ pub enum Form {
 
 impl Form {
     /// What `line` (without its end) asks for, or why it cannot be understood.
-    pub fn parse(self, line: &[u8]) -> Result<Ask, String> {
+    pub(super) fn parse(self, line: &[u8]) -> Result<Ask, String> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_string())?;
         match self {
@@ -67,14 +67,14 @@ impl Form {
 
 /// Cuts what arrives into lines of a bounded length.
 #[derive(Default)]
-pub struct Lines {
+pub(super) struct Lines {
     /// The rest of a line that was too long is still to come, and is forgotten.
     skipping: bool,
 }
 
 /// A line, or that there was one which is too long to be taken.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub(super) enum Line<'a> {
     /// Without its end.
     Whole(&'a [u8]),
     /// Over [`MAX_LINE`] bytes; it was skipped.
@@ -82,9 +82,9 @@ pub enum Line<'a> {
 }
 
 impl Lines {
-    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`: come again with
-    /// more behind what is left after `n` bytes.
-    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
+    /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`:
+    /// come again with more behind what is left after `n` bytes.
+    pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
         match memchr(b'\n', bytes) {
             Some(end) if std::mem::take(&mut self.skipping) => (None, end + 1),
             Some(end) if end > MAX_LINE => (Some(Line::TooLong), end + 1),
@@ -99,7 +99,7 @@ impl Lines {
     }
 
     /// The last line, which the input ended without ending.
-    pub fn last<'a>(&mut self, rest: &'a [u8]) -> Option<Line<'a>> {
+    pub(super) fn last<'a>(&mut self, rest: &'a [u8]) -> Option<Line<'a>> {
         if std::mem::take(&mut self.skipping) || rest.is_empty() {
             return None;
         }
@@ -173,14 +173,16 @@ fn json(line: &str) -> Result<Ask, String> {
             _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
         };
     }
+    // Where, and not what: the error would quote the text.
     let Message { to, text, id } = serde_json::from_str(line).map_err(|error| {
-        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: {error}")
+        let column = error.column();
+        format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: see column {column}")
     })?;
     Ok(Ask::Say { to: Some(to), text, id })
 }
 
 /// What `/help` shows.
-pub const HELP: &str = "\
+pub(super) const HELP: &str = "\
 text              to the current recipient
 //text            a text that begins with a slash
 @NAME text        to NAME, once

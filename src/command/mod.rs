@@ -1,16 +1,21 @@
 //! The commands: one room each, which wires the layers below together for one use.
 //!
-//! A command ends in an [`Exit`], and what went wrong in a [`Failure`]: a sentence for a person that names what
-//! happened, on what, and what to do next, and the code that a script looks at. `main` prints the one and returns
-//! the other.
+//! A command ends in an [`Exit`], and what went wrong in a [`Failure`]: a sentence for a person
+//! that names what happened, on what, and what to do next, and the code that a script looks at.
+//! `main` prints the one and returns the other.
 
 pub mod cli;
 mod demo;
 mod front;
 mod help;
+mod identity_file;
 mod keys;
 mod lines;
+mod load;
 mod owner;
+mod passphrase;
+mod private;
+mod qr;
 mod serve;
 mod streams;
 mod talk;
@@ -91,12 +96,17 @@ pub type Outcome = Result<Exit, Failure>;
 /// # Errors
 /// What could not be done, with the code to end with.
 pub fn run(command: &Command) -> Outcome {
+    use Command::{Chat, Demo, Keys, Recv, Send};
+    if matches!(command, Chat(_) | Send(_) | Recv(_) | Keys(_) | Demo(_)) {
+        private::keep_memory_private()?;
+    }
     match command {
         Command::Serve(arguments) => serve::serve(arguments),
         Command::Chat(arguments) => talk::chat(arguments),
         Command::Send(arguments) => talk::send(arguments),
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
+        Command::Load(arguments) => load::load(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),

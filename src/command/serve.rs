@@ -34,7 +34,7 @@ struct State {
 }
 
 /// `sealwax serve`
-pub fn serve(arguments: &Serve) -> Outcome {
+pub(super) fn serve(arguments: &Serve) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
@@ -67,7 +67,7 @@ pub fn serve(arguments: &Serve) -> Outcome {
 }
 
 /// A relay that keeps nothing and tells nobody: the demo's.
-pub fn ephemeral_relay() -> Relay {
+pub(super) fn ephemeral_relay() -> Relay {
     let quiet = Journal::new(Format::Json, Level::Quiet);
     State::ephemeral().relay(RelayConfig::default(), quiet)
 }
@@ -138,7 +138,8 @@ fn explain(failure: &crate::relay::Failure) -> String {
     let errno = failure.errno;
     match failure.purpose {
         Purpose::Listen(address) => format!(
-            "cannot listen on {address}: {errno}; choose another with --listen, port 0 for any free one"
+            "cannot listen on {address}: {errno}; choose another with --listen, or port 0 for \
+             any free one"
         ),
         Purpose::Signals => format!("cannot listen for signals: {errno}"),
         Purpose::Store => format!("cannot be told of the names that are stored: {errno}"),

@@ -1,7 +1,8 @@
 //! Standard output and standard error of a client, and how much of them has been taken.
 //!
-//! Both go through the loop like everything else: a pipe whose reader is slow holds up neither the relay nor the
-//! keyboard. A message counts as shown only when the kernel has taken its line, so that its sender is told the truth.
+//! Both go through the loop like everything else: a pipe whose reader is slow holds up neither the
+//! relay nor the keyboard. A message counts as shown only when the kernel has taken its line, so
+//! that its sender is told the truth.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,7 @@ use crate::limits::OUTPUT_QUEUE;
 use crate::reactor::{Context, Source, Token};
 
 /// The two streams.
-pub struct Streams {
+pub(super) struct Streams {
     output: Option<Token>,
     talk: Option<Token>,
     /// Bytes given to standard output since the start.
@@ -21,53 +22,55 @@ pub struct Streams {
 
 impl Streams {
     /// Opens both.
-    pub fn open(cx: &mut Context) -> Self {
+    pub(super) fn open(cx: &mut Context) -> Self {
         let output = Some(cx.open(Source::Output));
         let talk = Some(cx.open(Source::Error));
         Self { output, talk, written: 0, unshown: VecDeque::new() }
     }
 
-    /// Writes a line to standard output; `receipt` is handed back by [`shown`](Self::shown) once it was taken.
-    pub fn write(&mut self, cx: &mut Context, line: &str, receipt: Option<Receipt>) {
+    /// Writes a line to standard output; `receipt` is handed back by [`shown`](Self::shown) once it
+    /// was taken.
+    pub(super) fn write(&mut self, cx: &mut Context, line: &str, receipt: Option<Receipt>) {
         let Some(output) = self.output else { return };
         cx.send(output, &[line.as_bytes()]);
         self.written += line.len() as u64;
         self.unshown.extend(receipt.map(|receipt| (self.written, receipt)));
     }
 
-    /// Writes talk to standard error. Where nobody reads that, it is dropped: talk is not worth memory.
-    pub fn talk(&self, cx: &mut Context, text: &str) {
+    /// Writes talk to standard error. Where nobody reads that, it is dropped: talk is not worth
+    /// memory.
+    pub(super) fn talk(&self, cx: &mut Context, text: &str) {
         if let Some(talk) = self.talk.filter(|&talk| cx.queued(talk) < OUTPUT_QUEUE) {
             cx.send(talk, &[text.as_bytes()]);
         }
     }
 
     /// The next message whose line standard output has taken.
-    pub fn shown(&mut self, cx: &Context) -> Option<Receipt> {
+    pub(super) fn shown(&mut self, cx: &Context) -> Option<Receipt> {
         let output = self.output?;
         let taken = self.written - cx.queued(output) as u64;
         self.unshown.pop_front_if(|(end, _)| *end <= taken).map(|(_, receipt)| receipt)
     }
 
     /// Whether lines of messages wait to be taken.
-    pub fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         !self.unshown.is_empty()
     }
 
     /// Whether so much waits for standard output that no more should be read from the relay.
-    pub fn is_full(&self, cx: &Context) -> bool {
+    pub(super) fn is_full(&self, cx: &Context) -> bool {
         self.output.is_some_and(|output| cx.queued(output) >= OUTPUT_QUEUE)
     }
 
     /// Flushes and closes both.
-    pub fn close(&self, cx: &mut Context) {
+    pub(super) fn close(&self, cx: &mut Context) {
         for stream in [self.output, self.talk].into_iter().flatten() {
             cx.close(stream);
         }
     }
 
     /// One of them is gone. Tells whether it was standard output.
-    pub fn closed(&mut self, id: Token) -> bool {
+    pub(super) fn closed(&mut self, id: Token) -> bool {
         let was_output = self.output == Some(id);
         for stream in [&mut self.output, &mut self.talk] {
             if *stream == Some(id) {
@@ -78,7 +81,7 @@ impl Streams {
     }
 
     /// Whether both are gone.
-    pub fn are_closed(&self) -> bool {
+    pub(super) fn are_closed(&self) -> bool {
         self.output.is_none() && self.talk.is_none()
     }
 }

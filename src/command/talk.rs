@@ -16,7 +16,7 @@ use crate::reactor::{Config, Linux, Reactor, block_signals};
 use crate::wire::RosterMode;
 
 /// `sealwax chat [TO]`
-pub fn chat(arguments: &Chat) -> Outcome {
+pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { Form::Json } else { Form::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
     let task = Task { input: Some(form), to, wait, ..Task::default() };
@@ -24,7 +24,7 @@ pub fn chat(arguments: &Chat) -> Outcome {
 }
 
 /// `sealwax send TO [TEXT]`
-pub fn send(arguments: &Send) -> Outcome {
+pub(super) fn send(arguments: &Send) -> Outcome {
     let input = if arguments.text.is_none() { Some(Form::Plain) } else { None };
     let task = Task {
         input,
@@ -37,18 +37,19 @@ pub fn send(arguments: &Send) -> Outcome {
 }
 
 /// `sealwax recv`
-pub fn recv(arguments: &Recv) -> Outcome {
+pub(super) fn recv(arguments: &Recv) -> Outcome {
     let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
     talk(&arguments.common, RosterMode::None, task)
 }
 
 fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
-    let owner = Owner::open(&common.identity)?;
     let view = View {
         json: common.json,
         terminal: std::io::stdout().is_terminal(),
+        keys: common.identity.keys_command(),
         level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
     };
     let settings = Settings {
@@ -57,6 +58,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
         roster,
         strict: common.strict,
         every_warning: common.json,
+        keys: common.identity.keys_command(),
         alarm: CLIENT_ALARM,
     };
     let parts = Parts {
@@ -74,12 +76,13 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
 }
 
 /// Milliseconds since 1970. A clock before that counts as 1970.
-pub fn wall_clock() -> u64 {
+pub(super) fn wall_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no other way.
+/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no
+/// other way.
 fn resolve(relay: &str) -> Result<Vec<std::net::SocketAddr>, String> {
     match relay.to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),

@@ -1,39 +1,62 @@
 //! What is said of a peer's key, in a running `chat` and by `sealwax keys` alike.
 
 use crate::client::{Client, NotTrusted};
+use crate::wire::Fingerprint;
 
 /// `/verify NAME [NUMBER]`: shows the safety number, or compares it and marks the key.
-pub fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
-    let Some(expected) = client.safety_number(name) else {
-        return format!("no key of {name} is known yet: write to {name} first");
-    };
+pub(super) fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
+    let Some(expected) = client.safety_number(name) else { return unknown(name) };
     let Some(number) = number else {
-        return format!(
-            "you and {name} must both see this number; read it to each other:\n{expected}\nif it is the same: \
-             /verify {name} {expected}"
-        );
+        let shown = to_compare(name, &expected);
+        return format!("{shown}\nif it is the same: /verify {name} {expected}");
     };
     if !same_digits(number, &expected) {
-        return format!(
-            "THIS IS NOT the number of {name}, which is\n{expected}\nsomebody may stand between you: do not go on"
-        );
+        return differs(name, &expected);
     }
     match client.verify(name) {
-        Ok(fp) => format!("{name} is verified: {fp}"),
+        Ok(fp) => verified(name, &fp),
         Err(why) => refused(name, &why),
     }
 }
 
 /// `/trust NAME`: accepts the key that was refused last.
-pub fn trust(client: &mut Client, name: &str) -> String {
+pub(super) fn trust(client: &mut Client, name: &str) -> String {
     match client.trust(name, None) {
-        Ok(fp) => format!("{name} has the key {fp} from now on; nobody has compared it yet"),
+        Ok(fp) => accepted(name, &fp),
         Err(why) => refused(name, &why),
     }
 }
 
+/// No key is pinned.
+pub(super) fn unknown(name: &str) -> String {
+    format!("no key of {name} is known yet: write to {name} first")
+}
+
+/// The number, before anybody has compared it.
+pub(super) fn to_compare(name: &str, number: &str) -> String {
+    format!("you and {name} must both see this number; read it to each other:\n{number}")
+}
+
+/// What was given is not the number.
+pub(super) fn differs(name: &str, number: &str) -> String {
+    format!(
+        "THIS IS NOT the number of {name}, which is\n{number}\nsomebody may stand between you: do \
+         not go on"
+    )
+}
+
+/// The key was compared.
+pub(super) fn verified(name: &str, fp: &Fingerprint) -> String {
+    format!("{name} is verified: {fp}")
+}
+
+/// The key was taken as it is.
+pub(super) fn accepted(name: &str, fp: &Fingerprint) -> String {
+    format!("{name} has the key {fp} from now on; nobody has compared it yet")
+}
+
 /// Whether two safety numbers are the same, however their digits are grouped.
-pub fn same_digits(one: &str, other: &str) -> bool {
+pub(super) fn same_digits(one: &str, other: &str) -> bool {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let only_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c.is_whitespace());
     only_digits(one) && only_digits(other) && digits(one) == digits(other)
@@ -44,7 +67,7 @@ fn refused(name: &str, why: &NotTrusted) -> String {
         NotTrusted::NothingToTrust => {
             format!("no other key of {name} was seen: there is nothing to accept")
         }
-        NotTrusted::NotPinned => format!("no key of {name} is known yet: write to {name} first"),
+        NotTrusted::NotPinned => unknown(name),
         NotTrusted::File(why) => format!("the trust file could not be written: {why}"),
     }
 }

@@ -1,9 +1,10 @@
 //! What a person or a script is shown of a client's events.
 //!
-//! Pure: an event becomes text for standard output, for standard error, or for neither. Standard output carries
-//! messages (or, with `--json`, every event as one object a line) and nothing else; all talk goes to standard error.
-//! What came from the network is escaped before it reaches a terminal, so that no message can move the cursor,
-//! turn the text around or pass for another user's line.
+//! Pure: an event becomes text for standard output, for standard error, or for neither. Standard
+//! output carries messages (or, with `--json`, every event as one object a line) and nothing else;
+//! all talk goes to standard error. What came from the network is escaped before it reaches a
+//! terminal, so that no message can move the cursor, turn the text around or pass for another
+//! user's line.
 
 use serde_json::{Value, json};
 
@@ -11,19 +12,21 @@ use crate::client::{Event, Progress, Standing};
 use crate::wire::escape_visible;
 
 /// How events are written.
-#[derive(Clone, Copy, Debug)]
-pub struct View {
+#[derive(Clone, Debug)]
+pub(super) struct View {
     /// One JSON object a line on standard output.
     pub json: bool,
     /// Standard output is a terminal: messages are escaped for it.
     pub terminal: bool,
+    /// How the user calls `sealwax keys` for this home.
+    pub keys: String,
     /// The last part of talk that is still told.
     pub level: Level,
 }
 
 /// How much a piece of talk matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub(super) enum Level {
     /// Nothing at all.
     Silent,
     /// What failed or was refused.
@@ -36,7 +39,7 @@ pub enum Level {
 
 /// What one event is written as. Each part is whole lines, or empty.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub(super) struct Written {
     /// For standard output.
     pub output: String,
     /// For standard error.
@@ -45,7 +48,7 @@ pub struct Written {
 
 impl Level {
     /// What `-v` and `-q` ask for.
-    pub fn asked(verbose: u8, quiet: u8) -> Self {
+    pub(super) fn asked(verbose: u8, quiet: u8) -> Self {
         match (quiet, verbose) {
             (0, 0) => Self::Info,
             (0, _) => Self::Detail,
@@ -57,7 +60,7 @@ impl Level {
 
 impl View {
     /// How `event` is written.
-    pub fn write(&self, event: &Event) -> Written {
+    pub(super) fn write(&self, event: &Event) -> Written {
         let mut written = Written::default();
         if self.json {
             if let Some(object) = object(event) {
@@ -68,14 +71,15 @@ impl View {
             written.output = self.message(from, text);
             return written;
         }
-        if let Some((level, sentence)) = sentence(event) {
+        if let Some((level, sentence)) = sentence(event, &self.keys) {
             written.talk = self.talk(level, &sentence);
         }
         written
     }
 
-    /// A piece of talk as lines for standard error, which may always be a terminal; empty where it is not wanted.
-    pub fn talk(&self, level: Level, sentence: &str) -> String {
+    /// A piece of talk as lines for standard error, which may always be a terminal; empty where it
+    /// is not wanted.
+    pub(super) fn talk(&self, level: Level, sentence: &str) -> String {
         if level > self.level {
             return String::new();
         }
@@ -101,7 +105,8 @@ impl View {
     }
 }
 
-/// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line of its own.
+/// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line
+/// of its own.
 fn indented(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape_visible).collect();
     lines.join("\n    ")
@@ -140,13 +145,13 @@ fn object(event: &Event) -> Option<Value> {
 }
 
 /// The event as a sentence, and how much it matters.
-fn sentence(event: &Event) -> Option<(Level, String)> {
+fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
     Some(match event {
         Event::Registered { name, fp } => (Level::Info, format!("you are {name}, {fp}")),
         Event::Users { users } => (Level::Info, format!("here: {}", users.join(", "))),
         Event::Joined { users } => (Level::Info, format!("came: {}", users.join(", "))),
         Event::Left { users } => (Level::Info, format!("went: {}", users.join(", "))),
-        Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing),
+        Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing, keys),
         Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
         Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
         Event::Delivered { id, to } => (Level::Detail, format!("{id} to {to}: delivered")),
@@ -169,14 +174,14 @@ fn sentence(event: &Event) -> Option<(Level, String)> {
     })
 }
 
-fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
+fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String) {
     use crate::client::Trust;
     match standing {
         Standing::Pinned(Trust::Tofu) => (
             Level::Info,
             format!(
-                "{name} has the key {fp}, which nobody has compared: `sealwax keys verify {name}` shows the number \
-                 to read to each other"
+                "{name} has the key {fp}, which nobody has compared: \
+                 `{keys} verify {name}` shows the number to read to each other"
             ),
         ),
         Standing::Pinned(Trust::Verified) => {
@@ -185,8 +190,9 @@ fn peer(name: &str, fp: &str, standing: Standing) -> (Level, String) {
         Standing::Changed => (
             Level::Warning,
             format!(
-                "THE KEY OF {name} HAS CHANGED, to {fp}. Nothing goes to {name} or is shown from {name} until you \
-                 accept it. Ask {name} over another channel first; if it is right: `sealwax keys trust {name} {fp}`"
+                "THE KEY OF {name} HAS CHANGED, to {fp}. Nothing goes to {name} or is shown from \
+                 {name} until you accept it. Ask {name} over another channel first; if it is \
+                 right: `{keys} trust {name} {fp}`"
             ),
         ),
     }
@@ -212,7 +218,8 @@ fn progress(progress: &Progress) -> (Level, String) {
 mod tests {
     use super::*;
 
-    const VIEW: View = View { json: false, terminal: true, level: Level::Info };
+    const VIEW: View =
+        View { json: false, terminal: true, keys: String::new(), level: Level::Info };
 
     #[test]
     fn on_a_terminal_no_text_can_pass_for_another_line() {
@@ -230,7 +237,7 @@ mod tests {
 
     #[test]
     fn json_is_exact_and_talk_stays_out_of_it() {
-        let json = View { json: true, terminal: true, level: Level::Info };
+        let json = View { json: true, ..VIEW };
         let written = json.write(&Event::Gap { from: "bob".into(), missing: 2 });
         assert_eq!(written.output, "{\"event\":\"gap\",\"from\":\"bob\",\"missing\":2}\n");
         assert_eq!(written.talk, "");

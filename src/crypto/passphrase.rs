@@ -1,5 +1,6 @@
 //! An identity's file under a passphrase (`docs/protocol.md`, section 4): PBES2 (RFC 8018) with
-//! scrypt and AES-256-CBC, which OpenSSL reads and writes too.
+//! scrypt and AES-256-CBC. OpenSSL knows the format; its `pkey` refuses what N = 2^17 asks of
+//! memory unless it is told otherwise.
 
 use der::{Decode, SecretDocument};
 use pkcs8::pkcs5::pbes2::{EncryptionScheme, Kdf, Parameters};
@@ -30,8 +31,8 @@ pub(super) fn encrypt(
     PrivateKeyInfoRef::try_from(document.as_bytes())?.encrypt_with_params(parameters, passphrase)
 }
 
-/// Opens an encrypted PKCS#8 document. Nothing protects the parameters, so they are looked at before
-/// they cost anything, and before anybody is asked for a passphrase that could not help.
+/// Opens an encrypted PKCS#8 document. Nothing protects the parameters, so they are looked at
+/// before they cost anything, and before anybody is asked for a passphrase that could not help.
 pub(super) fn decrypt(
     document: &SecretDocument,
     passphrase: Option<&[u8]>,

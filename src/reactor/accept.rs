@@ -1,7 +1,7 @@
 //! Step 3 of the tick: newcomers, and what handlers asked to have opened.
 //!
-//! Both end in `install`: a descriptor gets its slot and is watched. Accepting has a budget, and knows what to do
-//! when there are no descriptors left.
+//! Both end in `install`: a descriptor gets its slot and is watched. Accepting has a budget, and
+//! knows what to do when there are no descriptors left.
 
 use nix::errno::Errno;
 
@@ -22,7 +22,8 @@ impl<S: Sys> Reactor<S> {
 
     /// Takes in a newcomer; tells whether there may be another.
     fn accept_one(&mut self, handler: &mut impl Handler, listener: Token) -> bool {
-        // The handler may have closed or paused it since the event, or on seeing the newcomer before.
+        // The handler may have closed or paused it since the event, or on seeing the newcomer
+        // before.
         if !self.context.connections.get(listener).is_some_and(Connection::can_receive) {
             return false;
         }
@@ -31,9 +32,8 @@ impl<S: Sys> Reactor<S> {
             Ok((io, peer)) => {
                 let newcomer = Connection::new(Kind::Socket, State::Open);
                 let id = self.context.connections.insert(newcomer);
-                if self.install(id, io) {
-                    handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
-                }
+                self.install(id, io); // where that fails, the end of the tick tells why
+                handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
                 true
             }
             Err(Errno::EAGAIN) => false,
@@ -42,14 +42,15 @@ impl<S: Sys> Reactor<S> {
                 handler.exhausted(&mut self.context, listener, errno);
                 false
             }
-            // The newcomer left before it was served, or brought a network error along: accept(2) asks to treat
-            // these like EAGAIN, and the next in the backlog may be well.
+            // The newcomer left before it was served, or brought a network error along: accept(2)
+            // asks to treat these like EAGAIN, and the next in the backlog may be well.
             Err(_) => true,
         }
     }
 
-    /// Out of descriptors or memory: a backlog that cannot be accepted would show as readable without end, so the
-    /// listener is not watched for a while. Whoever waits longest is told by being turned away.
+    /// Out of descriptors or memory: a backlog that cannot be accepted would show as readable
+    /// without end, so the listener is not watched for a while. Whoever waits longest is told by
+    /// being turned away.
     fn rest(&mut self, listener: Token) {
         let Some(Some(io)) = self.ios.get(listener.slot()) else { return };
         self.sys.turn_away(io);
@@ -77,7 +78,8 @@ impl<S: Sys> Reactor<S> {
                 Asked::Listen(at) => {
                     self.sys.listen(at).map(|(io, at)| (io, Some(Opened::Listening(at))))
                 }
-                Asked::Connect(to) => self.sys.connect(to).map(|io| (io, None)), // told when it is decided
+                // Told when it is decided: see `establish`.
+                Asked::Connect(to) => self.sys.connect(to).map(|io| (io, None)),
                 Asked::Open(source) => self.sys.open(&source).map(|io| (io, Some(Opened::Source))),
             };
             match opened {
@@ -94,7 +96,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Puts a descriptor in its place and has it watched. Not so: it is closed at the end of the tick.
+    /// Puts a descriptor in its place and has it watched. Not so: it is closed at the end of the
+    /// tick.
     fn install(&mut self, id: Token, io: S::Io) -> bool {
         let Some(connection) = self.context.connections.get_mut(id) else { return false };
         let wanted = connection.wanted();

@@ -1,23 +1,28 @@
 //! One source and its states.
 //!
-//! Knows what is buffered, watched and waited for, and decides from that what comes next; the descriptor itself
-//! lies beside it, in the reactor.
+//! Knows what is buffered, watched and waited for, and decides from that what comes next; the
+//! descriptor itself lies beside it, in the reactor.
 //!
 //! ```text
-//!                    decided                close               flushed              the end, or
-//!   Connecting ────────────────▶ Open ─────────────▶ Closing ─────────▶ Lingering ─────────────────▶ Dead
-//!       │                         │                    │                    │     FINISH_TIMEOUT      ▲
-//!       └─────────────────────────┴────────────────────┴────────────────────┴─────────────────────────┘
-//!                                    abort, or a system call that failed
+//!                 decided             close             flushed              the end, or
+//!   Connecting ────────────▶ Open ───────────▶ Closing ─────────▶ Lingering ─────────────▶ Dead
+//!       │                      │                  │                   │  FINISH_TIMEOUT      ▲
+//!       └──────────────────────┴──────────────────┴───────────────────┴──────────────────────┘
+//!                             abort, or a system call that failed
 //! ```
 //!
-//! Why `Lingering`: closing a socket while bytes lie unread in it sends a reset, and a reset destroys what the
-//! other end has not read yet (RFC 9293, section 3.10.4; RFC 2525, section 2.17): its last frame, the one that
-//! says why. So the writing side is shut first, and what still arrives is read and forgotten until the other end
-//! has closed as well. Where it has done so already, or where the source is no socket, `Lingering` is skipped.
+//! Why `Lingering`: closing a socket while bytes lie unread in it sends a reset, and a reset
+//! destroys what the other end has not read yet (RFC 9293, section 3.6.1; RFC 2525, section 2.17):
+//! its last frame, the one that says why. So the writing side is shut first, and what still arrives
+//! is read and forgotten until the other end has closed as well. Where it has done so already, or
+//! where the source is no socket, `Lingering` is skipped.
 //!
-//! `Dead` lasts until the end of the tick, where the descriptor is closed and the handler is told. Until then the
-//! slot is taken, so that nothing within the tick mistakes its next tenant for it.
+//! What needs no decision (a listener, a stream of the process) is `Open` from the moment it is
+//! asked for, although it gets its descriptor later in the tick: so what is queued for it meanwhile
+//! waits and is not lost.
+//!
+//! `Dead` lasts until the end of the tick, where the descriptor is closed and the handler is told.
+//! Until then the slot is taken, so that nothing within the tick mistakes its next tenant for it.
 
 use super::deadlines::WaitId;
 use super::inbox::Inbox;
@@ -29,11 +34,13 @@ use super::{CloseReason, Deadline};
 pub(crate) struct Connection {
     pub(crate) kind: Kind,
     pub(crate) state: State,
-    /// What the kernel was last told to watch for. `epoll_ctl` is called only where this differs from `wanted`.
+    /// What the kernel was last told to watch for. `epoll_ctl` is called only where this differs
+    /// from `wanted`.
     pub(crate) armed: Interest,
     /// The handler does not want to receive.
     pub(crate) paused: bool,
-    /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler begins and ends.
+    /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler
+    /// begins and ends.
     pub(crate) resting: bool,
     /// The other end will send no more.
     pub(crate) ended: bool,

@@ -1,11 +1,13 @@
-//! What a handler can ask of the loop: the other half of the contract of [`Handler`](super::Handler).
+//! What a handler can ask of the loop: the other half of the contract of
+//! [`Handler`](super::Handler).
 //!
-//! Everything here only notes what is wanted. Sources that are asked for are opened after the tick's events, bytes
-//! leave at its end, and so do connections: a handler is never called from within its own call, and no descriptor
-//! changes hands while the list of events is being walked.
+//! Everything here only notes what is wanted. Sources that are asked for are opened after the
+//! tick's events, bytes leave at its end, and so do connections: a handler is never called from
+//! within its own call, and no descriptor changes hands while the list of events is being walked.
 //!
-//! A token that names nobody any more is no error. The other end can vanish at any moment, and the handler is told
-//! so once, by `closed`; until it has heard, what it asks for a source that is gone does nothing.
+//! A token that names nobody any more is no error. The other end can vanish at any moment, and the
+//! handler is told so once, by `closed`; until it has heard, what it asks for a source that is gone
+//! does nothing.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,7 +19,8 @@ use super::slab::Slab;
 use super::sys::Source;
 use super::{Alarm, CloseReason, Config, Deadline, Time, Token};
 
-/// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler with each call.
+/// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
+/// with each call.
 pub struct Context {
     pub(super) now: Time,
     pub(super) connections: Slab<Connection>,
@@ -68,13 +71,15 @@ impl Context {
         self.now
     }
 
-    /// Asks for a listener at `at` (port 0: any free one). `opened` tells the address, or `closed` why not.
+    /// Asks for a listener at `at` (port 0: any free one). `opened` tells the address, or `closed`
+    /// why not.
     pub fn listen(&mut self, at: SocketAddr) -> Token {
         self.ask(Kind::Listener, State::Open, Asked::Listen(at))
     }
 
-    /// Asks for a connection to `to`. `opened` tells that it stands, or `closed` why not; how long that may take is
-    /// the handler's to decide, with an [`alarm`](Self::alarm) and [`abort`](Self::abort).
+    /// Asks for a connection to `to`. `opened` tells that it stands, or `closed` why not; how long
+    /// that may take is the handler's to decide, with an [`alarm`](Self::alarm) and
+    /// [`abort`](Self::abort).
     pub fn connect(&mut self, to: SocketAddr) -> Token {
         self.ask(Kind::Socket, State::Connecting, Asked::Connect(to))
     }
@@ -89,7 +94,8 @@ impl Context {
         self.ask(kind, State::Open, Asked::Open(source))
     }
 
-    /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one `writev`.
+    /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one
+    /// `writev`. A connection takes nothing before it is `opened`.
     pub fn send(&mut self, to: Token, parts: &[&[u8]]) {
         self.queue(to, |outbox, pool| outbox.push(parts, pool));
     }
@@ -104,8 +110,8 @@ impl Context {
         self.connections.get(to).map_or(0, |connection| connection.outbox.len())
     }
 
-    /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`] tells when
-    /// nothing waits any more.
+    /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`]
+    /// tells when nothing waits any more.
     ///
     /// [`drained`]: super::Handler::drained
     pub fn is_behind(&self, to: Token) -> bool {
@@ -117,7 +123,8 @@ impl Context {
         self.queued_in_all
     }
 
-    /// Ends `id` once what is queued for it has left, within [`Config::finish`]; it receives nothing from now on.
+    /// Ends `id` once what is queued for it has left, within [`Config::finish`]. Of `id` no more is
+    /// told than that it is `closed`, and nothing more can be sent to it.
     pub fn close(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match connection.state {
@@ -138,8 +145,9 @@ impl Context {
         self.die(id, CloseReason::Aborted { unsent });
     }
 
-    /// Reads nothing more from `id` until [`resume`](Self::resume), except the truth about a connection that the
-    /// kernel reports as broken: that one may still be shown what it brought before it broke.
+    /// Reads nothing more from `id` until [`resume`](Self::resume). A connection that breaks in the
+    /// meantime is told as closed; that the writer of a pipe has left, or that a connection has
+    /// ended in order, is told afterwards.
     pub fn pause(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.paused = true;
@@ -147,7 +155,8 @@ impl Context {
         self.touch(id);
     }
 
-    /// Reads from `id` again. Bytes that it had not consumed are shown again first, in the next tick.
+    /// Reads from `id` again. Bytes that it had not consumed are shown again first, in the next
+    /// tick.
     pub fn resume(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.paused {
@@ -221,7 +230,8 @@ impl Context {
         }
     }
 
-    /// Begins a wait anew. Of a source that its handler has let go no deadline is told: only the last wait begins.
+    /// Begins a wait anew. Of a source that its handler has let go no deadline is told: only the
+    /// last wait begins.
     pub(super) fn begin_wait(&mut self, id: Token, wait: Wait) {
         self.end_wait(id, wait);
         let Some(connection) = self.connections.get_mut(id) else { return };

@@ -1,12 +1,13 @@
 //! Deadlines: one queue for each kind of wait, each in the order in which its waits began.
 //!
-//! Knows tokens and times. All waits of one kind take equally long, so whoever began first ends first: the queue
-//! is sorted by itself, the next deadline stands at its front, and beginning, ending and expiring take constant
-//! time. (A heap or a timer wheel buys arbitrary durations, which no wait here needs; Varghese and Lauck,
-//! "Hashed and Hierarchical Timing Wheels", 1987, scheme 1 for equal intervals.)
+//! Knows tokens and times. All waits of one kind take equally long, so whoever began first ends
+//! first: the queue is sorted by itself, the next deadline stands at its front, and beginning,
+//! ending and expiring take constant time. (A heap or a timer wheel buys arbitrary durations, which
+//! no wait here needs; Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987, scheme 1
+//! for equal intervals.)
 //!
-//! The queues are doubly linked lists through one slab, so that a wait that ends early leaves from the middle:
-//! connections that begin and end a wait with each frame leave nothing behind.
+//! The queues are doubly linked lists through one slab, so that a wait that ends early leaves from
+//! the middle: connections that begin and end a wait with each frame leave nothing behind.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Step 2 of the tick: an event becomes one read, and the read one call to the handler.
 //!
-//! Everything here may find that the source is gone, closing or paused: an event says what was true when the kernel
-//! wrote it down, and the handler may have decided otherwise since.
+//! Everything here may find that the source is gone, closing or paused: an event says what was true
+//! when the kernel wrote it down, and the handler may have decided otherwise since.
 
 use nix::errno::Errno;
 
@@ -29,7 +29,7 @@ impl<S: Sys> Reactor<S> {
 
     fn dispatch_one(&mut self, handler: &mut impl Handler, event: Event) {
         let id = event.token;
-        // A token that names nobody: the event was for a source that this tick has closed. Nothing is lost by it.
+        // A token that names nobody: the source was closed since. Nothing is lost by it.
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         match connection.kind {
             Kind::Listener => return self.accepting.push(id),
@@ -61,22 +61,23 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// One bounded read, and what it brought. A hang-up is only a hint, and reading tells the truth: first the bytes
-    /// that came before it, then the end or the error. So it overrules a pause, which would otherwise leave the
-    /// hang-up to be reported for ever.
+    /// One bounded read, and what it brought. A hang-up is only a hint, and reading tells the
+    /// truth: first the bytes that came before it, then the end or the error.
     fn read(&mut self, handler: &mut impl Handler, id: Token, hangup: bool) {
         let Some(connection) = self.context.connections.get(id) else { return };
         let Some(Some(io)) = self.ios.get(id.slot()) else { return };
         let wanted = match connection.state {
-            State::Open => connection.reads() && (hangup || !connection.paused),
+            State::Open => connection.reads() && !connection.paused,
             State::Closing | State::Lingering => {
                 connection.reads() && connection.kind == Kind::Socket
             }
             State::Connecting | State::Dead(_) => false,
         };
         if !wanted {
-            // Nothing to read, perhaps nothing to write: then there is no other way to ask.
-            if hangup && connection.outbox.is_empty() {
+            // Of a pipe it says that the writer has left, an ordinary end, which can wait until it
+            // is wanted. All others are broken, and where there is nothing to read and nothing to
+            // write there is no other way to ask.
+            if hangup && connection.kind != Kind::Input && connection.outbox.is_empty() {
                 let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
                 self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
             }
@@ -85,7 +86,8 @@ impl<S: Sys> Reactor<S> {
         match self.sys.read(io, self.buffer.space()) {
             Ok(0) => self.end(handler, id),
             Ok(read) => self.show(handler, id, read),
-            // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so again.
+            // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so
+            // again.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
         }

@@ -1,16 +1,18 @@
-//! What the loop tells, and what it can be asked: the contract between the reactor and what runs on it.
+//! What the loop tells, and what it can be asked: the contract between the reactor and what runs on
+//! it.
 //!
-//! A [`Handler`] never touches a descriptor. It is told what happened to a source, named by a [`Token`], and it
-//! writes what it wants into the [`Context`] that comes along; the reactor carries that out within the same tick.
+//! A [`Handler`] never touches a descriptor. It is told what happened to a source, named by a
+//! [`Token`], and it writes what it wants into the [`Context`] that comes along; the reactor
+//! carries that out within the same tick.
 //!
 //! ```text
 //!   cx.listen / cx.connect / cx.open ──▶ opened ──▶ received* ──▶ ended? ──▶ closed
 //!                          │                 (drained, expired at any time between)
-//!                          └────────────────────────────────────────────────▶ closed   (it could not be had)
+//!                          └───────────────────────────────────▶ closed   (it could not be had)
 //! ```
 //!
-//! Each token is told `closed` exactly once, as the last thing said of it. What arrives from a listener is told
-//! `opened` without having been asked for.
+//! Each token is told `closed` exactly once, as the last thing said of it. What arrives from a
+//! listener is told `opened` without having been asked for.
 
 use std::net::SocketAddr;
 
@@ -23,22 +25,23 @@ pub trait Handler {
     /// A source is there: what was asked for succeeded, or a listener accepted a connection.
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened);
 
-    /// `bytes` are all that came from `from` and were not consumed yet, in order. Returns how many were consumed;
-    /// the rest is shown again, with more behind it, when more has come. So a handler that looks for frames keeps
-    /// a note of how far it has looked.
+    /// `bytes` are all that came from `from` and were not consumed yet, in order. Returns how many
+    /// were consumed; the rest is shown again, with more behind it, when more has come. So a
+    /// handler that looks for frames keeps a note of how far it has looked.
     ///
-    /// Not called again in this tick once the handler has paused or closed the source.
+    /// Not called while the source is paused, nor after the handler has closed it.
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize;
 
-    /// The other end will send no more (end of file, a half-closed connection); `rest` was never consumed. Writing
-    /// is still possible: whoever has nothing left to say closes.
+    /// The other end will send no more (end of file, a half-closed connection); `rest` was never
+    /// consumed. Writing is still possible: whoever has nothing left to say closes.
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]);
 
-    /// All that was queued for `to` has been taken by the kernel. Told where that took longer than a tick, and where
-    /// `to` is paused, for its handler may be waiting for just this.
+    /// All that was queued for `to` has been taken by the kernel. Told where that took longer than
+    /// a tick, and where `to` is paused, for its handler may be waiting for just this.
     fn drained(&mut self, _cx: &mut Context, _to: Token) {}
 
-    /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or lives with it.
+    /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or
+    /// lives with it.
     fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline);
 
     /// The time that [`Context::alarm`] was asked for has come.
@@ -54,8 +57,9 @@ pub trait Handler {
     /// The source is gone, and its token names nobody from now on.
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason);
 
-    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here; it leaves with
-    /// the same tick's flush.
+    /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here;
+    /// it leaves with the same tick's flush. What that flush brings about (`drained`, `closed`) has
+    /// an end of tick of its own, at once: so whatever a handler is told, this is called after it.
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 }
 
@@ -82,7 +86,8 @@ pub enum Opened {
 pub enum CloseReason {
     /// The handler closed it, and what was queued for it was handed to the kernel.
     Closed,
-    /// The handler aborted it, or closed it and the last bytes were not taken in time; this many were dropped.
+    /// The handler aborted it, or closed it and the last bytes were not taken in time; this many
+    /// were dropped.
     Aborted {
         /// Bytes that were queued and never reached the kernel.
         unsent: usize,
@@ -108,7 +113,8 @@ pub enum Deadline {
 pub struct Alarm(pub u8);
 
 impl Alarm {
-    /// How many alarms a handler has. Few: a handler that waits for many things keeps the earliest here.
+    /// How many alarms a handler has. Few: a handler that waits for many things keeps the earliest
+    /// here.
     pub const COUNT: usize = 8;
 }
 

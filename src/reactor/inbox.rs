@@ -1,7 +1,7 @@
 //! Bytes on their way in: the beginning of a frame whose end has not come.
 //!
-//! Knows bytes, not frames. All connections read into one buffer; only what a handler could not consume is kept
-//! for its connection, and is put in front of what comes next.
+//! Knows bytes, not frames. All connections read into one buffer; only what a handler could not
+//! consume is kept for its connection, and is put in front of what comes next.
 
 use crate::limits::{READ_HEADROOM, READ_SIZE};
 
@@ -35,12 +35,12 @@ impl Inbox {
         &self.kept
     }
 
-    /// Shows `look` all that is not consumed, the `read` bytes in the buffer last, keeps what it leaves, and tells
-    /// how many bytes it consumed.
+    /// Shows `look` all that is not consumed, the `read` bytes in the buffer last, keeps what it
+    /// leaves, and tells how many bytes it consumed.
     ///
-    /// A short rest is copied in front of the fresh bytes: at most `READ_HEADROOM` bytes a read, less than the read
-    /// itself costs. A long one is appended to, and so copied once and not once a read: a frame that trickles in
-    /// byte by byte takes time linear in its length either way.
+    /// A short rest is copied in front of the fresh bytes: at most `READ_HEADROOM` bytes a read,
+    /// less than the read itself costs. A long one is appended to, and so copied once and not once
+    /// a read: a frame that trickles in byte by byte takes time linear in its length either way.
     pub(crate) fn offer(
         &mut self,
         buffer: &mut ReadBuffer,
@@ -86,7 +86,8 @@ mod tests {
             let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
             let (mut sent, mut seen) = (Vec::new(), Vec::new());
             for (number, (length, appetite)) in reads.into_iter().enumerate() {
-                let fresh: Vec<u8> = (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
+                let fresh: Vec<u8> =
+                    (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
                 buffer.space()[..length].copy_from_slice(&fresh);
                 sent.extend_from_slice(&fresh);
                 inbox.offer(&mut buffer, length, |bytes| {

@@ -1,13 +1,14 @@
 //! The seam over Linux: each method is the system call that its name says.
 //!
-//! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how a descriptor
-//! has to be opened so that neither a read nor a write on it can ever block this thread, and so that nobody who
-//! shares the descriptor with us notices.
+//! The only file that may hold `unsafe`. It decides nothing about connections; what it knows is how
+//! a descriptor has to be opened so that neither a read nor a write on it can ever block this
+//! thread (those that we share with others: `inherited.rs`).
 
-#![allow(unsafe_code)] // one call: accept4 with an address, which nix does not offer
+#![allow(unsafe_code)] // accept4 with an address, descriptors by number: nix offers neither
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,12 +25,13 @@ use nix::sys::socket::{
     self, AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage,
     sockopt,
 };
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{read, write};
+use nix::unistd::read;
 
+use super::inherited::{duplicate, standard, write_shared};
 use super::sys::{Event, Interest, Source, Sys, Watch};
 use super::{Time, Token};
 use crate::limits;
@@ -40,6 +41,8 @@ pub struct Linux {
     epoll: Epoll,
     /// What `epoll_wait` writes into.
     ready: Vec<EpollEvent>,
+    /// Where outgoing connections come from, in turn; empty: as the kernel likes.
+    sources: VecDeque<Ipv4Addr>,
     /// A descriptor to give up when there are no others: see [`Sys::turn_away`].
     reserve: Option<OwnedFd>,
 }
@@ -68,8 +71,25 @@ impl Linux {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             ready: vec![EpollEvent::empty(); limits::EVENTS_PER_TICK],
+            sources: VecDeque::new(),
             reserve: reserve(),
         })
+    }
+
+    /// Lets outgoing connections (of IPv4) come from these addresses in turn. Between two addresses
+    /// there are no more connections than ports (`ip(7)`, `ip_local_port_range`); on loopback,
+    /// every address of 127.0.0.0/8 is ours.
+    pub fn connecting_from(self, sources: Vec<Ipv4Addr>) -> Self {
+        Self { sources: sources.into(), ..self }
+    }
+
+    /// The port is chosen when the destination is known and need differ only from others to the
+    /// same (`ip(7)`, `IP_BIND_ADDRESS_NO_PORT`).
+    fn bind_source(&mut self, fd: &OwnedFd) -> Result<()> {
+        let Some(&source) = self.sources.front() else { return Ok(()) };
+        self.sources.rotate_left(1);
+        socket::setsockopt(fd, sockopt::IpBindAddressNoPort, &true)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((source, 0))))
     }
 }
 
@@ -103,9 +123,11 @@ impl Sys for Linux {
 
     fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
         let fd = stream_socket(at)?;
-        // A relay that was killed can start again at once, although old connections linger (tcp(7), TIME_WAIT).
+        // A relay that was killed can start again at once, although old connections linger (tcp(7),
+        // TIME_WAIT).
         socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        // Accepted sockets inherit these from the listener, which saves four system calls a connection.
+        // Accepted sockets inherit these from the listener, which saves four system calls a
+        // connection.
         set_stream_options(&fd)?;
         socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
         socket::listen(&fd, Backlog::new(limits::LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN))?;
@@ -117,7 +139,8 @@ impl Sys for Linux {
         let mut storage = std::mem::MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut length =
             libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
-        // SAFETY: `storage` and `length` live through the call, and `length` is the size of `storage`.
+        // SAFETY: `storage` and `length` live through the call, and `length` is the size of
+        // `storage`.
         let fd = Errno::result(unsafe {
             libc::accept4(
                 listener.as_fd().as_raw_fd(),
@@ -126,8 +149,9 @@ impl Sys for Linux {
                 libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
             )
         })?;
-        // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the first `length`
-        // bytes of `storage` (all of which were zeroed) are the address of the other end.
+        // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the
+        // first `length` bytes of `storage` (all of which were zeroed) are the address of the other
+        // end.
         let (fd, peer) = unsafe {
             (
                 OwnedFd::from_raw_fd(fd),
@@ -147,6 +171,9 @@ impl Sys for Linux {
     fn connect(&mut self, to: SocketAddr) -> Result<Io> {
         let fd = stream_socket(to)?;
         set_stream_options(&fd)?;
+        if to.is_ipv4() {
+            self.bind_source(&fd)?;
+        }
         match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Io::Own(fd)),
             Err(errno) => Err(errno),
@@ -177,6 +204,7 @@ impl Sys for Linux {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, interest.read);
         flags.set(EpollFlags::EPOLLOUT, interest.write);
+        flags.set(EpollFlags::EPOLLET, interest == Interest::NONE);
         let mut event = EpollEvent::new(flags, token.to_bits());
         match how {
             Watch::Begin => self.epoll.add(io.as_fd(), event),
@@ -203,8 +231,9 @@ impl Sys for Linux {
     }
 
     fn close(&mut self, io: Io) {
-        // epoll watches the open file, not the number: it forgets one by itself when its last descriptor is
-        // closed (epoll(7), Q6), and ours is not the last one of a file that we share.
+        // epoll watches the open file, not the number: it forgets one by itself when its last
+        // descriptor is closed (epoll(7), Q6), and ours is not the last one of a file that we
+        // share.
         if let Io::Shared(fd) = &io {
             let _ = self.epoll.delete(fd); // of one that could not be watched: ENOENT
         }
@@ -231,7 +260,8 @@ impl Waker {
         Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
     }
 
-    /// Makes the loop that has opened this source tick. Never blocks; wake-ups that were not read yet are one.
+    /// Makes the loop that has opened this source tick. Never blocks; wake-ups that were not read
+    /// yet are one.
     pub fn wake(&self) {
         let _ = self.0.write(1); // EAGAIN: 2⁶⁴ - 2 wake-ups are waiting already
     }
@@ -249,9 +279,9 @@ pub fn raise_descriptor_limit() -> Result<u64> {
     Ok(soft)
 }
 
-/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from now on. A program
-/// with other threads calls it before it starts them: a signal goes to any thread that does not block it
-/// (`signal(7)`), and would end the process there.
+/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from
+/// now on. A program with other threads calls it before it starts them: a signal goes to any thread
+/// that does not block it (`signal(7)`), and would end the process there.
 ///
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
@@ -262,7 +292,23 @@ pub fn block_signals() -> Result<SigSet> {
     Ok(signals)
 }
 
-/// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun away.
+/// A duplicate of the descriptor that whoever started us has given us by its `number`. Not opened
+/// anew through `/proc`: that would begin a file from its start, and a pipe of another user would
+/// be refused.
+///
+/// # Errors
+/// There is no such descriptor (`EBADF`), or none are left.
+pub fn inherited(number: i32) -> Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: it is not -1, which the type forbids. Where nothing is open behind the number, the
+    // call says so (`EBADF`); where something is, nobody closes it meanwhile.
+    duplicate(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun
+/// away.
 fn milliseconds(timeout: Option<Duration>) -> EpollTimeout {
     let Some(timeout) = timeout else { return EpollTimeout::NONE };
     let rounded_up = timeout.as_nanos().div_ceil(1_000_000);
@@ -275,7 +321,8 @@ fn stream_socket(at: SocketAddr) -> Result<OwnedFd> {
     socket::socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// No waiting to fill segments (a tick gathers already), and a vanished peer is found out (`tcp(7)`).
+/// No waiting to fill segments (a tick gathers already), and a vanished peer is found out
+/// (`tcp(7)`).
 fn set_stream_options(fd: &OwnedFd) -> Result<()> {
     socket::setsockopt(fd, sockopt::TcpNoDelay, &true)?;
     socket::setsockopt(fd, sockopt::KeepAlive, &true)?;
@@ -295,41 +342,6 @@ fn reserve() -> Option<OwnedFd> {
     open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }
 
-fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
-    fd.try_clone_to_owned()
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))
-}
-
-/// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file and not to the
-/// descriptor (`open(2)`): set on an inherited one, it would make the shell that we share it with fail after we
-/// have left. Pipes and terminals can be opened anew through `/proc` (`proc_pid_fd(5)`), with a flag of our own. A
-/// regular file would get a new position that way, and needs no flag: it is always ready.
-fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
-    let inherited = duplicate(stream)?;
-    let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
-    if kind == SFlag::S_IFREG {
-        return Ok(Io::Own(inherited));
-    }
-    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let path = format!("/proc/self/fd/{}", inherited.as_raw_fd());
-    let own = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
-        .then(|| open(path.as_str(), flags, Mode::empty()))
-        .and_then(Result::ok);
-    // What cannot be opened anew (a socket; a terminal of another user) is used with care: see `write_shared`.
-    Ok(own.map_or(Io::Shared(inherited), Io::Own))
-}
-
-/// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no more than the
-/// room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
-fn write_shared(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize> {
-    let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Ok(0) };
-    let mut room = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut room, PollTimeout::ZERO)? == 0 {
-        return Err(Errno::EAGAIN);
-    }
-    write(fd, &first[..first.len().min(libc::PIPE_BUF)])
-}
-
 /// One byte for each signal that waits: its number.
 fn read_signals(signals: &SignalFd, into: &mut [u8]) -> Result<usize> {
     let mut count = 0;
@@ -341,4 +353,17 @@ fn read_signals(signals: &SignalFd, into: &mut [u8]) -> Result<usize> {
         count += 1;
     }
     if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_milliseconds() {
+        let nanoseconds = |count| i32::from(milliseconds(Some(Duration::from_nanos(count))));
+        assert_eq!([0, 1, 1_000_000, 1_000_001].map(nanoseconds), [0, 1, 1, 2]);
+        assert_eq!(i32::from(milliseconds(Some(Duration::MAX))), i32::MAX);
+        assert_eq!(i32::from(milliseconds(None)), -1);
+    }
 }

@@ -1,32 +1,39 @@
 //! The epoll loop.
 //!
-//! One thread serves every connection by asking the kernel one question, again and again: *which of these can be
-//! read or written now without waiting?* Everything else follows from never waiting anywhere but there.
+//! One thread serves every connection by asking the kernel one question, again and again: *which of
+//! these can be read or written now without waiting?* Everything else follows from never waiting
+//! anywhere but there.
 //!
 //! One turn of the loop is a **tick** ([`Reactor::tick`]):
 //!
-//! 1. **Wait** for something to be ready, no longer than until the next deadline (`epoll_wait(2)`), and read the
-//!    clock once: all of the tick happens at one instant.
-//! 2. **Dispatch** each event: *one* bounded read, shown to the handler at once. Not "read until `EAGAIN`": whoever
-//!    sends without pause would never let the loop go. What is left stays in the kernel, which puts a source that
-//!    is still ready at the end of its list (level-triggered, `epoll(7)`), so its own list is the fair queue.
+//! 1. **Wait** for something to be ready, no longer than until the next deadline (`epoll_wait(2)`),
+//!    and read the clock once: all of the tick happens at one instant.
+//! 2. **Dispatch** each event: *one* bounded read, shown to the handler at once. Not "read until
+//!    `EAGAIN`": whoever sends without pause would never let the loop go. What is left stays in the
+//!    kernel, which puts a source that is still ready at the end of its list (level-triggered,
+//!    `epoll(7)`), so its own list is the fair queue.
 //! 3. **Accept** newcomers, within a budget, and open what handlers asked for.
-//! 4. **Deadlines**: tell whose time has passed. Then signals, and the handler's own end of the tick.
-//! 5. **Flush**: each connection that was sent something gets one `writev(2)`. Bytes wait until here so that ten
-//!    messages for one reader cost one system call and not ten. Only where the kernel does not take all of it is
-//!    `EPOLLOUT` asked for: a socket is writable nearly always, and being told so each tick would be a spin.
-//! 6. **Re-arm**: tell the kernel what to watch for, where that has changed (`epoll_ctl(2)`). In steady state: never.
-//! 7. **Reap** the dead: close descriptors and tell the handler. Only here, because the list of events may still name
-//!    a descriptor that was closed, and its number may belong to another by then. [`Token`] guards the rest.
+//! 4. **Deadlines**: tell whose time has passed. Then signals, and the handler's own end of the
+//!    tick.
+//! 5. **Flush**: each connection that was sent something gets one `writev(2)`. Bytes wait until
+//!    here so that ten messages for one reader cost one system call and not ten. Only where the
+//!    kernel does not take all of it is `EPOLLOUT` asked for: a socket is writable nearly always,
+//!    and being told so each tick would be a spin.
+//! 6. **Re-arm**: tell the kernel what to watch for, where that has changed (`epoll_ctl(2)`). In
+//!    steady state: never.
+//! 7. **Reap** the dead: close descriptors and tell the handler. Only here, because until now an
+//!    event of this tick, a deadline or a handler's note may still have named one, and its number
+//!    could have belonged to another. What names it later has an old generation ([`Token`]).
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
-//! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed bytes and says how
-//! many it has used.
+//! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
+//! bytes and says how many it has used.
 //!
-//! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the states), `dispatch.rs`,
-//! `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs` and `deadlines.rs` (what is kept), `sys.rs`
-//! (the kernel as a trait) and `linux.rs` (as system calls).
+//! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
+//! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
+//! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
+//! `inherited.rs` (as system calls).
 
 mod accept;
 mod connection;
@@ -35,6 +42,7 @@ mod deadlines;
 mod dispatch;
 mod handler;
 mod inbox;
+mod inherited;
 mod linux;
 mod outbox;
 mod pool;
@@ -55,7 +63,7 @@ use crate::limits;
 
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
@@ -88,7 +96,8 @@ impl Default for Config {
 pub struct Reactor<S: Sys> {
     sys: S,
     context: Context,
-    /// The descriptors, by slot: beside the books and not in them, so that no handler is generic over the kernel.
+    /// The descriptors, by slot: beside the books and not in them, so that no handler is generic
+    /// over the kernel.
     ios: Vec<Option<S::Io>>,
     buffer: ReadBuffer,
     events: Vec<Event>,
@@ -100,6 +109,8 @@ pub struct Reactor<S: Sys> {
     always_ready: Vec<Token>,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
+    /// The handler was told something after its end of this tick: it gets another one at once.
+    told_late: bool,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -116,6 +127,7 @@ impl<S: Sys> Reactor<S> {
             resting: Vec::new(),
             always_ready: Vec::new(),
             signalled: Vec::new(),
+            told_late: false,
         }
     }
 
@@ -135,9 +147,11 @@ impl<S: Sys> Reactor<S> {
         Ok(())
     }
 
-    /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or due.
+    /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or
+    /// due.
     pub fn tick(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> Result<()> {
         let timeout = self.time_to_wait(timeout);
+        self.told_late = false;
         self.sys.wait(&mut self.events, timeout)?;
         self.context.now = self.sys.now();
 
@@ -148,7 +162,8 @@ impl<S: Sys> Reactor<S> {
         self.tell_signals(handler);
         handler.end_of_tick(&mut self.context);
 
-        // What the settling itself brings about (a handler that answers to `drained`) is the next tick's.
+        // What the settling itself brings about (a handler that answers to `drained` or `closed`)
+        // is the next tick's, which then does not wait.
         let mut touched = std::mem::take(&mut self.context.touched);
         for &id in &touched {
             self.flush(handler, id);
@@ -170,7 +185,7 @@ impl<S: Sys> Reactor<S> {
         let cx = &self.context;
         let idle = |&id: &Token| !cx.connections.get(id).is_some_and(|it| it.wanted().read);
         let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
-        if pending || cx.stopping || !self.always_ready.iter().all(idle) {
+        if pending || self.told_late || cx.stopping || !self.always_ready.iter().all(idle) {
             return Some(Duration::ZERO);
         }
         let alarms = cx.alarms.iter().flatten().copied();
@@ -189,7 +204,8 @@ impl<S: Sys> Reactor<S> {
                 Wait::Told(_) if !connection.is_in_use() => {}
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
                 Wait::Finish if connection.state == State::Lingering => {
-                    self.context.die(id, CloseReason::Closed); // it has taken all, and only did not say goodbye
+                    // It was sent all there was, and only did not say goodbye.
+                    self.context.die(id, CloseReason::Closed);
                 }
                 Wait::Finish => self.context.abort(id),
             }

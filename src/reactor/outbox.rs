@@ -1,8 +1,8 @@
 //! Bytes on their way out: what a handler sent and the kernel has not taken.
 //!
-//! Knows bytes, not descriptors. A queue of chunks: small frames are copied into a chunk from the pool, one behind
-//! the other, so that what gathers in a tick leaves in few slices of one `writev`; what goes to many connections
-//! is shared between their queues and copied for none.
+//! Knows bytes, not descriptors. A queue of chunks: small frames are copied into a chunk from the
+//! pool, one behind the other, so that what gathers in a tick leaves in few slices of one `writev`;
+//! what goes to many connections is shared between their queues and copied for none.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -44,8 +44,8 @@ impl Outbox {
         self.0.is_none()
     }
 
-    /// Appends `parts`, joined. They are never split between a chunk that has room and a new one, so a frame leaves
-    /// in as few slices as possible.
+    /// Appends `parts`, joined. They are never split between a chunk that has room and a new one,
+    /// so a frame leaves in as few slices as possible.
     pub(crate) fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) {
         let added: usize = parts.iter().map(|part| part.len()).sum();
         if added == 0 {
@@ -180,7 +180,8 @@ mod tests {
             frames in prop::collection::vec((any::<bool>(), 0_usize..2 * CHUNK_SIZE), 0..20),
             step in 1_usize..3 * CHUNK_SIZE,
         ) {
-            let (mut outbox, mut pool, mut expected) = (Outbox::default(), Pool::default(), Vec::new());
+            let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+            let mut expected = Vec::new();
             for (number, (shared, length)) in frames.into_iter().enumerate() {
                 let bytes = vec![number.to_le_bytes()[0]; length];
                 expected.extend_from_slice(&bytes);

@@ -1,7 +1,8 @@
 //! Memory for outboxes, lent while bytes wait and taken back when they have left.
 //!
-//! In steady state every message is copied into a chunk from here and the chunk comes back at the end of the tick,
-//! so that the allocator is not asked once a message and an idle connection owns nothing.
+//! In steady state every message is copied into a chunk from here and the chunk comes back at the
+//! end of the tick, so that the allocator is not asked once a message and an idle connection owns
+//! nothing.
 
 use super::outbox::{Chunk, Waiting};
 use crate::limits::{CHUNK_SIZE, POOLED_CHUNKS};

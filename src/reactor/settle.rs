@@ -1,6 +1,8 @@
-//! Steps 5 to 7 of the tick: what was queued is written, what is watched is put right, what is dead is closed.
+//! Steps 5 to 7 of the tick: what was queued is written, what is watched is put right, what is dead
+//! is closed.
 //!
-//! Runs once over the sources that this tick touched, and over no others: a thousand idle connections cost nothing.
+//! Runs once over the sources that this tick touched, and over no others: a thousand idle
+//! connections cost nothing.
 
 use std::io::IoSlice;
 
@@ -28,25 +30,32 @@ impl<S: Sys> Reactor<S> {
         self.finish_if_flushed(id);
     }
 
-    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when there is room.
+    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when
+    /// there is room.
     fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.outbox.advance(taken, &mut cx.pool);
         cx.queued_in_all -= taken;
-        let was_behind = connection.behind;
-        connection.behind = !connection.outbox.is_empty();
-        connection.blocked = connection.behind && !connection.always_ready;
-        if connection.behind {
-            if connection.always_ready {
+        let behind = !connection.outbox.is_empty();
+        let was_behind = std::mem::replace(&mut connection.behind, behind);
+        let (always_ready, paused) = (connection.always_ready, connection.paused);
+        let in_use = connection.is_in_use();
+        connection.blocked = behind && !always_ready;
+        let stalled = Wait::Told(Deadline::Stalled);
+        if behind {
+            if always_ready {
                 cx.touch(id); // no event will come: try again in the next tick
             }
             if taken > 0 || !was_behind {
-                cx.begin_wait(id, Wait::Told(Deadline::Stalled)); // it took something: its time starts anew
+                cx.begin_wait(id, stalled); // it took something: its time starts anew
             }
-        } else if was_behind || connection.paused {
-            cx.end_wait(id, Wait::Told(Deadline::Stalled));
-            handler.drained(cx, id);
+        } else if was_behind || paused {
+            cx.end_wait(id, stalled);
+            if in_use {
+                self.told_late = true;
+                handler.drained(cx, id);
+            }
         }
     }
 
@@ -95,6 +104,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(io) = self.ios.get_mut(id.slot()).and_then(Option::take) {
             self.sys.close(io);
         }
+        self.told_late = true;
         handler.closed(&mut self.context, id, reason);
     }
 }

@@ -1,13 +1,15 @@
 //! A table whose places are used again, in pages that never move.
 //!
-//! Knows nothing of what it holds. A growing `Vec` copies all of its elements each time that it doubles, which for
-//! a million connections is a pause of tens of milliseconds in the middle of a tick. Here growth adds one page.
+//! Knows nothing of what it holds. A growing `Vec` copies all of its elements each time that it
+//! doubles, which for a million connections is a pause of tens of milliseconds in the middle of a
+//! tick. Here growth adds one page.
 
 use std::num::NonZeroU32;
 
 use super::Token;
 
-/// Entries a page. Large enough that the page table stays small, small enough that a page is no pause.
+/// Entries a page. Large enough that the page table stays small, small enough that a page is no
+/// pause.
 const PAGE: usize = 1024;
 
 /// Values by [`Token`]. Insertion, removal and look-up take constant time.
@@ -38,7 +40,8 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Puts `value` into the slot that was vacated last, whose memory is the likeliest to be in the cache.
+    /// Puts `value` into the slot that was vacated last, whose memory is the likeliest to be in the
+    /// cache.
     pub(crate) fn insert(&mut self, value: T) -> Token {
         if self.vacant == NONE {
             self.add_page();

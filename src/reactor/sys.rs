@@ -1,9 +1,9 @@
 //! The seam: all that the reactor asks of a kernel.
 //!
-//! [`linux`](super::linux) carries it out with system calls. The tests carry it out in memory, so that the same
-//! loop can be shown every short read, every refused call and every stale event that a kernel may produce, in an
-//! order that a seed decides. Each method is one system call or a short fixed row of them, and tells what the
-//! kernel told: the loop decides what it means.
+//! [`linux`](super::linux) carries it out with system calls. The tests carry it out in memory, so
+//! that the same loop can be shown every short read, every refused call and every stale event that
+//! a kernel may produce, in an order that a seed decides. Each method is one system call or a short
+//! fixed row of them, and tells what the kernel told: the loop decides what it means.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -22,8 +22,8 @@ pub trait Sys {
     /// The monotonic clock (`clock_gettime(2)`).
     fn now(&mut self) -> Time;
 
-    /// Waits until a watched source is ready, or for `timeout` (none: for ever), and replaces `events` by what
-    /// `epoll_wait(2)` returned. A signal that interrupts it is an empty list.
+    /// Waits until a watched source is ready, or for `timeout` (none: for ever), and replaces
+    /// `events` by what `epoll_wait(2)` returned. A signal that interrupts it is an empty list.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()>;
 
     /// Listens at `at`; tells the address that it got (`socket(2)`, `bind(2)`, `listen(2)`).
@@ -32,26 +32,27 @@ pub trait Sys {
     /// Takes one connection from the backlog, non-blocking (`accept4(2)`).
     fn accept(&mut self, listener: &Self::Io) -> Result<(Self::Io, SocketAddr)>;
 
-    /// Out of descriptors: takes one connection with the descriptor kept in reserve and closes it, so that whoever
-    /// waits longest learns that there is no room.
+    /// Out of descriptors: takes one connection with the descriptor kept in reserve and closes it,
+    /// so that whoever waits longest learns that there is no room.
     fn turn_away(&mut self, listener: &Self::Io);
 
-    /// Begins to connect, non-blocking (`connect(2)`); the descriptor becomes writable when it is decided.
+    /// Begins to connect, non-blocking (`connect(2)`); the descriptor becomes writable when it is
+    /// decided.
     fn connect(&mut self, to: SocketAddr) -> Result<Self::Io>;
 
-    /// How `connect` ended, or what else went wrong with a socket (`SO_ERROR`, `socket(7)`). Of what is no socket:
-    /// `ENOTSOCK`.
+    /// How `connect` ended, or what else went wrong with a socket (`SO_ERROR`, `socket(7)`). Of
+    /// what is no socket: `ENOTSOCK`.
     fn error(&mut self, io: &Self::Io) -> Result<()>;
 
     /// Opens a descriptor of the process itself.
     fn open(&mut self, source: &Source) -> Result<Self::Io>;
 
-    /// Starts watching, or changes what is watched for (`epoll_ctl(2)`). `EPERM`: this descriptor cannot be
-    /// watched because it is always ready (a regular file, `/dev/null`).
+    /// Starts watching, or changes what is watched for (`epoll_ctl(2)`). `EPERM`: this descriptor
+    /// cannot be watched because it is always ready (a regular file, `/dev/null`).
     fn watch(&mut self, io: &Self::Io, token: Token, interest: Interest, how: Watch) -> Result<()>;
 
-    /// Reads at most `into.len()` bytes; 0 is the end (`read(2)`). Of the signals' source each byte is the number of
-    /// one signal, as [`signal_of`] reads it.
+    /// Reads at most `into.len()` bytes; 0 is the end (`read(2)`). Of the signals' source each byte
+    /// is the number of one signal.
     fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize>;
 
     /// Writes the slices, joined, as far as the other end takes them (`writev(2)`).
@@ -88,8 +89,9 @@ pub struct Event {
     pub readable: bool,
     /// `EPOLLOUT`: a write will not block.
     pub writable: bool,
-    /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so a source that
-    /// shows them has to be read, written or closed: ignoring it would bring the same event for ever.
+    /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so
+    /// a source that shows them has to be read, written or closed, or watched for nothing
+    /// ([`Interest::NONE`]): otherwise the same event would come for ever.
     pub hangup: bool,
 }
 
@@ -103,7 +105,8 @@ pub struct Interest {
 }
 
 impl Interest {
-    /// Nothing but hang-ups.
+    /// Nothing but hang-ups, and each told once (`EPOLLET`): a paused pipe whose writer has left
+    /// shows one for as long as it is paused.
     pub const NONE: Self = Self { read: false, write: false };
     /// Input only: what a connection is watched for nearly all its life.
     pub const READ: Self = Self { read: true, write: false };
@@ -130,8 +133,8 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
     }
 }
 
-/// Whether a refused `accept` means that this process or the system has run out of something, so that trying
-/// again at once would only spin (`accept(2)`, ERRORS).
+/// Whether a refused `accept` means that this process or the system has run out of something, so
+/// that trying again at once would only spin (`accept(2)`, ERRORS).
 pub(crate) fn is_exhaustion(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
 }

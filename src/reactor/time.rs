@@ -1,12 +1,14 @@
 //! The monotonic clock as a number of nanoseconds.
 //!
-//! The loop reads the clock once a tick and hands the reading to everyone, so that all of a tick happens at one
-//! instant and a simulation can say what time it is. Wall-clock jumps do not exist here.
+//! The loop reads the clock once a tick and hands the reading to everyone, so that all of a tick
+//! happens at one instant and a simulation can say what time it is. Wall-clock jumps do not exist
+//! here.
 
 use std::ops::Add;
 use std::time::Duration;
 
-/// An instant on the monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`), in nanoseconds since an unknown start.
+/// An instant on the monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`), in nanoseconds since
+/// an unknown start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 

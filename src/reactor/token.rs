@@ -1,12 +1,14 @@
 //! The name of a source: a place in the slab, and which of its tenants is meant.
 //!
-//! Knows nothing but two numbers. A slot is used again as soon as its source is closed, often within the same
-//! tick, while the kernel's list of events may still hold one for the source before it. The generation tells
-//! the two apart: an event, a deadline or a handler's note that carries an old generation names nobody.
+//! Knows nothing but two numbers. A slot is used again as soon as its source is closed, while
+//! something may still name the source before it: a note of a handler, a deadline, an event of a
+//! file that another process holds open as well (`epoll(7)`, Q6). The generation tells the two
+//! apart: what carries an old one names nobody.
 
 use std::num::NonZeroU32;
 
-/// Names one source (a connection, a listener, standard input, …) for as long as it is open, and nobody after.
+/// Names one source (a connection, a listener, standard input, …) for as long as it is open, and
+/// nobody after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
     slot: u32,
@@ -20,7 +22,8 @@ impl Token {
         Self { slot, generation }
     }
 
-    /// The place in the slab. Handlers keep what they know of a connection in a table of their own by this index.
+    /// The place in the slab. Handlers keep what they know of a connection in a table of their own
+    /// by this index.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }

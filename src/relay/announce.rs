@@ -1,7 +1,7 @@
 //! Telling the roster: which receiver is told now, and which when its queue is empty.
 //!
-//! Nothing of a roster is queued behind something that the receiver has not read: so there is never more than one
-//! unread list in a queue, and the newest.
+//! Nothing of a roster is queued behind something that the receiver has not read: so there is never
+//! more than one unread list in a queue, and the newest.
 
 use super::roster::{Notice, Receiver};
 use super::{ROSTER, Relay};
@@ -30,16 +30,12 @@ impl Relay {
         if self.owed.is_empty() {
             cx.alarm(ROSTER, self.roster.due());
         } else {
-            self.tick_again(cx);
+            tick_again(cx);
         }
     }
 
-    /// Makes the loop turn once more, so that [`announce`](Self::announce) has another look.
-    pub(super) fn tick_again(&self, cx: &mut Context) {
-        cx.alarm(ROSTER, Some(cx.now()));
-    }
-
-    /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is empty.
+    /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is
+    /// empty.
     fn notify(&mut self, cx: &mut Context, id: Token) {
         let Some(user) = self.peers.user(id).filter(|_| !cx.is_behind(id)) else { return };
         let mut receiver = user.receiver;
@@ -64,4 +60,9 @@ impl Relay {
             self.owed.push(id);
         }
     }
+}
+
+/// Makes the loop turn once more, so that [`Relay::announce`] has another look.
+pub(super) fn tick_again(cx: &mut Context) {
+    cx.alarm(ROSTER, Some(cx.now()));
 }

@@ -1,11 +1,12 @@
 //! Whose a name is: who holds it now, and which key it is bound to.
 //!
-//! Knows names, fingerprints and tokens; no connections, no keys, no disk. All that the relay asks about
-//! names it asks here, so that another directory (one shared by several relays) can take its place.
+//! Knows names, fingerprints and tokens; no connections, no keys, no disk. All that the relay asks
+//! about names it asks here, so that another directory (one shared by several relays) can take its
+//! place.
 //!
-//! A name is *held* by the connection that is registered under it, and *bound*, for good, to the fingerprint
-//! that was first proven under it. Between a first proof and the store's word that it is kept, the name is
-//! *reserved*: held by the connection that waits, and bound to nobody yet.
+//! A name is *held* by the connection that is registered under it, and *bound*, for good, to the
+//! fingerprint that was first proven under it. Between a first proof and the store's word that it
+//! is kept, the name is *reserved*: held by the connection that waits, and bound to nobody yet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
@@ -28,11 +29,10 @@ pub(super) struct Directory {
 }
 
 /// A name that the store is binding.
-pub(super) struct Reservation {
-    pub(super) name: UserName,
-    pub(super) fp: Fingerprint,
-    /// The connection that waits for it; it may be gone by now.
-    pub(super) by: Token,
+struct Reservation {
+    name: UserName,
+    fp: Fingerprint,
+    by: Token,
 }
 
 /// What stands between a proven claim and its registration.
@@ -45,8 +45,8 @@ pub(super) enum Standing {
 }
 
 impl Directory {
-    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that collide
-    /// in the tables.
+    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that
+    /// collide in the tables.
     pub(super) fn new(
         seed: [u8; 16],
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
@@ -113,7 +113,8 @@ impl Directory {
         }
     }
 
-    /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number returned.
+    /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number
+    /// returned.
     pub(super) fn reserve(&mut self, name: &UserName, fp: Fingerprint, by: Token) -> u64 {
         debug_assert_eq!(self.check(name.as_str(), &fp), Ok(Standing::Free));
         self.hold(name, by);
@@ -124,19 +125,19 @@ impl Directory {
     }
 
     /// What became of a reservation: the name is bound, or free again. Either way nobody holds it.
-    pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Reservation> {
-        let reservation = self.reserved.remove(&number)?;
-        let Reservation { name, fp, by } = &reservation;
-        self.release(name, *by);
+    /// Returns who waited for it, and may be gone by now.
+    pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Token> {
+        let Reservation { name, fp, by } = self.reserved.remove(&number)?;
+        self.release(&name, by);
         if bound {
-            self.bound.insert(name.clone(), *fp);
-        } else if let Some(names) = self.names_of.get_mut(fp) {
+            self.bound.insert(name, fp);
+        } else if let Some(names) = self.names_of.get_mut(&fp) {
             *names -= 1;
             if *names == 0 {
-                self.names_of.remove(fp);
+                self.names_of.remove(&fp);
             }
         }
-        Some(reservation)
+        Some(by)
     }
 }
 
@@ -148,8 +149,8 @@ fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
 }
 
-/// Hashes with a secret start (SipHash, as the standard library's own), which is handed in: so a run can be
-/// repeated.
+/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a
+/// run can be repeated.
 #[derive(Clone)]
 struct Seeded(DefaultHasher);
 
@@ -196,7 +197,7 @@ mod tests {
         let (name, first) = (UserName::new("alice"), connection(1));
         assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Free));
         let number = directory.reserve(&name, ALICE, first);
-        assert!(directory.settle(number, true).is_some_and(|settled| settled.by == first));
+        assert_eq!(directory.settle(number, true), Some(first));
         directory.hold(&name, first);
         for _ in 0..2 {
             assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Bound));

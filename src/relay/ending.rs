@@ -4,6 +4,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::announce::tick_again;
 use super::event::{Event, Leaving};
 use super::peer::{Peer, State};
 use super::{DRAINED, Relay};
@@ -46,11 +47,11 @@ impl Relay {
             self.directory.release(&user.name, id);
             self.roster.went(user.name);
         }
-        self.tick_again(cx);
+        tick_again(cx);
     }
 
-    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or by
-    /// [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
+    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or
+    /// by [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
     pub(super) fn drain(&mut self, cx: &mut Context) {
         if mem::replace(&mut self.is_draining, true) {
             return cx.stop();

@@ -8,7 +8,8 @@ use crate::reactor::{Context, Token};
 use crate::wire::{Body, ErrorCode, Refusal, Reply, Request, Scan};
 
 impl Relay {
-    /// Does what the frames in `bytes` ask, one at least if there is one. Returns how many bytes are done with.
+    /// Does what the frames in `bytes` ask, one at least if there is one. Returns how many bytes
+    /// are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let mut consumed = 0;
         loop {
@@ -23,11 +24,11 @@ impl Relay {
                 return consumed;
             }
             let rest = &bytes[consumed..];
-            match peer.scanner.scan(rest, max_frame) {
-                Scan::Frame(place) => {
-                    peer.received += place.end as u64;
-                    consumed += place.end;
-                    self.handle(cx, from, &rest[place]);
+            match Request::scan(&mut peer.scanner, rest, max_frame) {
+                Scan::Frame((end, request)) => {
+                    peer.received += end as u64;
+                    consumed += end;
+                    self.handle(cx, from, request);
                 }
                 Scan::Incomplete { consumed: blank } => return consumed + blank,
                 Scan::Refused(fault) => {
@@ -39,8 +40,8 @@ impl Relay {
         }
     }
 
-    /// Does what the frames in `rest` ask: the last of this connection, which may have been held with whole frames
-    /// waiting.
+    /// Does what the frames in `rest` ask: the last of this connection, which may have been held
+    /// with whole frames waiting.
     pub(super) fn read_rest(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         let mut consumed = 0;
         loop {
@@ -51,8 +52,8 @@ impl Relay {
         }
     }
 
-    fn handle(&mut self, cx: &mut Context, from: Token, frame: &[u8]) {
-        let request = match Request::parse(frame) {
+    fn handle(&mut self, cx: &mut Context, from: Token, request: Result<Request, Refusal>) {
+        let request = match request {
             Ok(request) => request,
             Err(refusal) => return self.refuse(cx, from, &refusal),
         };
@@ -98,8 +99,8 @@ impl Relay {
         self.answer(cx, to, &Reply::from(refusal).encode());
     }
 
-    /// Sends what the relay itself has to say. A connection for which that piles up is ended: it asks and does not
-    /// read.
+    /// Sends what the relay itself has to say. A connection for which that piles up is ended: it
+    /// asks and does not read.
     pub(super) fn answer(&mut self, cx: &mut Context, to: Token, frame: &[u8]) {
         if cx.queued(to) + frame.len() > self.config.outbox_hard {
             let refusal = Refusal::new(ErrorCode::SlowReader, "too many answers were not read");
@@ -121,7 +122,8 @@ impl Relay {
         cx.queued(to) > self.config.soft_limit(cx.queued_in_all())
     }
 
-    /// Stops reading from a connection whose own queue is full: its requests would only make more answers.
+    /// Stops reading from a connection whose own queue is full: its requests would only make more
+    /// answers.
     fn hold_if_full(&mut self, cx: &mut Context, id: Token) {
         if self.is_full(cx, id)
             && let Some(peer) = self.peers.get_mut(id)

@@ -1,4 +1,5 @@
-//! Why the relay does not do what it was asked, before it is known how the answer names the request.
+//! Why the relay does not do what it was asked, before it is known how the answer names the
+//! request.
 
 use std::borrow::Cow;
 use std::fmt::Display;

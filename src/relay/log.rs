@@ -1,6 +1,8 @@
-//! The relay's voice to its operator: events get the time, and their lines go to standard error through the loop.
+//! The relay's voice to its operator: events get the time, and their lines go to standard error
+//! through the loop.
 //!
-//! Knows the journal (`journal.rs`), a wall clock that was handed in, and the source that lines go to.
+//! Knows the journal (`journal.rs`), a wall clock that was handed in, and the source that lines go
+//! to.
 
 use super::event::Event;
 use super::journal::Journal;
@@ -36,14 +38,17 @@ impl Log {
         self.journal.write(now, event);
     }
 
-    /// Hands the tick's lines to the loop, unless it still has some: then the journal keeps what it can, and
-    /// counts the rest.
+    /// Hands the tick's lines to the loop, unless it still has some: then the journal keeps what it
+    /// can, and counts the rest.
     pub(super) fn pass_on(&mut self, cx: &mut Context) {
         self.now = None;
         if let Some(to) = self.to
             && !cx.is_behind(to)
         {
-            cx.send(to, &[self.journal.take()]);
+            let lines = self.journal.take();
+            if !lines.is_empty() {
+                cx.send(to, &[lines]);
+            }
         }
     }
 }

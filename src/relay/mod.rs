@@ -1,28 +1,32 @@
 //! The relay: who is here, what each may do, where a frame goes (`docs/protocol.md`, section 2).
 //!
-//! Pure: it is a [`Handler`], so it is told what happened and says what is to be sent. It owns no descriptor and
-//! asks no clock; randomness and signatures come from a [`Notary`], bound names go to a [`Store`], and the wall
-//! clock is for its log alone. So the same relay runs on sockets and in a simulation.
+//! Pure: it is a [`Handler`], so it is told what happened and says what is to be sent. It owns no
+//! descriptor and asks no clock; randomness and signatures come from a [`Notary`], bound names go
+//! to a [`Store`], and the wall clock is for its log alone. So the same relay runs on sockets and
+//! in a simulation.
 //!
 //! The walk of one message, from socket to socket:
 //!
 //! ```text
-//!   received ─ Scanner ─▶ a frame ─ Request::parse ─▶ Request ─ carry_out ─▶ forward
-//!                                                                  │           │ directory: whose is `to`?
-//!                                  its sender ◀── answer ◀─────────┘           ▼
-//!                                  (`relayed`, `error`)             cx.send: the addressee's queue
+//!   received ─────────── Request::scan ───────────▶ request ─ carry_out ─▶ forward
+//!                                                                │            │ directory: whose
+//!                                                                │            ▼   name is `to`?
+//!       its sender's queue  ◀── `relayed`, `error`: answer ◀─────┘    the addressee's queue
 //! ```
 //!
-//! A request is done at once or refused at once, with one exception: the proof of a new name waits for the store.
-//! Nothing is ever put aside for a connection but bytes in its queue, and those are bounded: above the soft limit
-//! others' frames for it are refused (`queue_full`), and nothing more is read from it, since that would only make
-//! more answers. So nobody is disconnected by what others do, and nobody slows others down.
+//! A request is done at once or refused at once, with one exception: the proof of a new name waits
+//! for the store. Nothing is ever put aside for a connection but bytes in its queue, and those are
+//! bounded: above the soft limit others' frames for it are refused (`queue_full`), and nothing more
+//! is read from it, since that would only make more answers. So nobody is disconnected by what
+//! others do, and nobody slows others down.
 //!
-//! Read on in this order: `peer.rs` (the states of a connection), `registration.rs`, `directory.rs` (whose a name
-//! is), `routing.rs`, `roster.rs` and `announce.rs` (who is told who is here), `store.rs` (what outlives the
-//! process), `event.rs` and `journal.rs` (what the operator is told).
+//! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
+//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `roster.rs`,
+//! `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
+//! the process), `event.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
+mod changes;
 mod config;
 mod database;
 mod directory;
@@ -45,6 +49,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
+use self::announce::tick_again;
 use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
@@ -114,8 +119,8 @@ pub struct Failure {
 }
 
 impl Relay {
-    /// A relay in which these names are `bound`. What happens is written to `journal` with the time that
-    /// `wall_clock` tells (milliseconds since 1970).
+    /// A relay in which these names are `bound`. What happens is written to `journal` with the time
+    /// that `wall_clock` tells (milliseconds since 1970).
     pub fn new(
         config: RelayConfig,
         notary: Box<dyn Notary>,
@@ -142,7 +147,8 @@ impl Relay {
         }
     }
 
-    /// Asks for what the relay runs on: listeners at `addresses`, signals, and the store's wake-ups.
+    /// Asks for what the relay runs on: listeners at `addresses`, signals, and the store's
+    /// wake-ups.
     pub fn start(&mut self, cx: &mut Context, addresses: &[SocketAddr]) {
         let mut keep = |token, purpose| {
             self.sources.push(OwnSource { token, purpose, address: None });
@@ -204,7 +210,7 @@ impl Handler for Relay {
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
         self.owed.push(to);
-        self.tick_again(cx);
+        tick_again(cx);
     }
 
     fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {

@@ -3,18 +3,17 @@
 //! Knows what a connection has claimed and what it has become; decides nothing.
 //!
 //! ```text
-//!              register (v2)               prove, a new name              the store has it
-//!   Stranger ───────────────▶ Challenged ────────────────────▶ Registering ───────────────▶ Registered
-//!      │                          │                                 │                        ▲  │
-//!      │                          └── prove, a name bound to it ────┼────────────────────────┤  │
-//!      └── register (original) ─────────────────────────────────────┼────────────────────────┘  │
-//!                                                                   ▼                           ▼
-//!   each of them, when its last frame is queued or the other end is gone: ───────────────▶   Leaving
+//!              register (v2)                prove                  the name is bound
+//!   Stranger ───────────────▶ Challenged ─────────▶ Registering ───────────────────▶ Registered
+//!      │                          └─ prove, and the name is bound already ───────────────▲ │
+//!      └─ register (original) ───────────────────────────────────────────────────────────┘ │
+//!                                                                                          ▼
+//!   each of them, once its last frame is queued or the other end is gone: ─────────────▶ Leaving
 //! ```
 //!
-//! While it is `Registering` nothing is read from a connection, so what it sends behind its proof finds it
-//! registered. `Leaving` lasts until the reactor has closed the connection: its last frame may have to be
-//! flushed, but it is nobody any more.
+//! While it is `Registering` nothing is read from a connection, so what it sends behind its proof
+//! finds it registered. `Leaving` lasts until the reactor has closed the connection: its last frame
+//! may have to be flushed, but it is nobody any more.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -175,7 +174,8 @@ impl KeyText {
 /// All connections, by token.
 #[derive(Default)]
 pub(super) struct Peers {
-    /// By the token's slot. Boxed, so that an unused slot costs little and growth moves nothing but pointers.
+    /// By the token's slot. Boxed, so that an unused slot costs little and growth moves nothing but
+    /// pointers.
     slots: Vec<Option<Box<Peer>>>,
     count: usize,
 }

@@ -1,7 +1,8 @@
 //! Becoming a user (`docs/protocol.md`, section 2, "Proof", "Names", "Keys").
 //!
-//! An original client says its name and is registered. A client of version 2 is challenged, proves that it holds
-//! its key, and is registered once the name is bound to that key, which for a new name takes the store's word.
+//! An original client says its name and is registered. A client of version 2 is challenged, proves
+//! that it holds its key, and is registered once the name is bound to that key, which for a new
+//! name takes the store's word.
 
 use super::Relay;
 use super::directory::Standing;
@@ -46,17 +47,16 @@ impl Relay {
             roster: asked.roster,
             prekey: None,
         };
-        match &asked.v2 {
-            Some(v2) => self.challenge(cx, from, claim, key, v2),
-            None => {
-                self.directory.check_original(&asked.name)?;
-                self.admit(cx, from, claim);
-                Ok(())
-            }
+        if let Some(v2) = &asked.v2 {
+            return self.challenge(cx, from, claim, key, v2);
         }
+        self.directory.check_original(&asked.name)?;
+        self.admit(cx, from, claim);
+        Ok(())
     }
 
-    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused right away.
+    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused
+    /// right away.
     fn challenge(
         &mut self,
         cx: &mut Context,
@@ -109,8 +109,9 @@ impl Relay {
         }
     }
 
-    /// Asks the store to bind a name that was proven for the first time. Until it answers nothing is read from
-    /// the connection: what its client sends behind the proof is meant for the time after.
+    /// Asks the store to bind a name that was proven for the first time. Until it answers nothing
+    /// is read from the connection: what its client sends behind the proof is meant for the time
+    /// after.
     fn bind(&mut self, cx: &mut Context, from: Token, claim: Claim) -> Result<(), Fault> {
         let number = self.directory.reserve(&claim.name, claim.fp, from);
         if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp) {
@@ -127,11 +128,10 @@ impl Relay {
     /// The store has answered. Who asked may be gone by now; the name is bound all the same.
     pub(super) fn settle(&mut self, cx: &mut Context, answer: Answer) {
         let Answer { ticket, outcome } = answer;
-        let Some(reservation) = self.directory.settle(ticket, outcome.is_ok()) else { return };
+        let Some(from) = self.directory.settle(ticket, outcome.is_ok()) else { return };
         if let Err(StoreFault::Failed(detail)) = &outcome {
             self.log.tell(&Event::StoreFailed { detail });
         }
-        let from = reservation.by;
         let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
         match outcome {
             Ok(()) => {
@@ -178,12 +178,15 @@ impl Relay {
     }
 }
 
-/// What the relay checks of a prekey; whether its signature holds and its times are near is for the peers to see,
-/// who may have another clock than the relay.
+/// What the relay checks of a prekey; whether its signature holds and its times are near is for the
+/// peers to see, who may have another clock than the relay.
 fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
-    let lifetime = prekey.expires.checked_sub(prekey.created).filter(|&lifetime| lifetime > 0);
-    if !lifetime.is_some_and(|lifetime| u128::from(lifetime) <= PREKEY_LIFETIME.as_millis()) {
-        return Err(Fault::new(ErrorCode::BadPrekey, "a prekey lives for 48 h at most"));
+    let lifetime = prekey.expires.saturating_sub(prekey.created);
+    if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {
+        return Err(Fault::new(
+            ErrorCode::BadPrekey,
+            "a prekey expires within 48 h of its creation",
+        ));
     }
     if prekey.signature.is_empty() || prekey.signature.len() > MAX_RSA_BITS / 8 {
         return Err(Fault::new(ErrorCode::BadPrekey, "the signature has no length of an RSA key"));

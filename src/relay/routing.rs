@@ -57,7 +57,8 @@ impl Relay {
         let (name, action) = (sender.name.as_str(), forward.kind);
         self.log.tell(&Event::Forwarded { action, from: name, to: &forward.to, bytes });
         self.was_sent(to, bytes);
-        // Where others write to it without pause its queue is never empty, and `drained` is not told.
+        // Where others write to it without pause, its queue never runs dry and nothing else would
+        // say that it may be read again.
         self.read_again(cx, to);
         if let Some(id) = &request.id {
             let (id, to) = (id.as_ref().into(), forward.to.as_ref().into());

@@ -1,6 +1,7 @@
 //! A user's name as the relay keeps it: once in memory, for look-ups and for JSON.
 //!
-//! Whether a text may be a name was decided before (`wire::check_name_v2`, `wire::check_name_original`).
+//! Whether a text may be a name was decided before (`wire::check_name_v2`,
+//! `wire::check_name_original`).
 
 use std::borrow::{Borrow, Cow};
 use std::hash::{Hash, Hasher};
@@ -22,8 +23,8 @@ impl UserName {
         &self.0[1..self.0.len() - 1]
     }
 
-    /// The name as a JSON string, quoted. A name has no control characters, so a quote and a backslash
-    /// are all that JSON would have escaped (RFC 8259, section 7).
+    /// The name as a JSON string, quoted. A name has no control characters, so a quote and a
+    /// backslash are all that JSON would have escaped (RFC 8259, section 7).
     pub(super) fn json(&self) -> Cow<'_, str> {
         if self.as_str().contains(['"', '\\']) {
             return Cow::Owned(json_string(self.as_str()));

@@ -6,32 +6,32 @@ use super::{ForwardKind, Prekey, Registration2, RosterMode, base64};
 /// `register`; with `v2` a registration of version 2, which a `challenge` answers, without it an
 /// original's.
 pub fn register(name: &str, pem: &str, roster: RosterMode, v2: Option<&Registration2>) -> Vec<u8> {
-    let frame = Encoder::action("register").string("name", name).string("pubkey", pem);
+    let frame = Encoder::action("register").value("name", name).value("pubkey", pem);
     let frame = match roster {
         RosterMode::Full => frame,
-        mode => frame.string("roster", mode.as_str()),
+        mode => frame.value("roster", mode.as_str()),
     };
     let Some(v2) = v2 else { return frame.end() };
     frame
-        .json("v", "2")
-        .string("cnonce", &base64::encode(&v2.cnonce))
+        .value("v", &2)
+        .value("cnonce", &base64::encode(&v2.cnonce))
         .json("prekey", &v2.prekey.to_json())
         .end()
 }
 
 /// `prove`: the signature that the challenge asked for.
 pub fn prove(signature: &[u8]) -> Vec<u8> {
-    Encoder::action("prove").json("v", "2").string("sig", &base64::encode(signature)).end()
+    Encoder::action("prove").value("v", &2).value("sig", &base64::encode(signature)).end()
 }
 
 /// `prekey`: from now on hand out this one.
 pub fn prekey(prekey: &Prekey) -> Vec<u8> {
-    Encoder::action("prekey").json("v", "2").json("prekey", &prekey.to_json()).end()
+    Encoder::action("prekey").value("v", &2).json("prekey", &prekey.to_json()).end()
 }
 
 /// `get_pubkey`: the public key of `target`.
 pub fn get_pubkey(target: &str, from: &str) -> Vec<u8> {
-    Encoder::action("get_pubkey").string("target", target).string("from", from).end()
+    Encoder::action("get_pubkey").value("target", target).value("from", from).end()
 }
 
 /// `send_key`; `key` is base64url.
@@ -47,16 +47,16 @@ pub fn message(to: &str, from: &str, id: Option<&str>, content: &str) -> Vec<u8>
 
 /// `ping`.
 pub fn ping(id: &str) -> Vec<u8> {
-    Encoder::action("ping").string("id", id).end()
+    Encoder::action("ping").value("id", id).end()
 }
 
 fn forward(kind: ForwardKind, to: &str, from: &str, id: Option<&str>, body: &str) -> Vec<u8> {
     Encoder::action(kind.action())
-        .string("to", to)
-        .string("from", from)
-        .json("v", "2")
+        .value("to", to)
+        .value("from", from)
+        .value("v", &2)
         .optional("id", id)
-        .string(kind.body_name(), body)
+        .value(kind.body_name(), body)
         .end()
 }
 

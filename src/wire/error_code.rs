@@ -131,8 +131,8 @@ mod tests {
     fn the_codes_are_those_of_the_protocol() {
         let published = "bad_frame frame_too_large unknown_action not_registered \
             already_registered bad_name bad_key bad_prekey bad_proof name_in_use name_bound \
-            directory_full unknown_user not_v2 queue_full roster_too_large replaced register_timeout \
-            frame_timeout slow_reader shutting_down";
+            directory_full unknown_user not_v2 queue_full roster_too_large replaced \
+            register_timeout frame_timeout slow_reader shutting_down";
         let ours = ErrorCode::ALL.map(ErrorCode::as_str);
         assert_eq!(published.split(' ').collect::<Vec<_>>(), ours);
         for code in ErrorCode::ALL {

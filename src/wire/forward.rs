@@ -18,9 +18,9 @@ pub struct Forward<'a> {
     pub to: Cow<'a, str>,
     /// The length of `key` or `content` as it stands in the frame, in bytes: for the log.
     pub body_len: usize,
-    frame: &'a [u8],
+    pub(super) frame: &'a [u8],
     /// Where the value of `from` stands in `frame`, quotes included.
-    from: Option<Range<usize>>,
+    pub(super) from: Option<Range<usize>>,
 }
 
 /// The two actions that are passed on.

@@ -33,11 +33,12 @@ enum Place {
     Escape,
 }
 
-/// What lies at the front of the unconsumed bytes.
+/// What lies at the front of the unconsumed bytes. `F` is what is said of a frame: its place,
+/// unless it was read too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scan {
+pub enum Scan<F = Range<usize>> {
     /// A whole object, here. The caller consumes everything up to its end.
-    Frame(Range<usize>),
+    Frame(F),
     /// No whole object yet. The caller consumes this much and shows the rest again with more
     /// behind it.
     Incomplete {
@@ -80,6 +81,11 @@ impl Scanner {
             None if object.len() == max_frame => Scan::Refused(StreamFault::TooLarge),
             None => Scan::Incomplete { consumed: start },
         }
+    }
+
+    /// Whether nothing of the object at the front has been looked at.
+    pub(super) fn is_fresh(self) -> bool {
+        self.looked == 0
     }
 
     /// Follows `object` from where the last look at it ended. Returns its length once its end is

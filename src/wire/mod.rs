@@ -3,14 +3,18 @@
 //! Pure: it knows JSON and the limits, no sockets, no clock, and nothing of who is connected.
 //!
 //! ```text
-//!   relay:   bytes ─ Scanner ─▶ frame ─ Request::parse ─▶ Request     Reply::encode ─▶ bytes
+//!   relay:   bytes ────────────── Request::scan ────────▶ Request     Reply::encode ─▶ bytes
 //!   client:  bytes ─ Scanner ─▶ frame ─ Incoming::parse ─▶ Incoming   compose::…    ─▶ bytes
 //! ```
+//!
+//! `Request::scan` tries the fast path (`fast.rs`), which knows one shape of frame. Any other takes
+//! the general path, the scanner and then `Request::parse`, which would have given the same answer.
 
 pub mod base64;
 pub mod compose;
 mod encode;
 mod error_code;
+mod fast;
 mod fingerprint;
 mod forward;
 mod frame;
@@ -27,6 +31,7 @@ mod text;
 
 pub use encode::json_string;
 pub use error_code::{ErrorCode, UnknownCode};
+pub use fast::scan_common;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use forward::{Forward, ForwardKind};
 pub use frame::{Scan, Scanner, StreamFault};

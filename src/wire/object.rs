@@ -5,9 +5,8 @@
 //! it: a value stays the text that it came as, so a number of 400 digits is no trouble. What
 //! `serde_json` does not look at in a skipped value is for `structure.rs`.
 //!
-//! This path takes any frame. The common one (a flat object of plain strings) is to get a quicker
-//! one beside it, with the same result: see [`Request::parse`](super::Request::parse), where they
-//! part.
+//! This path takes any frame. The common one (a flat object of plain strings) has a quicker one
+//! beside it, with the same result: see [`Request::scan`](super::Request::scan), where they part.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -172,7 +171,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(8); // few frames have more
         while let Some((Text(name), value)) = map.next_entry()? {
             members.push((name, value));
         }

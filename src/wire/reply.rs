@@ -105,33 +105,33 @@ impl<'a> Reply<'a> {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Challenge { relay, nonce, signature } => Encoder::action("challenge")
-                .string("relay", &base64::encode(relay))
-                .string("nonce", &base64::encode(nonce))
-                .string("sig", &base64::encode(signature))
+                .value("relay", &base64::encode(relay))
+                .value("nonce", &base64::encode(nonce))
+                .value("sig", &base64::encode(signature))
                 .end(),
             Self::Registered { name, fp, limits } => Encoder::action("registered")
-                .string("name", name)
-                .string("fp", &fp.to_string())
+                .value("name", name)
+                .value("fp", &fp.to_string())
                 .json("limits", &serde_json::json!(limits).to_string())
                 .end(),
             Self::Pubkey { from, pubkey, prekey } => {
-                let frame = Encoder::action("pubkey").string("from", from);
-                let frame = frame.string("pubkey", pubkey);
+                let frame = Encoder::action("pubkey").value("from", from);
+                let frame = frame.value("pubkey", pubkey);
                 match prekey {
-                    Some(prekey) => frame.json("v", "2").json("prekey", &prekey.to_json()).end(),
+                    Some(prekey) => frame.value("v", &2).json("prekey", &prekey.to_json()).end(),
                     None => frame.end(),
                 }
             }
             Self::Relayed { id, to, prekey } => {
-                let frame = Encoder::action("relayed").string("id", id).string("to", to);
+                let frame = Encoder::action("relayed").value("id", id).value("to", to);
                 match prekey {
-                    Some(prekey) => frame.json("prekey", &prekey.to_string()).end(),
+                    Some(prekey) => frame.value("prekey", prekey).end(),
                     None => frame.end(),
                 }
             }
             Self::Error { code, detail, id, to, target } => Encoder::action("error")
-                .string("code", code)
-                .string("detail", detail)
+                .value("code", code)
+                .value("detail", detail)
                 .optional("id", id.as_deref())
                 .optional("to", to.as_deref())
                 .optional("target", target.as_deref())

@@ -1,5 +1,5 @@
-//! What JSON allows and the protocol does not, at any depth (`docs/protocol.md`, section 1): one pass
-//! over bytes that are known to be valid JSON.
+//! What JSON allows and the protocol does not, at any depth (`docs/protocol.md`, section 1): one
+//! pass over bytes that are known to be valid JSON.
 
 use memchr::memchr2;
 

@@ -1,14 +1,14 @@
-//! How connections end: by either side, in good order or not, and never with a spin, a loss or a word too many.
+//! How connections end: by either side, in good order or not, and never with a spin, a loss or a
+//! word too many.
 
-use std::io::IoSlice;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::limits::FINISH_TIMEOUT;
-use sealwax::reactor::{CloseReason, Deadline, Event, Opened, Sys};
+use sealwax::reactor::{CloseReason, Context, Deadline, Event, Opened};
 
-use crate::recorder::{Recorder, Sim, Told, echo, lines, silent};
-use crate::support::kernel::Fault;
+use crate::recorder::{Recorder, Sim, Told, lines, silent};
+use crate::support::kernel::{Fault, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -71,7 +71,7 @@ fn who_does_not_say_goodbye_in_time_is_left() {
     sim.cx().send(id, &[b"goodbye"]);
     sim.cx().close(id);
     sim.settle(&mut handler);
-    sim.pass(&mut handler, FINISH_TIMEOUT - MOMENT);
+    sim.pass(&mut handler, FINISH_TIMEOUT.saturating_sub(MOMENT));
     assert_eq!(handler.take(), []);
     sim.pass(&mut handler, MOMENT);
     assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
@@ -171,11 +171,8 @@ fn nothing_is_told_of_a_source_after_it_was_closed_but_its_end() {
             if let Told::Received(from, _) = told {
                 cx.expect(*from, true);
                 cx.send(*from, &[&[0; 30]]);
-                if abort {
-                    cx.abort(*from)
-                } else {
-                    cx.close(*from)
-                }
+                let let_go = if abort { Context::abort } else { Context::close };
+                let_go(cx, *from);
                 cx.expect(*from, true);
                 cx.resume(*from);
                 cx.send(*from, &[b"too late"]);
@@ -298,6 +295,26 @@ fn a_listener_that_was_closed_or_paused_takes_nobody_in() {
 }
 
 #[test]
+fn a_newcomer_that_cannot_be_watched_is_told_from_its_beginning_to_its_end() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Opened(id, _) = told {
+            cx.send(*id, &[b"welcome"]);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    handler.take();
+    let mut peer = sim.kernel.dial(at);
+    sim.kernel.inject(|op, _| (op == Op::Watch).then_some(Fault::Fail(Errno::ENOSPC)));
+    sim.settle(&mut handler);
+    let told = handler.take();
+    let Told::Opened(id, Opened::Accepted { .. }) = told[0] else { panic!("{told:?}") };
+    assert_eq!(told[1..], [Told::Closed(id, CloseReason::Failed(Errno::ENOSPC))]);
+    assert_eq!(peer.receive(100), Ok(Vec::new()));
+    sim.assert_clean(&mut handler, 1);
+}
+
+#[test]
 fn a_connection_can_be_refused() {
     let mut sim = Sim::new();
     let mut handler = silent();
@@ -308,17 +325,18 @@ fn a_connection_can_be_refused() {
 }
 
 #[test]
-fn a_connection_to_a_listener_of_another_process_carries_bytes_both_ways() {
+fn a_paused_connection_is_shown_nothing_although_it_breaks() {
     let mut sim = Sim::new();
-    let mut handler = echo();
-    let mut other = sim.kernel.process();
-    let (listener, at) = other.listen(([127, 0, 0, 1], 0).into()).unwrap();
-    let id = sim.cx().connect(at);
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    sim.cx().pause(id);
     sim.settle(&mut handler);
-    assert_eq!(handler.take(), [Told::Opened(id, Opened::Connected)]);
-    let (io, _) = other.accept(&listener).unwrap();
-    other.writev(&io, &[IoSlice::new(b"ball")]).unwrap();
+    peer.send(b"never seen");
+    peer.reset();
     sim.settle(&mut handler);
-    let mut bytes = [0; 4];
-    assert_eq!((other.read(&io, &mut bytes), &bytes), (Ok(4), b"ball"));
+    let failed = CloseReason::Failed(Errno::ECONNRESET);
+    assert_eq!(handler.take(), [Told::Closed(id, failed)]);
+    sim.assert_clean(&mut handler, 1);
 }

@@ -1,7 +1,7 @@
 //! A handler that notes what it is told, and a loop on a kernel in memory for it to run on.
 //!
-//! The recorder holds the loop to its contract by itself: a token is opened at most once, hears nothing after its
-//! end but that it is closed, and that once.
+//! The recorder holds the loop to its contract by itself: a token is opened at most once, hears
+//! nothing after its end but that it is closed, and that once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

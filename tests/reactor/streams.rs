@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use sealwax::limits::READ_SIZE;
 use sealwax::reactor::{CloseReason, Opened, Signal, Source, Waker};
 
-use crate::recorder::{Sim, Told, lines, silent};
+use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Device, Fault, Op};
 
 #[test]
@@ -22,6 +22,31 @@ fn a_pipe_on_standard_input_is_read_to_its_end() {
         Told::Opened(id, Opened::Source),
         Told::Received(id, b"one\n".to_vec()),
         Told::Ended(id, b"two".to_vec()),
+        Told::Closed(id, CloseReason::Closed),
+    ];
+    assert_eq!(handler.take(), told);
+    sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn a_paused_pipe_whose_writer_has_left_neither_spins_nor_speaks_until_it_is_resumed() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    let mut writer = sim.kernel.standard(0, Device::Pipe);
+    let id = sim.cx().open(Source::Input);
+    sim.settle(&mut handler);
+    handler.take();
+    sim.cx().pause(id);
+    sim.settle(&mut handler);
+    writer.send(b"last words");
+    writer.close();
+    assert!(sim.settle(&mut handler) < 3);
+    assert_eq!(handler.take(), []);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    let told = [
+        Told::Received(id, b"last words".to_vec()),
+        Told::Ended(id, Vec::new()),
         Told::Closed(id, CloseReason::Closed),
     ];
     assert_eq!(handler.take(), told);
@@ -117,6 +142,22 @@ fn what_was_queued_for_an_output_leaves_although_it_was_closed_before_it_was_ope
     assert_eq!(reader.receive_all(), b"famous last words");
     assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)]);
     sim.assert_clean(&mut handler, 0);
+}
+
+#[test]
+fn what_was_queued_late_in_a_tick_for_an_output_leaves_when_it_is_open() {
+    let mut sim = Sim::new();
+    let mut reader = sim.kernel.standard(1, Device::Pipe);
+    let mut opened = false;
+    let mut handler = Recorder::new(move |cx, told| {
+        if *told == Told::EndOfTick && !std::mem::replace(&mut opened, true) {
+            let id = cx.open(Source::Output);
+            cx.send(id, &[b"hello"]);
+        }
+    });
+    sim.tick(&mut handler);
+    sim.settle(&mut handler);
+    assert_eq!(reader.receive_all(), b"hello");
 }
 
 #[test]

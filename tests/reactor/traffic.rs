@@ -1,12 +1,13 @@
 //! Bytes come and go: whole, in order, and for as few system calls as it takes.
 
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::rc::Rc;
 
 use nix::errno::Errno;
 use proptest::prelude::*;
 use sealwax::limits::{READ_SIZE, SLICES_PER_WRITE};
-use sealwax::reactor::{Opened, Token};
+use sealwax::reactor::{Opened, Sys, Token};
 
 use crate::recorder::{Recorder, Sim, Told, echo, silent};
 use crate::support::kernel::{Call, Fault, Op};
@@ -200,8 +201,36 @@ fn more_slices_than_one_write_takes_leave_in_order() {
     for bytes in &shared {
         sim.cx().share(id, bytes);
     }
-    assert!(sim.settle(&mut handler) <= 3);
+    assert!(sim.settle(&mut handler) <= 4, "three writes, and their end");
     assert_eq!(peer.receive_all(), shared.concat());
+}
+
+#[test]
+fn a_loop_that_is_stopped_ends_after_its_tick_and_closes_its_descriptors() {
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Received(from, _) = told {
+            cx.stop();
+            cx.send(*from, &[b"goodbye"]);
+        }
+    });
+    let (_, at) = sim.listen(&mut handler);
+    let (_, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"stop");
+    sim.reactor.run(&mut handler).unwrap();
+    let Sim { reactor, kernel } = sim;
+    assert_eq!(kernel.descriptors(), 2);
+    drop(reactor);
+    assert_eq!(kernel.descriptors(), 0);
+    assert_eq!(peer.receive(100), Ok(b"goodbye".to_vec()));
+    assert_eq!(peer.receive(100), Ok(Vec::new()));
+}
+
+#[test]
+fn a_loop_that_cannot_wait_says_so() {
+    let mut sim = Sim::new();
+    sim.kernel.inject(|op, _| (op == Op::Wait).then_some(Fault::Fail(Errno::EBADF)));
+    assert_eq!(sim.reactor.run(&mut silent()), Err(Errno::EBADF));
 }
 
 #[test]
@@ -226,4 +255,20 @@ fn what_is_sent_when_all_has_left_leaves_too() {
         received.extend(peer.receive_all());
     }
     assert_eq!(received, [[9; 15], [2; 15], [1; 15], [0; 15]].concat());
+}
+
+#[test]
+fn a_connection_to_a_listener_of_another_process_carries_bytes_both_ways() {
+    let mut sim = Sim::new();
+    let mut handler = echo();
+    let mut other = sim.kernel.process();
+    let (listener, at) = other.listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let id = sim.cx().connect(at);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Opened(id, Opened::Connected)]);
+    let (io, _) = other.accept(&listener).unwrap();
+    other.writev(&io, &[IoSlice::new(b"ball")]).unwrap();
+    sim.settle(&mut handler);
+    let mut bytes = [0; 4];
+    assert_eq!((other.read(&io, &mut bytes), &bytes), (Ok(4), b"ball"));
 }

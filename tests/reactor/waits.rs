@@ -11,8 +11,8 @@ use crate::support::kernel::Op;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not before and not
-/// twice.
+/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not
+/// before and not twice.
 fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, deadline: Deadline, length: Duration) {
     handler.take();
     sim.pass(handler, length.saturating_sub(MOMENT));
@@ -95,6 +95,21 @@ fn a_reader_stalls_when_it_takes_nothing_and_not_when_it_is_slow() {
 }
 
 #[test]
+fn that_all_has_left_is_told_also_after_the_stall_was() {
+    let mut sim = Sim::new();
+    sim.kernel.set_buffer(10);
+    let mut handler = silent();
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    sim.cx().send(id, &[&[0; 20]]);
+    sim.settle(&mut handler);
+    assert_told_after(&mut sim, &mut handler, Deadline::Stalled, STALL_TIMEOUT);
+    peer.receive_all();
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Drained(id)]);
+}
+
+#[test]
 fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
     let mut sim = Sim::new();
     let mut again = true;
@@ -167,6 +182,51 @@ fn a_source_that_is_resumed_and_paused_again_is_shown_nothing() {
     sim.cx().resume(id);
     sim.settle(&mut handler);
     assert_eq!(handler.take(), [Told::Received(id, b"b".to_vec())], "once, for it pauses again");
+}
+
+#[test]
+fn a_pause_ends_the_time_of_half_a_frame_and_the_resume_begins_it() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    handler.consume = lines;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"half");
+    sim.settle(&mut handler);
+    sim.cx().pause(id);
+    handler.take();
+    sim.pass(&mut handler, 2 * FRAME_TIMEOUT);
+    assert_eq!(handler.take(), []);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    assert_told_after(&mut sim, &mut handler, Deadline::Partial, FRAME_TIMEOUT);
+}
+
+#[test]
+fn a_source_that_is_resumed_within_a_tick_is_shown_what_it_had_kept_without_more_to_come() {
+    let mut sim = Sim::new();
+    let mut paused = None;
+    let mut handler = Recorder::new(|cx, told| match told {
+        Told::Received(from, _) => {
+            cx.pause(*from);
+            cx.alarm(Alarm(0), Some(cx.now() + MOMENT));
+            paused = Some(*from);
+        }
+        Told::Alarm(_) => paused.iter().for_each(|&id| cx.resume(id)),
+        _ => {}
+    });
+    handler.consume = |_| 1;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    handler.take();
+    peer.send(b"abc");
+    for byte in [b"a", b"b", b"c"] {
+        sim.settle(&mut handler);
+        assert_eq!(handler.take(), [Told::Received(id, byte.to_vec())]);
+        sim.kernel.advance(MOMENT);
+        sim.tick(&mut handler);
+        assert_eq!(handler.take(), [Told::Alarm(Alarm(0))]);
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A kernel in memory: the reactor's other [`Sys`].
 //!
-//! Deterministic: no threads, no descriptors, a clock that moves only when a test moves it or a wait finds nothing
-//! ready. Sockets and pipes have bounded buffers, the ready list is epoll's (level-triggered, who is still ready
-//! goes to its end), and hang-ups are reported whether asked for or not. What a test wants to go wrong it says
-//! with [`Kernel::inject`]; what the loop asked for it reads from [`Kernel::calls`].
+//! Deterministic: no threads, no descriptors, a clock that moves only when a test moves it or a
+//! wait finds nothing ready. Sockets and pipes have bounded buffers, the ready list is epoll's
+//! (level-triggered, who is still ready goes to its end), and hang-ups are reported whether asked
+//! for or not. What a test wants to go wrong it says with [`Kernel::inject`]; what the loop asked
+//! for it reads from [`Kernel::calls`].
 //!
-//! One [`Kernel`] is one process; [`Kernel::process`] adds another to the same machine. A [`Peer`] is the end of a
-//! connection that the test holds itself.
+//! One [`Kernel`] is one process; [`Kernel::process`] adds another to the same machine. A [`Peer`]
+//! is the end of a connection that the test holds itself.
 
 mod calls;
 mod machine;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::Result;
+use nix::errno::Errno;
 use sealwax::reactor::Sys;
 
 pub use self::calls::{Call, Fault, Op};
@@ -34,7 +36,8 @@ pub struct Kernel {
 #[derive(Debug)]
 pub struct Io(usize);
 
-/// The end of a connection, a pipe or a file that the test holds itself. Not closed by being dropped.
+/// The end of a connection, a pipe or a file that the test holds itself. Not closed by being
+/// dropped.
 pub struct Peer {
     process: Kernel,
     io: Io,
@@ -90,9 +93,15 @@ impl Kernel {
         self.me().inject = Some(Box::new(inject));
     }
 
-    /// The calls since this was last asked; the first time none, for only from then on are they noted.
+    /// The calls since this was last asked; the first time none, for only from then on are they
+    /// noted.
     pub fn calls(&self) -> Vec<Call> {
         self.me().calls.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Whether a process of this machine listens at `at`.
+    pub fn is_listening(&self, at: SocketAddr) -> bool {
+        self.machine.borrow().listening.contains_key(&at)
     }
 
     /// Connects to a listener of the machine; its process sees a newcomer.
@@ -100,14 +109,14 @@ impl Kernel {
     /// # Panics
     /// If nobody listens at `at`.
     pub fn dial(&self, at: SocketAddr) -> Peer {
-        assert!(self.machine.borrow().listening.contains_key(&at), "nobody listens at {at}");
+        assert!(self.is_listening(at), "nobody listens at {at}");
         let mut process = self.process();
         let io = process.connect(at).expect("a new process has no limit");
         Peer { process, io }
     }
 
-    /// Puts `device` behind standard input (0), output (1) or error (2) of this process; the test holds its other
-    /// end. To be called before the stream is opened, and once.
+    /// Puts `device` behind standard input (0), output (1) or error (2) of this process; the test
+    /// holds its other end. To be called before the stream is opened, and once.
     pub fn standard(&self, number: usize, device: Device) -> Peer {
         let process = self.process();
         let mut machine = self.machine.borrow_mut();
@@ -159,9 +168,9 @@ impl Peer {
         all
     }
 
-    /// Says that it will send no more.
+    /// Says that it will send no more, where it could.
     pub fn shut(&mut self) {
-        self.process.shutdown(&self.io).expect("is connected");
+        let _ = self.process.shutdown(&self.io);
     }
 
     /// Closes; a reset where something was not read.
@@ -169,10 +178,12 @@ impl Peer {
         self.process.close(self.io);
     }
 
-    /// Closes with a reset.
+    /// Closes with a reset. What has arrived before it can still be read.
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
-        machine.file(self.io.0).inbound.push_back(0);
+        if let Some(other) = machine.file(self.io.0).peer.take() {
+            machine.break_off(other, Errno::ECONNRESET);
+        }
         machine.close(self.io.0);
     }
 }

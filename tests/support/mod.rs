@@ -1,4 +1,9 @@
 //! What the tests share. Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
+pub mod fixtures;
+pub mod guest;
 pub mod kernel;
+pub mod process;
+pub mod relay;
+pub mod simulated;

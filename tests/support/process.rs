@@ -1,19 +1,20 @@
 //! The built program as processes: a relay and its clients, driven through pipes as a script would.
 //!
-//! Waits for what a process prints or for its end, never for time; everything that was started is ended when the
-//! test ends, however it ends.
+//! Waits for what a process prints or for its end, never for time; everything that was started is
+//! ended when the test ends, however it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
 /// A test that waits longer than this for one line has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `sealwax`, its lines collected as they come.
 pub struct Process {
@@ -21,8 +22,12 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
+    transcript: Transcript,
     name: String,
 }
+
+/// All lines of both outputs, also those that were taken.
+type Transcript = Arc<Mutex<Vec<String>>>;
 
 impl Process {
     /// Starts `sealwax` with `arguments`.
@@ -39,9 +44,10 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let stdout = lines(child.stdout.take().expect("piped"));
-        let stderr = lines(child.stderr.take().expect("piped"));
-        Self { stdin: child.stdin.take(), child, stdout, stderr, name }
+        let transcript = Transcript::default();
+        let stdout = lines(child.stdout.take().expect("piped"), &transcript);
+        let stderr = lines(child.stderr.take().expect("piped"), &transcript);
+        Self { stdin: child.stdin.take(), child, stdout, stderr, transcript, name }
     }
 
     /// Writes a line to its standard input.
@@ -113,7 +119,9 @@ impl Process {
         self.stdin = None;
         let status = self.wait();
         let collect = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>();
-        Ended { code: status.code(), stdout: collect(&self.stdout), stderr: collect(&self.stderr) }
+        let (stdout, stderr) = (collect(&self.stdout), collect(&self.stderr));
+        let transcript = self.transcript.lock().expect("its readers are done").join("\n");
+        Ended { code: status.code(), stdout, stderr, transcript }
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -128,6 +136,8 @@ pub struct Ended {
     pub code: Option<i32>,
     pub stdout: Vec<String>,
     pub stderr: Vec<String>,
+    /// Everything that it ever said, on both.
+    pub transcript: String,
 }
 
 impl Ended {
@@ -167,8 +177,10 @@ impl Relay {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend_from_slice(options);
         let process = Process::start(&arguments);
-        let line = process.talk_with("listening on ");
-        let address = line.rsplit(' ').next().expect("an address").to_owned();
+        let line = process.talk_with("listening"); // or an object that says so
+        let (_, port) = line.split_once("127.0.0.1:").expect("an address");
+        let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+        let address = format!("127.0.0.1:{port}");
         Self { process, address }
     }
 }
@@ -181,7 +193,8 @@ impl Homes {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
-    /// The home of `name`, with an identity from the fixtures where there is one (making a key takes seconds).
+    /// The home of `name`, with an identity from the fixtures where there is one (making a key
+    /// takes seconds).
     pub fn of(&self, name: &str) -> PathBuf {
         let home = self.0.path().join(name);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{name}.pem"));
@@ -222,14 +235,26 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
+/// Starts a program of `tests/python`, with the Python that `tests/python/setup` has made, or the
+/// machine's own.
+pub fn python(program: &str, arguments: &[&str]) -> Process {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = root.join("target/venv/bin/python");
+    let python = if made.exists() { made } else { PathBuf::from("python3") };
+    let program = root.join("tests/python").join(program);
+    Process::spawn(Command::new(python).arg(program).args(arguments).current_dir(root))
+}
+
 /// Collects lines in a thread, so that no pipe fills up while a test looks elsewhere.
-fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+fn lines(from: impl Read + Send + 'static, transcript: &Transcript) -> Receiver<String> {
     let (sender, receiver) = channel();
+    let transcript = Arc::clone(transcript);
     thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+            transcript.lock().expect("nobody fails with it").push(text.clone());
             if sender.send(text).is_err() {
                 break;
             }

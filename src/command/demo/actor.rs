@@ -37,6 +37,7 @@ impl Actor {
             relay: relay.to_string(),
             roster: RosterMode::Delta,
             strict: false,
+            keys: "sealwax keys".to_owned(),
             every_warning: true,
             alarm: CLIENT_ALARM,
         };

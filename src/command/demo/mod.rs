@@ -1,9 +1,10 @@
 //! `sealwax demo`: a relay and two users in one process, and what the relay sees of them.
 //!
-//! Everything is real: the relay listens on a free port of loopback, the users make their keys, connect, and talk as
-//! they would from two machines. Each of the three runs its own loop on a thread of its own (`actor.rs`), and what
-//! passes the relay's sockets is copied on its way in (`tap.rs`). All of them report to this thread, which prints
-//! (`stage.rs`) what is said beside what the relay read.
+//! Everything is real: the relay listens on a free port of loopback, the users make their keys,
+//! connect, and talk as they would from two machines. Each of the three runs its own loop on a
+//! thread of its own (`actor.rs`), and what passes the relay's sockets is copied on its way in
+//! (`tap.rs`). All of them report to this thread, which prints (`stage.rs`) what is said beside
+//! what the relay read.
 
 mod actor;
 mod stage;
@@ -51,9 +52,9 @@ const SCRIPT: [(&str, &str); 5] = [
 const USERS: [&str; 2] = ["alice", "bob"];
 
 /// `sealwax demo`
-pub fn demo(arguments: &Demo) -> Outcome {
+pub(super) fn demo(arguments: &Demo) -> Outcome {
     let mut stage = Stage::new(arguments.full);
-    stage.say(&format!("making two RSA keys of {NEW_RSA_BITS} bits …"));
+    Stage::prepare();
     let keys = make_keys()?;
     let (reports, reported) = channel();
     let closing = Waker::new().map_err(kernel)?;
@@ -101,7 +102,7 @@ fn play(
         let report = report.map_err(|_| Failure::new(Exit::Failed, "the demo stands still"))?;
         match report {
             Report::Listening(address) => {
-                stage.open(address);
+                Stage::open(address);
                 for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
                     start_user(name, identity, address, reports);
                 }
@@ -109,7 +110,7 @@ fn play(
             Report::Left => left += 1,
             Report::Failed(why) => return Err(Failure::new(Exit::Failed, why)),
             Report::Read(bytes) => stage.read(&bytes),
-            Report::Said { by, text } => stage.said(by, text),
+            Report::Said { by, text } => Stage::said(by, text),
             Report::Heard { by, text } => stage.heard(by, &text),
             Report::Confirmed => stage.confirmed(),
         }

@@ -1,16 +1,19 @@
-//! What the demo prints: the conversation on the left, what the relay read on the right, and the sum of it.
+//! What the demo prints: the conversation on the left, what the relay read on the right, and the
+//! sum of it.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::SCRIPT;
-use crate::limits::MAX_FRAME;
+use crate::limits::{MAX_FRAME, NEW_RSA_BITS};
 use crate::wire::{Scan, Scanner, base64, escape_visible};
 
-/// Columns of the left side.
-const LEFT: usize = 46;
-/// Columns of the right side, unless frames are shown whole.
-const RIGHT: usize = 72;
+/// Columns of the left side; with the right one they fit into a terminal of 100.
+const LEFT: usize = 36;
+/// Columns of the right side.
+const RIGHT: usize = 61;
+/// A longer string in a frame (columns) is shown by its beginning, unless frames are shown whole.
+const STRING: usize = 24;
 
 /// The printer, and what it has counted.
 pub(super) struct Stage {
@@ -27,19 +30,18 @@ impl Stage {
         Self { full, frames: 0, confirmed: 0, heard: 0, read: Vec::new() }
     }
 
-    /// A remark on what happens.
-    #[allow(clippy::unused_self)] // all printing is the stage's
-    pub(super) fn say(&self, remark: &str) {
-        println!("{remark}");
+    /// Both keys are being made, which may take a while.
+    pub(super) fn prepare() {
+        println!("making two RSA keys of {NEW_RSA_BITS} bits …");
     }
 
-    pub(super) fn open(&self, relay: SocketAddr) {
-        self.say(&format!("a relay listens on {relay}; alice and bob talk through it\n"));
+    pub(super) fn open(relay: SocketAddr) {
+        println!("a relay listens on {relay}; alice and bob talk through it\n");
         row("what alice and bob see", "what the relay reads from its sockets");
         row(&"─".repeat(LEFT), &"─".repeat(RIGHT));
     }
 
-    pub(super) fn said(&self, by: &str, text: &str) {
+    pub(super) fn said(by: &str, text: &str) {
         row(&format!("{by} writes: {text}"), "");
     }
 
@@ -59,8 +61,8 @@ impl Stage {
         while let Scan::Frame(place) = scanner.scan(rest, MAX_FRAME) {
             self.frames += 1;
             let frame = String::from_utf8_lossy(&rest[place.clone()]);
-            let shown = escape_visible(&frame);
-            row("", if self.full { &shown } else { shorten(&shown, RIGHT) });
+            let frame = escape_visible(&frame);
+            row("", &if self.full { frame.into_owned() } else { abridge(&frame) });
             rest = &rest[place.end..];
         }
     }
@@ -90,17 +92,14 @@ impl Stage {
     /// How `text` stands among the bytes that the relay has read, if it does.
     fn finds(&self, text: &str) -> Option<&'static str> {
         let contains = |needle: &str| memchr::memmem::find(&self.read, needle.as_bytes()).is_some();
-        let hex = text.bytes().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
         if contains(text) {
             return Some("plain text");
         }
-        if contains(&hex) {
+        if contains(&hex(text)) {
             return Some("hexadecimal");
         }
-        // Where the text begins within a group of three bytes decides its letters: inner groups tell.
+        // Where the text begins within a group of three bytes decides its letters: inner groups
+        // tell.
         let groups = (0..3).any(|skip| {
             let inner = &text.as_bytes()[skip..];
             contains(&base64::encode(&inner[..inner.len() / 3 * 3]))
@@ -109,23 +108,52 @@ impl Stage {
     }
 }
 
-/// One line of both sides; a left side that is too long gets lines of its own.
+/// Both sides beside each other, each in as many lines as it needs.
 fn row(left: &str, right: &str) {
-    let words = left.split_inclusive(' ');
-    let mut line = String::new();
-    for word in words {
-        if line.chars().count() + word.chars().count() > LEFT {
-            println!("{line:LEFT$} │");
-            line = "  ".to_owned();
-        }
-        line.push_str(word);
+    let (left, right) = (wrap(left, LEFT), wrap(right, RIGHT));
+    for line in 0..left.len().max(right.len()) {
+        let at = |side: &[String]| side.get(line).cloned().unwrap_or_default();
+        println!("{:LEFT$} │ {}", at(&left), at(&right));
     }
-    println!("{line:LEFT$} │ {right}");
 }
 
-/// The first `columns` characters, with a sign where some are missing.
-fn shorten(text: &str, columns: usize) -> &str {
-    text.char_indices().nth(columns).map_or(text, |(end, _)| &text[..end])
+/// Lines of at most `columns` characters, broken at spaces where there are any; all but the first
+/// are indented.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let width = word.chars().count();
+        if used > 2 && used + width.min(columns) > columns {
+            lines.push("  ".to_owned());
+            used = 2;
+        }
+        for letter in word.chars() {
+            if used == columns {
+                lines.push("  ".to_owned());
+                used = 2;
+            }
+            lines.last_mut().into_iter().for_each(|line| line.push(letter));
+            used += 1;
+        }
+    }
+    lines
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // a string takes all that is written
+        hex
+    })
+}
+
+/// The frame with its long strings shortened.
+fn abridge(frame: &str) -> String {
+    let shorten = |string: &str| match string.char_indices().nth(STRING) {
+        Some((end, _)) => format!("{}…", &string[..end]),
+        None => string.to_owned(),
+    };
+    frame.split('"').map(shorten).collect::<Vec<_>>().join("\"")
 }
 
 #[cfg(test)]
@@ -133,9 +161,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn both_sides_keep_to_their_columns() {
+        let frame = format!(r#"{{"action": "message", "content": "{}"}}"#, "x".repeat(300));
+        assert_eq!(
+            abridge(&frame),
+            r#"{"action": "message", "content": "xxxxxxxxxxxxxxxxxxxxxxxx…"}"#
+        );
+        for text in
+            [frame.as_str(), "", "a b", "word by word until it is too long for one line of it"]
+        {
+            let lines = wrap(text, LEFT);
+            assert!(lines.iter().all(|line| line.chars().count() <= LEFT), "{lines:?}");
+            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+            assert_eq!(letters(&lines.concat()), letters(text));
+        }
+    }
+
+    #[test]
     fn a_text_that_passed_unsealed_would_be_found() {
         let text = SCRIPT[0].1;
-        let hex = text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = hex(text);
         for offset in 0..3 {
             let padded = [&b"\x02\x00\x01"[..offset], text.as_bytes()].concat();
             for passed in [text.to_owned(), hex.clone(), base64::encode(&padded)] {

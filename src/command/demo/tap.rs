@@ -1,6 +1,7 @@
 //! A handler around the relay that copies what the relay's sockets read.
 //!
-//! This is the whole trick of the layers: a handler does not know what calls it, so another can stand between.
+//! This is the whole trick of the layers: a handler does not know what calls it, so another can
+//! stand between.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;

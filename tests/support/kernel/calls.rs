@@ -168,8 +168,10 @@ impl Sys for Kernel {
                 Source::Signals => return machine.open(Kind::Signals, self.process),
                 Source::Wake(_) => return machine.open(Kind::Wake, self.process),
             };
+            let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;
-            machine.processes[self.process].standard[number].take().ok_or(Errno::EBADF)
+            machine.processes[self.process].standard[number] = None;
+            Ok(fd)
         })?;
         Ok(Io(fd))
     }

@@ -178,7 +178,8 @@ impl Machine {
         let Some(peer) = file.peer else { return };
         self.file(peer).peer = None;
         if file.kind == Kind::Socket && !file.inbound.is_empty() {
-            // What was not read is answered by a reset, which destroys what the other end has not read.
+            // What was not read is answered by a reset, which destroys what the other end has not
+            // read.
             self.file(peer).inbound.clear();
             return self.break_off(peer, Errno::ECONNRESET);
         }
@@ -206,7 +207,8 @@ impl Machine {
         }
     }
 
-    /// What `epoll_wait` does: those still ready go to the end of the list, the others leave it.
+    /// What `epoll_wait` does: those still ready go to the end of the list, the others leave it,
+    /// and so does who is watched for nothing.
     pub(super) fn take_ready(&mut self, process: usize, events: &mut Vec<Event>) {
         for _ in 0..self.processes[process].ready.len() {
             if events.len() == limits::EVENTS_PER_TICK {
@@ -220,7 +222,11 @@ impl Machine {
             match self.poll(fd) {
                 Some(event) => {
                     events.push(event);
-                    self.processes[process].ready.push_back((fd, token));
+                    let file = self.file(fd);
+                    file.listed = file.watch.is_some_and(|(_, now)| now != Interest::NONE);
+                    if file.listed {
+                        self.processes[process].ready.push_back((fd, token));
+                    }
                 }
                 None => self.file(fd).listed = false,
             }

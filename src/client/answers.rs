@@ -1,0 +1,55 @@
+//! What a client answers when it is asked for something.
+
+use std::fmt;
+
+use crate::limits::MAX_TEXT;
+
+/// Why a text was not taken. Nothing was kept, and no event tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The addressee is no name.
+    NotAName,
+    /// The addressee is ourselves. There is nobody to seal for: the sender knows it all already.
+    Oneself,
+    /// More than [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
+    TooLong,
+    /// As much is unconfirmed as may be: again once
+    /// [`ready_for_more`](super::Client::ready_for_more) says so.
+    Pause,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NotAName => write!(out, "that is no name"),
+            Self::Oneself => write!(out, "that is yourself"),
+            Self::TooLong => write!(out, "the text is too long: at most {MAX_TEXT} bytes"),
+            Self::Pause => write!(out, "too much is unconfirmed"),
+        }
+    }
+}
+
+/// Why a key was not accepted or marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTrusted {
+    /// That is no name, or no key was given and none was refused before.
+    NothingToTrust,
+    /// There is no pinned key to be marked.
+    NotPinned,
+    /// The trust file could not be written; why.
+    File(String),
+}
+
+/// What is still on its way: what a view needs to decide whether to wait, and with which code to
+/// leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Registered right now.
+    pub connected: bool,
+    /// Texts that were taken and neither confirmed nor failed.
+    pub unconfirmed: usize,
+    /// Those of them whose addressee is not connected, by what the relay said last.
+    pub absent: usize,
+    /// Shown messages whose receipt has not left.
+    pub receipts: usize,
+}

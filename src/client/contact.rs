@@ -1,0 +1,173 @@
+//! Who a peer is: its key, how that stands, and whether messages may go either way.
+//!
+//! Everything that uses a key passes [`Contact::admit`]. A key comes from the relay, which nobody
+//! trusts; it counts once a signature by it held and the trust file says that it is the peer's.
+
+use super::desk::{Desk, Verdict};
+use super::trust::Trust;
+use super::{Caution, Event, Failure, Standing};
+use crate::crypto::PublicKey;
+use crate::wire::Fingerprint;
+
+/// Who a peer is.
+pub(super) struct Contact {
+    pub(super) name: String,
+    /// As the relay handed it out, and not another than the pinned one.
+    key: Option<PeerKey>,
+    /// The key that was refused last because another one is pinned.
+    refused: Option<Fingerprint>,
+    /// What the user was told last.
+    told: Option<(Fingerprint, Standing)>,
+}
+
+struct PeerKey {
+    key: PublicKey,
+    fp: Fingerprint,
+}
+
+/// Why nothing may be sent to a peer, or taken from it.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) failure: Failure,
+    pub(super) caution: Caution,
+    pub(super) detail: String,
+}
+
+impl Contact {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, key: None, refused: None, told: None }
+    }
+
+    /// The peer's key, and its fingerprint.
+    pub(super) fn key(&self) -> Option<(&PublicKey, Fingerprint)> {
+        self.key.as_ref().map(|known| (&known.key, known.fp))
+    }
+
+    pub(super) fn refused(&self) -> Option<Fingerprint> {
+        self.refused
+    }
+
+    /// The relay handed out `key`: keeps it, unless another one is pinned.
+    pub(super) fn learn(&mut self, desk: &mut Desk, key: PublicKey) -> Result<(), Unfit> {
+        let fp = key.fingerprint();
+        if let Verdict::Changed(pinned) = desk.judge(&self.name, fp) {
+            return Err(self.refuse(desk, fp, pinned));
+        }
+        self.key = Some(PeerKey { key, fp });
+        self.refused = None;
+        Ok(())
+    }
+
+    /// Whether messages may go to and fro under the known key, by which a signature held; the key
+    /// of a peer that is met for the first time is pinned.
+    pub(super) fn admit(&mut self, desk: &mut Desk, by_us: bool) -> Result<Trust, Unfit> {
+        let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
+            return Err(self.not_kept("its key is not known"));
+        };
+        let mut verdict = desk.judge(&self.name, fp);
+        if verdict == Verdict::Unknown {
+            verdict = desk.meet(&self.name, fp, by_us).map_err(|why| self.not_kept(&why))?;
+        }
+        match verdict {
+            Verdict::Changed(pinned) => Err(self.refuse(desk, fp, pinned)),
+            Verdict::Unknown => Err(self.not_kept("it was removed at once")),
+            Verdict::Pinned(trust) => {
+                self.announce(desk, fp, Standing::Pinned(trust));
+                if desk.strict && trust != Trust::Verified {
+                    Err(self.unverified(desk))
+                } else {
+                    Ok(trust)
+                }
+            }
+        }
+    }
+
+    /// The relay handed out the key without a prekey: what only an original client has.
+    pub(super) fn without_prekey(&self, desk: &Desk) -> Unfit {
+        let name = &self.name;
+        if self.trust(desk).is_none() {
+            return Unfit {
+                failure: Failure::NotV2,
+                caution: Caution::NotV2,
+                detail: format!("{name} uses an original client, which cannot prove who writes"),
+            };
+        }
+        Unfit {
+            failure: Failure::Downgrade,
+            caution: Caution::Downgrade,
+            detail: format!(
+                "the relay says that {name} uses an original client now. Nothing is sent to it: \
+                 what {name} was pinned for could not be proven any more"
+            ),
+        }
+    }
+
+    /// How far the known key is trusted; `None` where it is not pinned.
+    pub(super) fn trust(&self, desk: &Desk) -> Option<Trust> {
+        match desk.judge(&self.name, self.key.as_ref()?.fp) {
+            Verdict::Pinned(trust) => Some(trust),
+            Verdict::Unknown | Verdict::Changed(_) => None,
+        }
+    }
+
+    /// The trust file changed. Returns whether the known key is still the pinned one; otherwise it
+    /// is forgotten.
+    pub(super) fn review(&mut self, desk: &mut Desk) -> bool {
+        let Some(fp) = self.key.as_ref().map(|known| known.fp) else { return false };
+        let Some(trust) = self.trust(desk) else {
+            self.forget();
+            return false;
+        };
+        self.announce(desk, fp, Standing::Pinned(trust));
+        true
+    }
+
+    /// The key has to be asked for again.
+    pub(super) fn forget(&mut self) {
+        self.key = None;
+    }
+
+    fn announce(&mut self, desk: &mut Desk, fp: Fingerprint, standing: Standing) {
+        if self.told != Some((fp, standing)) {
+            self.told = Some((fp, standing));
+            desk.tell(Event::Peer { name: self.name.clone(), fp, standing });
+        }
+    }
+
+    fn refuse(&mut self, desk: &mut Desk, fp: Fingerprint, pinned: Fingerprint) -> Unfit {
+        self.forget();
+        self.refused = Some(fp);
+        self.announce(desk, fp, Standing::Changed);
+        let (name, keys) = (&self.name, &desk.keys);
+        Unfit {
+            failure: Failure::KeyChanged,
+            caution: Caution::KeyChanged,
+            detail: format!(
+                "the key of {name} is not the one that is kept: {fp} instead of {pinned}. Either \
+                 {name} has a new identity, or somebody stands between you. Nothing is sent to or \
+                 taken from {name}. Ask {name} over another channel, and only if it is right, \
+                 accept it: {keys} trust {name} {fp}"
+            ),
+        }
+    }
+
+    fn unverified(&self, desk: &Desk) -> Unfit {
+        let (name, keys) = (&self.name, &desk.keys);
+        Unfit {
+            failure: Failure::NotVerified,
+            caution: Caution::NotVerified,
+            detail: format!(
+                "the key of {name} was never compared, and --strict refuses it: run '{keys} verify \
+                 {name}'"
+            ),
+        }
+    }
+
+    fn not_kept(&self, why: &str) -> Unfit {
+        Unfit {
+            failure: Failure::TrustFile,
+            caution: Caution::TrustFile,
+            detail: format!("the key of {} is not kept, so it is not trusted: {why}", self.name),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the relay brought, and whom it concerns.
+//!
+//! The relay is not trusted: what does not belong here is told and dropped, and what is unsigned is
+//! never more than a hint.
+
+use super::peer::Peer;
+use super::registration::Step;
+use super::{Caution, Client, Ending};
+use crate::reactor::Context;
+use crate::wire::{ErrorCode, Forwarded, Incoming, Reply, check_name_v2};
+
+impl Client {
+    /// One frame of the relay.
+    pub(super) fn frame(&mut self, cx: &mut Context, frame: &[u8]) {
+        match Incoming::parse(frame) {
+            Ok(incoming) if self.link.is_up() => self.incoming(cx, incoming),
+            Ok(incoming) => self.register(cx, incoming),
+            Err(bad) => {
+                self.nonsense(&bad.0);
+                if !self.link.is_up() {
+                    self.link.lose(cx, "the relay answered something else");
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, cx: &mut Context, frame: Incoming) {
+        match self.registration.answer(&mut self.desk, frame) {
+            Step::Send(answer) => self.link.send(cx, &answer),
+            Step::Registered => self.registered(cx),
+            Step::Retry(why) => self.link.lose(cx, why),
+            Step::Over(code, detail) => self.link.finish(cx, &mut self.desk, code, detail),
+            Step::Nothing => {}
+        }
+    }
+
+    fn incoming(&mut self, cx: &mut Context, frame: Incoming) {
+        match frame {
+            Incoming::Forwarded(frame) => self.forwarded(&frame),
+            Incoming::Reply(reply) => self.reply(cx, reply),
+            Incoming::Userlist { users } => {
+                let events = self.roster.replace(users);
+                self.roster_changed(events);
+            }
+            Incoming::Roster { joined, whole: true, .. } => {
+                let events = self.roster.begin(joined);
+                self.roster_changed(events);
+            }
+            Incoming::Roster { joined, left, whole: false } => {
+                let events = self.roster.change(joined, left);
+                self.roster_changed(events);
+            }
+            Incoming::Unknown { .. } => {} // a newer relay's
+        }
+    }
+
+    fn forwarded(&mut self, frame: &Forwarded) {
+        let from = &*frame.from;
+        if from == self.desk.name {
+            let detail = "a frame that says to come from ourselves is dropped";
+            return self.desk.warn(from, Caution::FromOurselves, detail);
+        }
+        if frame.to != self.desk.name || !frame.version2 || check_name_v2(from).is_err() {
+            return self.nonsense("a frame that is not for us, or not of our version");
+        }
+        let peer = self.peers.meet(from);
+        peer.frame(&mut self.desk, frame.kind, &frame.body);
+    }
+
+    fn reply(&mut self, cx: &mut Context, reply: Reply) {
+        match reply {
+            Reply::Pubkey { from, pubkey, prekey } => {
+                if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
+                    return self.nonsense("a key for which nobody asked");
+                }
+                self.look_at_pins(); // whoever has just accepted this key counts on it
+                if let Some(peer) = self.peers.known(&from) {
+                    peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
+                    self.peers.make_room();
+                }
+            }
+            Reply::Relayed { id, to, prekey } => {
+                if let (Some(peer), Ok(request)) = (self.peers.known(&to), id.parse()) {
+                    peer.relayed(&mut self.desk, request, prekey);
+                }
+            }
+            Reply::Error { code, detail, id, to, target } => {
+                let parsed = code.parse().ok();
+                let (to, target) = (to.as_deref(), target.as_deref());
+                if let Some(peer) = target.and_then(|target| self.peers.known(target)) {
+                    peer.lookup_refused(&mut self.desk, parsed, &detail);
+                } else if let Some(peer) = to.and_then(|to| self.peers.known(to)) {
+                    let request = id.and_then(|id| id.parse().ok());
+                    peer.refused(&mut self.desk, request, parsed, &detail);
+                } else {
+                    self.told_off(cx, parsed, &code, &detail);
+                }
+            }
+            Reply::Pong { .. } => {}
+            Reply::Challenge { .. } | Reply::Registered { .. } => {
+                self.nonsense("a registration that nobody asked for");
+            }
+        }
+    }
+
+    /// An error that is about no request of a conversation.
+    fn told_off(&mut self, cx: &mut Context, code: Option<ErrorCode>, text: &str, detail: &str) {
+        match code {
+            Some(ErrorCode::Replaced) => {
+                let detail = "the same identity connected from elsewhere";
+                self.link.finish(cx, &mut self.desk, Ending::Replaced, detail);
+            }
+            Some(
+                ErrorCode::ShuttingDown
+                | ErrorCode::SlowReader
+                | ErrorCode::FrameTimeout
+                | ErrorCode::FrameTooLarge,
+            ) => self.link.lose(cx, format!("the relay ended it: {detail}")),
+            _ => {
+                let detail = format!("the relay refused something: {text}: {detail}");
+                self.desk.warn("", Caution::Refused, detail);
+            }
+        }
+    }
+
+    fn nonsense(&mut self, what: &str) {
+        let detail = format!("the relay sent what is dropped: {what}");
+        self.desk.warn("", Caution::BadFrame, detail);
+    }
+}

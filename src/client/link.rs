@@ -1,0 +1,300 @@
+//! The connection to the relay, and how it is got back.
+//!
+//! ```text
+//!   Idle ──start──▶ Connecting ──▶ Registering ──▶ Up
+//!                    ▲    │ no address│ lost        │ lost
+//!                    │    ▼           │             │
+//!                  Resting ◀──────────┴─ Ending ◀───┤
+//!                                          │ ▲      │ refused for good,
+//!                                          ▼ └──────┘ or we leave
+//!                                         Over
+//! ```
+//!
+//! Knows addresses, time and bytes; what is said to register is in `registration.rs`. The addresses
+//! of the relay are tried in turn. Between two rounds is a pause that doubles, with jitter.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::clocks::{Backoff, jittered};
+use super::desk::Desk;
+use super::{Ending, Event, Progress, Resolve};
+use crate::limits::{
+    CONNECT_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX, RECONNECT_MIN,
+    REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
+};
+use crate::reactor::{CloseReason, Context, Deadline, Time, Token};
+use crate::wire::{Scan, Scanner, compose};
+
+/// The connection to the relay.
+pub(super) struct Link {
+    /// As the user wrote it.
+    relay: String,
+    resolve: Resolve,
+    state: State,
+    backoff: Backoff,
+    scanner: Scanner,
+    /// The user cannot take more for now.
+    is_held: bool,
+}
+
+enum State {
+    Idle,
+    Resting {
+        until: Time,
+    },
+    Connecting {
+        id: Token,
+        address: SocketAddr,
+        left: VecDeque<SocketAddr>,
+        until: Time,
+    },
+    Registering {
+        id: Token,
+        until: Time,
+    },
+    Up {
+        id: Token,
+        heard: Time,
+        ping: Option<Time>,
+    },
+    /// Told to close; what it leads to is done when it has.
+    Ending {
+        id: Token,
+        next: Next,
+    },
+    Over,
+}
+
+enum Next {
+    /// It is lost.
+    Retry { why: String },
+    /// It is given up.
+    Over { code: Ending, detail: String },
+}
+
+impl Link {
+    pub(super) fn new(relay: String, resolve: Resolve) -> Self {
+        Self {
+            relay,
+            resolve,
+            state: State::Idle,
+            backoff: Backoff::new(RECONNECT_MIN, RECONNECT_MAX),
+            scanner: Scanner::default(),
+            is_held: false,
+        }
+    }
+
+    /// Registered: frames may be sent.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self.state {
+            State::Connecting { id, .. }
+            | State::Registering { id, .. }
+            | State::Up { id, .. }
+            | State::Ending { id, .. } => Some(id),
+            State::Idle | State::Resting { .. } | State::Over => None,
+        }
+    }
+
+    /// Whether what arrives is to be read.
+    pub(super) fn listens(&self) -> bool {
+        matches!(self.state, State::Registering { .. } | State::Up { .. })
+    }
+
+    // --- Up ---
+
+    /// Begins a round of attempts.
+    pub(super) fn connect(&mut self, cx: &mut Context, desk: &mut Desk) {
+        match (self.resolve)(&self.relay) {
+            Ok(addresses) => self.try_next(cx, desk, addresses.into()),
+            Err(why) => {
+                let address = self.relay.clone();
+                desk.tell(Event::Progress(Progress::Unreachable { address, why }));
+                self.rest(desk);
+            }
+        }
+    }
+
+    fn try_next(&mut self, cx: &mut Context, desk: &mut Desk, mut left: VecDeque<SocketAddr>) {
+        let Some(address) = left.pop_front() else { return self.rest(desk) };
+        desk.tell(Event::Progress(Progress::Connecting { address: address.to_string() }));
+        let until = desk.now + CONNECT_TIMEOUT;
+        self.state = State::Connecting { id: cx.connect(address), address, left, until };
+    }
+
+    fn rest(&mut self, desk: &mut Desk) {
+        let mut random = [0; 4];
+        desk.vault.random(&mut random);
+        let pause = jittered(self.backoff.take(), random);
+        desk.tell(Event::Progress(Progress::Retrying { pause }));
+        self.state = State::Resting { until: desk.now + pause };
+    }
+
+    /// The connection stands: `frame` begins the registration.
+    pub(super) fn opened(&mut self, cx: &mut Context, desk: &Desk, frame: &[u8]) {
+        let State::Connecting { id, .. } = self.state else { return };
+        self.scanner = Scanner::default();
+        self.state = State::Registering { id, until: desk.now + REGISTRATION_TIMEOUT };
+        cx.send(id, &[frame]);
+    }
+
+    /// The relay took us.
+    pub(super) fn registered(&mut self, cx: &mut Context, now: Time) {
+        let State::Registering { id, .. } = self.state else { return };
+        self.state = State::Up { id, heard: now, ping: None };
+        self.backoff.reset();
+        if self.is_held {
+            cx.pause(id);
+        }
+    }
+
+    pub(super) fn send(&mut self, cx: &mut Context, frames: &[u8]) {
+        if let Some(id) = self.token()
+            && !frames.is_empty()
+        {
+            cx.send(id, &[frames]);
+        }
+    }
+
+    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame,
+    /// `max_frame`.
+    pub(super) fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
+        self.scanner.scan(unconsumed, max_frame.max(MAX_FRAME) + RELAY_FRAME_EXTRA)
+    }
+
+    /// Something arrived: the relay is there.
+    pub(super) fn heard(&mut self, now: Time) {
+        if let State::Up { heard, ping, .. } = &mut self.state {
+            (*heard, *ping) = (now, None);
+        }
+    }
+
+    /// Reads nothing for now, or reads again.
+    pub(super) fn hold(&mut self, cx: &mut Context, is_held: bool) {
+        if std::mem::replace(&mut self.is_held, is_held) == is_held {
+            return;
+        }
+        let State::Up { id, .. } = self.state else { return };
+        if is_held {
+            cx.pause(id);
+        } else {
+            cx.resume(id);
+            self.heard(cx.now());
+        }
+    }
+
+    // --- Down ---
+
+    /// The connection is of no use any more: another one is made.
+    pub(super) fn lose(&mut self, cx: &mut Context, why: impl Into<String>) {
+        let Some(id) = self.token().filter(|_| self.listens()) else { return };
+        self.state = State::Ending { id, next: Next::Retry { why: why.into() } };
+        cx.abort(id);
+    }
+
+    /// It is over for good. What was sent still leaves.
+    pub(super) fn finish(
+        &mut self,
+        cx: &mut Context,
+        desk: &mut Desk,
+        code: Ending,
+        detail: impl Into<String>,
+    ) {
+        let detail = detail.into();
+        match self.state {
+            State::Over => {}
+            State::Idle | State::Resting { .. } => self.end(desk, code, detail),
+            State::Connecting { id, .. }
+            | State::Registering { id, .. }
+            | State::Up { id, .. }
+            | State::Ending { id, .. } => {
+                self.state = State::Ending { id, next: Next::Over { code, detail } };
+                cx.close(id);
+            }
+        }
+    }
+
+    fn end(&mut self, desk: &mut Desk, code: Ending, detail: String) {
+        self.state = State::Over;
+        desk.tell(Event::Closed { code, detail });
+    }
+
+    /// The connection is gone, or was never had.
+    pub(super) fn closed(&mut self, cx: &mut Context, desk: &mut Desk, reason: CloseReason) {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Connecting { address, left, .. } => {
+                let (address, why) = (address.to_string(), reason_for_people(reason));
+                desk.tell(Event::Progress(Progress::Unreachable { address, why }));
+                self.try_next(cx, desk, left);
+            }
+            State::Ending { next: Next::Over { code, detail }, .. } => self.end(desk, code, detail),
+            State::Ending { next: Next::Retry { why }, .. } => self.lost(desk, why),
+            State::Registering { .. } | State::Up { .. } => {
+                self.lost(desk, reason_for_people(reason));
+            }
+            unchanged @ (State::Idle | State::Resting { .. } | State::Over) => {
+                self.state = unchanged;
+            }
+        }
+    }
+
+    fn lost(&mut self, desk: &mut Desk, why: String) {
+        desk.tell(Event::Progress(Progress::Lost { why }));
+        self.rest(desk);
+    }
+
+    /// A deadline that the loop watches has passed.
+    pub(super) fn expired(&mut self, cx: &mut Context, deadline: Deadline) {
+        match deadline {
+            Deadline::Partial => self.lose(cx, "the relay began a frame and did not end it"),
+            Deadline::Stalled => self.lose(cx, "the relay takes nothing"),
+            Deadline::Expected => {}
+        }
+    }
+
+    // --- Time ---
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, cx: &mut Context, desk: &mut Desk) {
+        if self.due().is_none_or(|due| desk.now < due) {
+            return;
+        }
+        match &mut self.state {
+            State::Resting { .. } => self.connect(cx, desk),
+            State::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
+            State::Registering { .. } => self.lose(cx, "the relay does not answer"),
+            State::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
+            State::Up { id, ping, .. } => {
+                *ping = Some(desk.now);
+                cx.send(*id, &[&compose::ping(&desk.number().to_string())]);
+            }
+            State::Idle | State::Ending { .. } | State::Over => {}
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(super) fn due(&self) -> Option<Time> {
+        match self.state {
+            State::Resting { until }
+            | State::Connecting { until, .. }
+            | State::Registering { until, .. } => Some(until),
+            State::Up { .. } if self.is_held => None,
+            State::Up { ping: Some(asked), .. } => Some(asked + PONG_TIMEOUT),
+            State::Up { heard, .. } => Some(heard + PING_INTERVAL),
+            State::Idle | State::Ending { .. } | State::Over => None,
+        }
+    }
+}
+
+fn reason_for_people(reason: CloseReason) -> String {
+    match reason {
+        CloseReason::Closed => "the relay hung up".to_owned(),
+        CloseReason::Aborted { .. } => "it took too long".to_owned(),
+        CloseReason::Failed(errno) => errno.desc().to_lowercase(),
+    }
+}

@@ -1,0 +1,246 @@
+//! One peer: who it is, and the two halves of the conversation with it.
+//!
+//! What concerns both halves is here: a key that the relay hands out lets frames that waited for it
+//! through and a session be opened; a key that is refused stops both.
+
+use super::clocks::earliest;
+use super::contact::{Contact, Unfit};
+use super::desk::Desk;
+use super::lookup::Lookup;
+use super::receiving::{Heard, Receiving, read_offer};
+use super::sending::Sending;
+use super::waiting::Waiting;
+use super::{Caution, Failure};
+use crate::crypto::{Mid, PublicKey};
+use crate::reactor::Time;
+use crate::wire::{ErrorCode, ForwardKind, Prekey};
+
+/// One peer.
+pub(super) struct Peer {
+    pub(super) contact: Contact,
+    pub(super) sending: Sending,
+    receiving: Receiving,
+    waiting: Waiting,
+    lookup: Lookup,
+    /// When it last had something to do with us.
+    active: Time,
+}
+
+impl Peer {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            contact: Contact::new(name.to_owned()),
+            sending: Sending::new(),
+            receiving: Receiving::new(),
+            waiting: Waiting::default(),
+            lookup: Lookup::default(),
+            active: Time::default(),
+        }
+    }
+
+    /// It has something to do with us now.
+    pub(super) fn touch(&mut self, now: Time) {
+        self.active = now;
+    }
+
+    // --- What the user does ---
+
+    /// Takes a text for the peer.
+    pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
+        self.touch(desk.now);
+        self.sending.say(desk, id, text);
+        if self.sending.is_resting() {
+            self.lookup.hint(desk.now); // whoever writes again wants it tried again
+        }
+    }
+
+    /// A message of the peer was shown.
+    pub(super) fn shown(&mut self, mid: Mid) {
+        self.receiving.shown(&mid);
+        self.sending.confirm(mid);
+    }
+
+    // --- What the peer sends ---
+
+    /// A `send_key` or `message` of the peer.
+    pub(super) fn frame(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
+        self.touch(desk.now);
+        if !self.waiting.is_empty() {
+            return self.waiting.push(desk, &self.contact.name, kind, body);
+        }
+        match kind {
+            ForwardKind::SendKey => self.offer(desk, body),
+            ForwardKind::Message => self.message(desk, body),
+        }
+    }
+
+    fn offer(&mut self, desk: &mut Desk, body: &str) {
+        let Some(offer) = read_offer(desk, &self.contact.name, body) else { return };
+        if self.contact.key().is_none() {
+            self.lookup.hint(desk.now);
+            return self.waiting.push(desk, &self.contact.name, ForwardKind::SendKey, body);
+        }
+        match self.receiving.offer(desk, &mut self.contact, offer) {
+            // It may have been made because the peer started anew, and then it has another prekey
+            // and knows nothing of our session.
+            Ok(()) if self.sending.cares() => self.lookup.need(desk.now),
+            // Another key: perhaps the relay has it too, and the user has to be told.
+            Err(Caution::WrongSender) => self.lookup.hint(desk.now),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn message(&mut self, desk: &mut Desk, body: &str) {
+        match self.receiving.message(desk, &self.contact, body) {
+            Some(Heard::Receipt(mids)) => {
+                self.sending.confirmed(desk, &self.contact.name, &mids);
+            }
+            Some(Heard::Again(mid)) => self.sending.confirm_again(mid, desk.now),
+            None => {}
+        }
+    }
+
+    // --- What the relay says ---
+
+    /// The relay was asked for the peer's key.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.lookup.is_asked()
+    }
+
+    /// The relay hands out the key that was asked for, and the prekey of a version-2 user.
+    pub(super) fn pubkey(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
+        self.lookup.answered();
+        let name = &self.contact.name;
+        let Ok(key) = PublicKey::from_pem(pem) else {
+            let detail = format!("what the relay hands out for {name} is no key that is accepted");
+            let (failure, caution) = (Failure::BadKey, Caution::BadKey);
+            return self.stop(desk, &Unfit { failure, caution, detail });
+        };
+        if let Err(unfit) = self.contact.learn(desk, key) {
+            self.receiving.close();
+            return self.stop(desk, &unfit);
+        }
+        self.touch(desk.now);
+        for (kind, body) in self.waiting.take(desk) {
+            self.frame(desk, kind, &body);
+        }
+        self.lookup.answered(); // also whatever those frames would have asked
+        if let Err(unfit) = self.sending.found(desk, &mut self.contact, prekey) {
+            self.stop(desk, &unfit);
+        }
+    }
+
+    /// The relay answers our question for the peer's key with an error.
+    pub(super) fn lookup_refused(
+        &mut self,
+        desk: &mut Desk,
+        code: Option<ErrorCode>,
+        detail: &str,
+    ) {
+        if !self.lookup.is_asked() {
+            return;
+        }
+        self.lookup.answered();
+        let name = &self.contact.name;
+        self.waiting.drop_all(desk, name);
+        match code {
+            Some(ErrorCode::UnknownUser) => self.sending.not_found(desk, name),
+            _ => self.sending.fail(desk, name, Failure::Refused, detail),
+        }
+    }
+
+    /// A request stands in the peer's queue.
+    pub(super) fn relayed(&mut self, desk: &mut Desk, request: u64, prekey_id: Option<u32>) {
+        if self.sending.relayed(desk, &self.contact.name, request, prekey_id) {
+            self.lookup.hint(desk.now);
+        }
+    }
+
+    /// A request was refused; one without a number offered a session.
+    pub(super) fn refused(
+        &mut self,
+        desk: &mut Desk,
+        request: Option<u64>,
+        code: Option<ErrorCode>,
+        detail: &str,
+    ) {
+        self.sending.refused(desk, &self.contact.name, request, code, detail);
+    }
+
+    /// The peer connected: it may be another process, with another prekey.
+    pub(super) fn joined(&mut self, now: Time) {
+        if self.sending.cares() {
+            self.lookup.hint(now);
+        }
+    }
+
+    /// The connection to the relay is lost.
+    pub(super) fn disconnected(&mut self, desk: &mut Desk) {
+        self.lookup.disconnected();
+        self.waiting.take(desk);
+        self.sending.disconnected();
+    }
+
+    /// Nothing goes out for a key like this, and the user is told.
+    fn stop(&mut self, desk: &mut Desk, unfit: &Unfit) {
+        let name = &self.contact.name;
+        desk.warn(name, unfit.caution, unfit.detail.as_str());
+        self.waiting.take(desk);
+        self.sending.fail(desk, name, unfit.failure, &unfit.detail);
+    }
+
+    // --- What time and the trust file bring ---
+
+    /// Does what is due, and, while `is_online`, sends what may be sent.
+    pub(super) fn pump(&mut self, desk: &mut Desk, is_online: bool) {
+        self.receiving.expire(desk.now);
+        self.waiting.expire(desk, &self.contact.name);
+        if is_online {
+            self.sending.pump(desk, &self.contact.name, &mut self.lookup);
+        }
+        // A key for which nothing has spoken yet, and nothing will: a stranger's.
+        if self.contact.trust(desk).is_none() && self.waiting.is_empty() && !self.sending.cares() {
+            self.contact.forget();
+        }
+    }
+
+    /// When [`pump`](Self::pump) has something to do.
+    pub(super) fn due(&self, is_online: bool) -> Option<Time> {
+        let online = [self.sending.due(), self.lookup.due()].map(|due| due.filter(|_| is_online));
+        earliest(online.into_iter().chain([self.receiving.due(), self.waiting.due()]))
+    }
+
+    /// The trust file changed: a key that is not pinned any more opens nothing and is sent nothing.
+    pub(super) fn review(&mut self, desk: &mut Desk) {
+        if !self.contact.review(desk) {
+            self.receiving.close();
+            self.sending.close();
+        }
+    }
+
+    // --- What it costs ---
+
+    /// Holds keys, sessions or frames: more than the marks that are kept as long as we run.
+    pub(super) fn is_awake(&self) -> bool {
+        self.contact.key().is_some() || !self.waiting.is_empty() || self.sending.cares()
+    }
+
+    /// Nothing would be lost with it.
+    pub(super) fn is_blank(&self) -> bool {
+        !self.is_awake() && !self.sending.has_marks() && !self.receiving.has_mark()
+    }
+
+    /// Since when it has been idle, where it may be [forgotten](Self::forget).
+    pub(super) fn idle_since(&self) -> Option<Time> {
+        let is_busy = self.sending.unconfirmed() > 0 || !self.waiting.is_empty();
+        (self.is_awake() && !is_busy).then_some(self.active)
+    }
+
+    /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed.
+    pub(super) fn forget(&mut self) {
+        self.contact.forget();
+        self.sending.forget();
+        self.receiving.forget();
+        self.lookup = Lookup::default();
+    }
+}

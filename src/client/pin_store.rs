@@ -1,0 +1,112 @@
+//! A file of pins in the [`Home`]: the only part of the client that knows the disk.
+//!
+//! ```text
+//!   news:    has it another inode, time or size? ──▶ read
+//!   change:  lock ──▶ read ──▶ edit ──▶ draft, sync, rename ──▶ unlock
+//! ```
+//!
+//! Each change puts a new file in the place of the old one, so its inode tells that there is news.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
+use std::thread;
+
+use super::pins::Pins;
+use crate::home::{Home, HomeError, Lock};
+use crate::limits::{LOCK_PAUSE, LOCK_TRIES, MAX_PINS_FILE};
+
+/// A file of pins in the home.
+pub struct FilePins {
+    home: Rc<Home>,
+    name: &'static str,
+    seen: Option<Stamp>,
+}
+
+/// What tells one state of a file from another; `None`: there is no file.
+type Stamp = Option<(u64, i64, i64, u64)>;
+
+impl FilePins {
+    /// The file `name` (`known_peers`, `known_relays`) of `home`; it need not be there yet.
+    pub fn new(home: Rc<Home>, name: &'static str) -> Self {
+        Self { home, name, seen: None }
+    }
+
+    fn stamp(&self) -> Result<Stamp, String> {
+        let path = self.home.path(self.name);
+        match fs::symlink_metadata(&path) {
+            Ok(data) => Ok(Some((data.ino(), data.mtime(), data.mtime_nsec(), data.size()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("cannot examine '{}': {error}", path.display())),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, String> {
+        let text = self.home.read(self.name, MAX_PINS_FILE).map_err(|error| error.to_string())?;
+        Ok(text.map(|text| text.to_vec()).unwrap_or_default())
+    }
+
+    /// Whoever holds the lock is writing a small file, so it is waited for a moment.
+    fn lock(&self) -> Result<Lock, HomeError> {
+        let name = format!("{}.lock", self.name);
+        for _ in 1..LOCK_TRIES {
+            match self.home.lock(&name) {
+                Err(HomeError::Held { .. }) => thread::sleep(LOCK_PAUSE),
+                result => return result,
+            }
+        }
+        self.home.lock(&name)
+    }
+}
+
+impl Pins for FilePins {
+    fn news(&mut self) -> Result<Option<Vec<u8>>, String> {
+        // Looked at before it is read: should it change in between, it is read once too often.
+        let stamp = self.stamp()?;
+        if self.seen == Some(stamp) {
+            return Ok(None);
+        }
+        let text = self.read()?;
+        self.seen = Some(stamp);
+        Ok(Some(text))
+    }
+
+    fn change(&mut self, edit: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), String> {
+        let _lock = self.lock().map_err(|error| error.to_string())?;
+        let before = self.read()?;
+        let after = edit(&before);
+        if after != before {
+            self.home.replace(self.name, &after).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_see_each_others_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Rc::new(Home::open(folder.path().join("home")).unwrap());
+        let mut ours = FilePins::new(Rc::clone(&home), "known_peers");
+        let mut theirs = FilePins::new(home, "known_peers");
+        assert_eq!(ours.news(), Ok(Some(Vec::new())));
+        assert_eq!(ours.news(), Ok(None));
+        theirs.change(&mut |text| [text, b"one\n"].concat()).unwrap();
+        ours.change(&mut |text| [text, b"two\n"].concat()).unwrap();
+        assert_eq!(theirs.news(), Ok(Some(b"one\ntwo\n".to_vec())));
+        assert_eq!(theirs.news(), Ok(None));
+    }
+
+    #[test]
+    fn who_holds_the_lock_for_long_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Rc::new(Home::open(folder.path().join("home")).unwrap());
+        let _lock = home.lock("known_peers.lock").unwrap();
+        let error = FilePins::new(home.clone(), "known_peers").change(&mut <[u8]>::to_vec);
+        assert!(error.unwrap_err().contains(&std::process::id().to_string()));
+    }
+}

@@ -1,0 +1,225 @@
+//! What one peer sends us: the sessions that it opens, and the messages in them.
+//!
+//! ```text
+//!   none ──offer──▶ current ──newer offer──▶ previous ──SESSION_GRACE──▶ erased
+//! ```
+//!
+//! An offer passes its checks from the cheapest to the dearest, and its signature before anything
+//! is decrypted: size and form, whom it is for, under which key, is it new, the signature, a token,
+//! is the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed:
+//! a warning here, and nothing on the wire.
+
+use std::time::Duration;
+
+use super::contact::Contact;
+use super::desk::Desk;
+use super::seen::{Seen, Sight};
+use super::tokens::Bucket;
+use super::{Caution, Event, Receipt};
+use crate::crypto::{
+    Body, MessageFault, Mid, Names, OfferFault, Opened, ReceiveChain, SealedMessage, SessionOffer,
+};
+use crate::limits::{CLOCK_SKEW, SESSION_GRACE};
+use crate::reactor::Time;
+
+/// The receiving half of a conversation.
+pub(super) struct Receiving {
+    current: Option<ReceiveChain>,
+    previous: Option<(ReceiveChain, Time)>,
+    seen: Seen,
+    bucket: Bucket,
+    /// The `created` of the last session taken. Kept as long as we run: an older offer is a replay.
+    mark: u64,
+}
+
+/// What a message was, beside a text to be shown.
+pub(super) enum Heard {
+    /// The peer confirms these.
+    Receipt(Vec<Mid>),
+    /// A text came again that was shown: it is to be confirmed again.
+    Again(Mid),
+}
+
+/// Why an offered session is refused.
+type Refusal = (Caution, String);
+
+impl Receiving {
+    pub(super) fn new() -> Self {
+        Self {
+            current: None,
+            previous: None,
+            seen: Seen::default(),
+            bucket: Bucket::of_a_peer(),
+            mark: 0,
+        }
+    }
+
+    /// Takes the session that is offered under the key of `contact`; a warning tells where it does
+    /// not.
+    pub(super) fn offer(
+        &mut self,
+        desk: &mut Desk,
+        contact: &mut Contact,
+        offer: SessionOffer,
+    ) -> Result<(), Caution> {
+        let taken = self.take_offer(desk, contact, offer);
+        taken.map_err(|refusal| warn(desk, &contact.name, refusal))
+    }
+
+    fn take_offer(
+        &mut self,
+        desk: &mut Desk,
+        contact: &mut Contact,
+        offer: SessionOffer,
+    ) -> Result<(), Refusal> {
+        let Some((key, fp)) = contact.key() else {
+            return Err((Caution::NoKey, "its key is not known".to_owned()));
+        };
+        if *offer.sender() != fp {
+            return Err(refusal(OfferFault::Sender));
+        }
+        let (created, prekey_id) = (offer.created_ms(), offer.prekey_id());
+        self.check_time(desk, created)?;
+        let names = Names { from: &contact.name, to: &desk.name };
+        let verified = offer.verify(desk.vault.as_ref(), key, names).map_err(refusal)?;
+        let is_pinned = contact.trust(desk).is_some();
+        if !desk.tokens.take(&mut self.bucket, is_pinned, desk.now) {
+            return Err((Caution::TooManySessions, "too many come at once".to_owned()));
+        }
+        contact.admit(desk, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
+        let prekey = desk.prekeys.find(prekey_id, desk.now);
+        let prekey = prekey.ok_or_else(|| refusal(OfferFault::Prekey))?;
+        let chain = verified.accept(desk.vault.as_ref(), prekey).map_err(refusal)?;
+        self.mark = created;
+        let until = desk.now + SESSION_GRACE;
+        self.previous = self.current.replace(chain).map(|replaced| (replaced, until));
+        Ok(())
+    }
+
+    fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), Refusal> {
+        if created <= self.mark {
+            let detail = "it is not newer than the last one";
+            return Err((Caution::StaleSession, detail.to_owned()));
+        }
+        let ahead = Duration::from_millis(created.saturating_sub(desk.wall_ms()));
+        if ahead > CLOCK_SKEW {
+            let detail = "its clock is far ahead of ours";
+            return Err((Caution::ClockSkew, detail.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Opens a message; a text that was not told yet is told.
+    pub(super) fn message(
+        &mut self,
+        desk: &mut Desk,
+        contact: &Contact,
+        content: &str,
+    ) -> Option<Heard> {
+        let name = &contact.name;
+        let opened = SealedMessage::parse(content).and_then(|message| self.open(desk, message));
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(fault) => {
+                let (code, why) = fault_of(fault);
+                desk.warn(name, code, format!("a message of {name} is dropped: {why}"));
+                return None;
+            }
+        };
+        let from = || name.clone();
+        if opened.missing > 0 {
+            desk.tell(Event::Gap { from: from(), missing: opened.missing });
+        }
+        match opened.body {
+            Body::Receipt(mids) => Some(Heard::Receipt(mids)),
+            Body::Text { mid, text } => match self.seen.see(mid) {
+                Sight::Shown => Some(Heard::Again(mid)),
+                Sight::Told => None,
+                Sight::First => {
+                    let trust = contact.trust(desk)?; // a session has a pinned key
+                    let receipt = Receipt { peer: from(), mid };
+                    desk.tell(Event::Message { from: from(), text, n: opened.n, trust, receipt });
+                    None
+                }
+            },
+        }
+    }
+
+    fn open(&mut self, desk: &Desk, message: SealedMessage) -> Result<Opened, MessageFault> {
+        self.expire(desk.now);
+        let previous = self.previous.as_mut().map(|(chain, _)| chain);
+        let mut chains = self.current.as_mut().into_iter().chain(previous);
+        match chains.find(|chain| chain.sid() == message.sid()) {
+            Some(chain) => chain.open(message),
+            None => Err(MessageFault::Session),
+        }
+    }
+
+    /// A text was shown.
+    pub(super) fn shown(&mut self, mid: &Mid) {
+        self.seen.show(mid);
+    }
+
+    /// Erases what has had its time.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.previous.take_if(|(_, until)| *until <= now);
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.previous.as_ref().map(|&(_, until)| until)
+    }
+
+    /// The peer's key is not trusted any more.
+    pub(super) fn close(&mut self) {
+        (self.current, self.previous) = (None, None);
+    }
+
+    /// A session was taken in this run.
+    pub(super) fn has_mark(&self) -> bool {
+        self.mark > 0
+    }
+
+    /// Forgets all but the mark.
+    pub(super) fn forget(&mut self) {
+        *self = Self { mark: self.mark, ..Self::new() };
+    }
+}
+
+/// Reads what `name` offers, if it is meant for us; otherwise a warning is told.
+pub(super) fn read_offer(desk: &mut Desk, name: &str, body: &str) -> Option<SessionOffer> {
+    let offer = SessionOffer::parse(body).and_then(|offer| {
+        if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
+    });
+    offer.map_err(|fault| warn(desk, name, refusal(fault))).ok()
+}
+
+fn warn(desk: &mut Desk, name: &str, (code, why): Refusal) -> Caution {
+    desk.warn(name, code, format!("a session that {name} offers is refused: {why}"));
+    code
+}
+
+fn refusal(fault: OfferFault) -> Refusal {
+    let (code, detail) = match fault {
+        OfferFault::Form => (Caution::Malformed, "it has not the form that is known here"),
+        OfferFault::Recipient => (Caution::WrongRecipient, "it is meant for another key than ours"),
+        OfferFault::Sender => (Caution::WrongSender, "it names another key than the one kept"),
+        OfferFault::Signature => (Caution::BadSignature, "its signature does not hold"),
+        OfferFault::Prekey => (Caution::SessionRefused, "our prekey that it names is gone"),
+        OfferFault::Agreement => (Caution::SessionRefused, "its key is weak"),
+    };
+    (code, detail.to_owned())
+}
+
+fn fault_of(fault: MessageFault) -> (Caution, &'static str) {
+    match fault {
+        MessageFault::Form => (Caution::Malformed, "it has not the form that is known here"),
+        MessageFault::Session => (Caution::UnknownSession, "its session is not open"),
+        MessageFault::Replay => (Caution::Replay, "it was seen before"),
+        MessageFault::TooFarAhead => (Caution::BadMessage, "too much before it is missing"),
+        MessageFault::Tag => (Caution::BadMessage, "it was changed on its way"),
+        MessageFault::Bucket | MessageFault::Padding => (Caution::BadContent, "wrongly padded"),
+        MessageFault::Kind => (Caution::BadContent, "of a kind that is not known here"),
+        MessageFault::Data => (Caution::BadContent, "it holds no text"),
+    }
+}

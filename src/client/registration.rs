@@ -1,0 +1,174 @@
+//! Registering: the relay proves its key to us, then we prove ours to it.
+//!
+//! ```text
+//!   register ──▶ challenge: is it signed by the pinned key? ──▶ prove ──▶ registered
+//! ```
+//!
+//! The relay's key is pinned per address, like an SSH host key, before anything is proven to it: a
+//! proof is worth nothing elsewhere, but a relay with another key is another relay. Knows frames,
+//! and not how they travel.
+
+use super::desk::Desk;
+use super::pins::{PinBook, PinFile};
+use super::trust::{RelayFingerprint, RelayPin};
+use super::{Ending, Event, Progress};
+use crate::crypto::{register_proof, relay_challenge};
+use crate::limits::MAX_FRAME_OPTION;
+use crate::wire::{ErrorCode, Incoming, Registration2, Reply, RosterMode, compose};
+
+/// How we register, and whom we registered with before.
+pub(super) struct Registration {
+    /// `HOST:PORT` as the user wrote it.
+    relay: String,
+    roster: RosterMode,
+    /// `known_relays`.
+    relays: PinBook<RelayPin>,
+    stage: Stage,
+}
+
+enum Stage {
+    Registering { cnonce: [u8; 32] },
+    Proving,
+}
+
+/// What follows from a frame of the relay.
+pub(super) enum Step {
+    /// This is the answer.
+    Send(Vec<u8>),
+    /// It is done.
+    Registered,
+    /// Not now: to be tried again.
+    Retry(String),
+    /// Not ever.
+    Over(Ending, String),
+    /// It does not matter.
+    Nothing,
+}
+
+impl Registration {
+    pub(super) fn new(relay: String, roster: RosterMode, relays: PinBook<RelayPin>) -> Self {
+        Self { relay, roster, relays, stage: Stage::Proving }
+    }
+
+    /// The frame that begins it.
+    pub(super) fn begin(&mut self, desk: &Desk) -> Vec<u8> {
+        let mut cnonce = [0; 32];
+        desk.vault.random(&mut cnonce);
+        self.stage = Stage::Registering { cnonce };
+        let v2 = Registration2 { cnonce, prekey: desk.prekeys.published().clone() };
+        let pem = desk.vault.public().to_pem();
+        compose::register(&desk.name, &pem, self.roster, Some(&v2))
+    }
+
+    /// What follows from `frame`, received while registering.
+    pub(super) fn answer(&mut self, desk: &mut Desk, frame: Incoming) -> Step {
+        match (&self.stage, frame) {
+            (
+                &Stage::Registering { cnonce },
+                Incoming::Reply(Reply::Challenge { relay, nonce, signature }),
+            ) => self.challenged(desk, &cnonce, &relay, &nonce, &signature),
+            (Stage::Proving, Incoming::Reply(Reply::Registered { name, fp, limits })) => {
+                if name != desk.name || fp != desk.fp {
+                    return Step::Retry("the relay registered somebody else".to_owned());
+                }
+                desk.max_frame = limits.frame.min(MAX_FRAME_OPTION);
+                Step::Registered
+            }
+            (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
+                refused(&desk.name, code.parse().ok(), &detail)
+            }
+            (_, Incoming::Userlist { .. }) => {
+                let detail = format!("{} speaks only the original protocol", self.relay);
+                Step::Over(Ending::NotV2, detail)
+            }
+            (_, Incoming::Unknown { .. }) => Step::Nothing,
+            _ => Step::Retry("the relay answered something else".to_owned()),
+        }
+    }
+
+    fn challenged(
+        &mut self,
+        desk: &mut Desk,
+        cnonce: &[u8; 32],
+        relay: &[u8; 32],
+        nonce: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> Step {
+        let signed = relay_challenge(relay, cnonce, nonce, &desk.fp);
+        if !desk.vault.verify_relay(relay, &signed, signature) {
+            return Step::Retry("the relay did not prove its key".to_owned());
+        }
+        if let Err(over) = self.pin(desk, RelayFingerprint(*relay)) {
+            return over;
+        }
+        self.stage = Stage::Proving;
+        let prekey = desk.prekeys.published();
+        let proof = register_proof(relay, nonce, cnonce, &desk.name, &desk.fp, prekey);
+        Step::Send(compose::prove(&desk.vault.sign(&proof)))
+    }
+
+    /// Whether `key` is the relay's; the first one is pinned.
+    fn pin(&mut self, desk: &mut Desk, key: RelayFingerprint) -> Result<(), Step> {
+        let address = &self.relay;
+        let not_kept =
+            |why| Step::Over(Ending::TrustFile, format!("the key of {address} is not kept: {why}"));
+        if self.relays.refresh().map_err(not_kept)? {
+            let damaged: Vec<_> = self.relays.file().damaged().collect();
+            desk.name_damaged_lines("known_relays", &damaged);
+        }
+        let is_new = self.relays.file().find(address).is_none();
+        if is_new {
+            let meet = |file: &mut PinFile<RelayPin>| {
+                if file.find(address).is_none() {
+                    file.set(RelayPin { address: address.clone(), key });
+                }
+            };
+            self.relays.change(meet).map_err(not_kept)?;
+        }
+        let Some(RelayPin { key: pinned, .. }) = self.relays.file().find(address) else {
+            return Err(not_kept("it was removed at once".to_owned()));
+        };
+        if *pinned != key {
+            let keys = &desk.keys;
+            let detail = format!(
+                "the key of {address} is not the one that is kept: {key} instead of {pinned}. \
+                 Either the relay was set up anew, or this is another one. If you know why, run \
+                 '{keys} untrust {address}' and connect again"
+            );
+            return Err(Step::Over(Ending::RelayChanged, detail));
+        }
+        if is_new {
+            let (relay, key) = (address.clone(), key.to_string());
+            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
+        }
+        Ok(())
+    }
+}
+
+fn refused(name: &str, code: Option<ErrorCode>, detail: &str) -> Step {
+    let (ending, advice) = match code {
+        Some(ErrorCode::NameInUse) => {
+            (Ending::NameInUse, format!("another user is connected as {name}: choose another name"))
+        }
+        Some(ErrorCode::NameBound) => {
+            (Ending::NameBound, format!("{name} belongs to another key: choose another name"))
+        }
+        Some(ErrorCode::BadName) => {
+            (Ending::BadName, format!("the relay takes no such name: {name}"))
+        }
+        Some(ErrorCode::DirectoryFull) => {
+            (Ending::DirectoryFull, format!("the relay binds no further name: {detail}"))
+        }
+        Some(ErrorCode::BadProof) => {
+            (Ending::BadProof, format!("the relay did not take our proof: {detail}"))
+        }
+        Some(
+            ErrorCode::RegisterTimeout
+            | ErrorCode::FrameTimeout
+            | ErrorCode::SlowReader
+            | ErrorCode::ShuttingDown,
+        ) => return Step::Retry(format!("the relay ended it: {detail}")),
+        _ => (Ending::Refused, format!("the relay refused the registration: {detail}")),
+    };
+    Step::Over(ending, advice)
+}

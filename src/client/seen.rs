@@ -1,0 +1,79 @@
+//! Which texts of a peer were told already: a text that comes again is not shown again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::crypto::Mid;
+use crate::limits::SEEN_MESSAGES;
+
+/// The last texts of one peer.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// In the order in which they came.
+    order: VecDeque<Mid>,
+    /// Whether each was shown; until then it is not confirmed.
+    shown: BTreeMap<Mid, bool>,
+}
+
+/// What is known of a text that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It is new.
+    First,
+    /// It was told and is still on its way to standard output.
+    Told,
+    /// It was shown, but its sender has not heard of it.
+    Shown,
+}
+
+impl Seen {
+    /// A text came.
+    pub(super) fn see(&mut self, mid: Mid) -> Sight {
+        match self.shown.get(&mid) {
+            Some(true) => return Sight::Shown,
+            Some(false) => return Sight::Told,
+            None => {}
+        }
+        if self.order.len() >= SEEN_MESSAGES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.shown.remove(&oldest);
+        }
+        self.order.push_back(mid);
+        self.shown.insert(mid, false);
+        Sight::First
+    }
+
+    /// A text was shown.
+    pub(super) fn show(&mut self, mid: &Mid) {
+        if let Some(shown) = self.shown.get_mut(mid) {
+            *shown = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mid(number: usize) -> Mid {
+        (number as u128).to_be_bytes()
+    }
+
+    #[test]
+    fn a_text_is_new_once_and_confirmed_only_when_it_was_shown() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.see(mid(1)), Sight::First);
+        assert_eq!(seen.see(mid(1)), Sight::Told);
+        seen.show(&mid(1));
+        assert_eq!(seen.see(mid(1)), Sight::Shown);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_beyond_the_limit() {
+        let mut seen = Seen::default();
+        (0..=SEEN_MESSAGES).for_each(|number| assert_eq!(seen.see(mid(number)), Sight::First));
+        assert_eq!(seen.see(mid(1)), Sight::Told);
+        assert_eq!(seen.see(mid(0)), Sight::First);
+        assert_eq!((seen.order.len(), seen.shown.len()), (SEEN_MESSAGES, SEEN_MESSAGES));
+    }
+}

@@ -1,0 +1,361 @@
+//! What we send to one peer: texts until they are confirmed, and receipts.
+//!
+//! ```text
+//!                                      key and prekey hold
+//!    say, shown ──▶ no session ───────────────────────────────▶ session ──▶ sealed: texts within
+//!                 (get_pubkey) ◀────────────────────────────────  │  ▲      the window, receipts
+//!                     │  ▲       not confirmed in time, lost,     │  │
+//!                     │  │       worn out, a newer prekey         ▼  │
+//!     unknown, no     ▼  │ a pause, or a hint                  pauses (queue_full)
+//!     answer       rests ┘ that the peer is back
+//! ```
+//!
+//! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
+//! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
+//!
+//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name
+//! should be told. One that was there and went is waited for as long as the user likes.
+
+use std::collections::VecDeque;
+
+use super::clocks::{Backoff, earliest};
+use super::contact::{Contact, Unfit};
+use super::desk::Desk;
+use super::lookup::Lookup;
+use super::session::{Marks, Session};
+use super::texts::{Done, Texts};
+use super::{Event, Failure};
+use crate::crypto::{Body, Mid};
+use crate::limits::{
+    MAX_RECEIPT, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, SEEN_MESSAGES, WINDOW, WINDOW_FIRST,
+};
+use crate::reactor::Time;
+use crate::wire::{ErrorCode, Prekey};
+
+/// The sending half of a conversation.
+pub(super) struct Sending {
+    texts: Texts,
+    /// Shown, and not confirmed to the peer yet.
+    receipts: VecDeque<Mid>,
+    session: Option<Session>,
+    /// Nobody is asked for a new session before this.
+    rests_until: Option<Time>,
+    /// Nothing is sealed before this.
+    pauses_until: Option<Time>,
+    resend: Backoff,
+    queue_full: Backoff,
+    /// The peer was connected at some time in this run.
+    was_found: bool,
+    /// The relay said last that it is not connected.
+    is_absent: bool,
+    /// Kept as long as we run.
+    marks: Marks,
+}
+
+impl Sending {
+    pub(super) fn new() -> Self {
+        Self {
+            texts: Texts::default(),
+            receipts: VecDeque::new(),
+            session: None,
+            rests_until: None,
+            pauses_until: None,
+            resend: Backoff::new(RESEND_MIN, RESEND_MAX),
+            queue_full: Backoff::new(QUEUE_FULL_PAUSE, RESEND_MAX),
+            was_found: false,
+            is_absent: false,
+            marks: Marks::default(),
+        }
+    }
+
+    // --- What the user brings ---
+
+    /// Takes a text, to be sent by the next [`pump`](Self::pump).
+    pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
+        let mut mid = [0; 16];
+        desk.vault.random(&mut mid);
+        desk.unconfirmed_bytes += text.len();
+        self.texts.push(id, mid, text);
+    }
+
+    /// A message of the peer was shown: its receipt goes with the next ones.
+    pub(super) fn confirm(&mut self, mid: Mid) {
+        if self.receipts.len() >= SEEN_MESSAGES {
+            self.receipts.pop_front(); // it will come again
+        }
+        self.receipts.push_back(mid);
+    }
+
+    /// A message came again that was confirmed. Where that goes on, the peer has lost our session.
+    pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
+        if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
+            self.close();
+        }
+        self.confirm(mid);
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.texts.len() < self.window()
+    }
+
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(super) fn receipts(&self) -> usize {
+        self.receipts.len()
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent
+    }
+
+    /// Something waits to be sent or confirmed.
+    pub(super) fn wants(&self) -> bool {
+        !self.texts.is_empty() || !self.receipts.is_empty()
+    }
+
+    /// Whether it matters if the peer comes back with another prekey.
+    pub(super) fn cares(&self) -> bool {
+        self.wants() || self.session.is_some()
+    }
+
+    fn window(&self) -> usize {
+        let is_confirmed = self.session.as_ref().is_some_and(|session| session.is_confirmed);
+        if is_confirmed { WINDOW } else { WINDOW_FIRST }
+    }
+
+    // --- Sending ---
+
+    /// Online: does what is due and sends what may be sent. While the peer's key is being asked
+    /// for, nothing is sealed: the answer may show that the session is of no use any more.
+    pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup) {
+        let now = desk.now;
+        if lookup.expire(now) {
+            self.rest(now);
+        }
+        if self.resend_due().is_some_and(|due| due <= now) {
+            self.resend.take();
+            self.close();
+        }
+        if self.session.as_ref().is_some_and(|session| session.is_worn_out(now)) {
+            self.close();
+        }
+        self.rests_until.take_if(|until| *until <= now);
+        self.pauses_until.take_if(|until| *until <= now);
+        let may_ask = self.rests_until.is_none() && self.pauses_until.is_none();
+        if self.session.is_none() && self.wants() && may_ask {
+            lookup.need(now);
+        }
+        lookup.ask(desk, name);
+        if !lookup.is_asked() && self.pauses_until.is_none() {
+            self.seal_receipts(desk, name);
+            self.seal_texts(desk, name);
+        }
+    }
+
+    fn seal_receipts(&mut self, desk: &mut Desk, name: &str) {
+        let Some(session) = &mut self.session else { return };
+        while !self.receipts.is_empty() {
+            let count = self.receipts.len().min(MAX_RECEIPT);
+            let receipt = Body::Receipt(self.receipts.drain(..count).collect());
+            if let Some((_, frame)) = session.seal(desk, name, &receipt) {
+                desk.post(&frame);
+            }
+        }
+    }
+
+    fn seal_texts(&mut self, desk: &mut Desk, name: &str) {
+        let window = self.window();
+        let Some(session) = &mut self.session else { return };
+        let mut from = 0;
+        while self.texts.in_flight() < window && !session.is_worn_out(desk.now) {
+            let Some((place, body)) = self.texts.next_to_seal(from) else { return };
+            let Some((request, frame)) = session.seal(desk, name, body) else { return };
+            if frame.len() > desk.max_frame {
+                let detail = format!("this relay takes no frames over {} bytes", desk.max_frame);
+                let done = self.texts.remove(place);
+                failed(desk, name, done, Failure::TooLong, &detail);
+                from = place;
+                continue;
+            }
+            desk.post(&frame);
+            self.texts.sealed(place, request, desk.now);
+            from = place + 1;
+        }
+    }
+
+    /// When the oldest text counts as lost.
+    fn resend_due(&self) -> Option<Time> {
+        Some(self.texts.waiting_since()? + self.resend.next())
+    }
+
+    /// When [`pump`](Self::pump) has something to do.
+    pub(super) fn due(&self) -> Option<Time> {
+        let rests_until = self.rests_until.filter(|_| self.wants());
+        earliest([self.resend_due(), rests_until, self.pauses_until])
+    }
+
+    // --- What the relay says ---
+
+    /// It handed out the key that `contact` has learned, and with it `prekey`, or none.
+    pub(super) fn found(
+        &mut self,
+        desk: &mut Desk,
+        contact: &mut Contact,
+        prekey: Option<&Prekey>,
+    ) -> Result<(), Unfit> {
+        if !self.cares() {
+            return Ok(());
+        }
+        (self.was_found, self.is_absent) = (true, false);
+        let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
+        self.marks.check(desk, contact, prekey)?;
+        contact.admit(desk, true)?;
+        if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
+            return Ok(()); // it answers a hint, and there is nothing new
+        }
+        self.close();
+        self.rests_until = None;
+        if self.wants() {
+            self.session = Some(Session::open(desk, contact, prekey, &mut self.marks)?);
+        }
+        Ok(())
+    }
+
+    /// No such user is connected.
+    pub(super) fn not_found(&mut self, desk: &mut Desk, name: &str) {
+        self.is_absent = true;
+        self.close();
+        if self.was_found {
+            self.rest(desk.now);
+        } else {
+            self.fail(desk, name, Failure::UnknownUser, "no such user is connected");
+        }
+    }
+
+    /// A request stands in the peer's queue; the peer's present prekey has this id. Returns whether
+    /// that is news.
+    pub(super) fn relayed(
+        &mut self,
+        desk: &mut Desk,
+        name: &str,
+        request: u64,
+        prekey_id: Option<u32>,
+    ) -> bool {
+        self.queue_full.reset();
+        if let Some(id) = self.texts.relayed(request) {
+            desk.tell(Event::Relayed { id: id.to_owned(), to: name.to_owned() });
+        }
+        let Some(session) = &self.session else { return false };
+        session.covers(Some(request)) && prekey_id.is_some_and(|id| !session.is_to(id))
+    }
+
+    /// A request was refused; one without a number offered the session.
+    pub(super) fn refused(
+        &mut self,
+        desk: &mut Desk,
+        name: &str,
+        request: Option<u64>,
+        code: Option<ErrorCode>,
+        detail: &str,
+    ) {
+        if !self.session.as_ref().is_some_and(|session| session.covers(request)) {
+            return; // about a session that we have given up
+        }
+        match (code, request) {
+            (Some(ErrorCode::QueueFull), _) => self.pause(desk.now, request),
+            (Some(ErrorCode::UnknownUser), _) => self.not_found(desk, name),
+            // Not what we took it for. Asking for its key will show what it is.
+            (Some(ErrorCode::NotV2), _) | (_, None) => {
+                self.close();
+                self.rest(desk.now);
+            }
+            (_, Some(request)) => {
+                let done = self.texts.give_up(request);
+                failed(desk, name, done, Failure::Refused, detail);
+            }
+        }
+    }
+
+    /// Too much waits for the peer: the same again, after a pause.
+    fn pause(&mut self, now: Time, request: Option<u64>) {
+        match request {
+            Some(request) => self.texts.unseal(request),
+            // The offer itself: what was sealed since will not be understood.
+            None => self.close(),
+        }
+        if self.pauses_until.is_none() {
+            self.pauses_until = Some(now + self.queue_full.take());
+        }
+    }
+
+    /// Asks nobody for a while.
+    fn rest(&mut self, now: Time) {
+        if self.rests_until.is_none() {
+            self.rests_until = Some(now + self.resend.take());
+        }
+    }
+
+    // --- What the peer says ---
+
+    /// The peer's client confirmed these texts.
+    pub(super) fn confirmed(&mut self, desk: &mut Desk, name: &str, mids: &[Mid]) {
+        for mid in mids {
+            let Some(done) = self.texts.confirm(mid, desk.now) else { continue };
+            desk.unconfirmed_bytes -= done.len;
+            desk.tell(Event::Delivered { id: done.id, to: name.to_owned() });
+            self.resend.reset();
+            self.is_absent = false;
+            if let Some(session) = &mut self.session {
+                session.is_confirmed = true;
+            }
+        }
+    }
+
+    // --- Ends ---
+
+    /// Gives the session up: what is unconfirmed has to be sealed in the next one.
+    pub(super) fn close(&mut self) {
+        self.session = None;
+        self.texts.unseal_all();
+    }
+
+    /// The connection is lost.
+    pub(super) fn disconnected(&mut self) {
+        self.close();
+        (self.rests_until, self.pauses_until) = (None, None);
+        self.resend.reset();
+    }
+
+    /// Gives up everything that is unconfirmed.
+    pub(super) fn fail(&mut self, desk: &mut Desk, name: &str, failure: Failure, detail: &str) {
+        self.close();
+        self.receipts.clear();
+        while let Some(done) = self.texts.pop() {
+            failed(desk, name, Some(done), failure, detail);
+        }
+    }
+
+    /// A session was opened in this run, or could have been.
+    pub(super) fn has_marks(&self) -> bool {
+        self.was_found
+    }
+
+    /// Waits before it asks again.
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests_until.is_some()
+    }
+
+    /// Forgets all but the marks. Not while texts are unconfirmed.
+    pub(super) fn forget(&mut self) {
+        debug_assert!(self.texts.is_empty(), "texts are not forgotten in silence");
+        *self = Self { marks: self.marks, was_found: self.was_found, ..Self::new() };
+    }
+}
+
+fn failed(desk: &mut Desk, name: &str, done: Option<Done>, code: Failure, detail: &str) {
+    let Some(Done { id, len }) = done else { return };
+    desk.unconfirmed_bytes -= len;
+    desk.tell(Event::Failed { id, to: name.to_owned(), code, detail: detail.to_owned() });
+}

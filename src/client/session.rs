@@ -1,0 +1,129 @@
+//! A session that we open to a peer (`docs/protocol.md`, section 5): to which prekey, and for how
+//! long.
+
+use super::contact::{Contact, Unfit};
+use super::desk::Desk;
+use super::{Caution, Failure};
+use crate::crypto::{Body, Names, PrekeyFault, SendChain, check_prekey, open_session};
+use crate::limits::{RESEND_MIN, SESSION_AGE, SESSION_MESSAGES};
+use crate::reactor::Time;
+use crate::wire::{Prekey, compose};
+
+/// What is remembered of the sessions to one peer as long as we run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    /// The `created` of the newest prekey seen: an older one is refused.
+    newest_prekey: u64,
+    /// The `created` of the last session opened: the peer refuses one that is not newer.
+    last_session: u64,
+}
+
+/// A session to send in.
+pub(super) struct Session {
+    chain: SendChain,
+    prekey_id: u32,
+    opened: Time,
+    first_request: u64,
+    /// A receipt came for it.
+    pub(super) is_confirmed: bool,
+    /// When a receipt was sealed again for the first time.
+    repeated: Option<Time>,
+}
+
+impl Marks {
+    /// Whether a session may be opened to `prekey`, which the relay handed out for `contact`.
+    pub(super) fn check(
+        &mut self,
+        desk: &mut Desk,
+        contact: &Contact,
+        prekey: &Prekey,
+    ) -> Result<(), Unfit> {
+        let name = &contact.name;
+        let now_ms = desk.wall_ms();
+        let (key, _) = contact.key().ok_or_else(|| bad_prekey(name, "its key is not known"))?;
+        check_prekey(desk.vault.as_ref(), prekey, name, key, now_ms)
+            .map_err(|fault| unfit(name, fault))?;
+        if prekey.created < self.newest_prekey {
+            let caution = Caution::StalePrekey;
+            return Err(Unfit { caution, ..bad_prekey(name, "it is older than one seen before") });
+        }
+        self.newest_prekey = prekey.created;
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Opens a session to `prekey`, which was [checked](Marks::check), and offers it to the peer.
+    pub(super) fn open(
+        desk: &mut Desk,
+        contact: &Contact,
+        prekey: &Prekey,
+        marks: &mut Marks,
+    ) -> Result<Self, Unfit> {
+        let name = &contact.name;
+        let created = desk.wall_ms().max(marks.last_session + 1);
+        let (key, _) = contact.key().ok_or_else(|| bad_prekey(name, "its key is not known"))?;
+        let names = Names { from: &desk.name, to: name };
+        let (chain, offer) = open_session(desk.vault.as_ref(), names, key, prekey, created)
+            .map_err(|fault| unfit(name, fault))?;
+        marks.last_session = created;
+        desk.post(&compose::send_key(name, &desk.name, &offer));
+        let (prekey_id, opened) = (prekey.id, desk.now);
+        let first_request = desk.number();
+        Ok(Self { chain, prekey_id, opened, first_request, is_confirmed: false, repeated: None })
+    }
+
+    /// Whether it was opened to the prekey with this id.
+    pub(super) fn is_to(&self, prekey_id: u32) -> bool {
+        self.prekey_id == prekey_id
+    }
+
+    /// Whether the request of this number was made in it; one without a number offered it.
+    pub(super) fn covers(&self, request: Option<u64>) -> bool {
+        request.is_none_or(|request| request >= self.first_request)
+    }
+
+    /// Whether the next one has to be opened.
+    pub(super) fn is_worn_out(&self, now: Time) -> bool {
+        self.chain.n() >= SESSION_MESSAGES || now >= self.opened + SESSION_AGE
+    }
+
+    /// A receipt is to be sealed again in it. Returns whether that did not help before: the peer
+    /// does not open what is sealed in it.
+    pub(super) fn repeats_a_receipt(&mut self, now: Time) -> bool {
+        now >= *self.repeated.get_or_insert(now) + RESEND_MIN
+    }
+
+    /// Seals `body` for the peer: the frame, and the number of the request that it makes. `None`
+    /// where it is too long, which was measured before.
+    pub(super) fn seal(
+        &mut self,
+        desk: &mut Desk,
+        name: &str,
+        body: &Body,
+    ) -> Option<(u64, Vec<u8>)> {
+        let content = self.chain.seal(body).ok()?;
+        let number = desk.number();
+        let frame = compose::message(name, &desk.name, Some(&number.to_string()), &content);
+        Some((number, frame))
+    }
+}
+
+fn bad_prekey(name: &str, why: &str) -> Unfit {
+    Unfit {
+        failure: Failure::BadPrekey,
+        caution: Caution::BadPrekey,
+        detail: format!("the prekey that the relay hands out for {name} is refused: {why}"),
+    }
+}
+
+fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
+    match fault {
+        PrekeyFault::Signature => bad_prekey(name, "it is not signed by the key"),
+        PrekeyFault::Weak => bad_prekey(name, "it is weak"),
+        PrekeyFault::Expired | PrekeyFault::ClockSkew => {
+            let caution = Caution::ClockSkew;
+            Unfit { caution, ..bad_prekey(name, "by our clock it is not valid now") }
+        }
+    }
+}

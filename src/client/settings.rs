@@ -1,0 +1,45 @@
+//! What a client is made of: what the user asked for, and the world, handed in.
+
+use std::net::SocketAddr;
+
+use super::pins::Pins;
+use crate::crypto::Vault;
+use crate::reactor::Alarm;
+use crate::wire::RosterMode;
+
+/// What the user asked for.
+pub struct Settings {
+    /// Our name; it must be one ([`check_name_v2`](crate::wire::check_name_v2)).
+    pub name: String,
+    /// The relay as `HOST:PORT`, as the user wrote it: its key is pinned under this text.
+    pub relay: String,
+    /// Which rosters to ask for. With `None`, `users` stays empty.
+    pub roster: RosterMode,
+    /// Refuse peers whose key was never compared, both ways.
+    pub strict: bool,
+    /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
+    /// count.
+    pub every_warning: bool,
+    /// How the user calls `sealwax keys` for this trust file: the sentences that name a command
+    /// begin it with this.
+    pub keys: String,
+    /// The one of the loop's alarms that the client may use.
+    pub alarm: Alarm,
+}
+
+/// The world, handed in.
+pub struct Parts {
+    /// The identity, and randomness.
+    pub vault: Box<dyn Vault>,
+    /// Where the peers' keys are pinned: `known_peers`.
+    pub peers: Box<dyn Pins>,
+    /// Where the relays' keys are pinned: `known_relays`.
+    pub relays: Box<dyn Pins>,
+    /// The wall clock, in milliseconds since 1970.
+    pub wall: Box<dyn FnMut() -> u64>,
+    /// Resolves `HOST:PORT`, blocking; the error is for people.
+    pub resolve: Resolve,
+}
+
+/// Resolves `HOST:PORT`; the error is for people.
+pub type Resolve = Box<dyn FnMut(&str) -> Result<Vec<SocketAddr>, String>>;

@@ -1,0 +1,90 @@
+//! Which warnings are told: the same one about one peer once a minute, with a count.
+//!
+//! Whoever can make a client warn can make it warn without end, and what matters would scroll away.
+//! A script (`--json`) is told each.
+
+use std::collections::BTreeMap;
+
+use super::Caution;
+use crate::limits::{WARNING_INTERVAL, WARNINGS_KEPT};
+use crate::reactor::Time;
+
+/// What was told lately.
+#[derive(Debug)]
+pub(super) struct Warnings {
+    every: bool,
+    /// By whom it is about and what it is.
+    told: BTreeMap<(String, Caution), Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    at: Time,
+    /// Like ones since, which were not told.
+    withheld: u64,
+}
+
+impl Warnings {
+    /// With `every`, nothing is withheld.
+    pub(super) fn new(every: bool) -> Self {
+        Self { every, told: BTreeMap::new() }
+    }
+
+    /// Whether to tell a warning about `peer` now, and then how many like it were withheld before.
+    pub(super) fn admit(&mut self, peer: &str, code: Caution, now: Time) -> Option<u64> {
+        if self.every {
+            return Some(0);
+        }
+        if let Some(told) = self.told.get_mut(&(peer.to_owned(), code)) {
+            if now.since(told.at) < WARNING_INTERVAL {
+                told.withheld += 1;
+                return None;
+            }
+            told.at = now;
+            return Some(std::mem::take(&mut told.withheld));
+        }
+        if self.told.len() >= WARNINGS_KEPT {
+            self.told.retain(|_, told| now.since(told.at) < WARNING_INTERVAL);
+        }
+        if self.told.len() >= WARNINGS_KEPT {
+            return None; // a flood of invented names: these were told, the rest adds nothing
+        }
+        self.told.insert((peer.to_owned(), code), Told { at: now, withheld: 0 });
+        Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn the_same_warning_is_told_once_a_minute_with_a_count() {
+        let mut warnings = Warnings::new(false);
+        assert_eq!(warnings.admit("bob", Caution::Replay, at(1)), Some(0));
+        assert_eq!(warnings.admit("bob", Caution::Replay, at(2)), None);
+        assert_eq!(warnings.admit("bob", Caution::Replay, at(60)), None);
+        assert_eq!(warnings.admit("bob", Caution::BadMessage, at(60)), Some(0));
+        assert_eq!(warnings.admit("carol", Caution::Replay, at(60)), Some(0));
+        assert_eq!(warnings.admit("bob", Caution::Replay, at(61)), Some(2));
+        assert_eq!(warnings.admit("bob", Caution::Replay, at(62)), None);
+    }
+
+    #[test]
+    fn a_script_is_told_each() {
+        let mut warnings = Warnings::new(true);
+        assert!((0..3).all(|_| warnings.admit("bob", Caution::Replay, at(1)) == Some(0)));
+    }
+
+    #[test]
+    fn invented_names_take_bounded_memory() {
+        let mut warnings = Warnings::new(false);
+        let mut tell = |name: usize, now| warnings.admit(&name.to_string(), Caution::NoKey, now);
+        assert_eq!((0..5000).filter(|&name| tell(name, at(1)).is_some()).count(), WARNINGS_KEPT);
+        assert_eq!(tell(5000, at(61)), Some(0));
+    }
+}

@@ -1,0 +1,166 @@
+//! What the line client reads: lines, obeyed one after the other, each when its recipient is ready
+//! for it.
+//!
+//! A line that has to wait stays where it is, in the pipe or in the loop's inbox, and reading
+//! pauses: so a long file is read no faster than it is confirmed.
+
+use super::super::lines::{Ask, Form, HELP, Line, Lines};
+use super::super::view::Level;
+use super::super::{Exit, trusted};
+use super::{Front, Phase};
+use crate::client::{Event, Failure, Refused};
+use crate::reactor::{Context, Token};
+
+/// Standard input, as far as it is read.
+pub(super) struct Input {
+    pub(super) id: Token,
+    form: Form,
+    lines: Lines,
+    /// What the input left behind when it ended, where a recipient was not ready for it.
+    pub(super) rest: Option<Vec<u8>>,
+    /// The next line has to wait until this recipient has confirmed some of those before it.
+    pub(super) waits_for: Option<String>,
+}
+
+impl Input {
+    pub(super) fn new(id: Token, form: Form) -> Self {
+        Self { id, form, lines: Lines::default(), rest: None, waits_for: None }
+    }
+}
+
+impl Front {
+    // --- Standard input ---
+
+    /// Obeys the lines of `bytes`, and tells how many bytes that took: up to a line that has to
+    /// wait.
+    pub(super) fn read_lines(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
+        let mut consumed = 0;
+        while self.phase == Phase::Talking
+            && let Some(input) = &mut self.input
+        {
+            let (line, length) = input.lines.next(&bytes[consumed..]);
+            let form = input.form;
+            if let Some(line) = line
+                && !self.read_line(cx, form, &line)
+            {
+                break;
+            }
+            consumed += length;
+            if length == 0 {
+                break;
+            }
+        }
+        consumed
+    }
+
+    /// Obeys one line; false: it has to wait, and is to be shown again.
+    pub(super) fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
+        let asked = match line {
+            Line::Whole(line) => form.parse(line),
+            Line::TooLong => Err("the line is too long and was skipped".to_string()),
+        };
+        match asked {
+            Ok(ask) => self.obey(cx, ask),
+            Err(why) => {
+                self.exit = self.exit.and(Exit::Failed);
+                self.complain(cx, &why);
+                true
+            }
+        }
+    }
+
+    /// Standard input has ended: its last lines, now or when their recipients are ready.
+    pub(super) fn read_rest(&mut self, cx: &mut Context, rest: &[u8]) {
+        let consumed = self.read_lines(cx, rest);
+        let Some(input) = &mut self.input else { return };
+        let (form, mut left) = (input.form, &rest[consumed..]);
+        let stuck = input.waits_for.is_some();
+        if !stuck
+            && let Some(line) = input.lines.last(left)
+            && self.phase == Phase::Talking
+            && self.read_line(cx, form, &line)
+        {
+            left = &[];
+        }
+        let Some(input) = &mut self.input else { return };
+        if input.waits_for.is_some() {
+            input.rest = Some(left.to_vec());
+            return;
+        }
+        self.input = None;
+        self.finish(cx);
+    }
+
+    /// Goes on with the input where it had to wait.
+    pub(super) fn resume_input(&mut self, cx: &mut Context) {
+        let Some(input) = &mut self.input else { return };
+        if !input.waits_for.as_ref().is_some_and(|peer| self.client.ready_for_more(peer)) {
+            return;
+        }
+        input.waits_for = None;
+        match input.rest.take() {
+            Some(rest) => self.read_rest(cx, &rest),
+            None => cx.resume(input.id),
+        }
+    }
+
+    /// Does what a line asks for; false: not yet.
+    pub(super) fn obey(&mut self, cx: &mut Context, ask: Ask) -> bool {
+        match ask {
+            Ask::Say { to, text, id } => return self.say(cx, to, &text, id),
+            Ask::Recipient(name) => {
+                self.talk(cx, Level::Info, &format!("talking to {name}"));
+                self.recipient = Some(name);
+            }
+            Ask::Users => {
+                let users = self.client.users().map(str::to_owned).collect();
+                self.tell(cx, Event::Users { users });
+            }
+            Ask::Verify { name, number } => {
+                let said = trusted::verify(&mut self.client, &name, number.as_deref());
+                self.talk(cx, Level::Warning, &said);
+            }
+            Ask::Trust(name) => {
+                let said = trusted::trust(&mut self.client, &name);
+                self.talk(cx, Level::Warning, &said);
+            }
+            Ask::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
+            Ask::Quit => self.finish(cx),
+            Ask::Nothing => {}
+        }
+        true
+    }
+
+    pub(super) fn say(
+        &mut self,
+        cx: &mut Context,
+        to: Option<String>,
+        text: &str,
+        id: Option<String>,
+    ) -> bool {
+        let Some(to) = to.or_else(|| self.recipient.clone()) else {
+            self.complain(cx, "to whom? /to NAME chooses, @NAME TEXT says it once");
+            return true;
+        };
+        match self.client.say(&to, text, id.clone()) {
+            Ok(_) => {}
+            Err(Refused::Pause) => {
+                if let Some(input) = &mut self.input {
+                    cx.pause(input.id);
+                    input.waits_for = Some(to);
+                }
+                return false;
+            }
+            Err(refused) => {
+                let code = match refused {
+                    Refused::NotAName => Failure::UnknownUser,
+                    Refused::TooLong => Failure::TooLong,
+                    Refused::Oneself | Refused::Pause => Failure::Refused,
+                };
+                let id = id.unwrap_or_default();
+                self.tell(cx, Event::Failed { id, to, code, detail: refused.to_string() });
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,275 @@
+//! The line client: a [`Client`], standard input and two streams on one loop.
+//!
+//! This is all of `chat`, `send` and `recv`; they differ in their [`Task`] only. It passes the
+//! loop's calls on to whom they concern, makes lines into messages and events into lines, and
+//! decides when it is time to leave (what it reads: `input.rs`; what it shows: `telling.rs`):
+//!
+//! ```text
+//!   Talking ────────────────────▶ Finishing ─────────────────────▶ Leaving ──▶ stop
+//!      │    end of input, /quit       everything is confirmed,        ▲   both streams are
+//!      │                              or the wait ran out             │   flushed and closed
+//!      └──────────────────────────────────────────────────────────────┘
+//!         enough received, a signal, the client gave up, standard output is gone
+//! ```
+
+mod input;
+mod telling;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use self::input::Input;
+use super::Exit;
+use super::lines::{Ask, Form};
+use super::streams::Streams;
+use super::view::{Level, View};
+use crate::client::Client;
+use crate::reactor::{
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+};
+
+/// The alarm that the client uses.
+pub(super) const CLIENT_ALARM: Alarm = Alarm(0);
+/// The wait of `--wait` ran out.
+const WAIT_ALARM: Alarm = Alarm(1);
+/// Something was written in the tick before: look whether it was taken.
+const SHOWN_ALARM: Alarm = Alarm(2);
+
+/// What one run is for.
+#[derive(Debug, Default)]
+pub(super) struct Task {
+    /// How standard input is read; none: it is not.
+    pub input: Option<Form>,
+    /// The first recipient.
+    pub to: Option<String>,
+    /// The only message, instead of standard input.
+    pub text: Option<String>,
+    /// Leave after so many received messages.
+    pub count: Option<u64>,
+    /// How long to wait: from the end of input, or where there is none from the start.
+    pub wait: Option<Duration>,
+}
+
+/// The handler: see above.
+pub(super) struct Front {
+    client: Client,
+    view: View,
+    task: Task,
+    streams: Option<Streams>,
+    input: Option<Input>,
+    phase: Phase,
+    /// The user whom text goes to.
+    recipient: Option<String>,
+    /// Messages that were given to standard output.
+    printed: u64,
+    /// Messages that standard output has taken.
+    received: u64,
+    /// Peers whose key has changed and was not accepted.
+    changed: BTreeSet<String>,
+    exit: Exit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Talking,
+    Finishing,
+    Leaving,
+}
+
+impl Front {
+    /// A front that has done nothing yet.
+    pub(super) fn new(client: Client, view: View, mut task: Task) -> Self {
+        let recipient = task.to.take();
+        Self {
+            client,
+            view,
+            task,
+            streams: None,
+            input: None,
+            phase: Phase::Talking,
+            recipient,
+            printed: 0,
+            received: 0,
+            changed: BTreeSet::new(),
+            exit: Exit::Done,
+        }
+    }
+
+    /// Asks for all sources, and connects.
+    pub(super) fn start(&mut self, cx: &mut Context) {
+        cx.open(Source::Signals);
+        self.streams = Some(Streams::open(cx));
+        self.client.start(cx);
+        if let Some(form) = self.task.input {
+            self.input = Some(Input::new(cx.open(Source::Input), form));
+        }
+        if let Some(text) = self.task.text.take() {
+            self.obey(cx, Ask::Say { to: None, text, id: None });
+            self.finish(cx);
+        } else if self.task.input.is_none()
+            && let Some(wait) = self.task.wait
+        {
+            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
+        }
+    }
+
+    /// How it went; meaningful once the loop has stopped.
+    pub(super) fn exit(&self) -> Exit {
+        if self.changed.is_empty() { self.exit } else { self.exit.and(Exit::NotTrusted) }
+    }
+
+    /// No more input: what was given is still finished.
+    fn finish(&mut self, cx: &mut Context) {
+        if self.phase != Phase::Talking {
+            return;
+        }
+        self.phase = Phase::Finishing;
+        if let Some(input) = &self.input {
+            cx.pause(input.id);
+        }
+        if let Some(wait) = self.task.wait {
+            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
+        }
+    }
+
+    /// The wait is over, with what has happened until now.
+    fn give_up_waiting(&mut self, cx: &mut Context) {
+        let outlook = self.client.outlook();
+        let received_all = self.task.count.is_none_or(|count| self.received >= count);
+        if !outlook.connected {
+            self.exit = self.exit.and(Exit::Relay);
+        }
+        if outlook.absent > 0 {
+            self.exit = self.exit.and(Exit::UnknownRecipient);
+        }
+        if outlook.unconfirmed > 0 || !received_all {
+            self.exit = self.exit.and(Exit::WaitRanOut);
+        }
+        if outlook.unconfirmed > 0 {
+            let sentence = format!("{} messages were not confirmed in time", outlook.unconfirmed);
+            self.talk(cx, Level::Warning, &sentence);
+        }
+        self.leave(cx);
+    }
+
+    fn leave(&mut self, cx: &mut Context) {
+        if self.phase != Phase::Leaving {
+            self.phase = Phase::Leaving;
+            self.client.leave(cx); // tells `Closed` when it has
+        }
+    }
+
+    /// The client is gone: what is written leaves, and then so do we.
+    fn close_streams(&mut self, cx: &mut Context) {
+        self.phase = Phase::Leaving;
+        if let Some(streams) = &self.streams {
+            streams.close(cx);
+        }
+    }
+
+    /// Whether what was asked is done.
+    fn leave_if_done(&mut self, cx: &mut Context) {
+        let shown = !self.streams.as_ref().is_some_and(Streams::is_behind);
+        let done = match self.phase {
+            Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
+            Phase::Finishing => self.client.outlook().unconfirmed == 0,
+            Phase::Leaving => false,
+        };
+        if done && shown {
+            self.leave(cx);
+        }
+    }
+}
+
+impl Handler for Front {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        if self.client.owns(id) {
+            self.client.opened(cx, id, how);
+        }
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        if self.client.owns(from) {
+            return self.client.received(cx, from, bytes);
+        }
+        match &self.input {
+            Some(input) if input.id == from && input.waits_for.is_none() => {
+                self.read_lines(cx, bytes)
+            }
+            _ => 0,
+        }
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        if self.client.owns(from) {
+            return self.client.ended(cx, from);
+        }
+        match &mut self.input {
+            Some(input) if input.id == from && input.waits_for.is_some() => {
+                input.rest = Some(rest.to_vec());
+            }
+            Some(input) if input.id == from => self.read_rest(cx, rest),
+            _ => {}
+        }
+    }
+
+    fn drained(&mut self, cx: &mut Context, _to: Token) {
+        self.client.hold(cx, false);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        if self.client.owns(id) {
+            self.client.expired(cx, id, deadline);
+        }
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        match alarm {
+            CLIENT_ALARM => self.client.alarm(cx),
+            WAIT_ALARM => self.give_up_waiting(cx),
+            _ => {} // what was shown is looked at in every tick
+        }
+    }
+
+    fn signal(&mut self, cx: &mut Context, _signal: Signal) {
+        if self.client.outlook().unconfirmed > 0 {
+            self.exit = self.exit.and(Exit::WaitRanOut);
+        }
+        self.leave(cx);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        if self.client.owns(id) {
+            return self.client.closed(cx, id, reason);
+        }
+        if self.input.as_ref().is_some_and(|input| input.id == id && input.rest.is_none()) {
+            self.input = None; // it could not be opened or read: as if it had ended
+            self.finish(cx);
+        }
+        let Some(streams) = &mut self.streams else { return };
+        if streams.closed(id) && self.phase != Phase::Leaving {
+            self.exit = self.exit.and(Exit::Failed);
+            self.talk(cx, Level::Warning, "standard output is closed: nobody reads what arrives");
+            self.leave(cx);
+        }
+        if self.streams.as_ref().is_some_and(Streams::are_closed) {
+            cx.stop();
+        }
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        while let Some(receipt) = self.streams.as_mut().and_then(|streams| streams.shown(cx)) {
+            self.received += 1;
+            self.client.shown(receipt);
+        }
+        self.resume_input(cx);
+        self.leave_if_done(cx);
+        self.client.end_of_tick(cx);
+        while let Some(event) = self.client.next_event() {
+            self.tell(cx, event);
+        }
+        if self.streams.as_ref().is_some_and(|streams| streams.is_full(cx)) {
+            self.client.hold(cx, true);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What the line client shows, and what that means for its exit code.
+
+use super::super::Exit;
+use super::super::view::Level;
+use super::{Front, SHOWN_ALARM};
+use crate::client::{Ending, Event, Failure, Receipt, Standing};
+use crate::reactor::Context;
+
+/// Whether an event was the client's last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    GoesOn,
+    Over,
+}
+
+impl Front {
+    // --- What is shown ---
+
+    pub(super) fn tell(&mut self, cx: &mut Context, event: Event) {
+        let enough = self.task.count.is_some_and(|count| self.printed >= count);
+        if enough && matches!(event, Event::Message { .. }) {
+            return; // not shown, and so not confirmed: its sender will send it again
+        }
+        let written = self.view.write(&event);
+        let noted = self.note(&event);
+        let receipt = match event {
+            Event::Message { receipt, .. } => Some(receipt),
+            _ => None,
+        };
+        self.printed += u64::from(receipt.is_some());
+        self.write(cx, &written.output, &written.talk, receipt);
+        if noted == Noted::Over {
+            self.close_streams(cx);
+        }
+    }
+
+    pub(super) fn talk(&mut self, cx: &mut Context, level: Level, sentence: &str) {
+        let talk = self.view.talk(level, sentence);
+        self.write(cx, "", &talk, None);
+    }
+
+    /// A line of standard input was not understood: a script has to see that on standard output.
+    pub(super) fn complain(&mut self, cx: &mut Context, why: &str) {
+        if self.view.json {
+            let event = serde_json::json!({"event": "warning", "code": "bad_input", "detail": why});
+            return self.write(cx, &format!("{event}\n"), "", None);
+        }
+        self.talk(cx, Level::Warning, why);
+    }
+
+    fn write(&mut self, cx: &mut Context, output: &str, talk: &str, receipt: Option<Receipt>) {
+        let Some(streams) = &mut self.streams else { return };
+        if !output.is_empty() {
+            streams.write(cx, output, receipt);
+            cx.alarm(SHOWN_ALARM, Some(cx.now()));
+        }
+        if !talk.is_empty() {
+            streams.talk(cx, talk);
+        }
+    }
+
+    /// What an event means for the exit code, and whether it is the last one.
+    fn note(&mut self, event: &Event) -> Noted {
+        match event {
+            Event::Peer { name, standing: Standing::Changed, .. } => {
+                self.changed.insert(name.clone());
+            }
+            Event::Peer { name, standing: Standing::Pinned(_), .. } => {
+                self.changed.remove(name);
+            }
+            Event::Failed { code, .. } => self.exit = self.exit.and(exit_of_failure(*code)),
+            Event::Closed { code, .. } => {
+                self.exit = self.exit.and(exit_of_ending(*code));
+                return Noted::Over;
+            }
+            _ => {}
+        }
+        Noted::GoesOn
+    }
+}
+
+const fn exit_of_failure(code: Failure) -> Exit {
+    match code {
+        Failure::KeyChanged | Failure::NotVerified | Failure::Downgrade | Failure::BadPrekey => {
+            Exit::NotTrusted
+        }
+        Failure::UnknownUser => Exit::UnknownRecipient,
+        Failure::NotV2
+        | Failure::BadKey
+        | Failure::TooLong
+        | Failure::TrustFile
+        | Failure::Refused => Exit::Failed,
+    }
+}
+
+const fn exit_of_ending(code: Ending) -> Exit {
+    match code {
+        Ending::Left => Exit::Done,
+        Ending::NameInUse | Ending::NameBound | Ending::BadName => Exit::Name,
+        Ending::DirectoryFull
+        | Ending::Replaced
+        | Ending::BadProof
+        | Ending::RelayChanged
+        | Ending::NotV2
+        | Ending::Refused => Exit::Relay,
+        Ending::TrustFile => Exit::Identity,
+    }
+}

@@ -1,0 +1,99 @@
+//! Runs a generator on the loop, and reads the clocks at the marks of its stages.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use super::super::{Exit, Failure};
+use super::process::{Usage, own_cpu, resident};
+use super::progress::{Progress, Second};
+use super::room::Room;
+use super::target::Target;
+use crate::load::{Generator, Stage, Tally};
+use crate::reactor::{Linux, Reactor, Source, Time};
+
+/// The loop sleeps in whole milliseconds: closer than this to the next start it does not sleep.
+const NEAR: Duration = Duration::from_millis(2);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What came out of a run.
+pub(super) struct Run {
+    /// What was counted.
+    pub(super) tally: Tally,
+    /// What the target used while it was measured.
+    pub(super) target: Usage,
+    /// The processor time that this program used meanwhile.
+    pub(super) own_cpu: Duration,
+    /// The target's memory before the idle users came, and with them.
+    pub(super) before: Option<u64>,
+    /// In bytes.
+    pub(super) resident: Option<u64>,
+    /// What went on, second by second.
+    pub(super) seconds: Vec<Second>,
+    /// Somebody ended it early.
+    pub(super) was_interrupted: bool,
+}
+
+/// What was read when a stage began.
+struct Mark {
+    target: Usage,
+    own_cpu: Duration,
+}
+
+impl Mark {
+    fn now(pid: Option<Pid>) -> Self {
+        Self { target: pid.map(Usage::of).unwrap_or_default(), own_cpu: own_cpu() }
+    }
+}
+
+/// Lets `generator` run to its end.
+pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Result<Run, Failure> {
+    let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    let linux = Linux::new().map_err(kernel)?.connecting_from(room.sources);
+    let mut reactor = Reactor::new(linux, &generator.waits());
+    generator.start(reactor.context());
+    let cx = reactor.context();
+    let terminal = std::io::stderr().is_terminal().then(|| cx.open(Source::Error));
+    let mut progress = Progress::new(terminal, cx.now(), target.pid);
+    let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
+    while generator.stage() != Stage::Done {
+        let now = reactor.context().now();
+        let patience = patience(&generator, now);
+        reactor.tick(&mut generator, Some(patience)).map_err(kernel)?;
+        let stage = generator.stage();
+        if stage >= Stage::Fill && before.is_none() {
+            before = target.pid.and_then(resident);
+        }
+        if stage >= Stage::WarmUp && filled.is_none() {
+            filled = target.pid.and_then(resident);
+        }
+        if stage >= Stage::Measure && begun.is_none() {
+            begun = Some(Mark::now(target.pid));
+        } else if stage > Stage::Measure && ended.is_none() {
+            ended = Some(Mark::now(target.pid));
+        }
+        progress.look(reactor.context(), &mut generator);
+    }
+    let (used, own_cpu) = match (begun, ended) {
+        (Some(begun), Some(ended)) => {
+            (ended.target.since(begun.target), ended.own_cpu.saturating_sub(begun.own_cpu))
+        }
+        _ => (Usage::default(), Duration::ZERO),
+    };
+    Ok(Run {
+        tally: generator.tally().clone(),
+        target: used,
+        own_cpu,
+        before,
+        resident: filled,
+        was_interrupted: generator.was_interrupted(),
+        seconds: progress.into_record(),
+    })
+}
+
+/// How long the loop may sleep.
+fn patience(generator: &Generator, now: Time) -> Duration {
+    let next = generator.next_start().map(|start| start.since(now));
+    next.map_or(SECOND, |next| next.saturating_sub(NEAR).min(SECOND))
+}

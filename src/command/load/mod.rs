@@ -1,0 +1,194 @@
+//! `sealwax load`: measures a relay, alone or beside something else.
+//!
+//! The generator itself is pure (`src/load`). Here are the processes that are measured
+//! (`target.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the clocks that
+//! are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`, `figures.rs`,
+//! `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
+
+mod drive;
+mod earlier;
+mod figures;
+mod histogram;
+mod process;
+mod progress;
+mod report;
+mod room;
+mod table;
+mod target;
+
+use std::io::IsTerminal;
+use std::rc::Rc;
+
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use self::report::Report;
+use self::room::Room;
+use self::target::{Pins, Subject, Target};
+use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
+use super::{Exit, Failure, Outcome};
+use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
+use crate::load::{Extent, Floor, Generator, Keys, Payload, Plan, Sealwax, Work};
+use crate::reactor::raise_descriptor_limit;
+use crate::wire::RosterMode;
+
+/// What is asked for, besides what all kinds of load have in common.
+struct Task<'a> {
+    work: Work,
+    workers: u32,
+    idle: u32,
+    rate: Option<f64>,
+    roster: RosterMode,
+    run: &'a RunArgs,
+}
+
+/// `sealwax load`
+pub(super) fn load(arguments: &Load) -> Outcome {
+    match &arguments.command {
+        LoadCommand::Connect(it) => {
+            Task { idle: it.idle.users, ..Task::new(Work::Connect, it.at_once, &it.run) }.measure()
+        }
+        LoadCommand::Hold(it) => {
+            let task = Task::new(Work::PingPong, 1, &it.run);
+            Task { idle: it.idle, rate: task.rate.or(Some(LOAD_HOLD_RATE)), ..task }.measure()
+        }
+        LoadCommand::Pingpong(it) => {
+            Task { idle: it.idle.users, ..Task::new(Work::PingPong, it.pairs, &it.run) }.measure()
+        }
+        LoadCommand::Flood(it) => {
+            let work = Work::Flood { window: it.window, mesh: it.mesh };
+            Task { idle: it.idle.users, ..Task::new(work, it.pairs, &it.run) }.measure()
+        }
+        LoadCommand::Floor(it) => floor(it),
+    }
+}
+
+impl<'a> Task<'a> {
+    fn new(work: Work, workers: u32, run: &'a RunArgs) -> Self {
+        let roster = match run.roster {
+            Some(Roster::Full) => RosterMode::Full,
+            Some(Roster::Delta) => RosterMode::Delta,
+            None if work == Work::Connect => RosterMode::Full,
+            Some(Roster::None) | None => RosterMode::None,
+        };
+        Self { work, workers, idle: 0, rate: run.rate, roster, run }
+    }
+
+    /// All rounds, and the table.
+    fn measure(&self) -> Outcome {
+        let first = if self.run.relay.is_some() { random_first()? } else { 0 };
+        let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
+        let keys = self.run.v2.then(|| Rc::new(self.keys()));
+        let subjects = self.subjects();
+        let pins = self.pins();
+        let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
+        let mut report = Report::new(&subjects, self.settings(), self.run)?;
+        'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
+            for (subject, place) in subjects.iter().zip(0..) {
+                let target = subject.start(pins)?;
+                let plan = self.plan(&target, subject);
+                let room = Room::for_run(&plan, target.pid)?;
+                let keys = keys.clone().filter(|_| subject.proves());
+                let payload = if keys.is_some() { &version2 } else { &original };
+                let dialect = Box::new(Sealwax::new(self.roster, payload, keys));
+                let generator = Generator::new(plan.clone(), dialect, payload.clone());
+                let run = drive::run(generator, &target, room)?;
+                report.add(place, &run, &plan)?;
+                if run.was_interrupted {
+                    break 'rounds;
+                }
+            }
+        }
+        report.finish()?;
+        Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
+    }
+
+    /// What makes a difference, for programs.
+    fn settings(&self) -> Value {
+        let (window, mesh) = match self.work {
+            Work::Flood { window, mesh } => (Some(window), mesh),
+            Work::Connect | Work::PingPong => (None, false),
+        };
+        let run = self.run;
+        json!({
+            "work": self.work.name(), "workers": self.workers, "idle": self.idle,
+            "window": window, "mesh": mesh, "version2": run.v2, "size": run.size,
+            "rate": self.rate, "roster": self.roster.as_str(),
+        })
+    }
+
+    fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {
+        Payload::new(self.run.size, version2, first).ok_or_else(|| {
+            let shortest = Payload::shortest(version2);
+            Failure::new(Exit::Usage, format!("--size: a message has {shortest} bytes at least"))
+        })
+    }
+
+    /// Keys for all users of version 2.
+    fn keys(&self) -> Keys {
+        let is_watched = std::io::stderr().is_terminal();
+        Keys::new(self.work.users(self.workers) + self.idle, |made, of| {
+            if is_watched && (made == of || made.is_multiple_of(LOAD_KEYS_TOLD)) {
+                eprintln!("made {made} keys of {of}");
+            }
+        })
+    }
+
+    /// The relay, and what stands beside it.
+    fn subjects(&self) -> Vec<Subject> {
+        let run = self.run;
+        let relay = match run.relay {
+            Some(address) => Subject::Found { address, pid: run.pid.map(Pid::from_raw) },
+            None => Subject::Relay(run.serve.clone()),
+        };
+        let beside = run.beside.iter().map(|beside| match beside {
+            Beside::Floor => Subject::Floor { spin: false },
+            Beside::FloorSpin => Subject::Floor { spin: true },
+        });
+        std::iter::once(relay).chain(beside).collect()
+    }
+
+    /// A relay that was found is not to be moved, and neither are we then, unless that was asked
+    /// for.
+    fn pins(&self) -> Option<Pins> {
+        let default = || Pins::first_two().filter(|_| self.run.relay.is_none());
+        self.run.pin.map(Pins::new).or_else(default)
+    }
+
+    fn plan(&self, target: &Target, subject: &Subject) -> Plan {
+        let run = self.run;
+        let work = match self.work {
+            Work::Flood { window, mesh } => Work::Flood { window, mesh: mesh && subject.routes() },
+            work => work,
+        };
+        Plan {
+            target: target.address,
+            work,
+            workers: self.workers,
+            idle: self.idle,
+            rate: self.rate,
+            warm_up: run.warm_up,
+            extent: run.count.map_or(Extent::Time(run.duration), Extent::Operations),
+            ramp: run.ramp,
+            timeout: run.timeout,
+        }
+    }
+}
+
+/// Where names begin on a relay that others use as well, and that may know names from an earlier
+/// run: bound to keys that are gone, or of connections that it has not seen the end of.
+fn random_first() -> Result<u32, Failure> {
+    let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(drawn >> 5) // the highest name stays below 2²⁸
+}
+
+/// `sealwax load floor`
+fn floor(arguments: &cli::Floor) -> Outcome {
+    let failed =
+        |errno| Failure::new(Exit::Failed, format!("the floor at {}: {errno}", arguments.listen));
+    raise_descriptor_limit().map_err(failed)?;
+    let mut floor = Floor::new(arguments.listen).map_err(failed)?;
+    eprintln!("listening on {}", floor.address());
+    floor.run(arguments.spin).map_err(failed)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,124 @@
+//! What goes on, second by second: for whoever looks on, and for the record.
+
+use std::time::Duration;
+
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use super::figures::as_f64;
+use super::process::Usage;
+use crate::load::{Generator, Stage};
+use crate::reactor::{Context, Time, Token};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// One second after the other.
+pub(super) struct Progress {
+    /// Where a line a second goes.
+    to: Option<Token>,
+    begun: Time,
+    told: Time,
+    pid: Option<Pid>,
+    used: Usage,
+    record: Vec<Second>,
+}
+
+/// One second of a run.
+pub(super) struct Second {
+    /// How far the run had come, and what went on.
+    at: Duration,
+    stage: Stage,
+    handled_rate: f64,
+    mean: Duration,
+    longest: Duration,
+    target_busy: Option<f64>,
+    /// Since the run began.
+    faults: u64,
+}
+
+impl Progress {
+    /// Of a run that begins now and a target with this process.
+    pub(super) fn new(to: Option<Token>, now: Time, pid: Option<Pid>) -> Self {
+        let used = pid.map(Usage::of).unwrap_or_default();
+        Self { to, begun: now, told: now, pid, used, record: Vec::new() }
+    }
+
+    /// Looks how it stands, if it is time.
+    pub(super) fn look(&mut self, cx: &mut Context, generator: &mut Generator) {
+        let now = cx.now();
+        let passed = now.since(self.told);
+        if passed < INTERVAL {
+            return;
+        }
+        let recent = generator.take_recent();
+        let count = u32::try_from(recent.count.max(1)).unwrap_or(u32::MAX);
+        let second = Second {
+            at: now.since(self.begun),
+            stage: generator.stage(),
+            handled_rate: as_f64(recent.handled) / passed.as_secs_f64(),
+            mean: recent.sum / count,
+            longest: recent.longest,
+            target_busy: self.target_share(passed),
+            faults: generator.tally().faults.total(),
+        };
+        // A terminal that stands still gets no more lines.
+        if let Some(to) = self.to.filter(|&to| cx.queued(to) == 0) {
+            cx.send(to, &[second.line().as_bytes()]);
+        }
+        self.told = now;
+        self.record.push(second);
+    }
+
+    /// All of them.
+    pub(super) fn into_record(self) -> Vec<Second> {
+        self.record
+    }
+
+    fn target_share(&mut self, passed: Duration) -> Option<f64> {
+        let used = Usage::of(self.pid?);
+        let cpu = used.since(self.used).cpu;
+        self.used = used;
+        Some(100.0 * cpu?.as_secs_f64() / passed.as_secs_f64())
+    }
+}
+
+impl Second {
+    fn line(&self) -> String {
+        let busy = self.target_busy.map_or("?".to_owned(), |busy| format!("{busy:.0} %"));
+        format!(
+            "{:>4.0} s  {:<10}{:>10.0} a second  mean {:>7.0} µs  longest {:>7.0} µs  \
+             target {busy}  faults {}\n",
+            self.at.as_secs_f64(),
+            self.stage_name(),
+            self.handled_rate,
+            micros(self.mean),
+            micros(self.longest),
+            self.faults,
+        )
+    }
+
+    /// The same for programs.
+    pub(super) fn to_json(&self, subject: &str, round: usize) -> Value {
+        json!({
+            "event": "second", "subject": subject, "round": round,
+            "at": self.at.as_secs_f64(), "stage": self.stage_name(),
+            "handled_per_second": self.handled_rate,
+            "latency_mean_us": micros(self.mean), "latency_max_us": micros(self.longest),
+            "target_busy_percent": self.target_busy, "faults": self.faults,
+        })
+    }
+
+    fn stage_name(&self) -> &'static str {
+        match self.stage {
+            Stage::Gather | Stage::Fill => "connecting",
+            Stage::WarmUp => "warming up",
+            Stage::Measure => "measuring",
+            Stage::Drain | Stage::Done => "draining",
+        }
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

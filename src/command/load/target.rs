@@ -1,0 +1,179 @@
+//! What is measured, as a process: found, or started for the purpose and ended afterwards.
+
+use std::fmt::Display;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::super::{Exit, Failure};
+use super::process::Usage;
+use crate::limits::CONNECT_TIMEOUT;
+
+/// The processors of a target and of the generator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pins {
+    target: usize,
+    own: usize,
+}
+
+/// Something that listens and can be measured.
+pub(super) struct Target {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Its process, if that is known.
+    pub(super) pid: Option<Pid>,
+    /// Ended when this is dropped, and its standard error is open until then.
+    _child: Option<Started>,
+}
+
+/// A process that ends with us.
+struct Started {
+    child: Child,
+    errors: BufReader<ChildStderr>,
+}
+
+impl Pins {
+    /// These two.
+    pub(super) fn new((target, own): (usize, usize)) -> Self {
+        Self { target, own }
+    }
+
+    /// The first two that this process may use, if there are two.
+    pub(super) fn first_two() -> Option<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+        let mut usable = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true));
+        Some(Self { target: usable.next()?, own: usable.next()? })
+    }
+}
+
+/// What there is to be measured.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// A relay that runs.
+    Found { address: SocketAddr, pid: Option<Pid> },
+    /// A relay of this program that keeps nothing, started with these further options.
+    Relay(Vec<String>),
+    /// The bound, asleep when there is nothing to do or not.
+    Floor { spin: bool },
+}
+
+impl Subject {
+    /// What it is called in tables.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Found { .. } | Self::Relay(_) => "relay",
+            Self::Floor { spin: false } => "floor",
+            Self::Floor { spin: true } => "floor-spin",
+        }
+    }
+
+    /// Whether users of version 2 can register and prove their keys.
+    pub(super) fn proves(&self) -> bool {
+        matches!(self, Self::Found { .. } | Self::Relay(_))
+    }
+
+    /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.
+    pub(super) fn routes(&self) -> bool {
+        !matches!(self, Self::Floor { .. })
+    }
+
+    /// Looks for it, or starts it. What is found stays where it is; only this thread is pinned.
+    pub(super) fn start(&self, pins: Option<Pins>) -> Result<Target, Failure> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+        match self {
+            Self::Found { address, pid } => {
+                pins.map_or(Ok(()), |pins| pin(pins.own))?;
+                find(*address, *pid)
+            }
+            Self::Relay(options) => {
+                let mut command = this_program()?;
+                command.args(["serve", "--ephemeral", "--quiet", "--listen", &listen]);
+                command.args(options);
+                Target::start(command, pins)
+            }
+            Self::Floor { spin } => {
+                let mut command = this_program()?;
+                command.args(["load", "floor", "--listen", &listen]);
+                command.args(spin.then_some("--spin"));
+                Target::start(command, pins)
+            }
+        }
+    }
+}
+
+fn this_program() -> Result<Command, Failure> {
+    let path = std::env::current_exe().map_err(|error| failed("this program", error))?;
+    Ok(Command::new(path))
+}
+
+/// The relay at `address`, after a look whether anybody is there.
+fn find(address: SocketAddr, pid: Option<Pid>) -> Result<Target, Failure> {
+    TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|error| {
+        let help = "start one with `sealwax serve`, or leave --relay out";
+        Failure::new(Exit::Relay, format!("no relay at {address}: {error}; {help}"))
+    })?;
+    if let Some(pid) = pid.filter(|&pid| Usage::of(pid).cpu.is_none()) {
+        return Err(Failure::new(Exit::Usage, format!("--pid: there is no process {pid}")));
+    }
+    Ok(Target { address, pid, _child: None })
+}
+
+impl Target {
+    /// Starts what prints `listening on HOST:PORT` when it does.
+    fn start(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0); // Ctrl-C is for us: the target is needed until the end
+        let mut started = Started::spawn(command, pins)?;
+        let (mut said, mut line) = (String::new(), String::new());
+        while started.errors.read_line(&mut line).is_ok_and(|read| read > 0) {
+            if let Some(address) = line.trim_end().strip_prefix("listening on ")
+                && let Ok(address) = address.parse()
+            {
+                let pid = i32::try_from(started.child.id()).ok().map(Pid::from_raw);
+                return Ok(Self { address, pid, _child: Some(started) });
+            }
+            said.push_str(&line);
+            line.clear();
+        }
+        Err(failed("the target", format!("it says: {}", said.trim_end())))
+    }
+}
+
+impl Started {
+    /// Starts a process on its processor; afterwards this thread is on its own.
+    fn spawn(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
+        if let Some(pins) = pins {
+            pin(pins.target)?; // what is started inherits it
+        }
+        let spawned = command.spawn();
+        if let Some(pins) = pins {
+            pin(pins.own)?;
+        }
+        let mut child = spawned.map_err(|error| failed("the target", error))?;
+        let errors =
+            child.stderr.take().ok_or_else(|| failed("the target", "no standard error"))?;
+        Ok(Self { child, errors: BufReader::new(errors) })
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Puts this thread on one processor (`sched_setaffinity(2)`).
+fn pin(cpu: usize) -> Result<(), Failure> {
+    let mut set = CpuSet::new();
+    let done = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+    done.map_err(|errno| Failure::new(Exit::Usage, format!("--pin: no processor {cpu}: {errno}")))
+}
+
+fn failed(what: &str, why: impl Display) -> Failure {
+    Failure::new(Exit::Failed, format!("{what} could not be started: {why}"))
+}

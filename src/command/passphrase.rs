@@ -1,0 +1,156 @@
+//! A passphrase: from a descriptor that a script names, or from the person at the terminal.
+//!
+//! Never from the arguments or the environment, which other processes can see. It is read byte by
+//! byte: what follows its line may be meant for somebody else, and a buffer would keep a copy.
+
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
+
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios};
+use nix::sys::termios::{tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::{Exit, Failure};
+use crate::limits::MAX_PASSPHRASE;
+use crate::reactor::inherited;
+
+/// Its bytes, without the end of its line.
+pub(super) type Passphrase = Zeroizing<Vec<u8>>;
+
+/// The passphrase on descriptor `number`: its next line, or what it has up to its end.
+///
+/// To be called before we open anything ourselves: a descriptor that was never given to us has no
+/// passphrase, and its number must not be that of a file of ours by then.
+pub(super) fn from_descriptor(number: i32) -> Result<Passphrase, Failure> {
+    let line = inherited(number).map_err(io::Error::from).and_then(|fd| line(File::from(fd)));
+    accept(line, |why| format!("no passphrase on descriptor {number}: {why}"))
+}
+
+/// Whether there is somebody to ask: who does not see standard error cannot see a question either.
+pub(super) fn can_ask() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Asks at the terminal of this process, wherever its standard streams lead, without showing what
+/// is typed.
+pub(super) fn ask(question: &str) -> Result<Passphrase, Failure> {
+    accept(Terminal::open().and_then(|mut terminal| terminal.ask(question)), |why| {
+        format!("no passphrase from the terminal: {why}")
+    })
+}
+
+/// Asks for a new one, twice: nobody has seen what was typed.
+pub(super) fn ask_for_new() -> Result<Passphrase, Failure> {
+    if !can_ask() {
+        let help = "no new passphrase: give it with --new-passphrase-fd N, or --remove the old one";
+        return Err(Failure::new(Exit::Identity, help));
+    }
+    let first = ask("New passphrase: ")?;
+    if *first != *ask("The same again: ")? {
+        return Err(Failure::new(Exit::Identity, "the two differ: nothing was changed"));
+    }
+    Ok(first)
+}
+
+fn accept(
+    line: io::Result<Passphrase>,
+    tell: impl Fn(&dyn Display) -> String,
+) -> Result<Passphrase, Failure> {
+    let failed = |why: &dyn Display| Err(Failure::new(Exit::Identity, tell(why)));
+    match line {
+        Err(error) => failed(&error),
+        Ok(line) if line.is_empty() => failed(&"it is empty"),
+        Ok(line) if line.len() > MAX_PASSPHRASE => {
+            failed(&format!("it is longer than {MAX_PASSPHRASE} bytes"))
+        }
+        Ok(line) => Ok(line),
+    }
+}
+
+/// The bytes up to a line's end or the end of all; at most one more than a passphrase may have.
+fn line(mut from: impl Read) -> io::Result<Passphrase> {
+    // Room for all from the start: a vector that grows leaves copies of a secret behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE + 1));
+    let mut byte = Zeroizing::new([0]);
+    while line.len() <= MAX_PASSPHRASE && from.read(&mut *byte)? > 0 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    Ok(line)
+}
+
+/// The controlling terminal (`tty(4)`), which shows nothing of what is typed until this is dropped.
+struct Terminal {
+    file: File,
+    before: Termios,
+}
+
+/// What Ctrl-C types, with [`LocalFlags::ISIG`] off.
+const INTERRUPT: u8 = 3;
+
+impl Terminal {
+    /// Ctrl-C must not end us while nothing is shown, for the shell would go on like that. So it
+    /// sends no signal (getpass(3) does the same) but ends the line (`VEOL`, termios(3)), which is
+    /// then refused.
+    fn open() -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&file)?;
+        let mut silent = before.clone();
+        silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
+        silent.local_flags.insert(LocalFlags::ICANON);
+        silent.control_chars[SpecialCharacterIndices::VEOL as usize] = INTERRUPT;
+        tcsetattr(&file, SetArg::TCSAFLUSH, &silent)?; // what was typed before is no answer
+        Ok(Self { file, before })
+    }
+
+    fn ask(&mut self, question: &str) -> io::Result<Passphrase> {
+        self.file.write_all(question.as_bytes())?;
+        let answer = line(InterruptEnds(&self.file));
+        self.file.write_all(b"\n")?; // the end of the line was not shown either
+        answer
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.file, SetArg::TCSAFLUSH, &self.before);
+    }
+}
+
+/// A terminal where Ctrl-C is an error.
+struct InterruptEnds<'a>(&'a File);
+
+impl Read for InterruptEnds<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(into)?;
+        if into[..count].contains(&INTERRUPT) {
+            return Err(io::Error::other("interrupted"));
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(bytes: &[u8]) -> Result<Passphrase, String> {
+        accept(line(bytes), |why| why.to_string()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn a_passphrase_is_the_first_line_and_no_byte_after_it_is_taken() {
+        let mut bytes = &b"open sesame\nthe rest"[..];
+        assert_eq!(*line(&mut bytes).unwrap(), b"open sesame");
+        assert_eq!(bytes, b"the rest");
+        assert_eq!(*passphrase(b"no end").unwrap(), b"no end");
+    }
+
+    #[test]
+    fn an_empty_one_and_a_long_one_are_refused() {
+        assert_eq!(passphrase(b"").unwrap_err(), "it is empty");
+        assert_eq!(passphrase(b"\nx").unwrap_err(), "it is empty");
+        assert!(passphrase(&[b'x'; MAX_PASSPHRASE]).is_ok());
+        assert!(passphrase(&[b'x'; MAX_PASSPHRASE + 1]).unwrap_err().contains("longer"));
+    }
+}

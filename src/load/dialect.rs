@@ -1,0 +1,33 @@
+//! What is said to a target and what is understood of its answers, as far as the generator needs
+//! it.
+
+/// A protocol, from the users' side. Users are known by index.
+pub trait Dialect {
+    /// What `user` says first.
+    fn greeting(&self, user: u32) -> Vec<u8>;
+
+    /// What the first thing in `bytes` is, that came to `user`, and how many bytes it takes.
+    fn hear<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>);
+
+    /// What is said to send `message` to `to`, in parts that leave joined.
+    fn parts<'a>(&'a mut self, to: u32, message: &'a [u8]) -> [&'a [u8]; 3];
+}
+
+/// The first thing in the bytes of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// Nothing that is whole.
+    Nothing,
+    /// Something that is of no interest here.
+    Noise,
+    /// The registration stands. Later it says nothing new.
+    Welcome,
+    /// Something that is to be answered so.
+    Asked(Vec<u8>),
+    /// A refusal with this code.
+    Refused(&'static str),
+    /// Something like one of our messages.
+    Message(&'a [u8]),
+    /// Bytes that mean nothing; nor does what follows.
+    Nonsense,
+}

@@ -1,0 +1,116 @@
+//! How users come and go: they connect, register, and are lost.
+
+use super::generator::Generator;
+use super::tally::Fault;
+use super::user::State;
+use crate::limits::LOAD_CONNECTING;
+use crate::reactor::{Context, Time, Token};
+
+impl Generator {
+    /// Lets users connect who are to stay, as many at a time as may, until `until` were called.
+    /// Tells whether all of them are here, or were lost.
+    pub(super) fn gather(&mut self, cx: &mut Context, until: u32) -> bool {
+        let now = cx.now();
+        while self.called < until
+            && self.coming < LOAD_CONNECTING
+            && self.next_start().is_none_or(|start| start <= now)
+        {
+            self.connect(cx, self.called, now);
+            self.called += 1;
+        }
+        self.called == until && self.coming == 0
+    }
+
+    /// Connects a user, who was meant to begin at `start`.
+    pub(super) fn connect(&mut self, cx: &mut Context, user: u32, start: Time) {
+        let token = cx.connect(self.plan.target);
+        cx.expect(token, true);
+        self.coming += 1;
+        let it = &mut self.users[user as usize];
+        it.token = Some(token);
+        it.state = State::Coming(start);
+        if self.by_slot.len() <= token.slot() {
+            self.by_slot.resize(token.slot() + 1, u32::MAX);
+        }
+        self.by_slot[token.slot()] = user;
+    }
+
+    /// Whose connection that is.
+    pub(super) fn user_of(&self, id: Token) -> Option<u32> {
+        let user = *self.by_slot.get(id.slot())?;
+        self.users.get(user as usize).is_some_and(|it| it.token == Some(id)).then_some(user)
+    }
+
+    /// The registration of a user stands. Who came to stay is ready; who came for this is done.
+    pub(super) fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
+        let State::Coming(start) = self.users[user as usize].state else { return };
+        cx.expect(id, false);
+        self.coming -= 1;
+        if self.is_visitor(user) {
+            self.users[user as usize].state = State::Leaving;
+            self.tally.handle();
+            self.tally.finish(start, cx.now());
+            cx.close(id);
+        } else {
+            self.users[user as usize].state = State::Ready;
+        }
+    }
+
+    /// The relay has refused something to a user.
+    pub(super) fn refused(&mut self, cx: &mut Context, user: u32, code: &'static str) {
+        if self.users[user as usize].state != State::Ready {
+            return self.lose(cx, user, Fault::Refused(code));
+        }
+        self.tally.faults.add(Fault::Refused(code), 1);
+        self.in_flight -= self.users[user as usize].flight.refuse();
+        self.work_on(cx, user / 2);
+    }
+
+    /// A connection is of no use any more.
+    pub(super) fn lose(&mut self, cx: &mut Context, user: u32, fault: Fault) {
+        let it = &mut self.users[user as usize];
+        if matches!(it.state, State::Leaving | State::Gone) {
+            return;
+        }
+        self.coming -= usize::from(matches!(it.state, State::Coming(_)));
+        it.state = State::Gone;
+        if let Some(token) = it.token {
+            cx.abort(token);
+        }
+        self.tally.faults.add(fault, 1);
+        self.without(user);
+    }
+
+    /// A connection is gone. The place of a visitor is free for the next; after a failure, when it
+    /// is looked for (`sweep`), so that what is failing anyway is not asked without pause.
+    pub(super) fn left(&mut self, cx: &mut Context, user: u32) {
+        let it = &mut self.users[user as usize];
+        it.token = None;
+        let is_done = it.state == State::Leaving;
+        if self.is_visitor(user) {
+            self.users[user as usize].state = State::Absent;
+        }
+        if is_done {
+            self.work_on(cx, user);
+        }
+    }
+
+    /// What a user who is gone had on its way is lost.
+    pub(super) fn give_up(&mut self, user: u32) {
+        let lost = self.users[user as usize].flight.clear();
+        self.in_flight -= lost;
+        self.tally.faults.add(Fault::Lost, lost as u64);
+    }
+
+    /// Looks for messages that do not come, and for workers who rest.
+    pub(super) fn sweep(&mut self, cx: &mut Context) {
+        let now = cx.now();
+        for user in 0..self.plan.users() {
+            let waits = self.users[user as usize].flight.waits_since();
+            if waits.is_some_and(|since| since + self.plan.timeout <= now) {
+                self.lose(cx, user, Fault::Stalled);
+            }
+        }
+        self.start_all(cx);
+    }
+}

@@ -1,0 +1,313 @@
+//! The generator: users on one loop, who come, work and are counted.
+//!
+//! Pure, like the relay that it measures: it is a [`Handler`], owns no descriptor and asks no
+//! clock. A run goes through its stages in order:
+//!
+//! ```text
+//!   Gather    the users who work connect and register
+//!     ▼
+//!   Fill      those who only are there connect, too
+//!     ▼
+//!   WarmUp    they work, and nothing counts yet
+//!     ▼
+//!   Measure   what happens counts
+//!     ▼
+//!   Drain     nothing starts; what is on its way arrives, or is lost
+//!     ▼
+//!   Done
+//! ```
+//!
+//! Whatever the relay does is a fault of some class and never more than that. A connection that
+//! breaks takes its worker out of the run; a run whose workers are all out ends early.
+//!
+//! `gather.rs` has how users come and go, `work.rs` what they do.
+
+use super::dialect::{Dialect, Heard};
+use super::flight::Stray;
+use super::payload::Payload;
+use super::plan::{Extent, Plan, Work};
+use super::schedule::Schedule;
+use super::tally::{Fault, Tally};
+use super::user::{State, User, Worker};
+use crate::limits::LOAD_SWEEP;
+use crate::reactor::{
+    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
+};
+
+/// Rings when a stage has lasted long enough.
+const STAGE: Alarm = Alarm(0);
+/// Rings when those who wait in vain are looked for.
+const SWEEP: Alarm = Alarm(1);
+
+/// The generator of load.
+pub struct Generator {
+    pub(super) plan: Plan,
+    pub(super) dialect: Box<dyn Dialect>,
+    pub(super) payload: Payload,
+    /// The workers' first; a pair stands together.
+    pub(super) users: Vec<User>,
+    /// The user whose connection has, or had last, this slot.
+    pub(super) by_slot: Vec<u32>,
+    pub(super) workers: Vec<Worker>,
+    stage: Stage,
+    /// How many users were called to connect.
+    pub(super) called: u32,
+    /// How many connections are on their way.
+    pub(super) coming: usize,
+    /// When users are to connect, or operations to start, where a rate was asked for.
+    pub(super) schedule: Option<Schedule>,
+    /// Starts of the schedule that are due, or were.
+    pub(super) handed_out: u64,
+    /// Whose turn the next start is.
+    pub(super) turn: u32,
+    /// Workers that can go on.
+    pub(super) working: usize,
+    /// Messages on their way.
+    pub(super) in_flight: usize,
+    pub(super) tally: Tally,
+    /// The state of a generator of numbers (`work.rs`).
+    pub(super) random: u64,
+    interrupted: bool,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The users who work connect.
+    Gather,
+    /// Those who only are there connect.
+    Fill,
+    /// They work, and nothing counts yet.
+    WarmUp,
+    /// They work, and all counts.
+    Measure,
+    /// Nothing new starts.
+    Drain,
+    /// That was it.
+    Done,
+}
+
+impl Generator {
+    /// A run of `plan`, of users who speak `dialect` and send messages like `payload`.
+    pub fn new(plan: Plan, dialect: Box<dyn Dialect>, payload: Payload) -> Self {
+        let mut users = Vec::new();
+        users.resize_with(plan.connections() as usize, User::default);
+        Self {
+            users,
+            by_slot: Vec::new(),
+            stage: Stage::Gather,
+            called: if plan.work == Work::Connect { plan.users() } else { 0 },
+            coming: 0,
+            schedule: None,
+            handed_out: 0,
+            turn: 0,
+            workers: vec![Worker::default(); plan.workers as usize],
+            working: plan.workers as usize,
+            in_flight: 0,
+            tally: Tally::default(),
+            random: 0x9e37_79b9_7f4a_7c15,
+            interrupted: false,
+            plan,
+            dialect,
+            payload,
+        }
+    }
+
+    /// How long the waits are of the loop that it runs on.
+    pub fn waits(&self) -> Config {
+        let timeout = self.plan.timeout;
+        Config { expected: timeout, partial: timeout, stalled: timeout, finish: timeout }
+    }
+
+    /// Begins.
+    pub fn start(&mut self, cx: &mut Context) {
+        cx.open(Source::Signals);
+        self.enter(cx, Stage::Gather);
+    }
+
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What was counted.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The counts since this was asked last.
+    pub fn take_recent(&mut self) -> super::tally::Recent {
+        self.tally.take_recent()
+    }
+
+    /// Whether somebody asked it to end early.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// When the schedule wants the next thing to start.
+    pub fn next_start(&self) -> Option<Time> {
+        let index = match self.stage {
+            Stage::Gather | Stage::Fill => u64::from(self.called),
+            Stage::WarmUp | Stage::Measure => self.handed_out,
+            Stage::Drain | Stage::Done => return None,
+        };
+        self.schedule.map(|schedule| schedule.start(index))
+    }
+
+    /// Whether operations may start.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::WarmUp | Stage::Measure)
+    }
+
+    fn enter(&mut self, cx: &mut Context, stage: Stage) {
+        self.stage = stage;
+        let now = cx.now();
+        cx.alarm(SWEEP, Some(now)); // the tick after this one shows the stage as it begins
+        let lasts = match stage {
+            Stage::Gather => {
+                let rate = f64::from(self.plan.connections()) / self.plan.ramp.as_secs_f64();
+                self.schedule = Schedule::new(now, rate);
+                None
+            }
+            Stage::Fill => None,
+            Stage::WarmUp => {
+                self.schedule = self.plan.rate.and_then(|rate| Schedule::new(now, rate));
+                self.start_all(cx);
+                Some(self.plan.warm_up)
+            }
+            Stage::Measure => {
+                self.tally.begin(now);
+                match self.plan.extent {
+                    Extent::Time(time) => Some(time),
+                    Extent::Operations(_) => None,
+                }
+            }
+            Stage::Drain => {
+                self.tally.end(now);
+                Some(self.plan.timeout)
+            }
+            Stage::Done => {
+                (0..self.plan.users()).for_each(|user| self.give_up(user));
+                None
+            }
+        };
+        cx.alarm(STAGE, lasts.map(|lasts| now + lasts));
+    }
+
+    fn next_stage(&mut self, cx: &mut Context) {
+        let next = match self.stage {
+            Stage::Gather => Stage::Fill,
+            Stage::Fill => Stage::WarmUp,
+            Stage::WarmUp => Stage::Measure,
+            Stage::Measure => Stage::Drain,
+            Stage::Drain | Stage::Done => Stage::Done,
+        };
+        self.enter(cx, next);
+    }
+
+    /// A message has come to a user.
+    fn received_message(&mut self, cx: &mut Context, user: u32, message: &[u8]) {
+        let label = self.payload.read(message);
+        let Some((label, sender)) =
+            label.and_then(|label| Some((label, self.users.get_mut(label.from as usize)?)))
+        else {
+            return self.tally.faults.add(Fault::Altered, 1);
+        };
+        match sender.flight.land(label.number, user, cx.now()) {
+            Ok(landing) => {
+                self.in_flight -= 1 + landing.refused;
+                self.tally.faults.add(Fault::OutOfOrder, landing.overtaken as u64);
+                self.tally.handle();
+                self.arrived(cx, user, label.from, landing.start);
+            }
+            Err(Stray::Misdelivered) => self.tally.faults.add(Fault::Misdelivered, 1),
+            Err(Stray::Unexpected) => self.tally.faults.add(Fault::Unexpected, 1),
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        match self.plan.extent {
+            Extent::Operations(count) => self.tally.finished >= count,
+            Extent::Time(_) => false,
+        }
+    }
+}
+
+impl Handler for Generator {
+    fn opened(&mut self, cx: &mut Context, id: Token, _how: Opened) {
+        let Some(user) = self.user_of(id) else { return };
+        cx.send(id, &[&self.dialect.greeting(user)]);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        let Some(user) = self.user_of(from) else { return bytes.len() };
+        let mut consumed = 0;
+        while consumed < bytes.len() && self.users[user as usize].is_connected() {
+            let (length, heard) = self.dialect.hear(user, &bytes[consumed..]);
+            consumed += length;
+            match heard {
+                Heard::Nothing => return consumed,
+                Heard::Noise => {}
+                Heard::Welcome => self.answered(cx, user, from),
+                Heard::Asked(answer) => cx.send(from, &[&answer]),
+                Heard::Refused(code) => self.refused(cx, user, code),
+                Heard::Message(message) => self.received_message(cx, user, message),
+                Heard::Nonsense => self.lose(cx, user, Fault::Nonsense),
+            }
+        }
+        consumed
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        let Some(user) = self.user_of(from) else { return };
+        self.lose(cx, user, Fault::Closed);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        let Some(user) = self.user_of(id) else { return };
+        let fault = if deadline == Deadline::Expected { Fault::TimedOut } else { Fault::Stalled };
+        self.lose(cx, user, fault);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        if alarm == STAGE {
+            return self.next_stage(cx);
+        }
+        self.sweep(cx);
+        cx.alarm(SWEEP, Some(cx.now() + LOAD_SWEEP));
+    }
+
+    /// Whoever is tired of waiting gets what was measured so far.
+    fn signal(&mut self, cx: &mut Context, _signal: Signal) {
+        self.interrupted = true;
+        self.enter(cx, if self.is_running() { Stage::Drain } else { Stage::Done });
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        let Some(user) = self.user_of(id) else { return };
+        let fault = match (reason, self.users[user as usize].state) {
+            (CloseReason::Failed(errno), State::Coming(_)) => Fault::Unreachable(errno),
+            (CloseReason::Failed(errno), _) => Fault::Broken(errno),
+            (CloseReason::Closed | CloseReason::Aborted { .. }, _) => Fault::Closed,
+        };
+        self.lose(cx, user, fault);
+        self.left(cx, user);
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        match self.stage {
+            Stage::Drain if self.in_flight == 0 && self.coming == 0 => self.next_stage(cx),
+            Stage::Drain | Stage::Done => {}
+            _ if self.working == 0 => self.enter(cx, Stage::Drain),
+            Stage::Gather | Stage::Fill => {
+                let (work, all) = (self.plan.users(), self.plan.connections());
+                if self.gather(cx, if self.stage == Stage::Gather { work } else { all }) {
+                    self.next_stage(cx);
+                }
+            }
+            Stage::Measure if self.is_enough() => self.next_stage(cx),
+            Stage::WarmUp | Stage::Measure => self.start_due(cx),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The load generator: what a relay can do, and at what cost.
+//!
+//! Pure, as the relay and the client are: users on the reactor, driven by what the loop tells.
+//! Processes, files, clocks and what is printed are the command's (`src/command/load`).
+//!
+//! Three rules hold for each figure:
+//!
+//! - **A latency counts from the intended start.** `schedule.rs` says why.
+//! - **Each message is checked**: whole, once, to its addressee, in order (`payload.rs`,
+//! `flight.rs`).
+//! - **Cost is told by the target's own clock**, processor time a message, and beside the bound
+//! (`floor.rs`): a rate says as
+//!   much about the generator and the machine as about the relay.
+//!
+//! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
+//! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept),
+//! `payload.rs`, `dialect.rs` and `sealwax.rs` (what is said), `keys.rs`.
+
+mod dialect;
+mod flight;
+mod floor;
+mod gather;
+mod generator;
+mod keys;
+mod payload;
+mod plan;
+mod schedule;
+mod sealwax;
+mod tally;
+mod user;
+mod work;
+
+pub use self::dialect::{Dialect, Heard};
+pub use self::floor::Floor;
+pub use self::generator::{Generator, Stage};
+pub use self::keys::Keys;
+pub use self::payload::Payload;
+pub use self::plan::{Extent, Plan, Work};
+pub use self::sealwax::Sealwax;
+pub use self::tally::{Fault, Faults, Recent, Tally};

@@ -1,0 +1,234 @@
+//! What is counted while a run goes on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use nix::errno::Errno;
+
+use crate::reactor::Time;
+
+/// Digits of a latency that are kept (base 10), from the first one that is not zero.
+const DIGITS: u8 = 3;
+/// The longest latency that is told from longer ones.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// Something that went wrong, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection could be made.
+    Unreachable(Errno),
+    /// A connection or a registration that took too long.
+    TimedOut,
+    /// A connection that stood still: it took no bytes, sent half a frame, or brought no message of
+    /// those on their way.
+    Stalled,
+    /// The other end closed a connection.
+    Closed,
+    /// A connection broke.
+    Broken(Errno),
+    /// The other end refused something, with this code.
+    Refused(&'static str),
+    /// Bytes that are none of the protocol's frames.
+    Nonsense,
+    /// A message that was changed on its way.
+    Altered,
+    /// A message that came to somebody else.
+    Misdelivered,
+    /// A message that had come before, or was never sent.
+    Unexpected,
+    /// A message that came after a later one of the same sender to the same addressee.
+    OutOfOrder,
+    /// A message that did not come.
+    Lost,
+}
+
+/// How often what went wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(BTreeMap<(&'static str, &'static str), u64>);
+
+/// The counts of one run. What is measured begins and ends with [`begin`](Self::begin) and
+/// [`end`](Self::end); what goes wrong counts at any time.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Operations that were meant to start.
+    pub offered: u64,
+    /// How much later than that the generator came to them, all together.
+    pub lag: Duration,
+    /// Operations that are done: a connect, a round trip, a message of a flood.
+    pub finished: u64,
+    /// What the relay did for them: a connect, or each message that arrived.
+    pub handled: u64,
+    /// From the intended start to the end, in nanoseconds, of those that were meant to start while
+    /// it was measured.
+    pub latency: Histogram<u64>,
+    /// The last second.
+    pub recent: Recent,
+    /// What went wrong.
+    pub faults: Faults,
+    begun: Option<Time>,
+    ended: Option<Time>,
+}
+
+/// What a line a second tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recent {
+    /// As [`Tally::handled`].
+    pub handled: u64,
+    /// Latencies that were noted, and their sum and the longest.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        let latency = Histogram::new_with_bounds(1, longest, DIGITS);
+        Self {
+            offered: 0,
+            lag: Duration::ZERO,
+            finished: 0,
+            handled: 0,
+            latency: latency.unwrap_or_else(|bad| unreachable!("constant bounds: {bad}")),
+            recent: Recent::default(),
+            faults: Faults::default(),
+            begun: None,
+            ended: None,
+        }
+    }
+}
+
+impl Tally {
+    /// From here on it counts.
+    pub fn begin(&mut self, now: Time) {
+        self.begun = Some(now);
+    }
+
+    /// From here on only latencies are noted, of what had started before.
+    pub fn end(&mut self, now: Time) {
+        self.ended = self.begun.map(|_| now);
+    }
+
+    /// Whether what happens now counts.
+    pub fn is_open(&self) -> bool {
+        self.begun.is_some() && self.ended.is_none()
+    }
+
+    /// How long it was measured.
+    pub fn window(&self) -> Duration {
+        self.ended.zip(self.begun).map_or(Duration::ZERO, |(ended, begun)| ended.since(begun))
+    }
+
+    /// An operation was meant to start, and the generator comes to it now.
+    pub fn offer(&mut self, start: Time, now: Time) {
+        if self.is_open() {
+            self.offered += 1;
+            self.lag += now.since(start);
+        }
+    }
+
+    /// The relay has done something.
+    pub fn handle(&mut self) {
+        self.recent.handled += 1;
+        self.handled += u64::from(self.is_open());
+    }
+
+    /// An operation is done.
+    pub fn finish(&mut self, start: Time, now: Time) {
+        let latency = now.since(start);
+        self.recent.count += 1;
+        self.recent.sum += latency;
+        self.recent.longest = self.recent.longest.max(latency);
+        self.finished += u64::from(self.is_open());
+        if self.begun.is_some_and(|begun| begun <= start)
+            && self.ended.is_none_or(|ended| start < ended)
+        {
+            self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// The counts since this was asked last.
+    pub fn take_recent(&mut self) -> Recent {
+        std::mem::take(&mut self.recent)
+    }
+}
+
+impl Faults {
+    /// Counts `count` of one class.
+    pub fn add(&mut self, fault: Fault, count: u64) {
+        if count > 0 {
+            *self.0.entry(fault.class()).or_default() += count;
+        }
+    }
+
+    /// How many there are of all classes.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// What there is: the class, and how many.
+    pub fn iter(&self) -> impl Iterator<Item = (String, u64)> {
+        self.0.iter().map(|(&(class, detail), &count)| {
+            let separator = if detail.is_empty() { "" } else { ": " };
+            (format!("{class}{separator}{detail}"), count)
+        })
+    }
+}
+
+impl Fault {
+    fn class(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unreachable(errno) => ("unreachable", errno.desc()),
+            Self::TimedOut => ("timed out", ""),
+            Self::Stalled => ("stalled", ""),
+            Self::Closed => ("closed by the other end", ""),
+            Self::Broken(errno) => ("broken", errno.desc()),
+            Self::Refused(code) => ("refused", code),
+            Self::Nonsense => ("nonsense", ""),
+            Self::Altered => ("message altered", ""),
+            Self::Misdelivered => ("message misdelivered", ""),
+            Self::Unexpected => ("message unexpected", ""),
+            Self::OutOfOrder => ("message out of order", ""),
+            Self::Lost => ("message lost", ""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanoseconds: u64) -> Time {
+        Time::from_nanos(nanoseconds)
+    }
+
+    #[test]
+    fn a_latency_counts_by_its_start_and_an_operation_by_its_end() {
+        let mut tally = Tally::default();
+        tally.finish(at(1), at(2));
+        tally.begin(at(10));
+        tally.finish(at(9), at(11));
+        tally.finish(at(10), at(15));
+        tally.end(at(20));
+        tally.finish(at(19), at(40));
+        tally.finish(at(20), at(40));
+        assert_eq!((tally.finished, tally.latency.len(), tally.latency.max()), (2, 2, 21));
+        assert_eq!((tally.take_recent().count, tally.take_recent().count), (5, 0));
+        assert_eq!(tally.window(), Duration::from_nanos(10));
+    }
+
+    #[test]
+    fn faults_are_told_by_class_in_one_order() {
+        let mut faults = Faults::default();
+        for fault in [Fault::Refused("name_in_use"), Fault::Lost, Fault::Refused("queue_full")] {
+            faults.add(fault, 2);
+        }
+        faults.add(Fault::Closed, 0);
+        let told: Vec<_> = faults.iter().map(|(class, _)| class).collect();
+        assert_eq!(told, ["message lost", "refused: name_in_use", "refused: queue_full"]);
+        assert_eq!(faults.total(), 6);
+    }
+}

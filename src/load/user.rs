@@ -1,0 +1,46 @@
+//! One connection of the generator, and the pairs that work together.
+
+use super::flight::Flight;
+use crate::reactor::{Time, Token};
+
+/// A user of the relay, as far as a measurement is concerned.
+#[derive(Debug, Default)]
+pub(super) struct User {
+    pub(super) state: State,
+    /// Names its connection while there is one.
+    pub(super) token: Option<Token>,
+    /// Its messages.
+    pub(super) flight: Flight,
+}
+
+/// What a user is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not connected.
+    #[default]
+    Absent,
+    /// It connects and registers, and was meant to begin at this time.
+    Coming(Time),
+    /// It can send and receive.
+    Ready,
+    /// It came only for the relay's answer, and has it.
+    Leaving,
+    /// Its connection is of no use any more.
+    Gone,
+}
+
+impl User {
+    /// Whether what comes to it matters.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.state, State::Coming(_) | State::Ready)
+    }
+}
+
+/// Whoever does one operation after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Worker {
+    /// How many operations it has started.
+    pub(super) starts: u64,
+    /// It cannot go on: somebody whom it needs is gone.
+    pub(super) is_out: bool,
+}

@@ -1,0 +1,136 @@
+//! What the workers do: when an operation starts, what its messages are, and when it is done.
+//!
+//! A worker is a pair of users, or a single one who comes and goes. It starts its next operation
+//! when the schedule says so and the ones before it leave room; without a schedule, when they leave
+//! room.
+
+use super::generator::Generator;
+use super::payload::Label;
+use super::plan::Work;
+use super::user::State;
+use crate::reactor::{Context, Time};
+
+impl Generator {
+    /// All workers start what they can.
+    pub(super) fn start_all(&mut self, cx: &mut Context) {
+        for worker in 0..self.plan.workers {
+            self.work_on(cx, worker);
+        }
+    }
+
+    /// The starts that are due go to the workers, to one after the other.
+    pub(super) fn start_due(&mut self, cx: &mut Context) {
+        let now = cx.now();
+        while let Some(start) = self.next_start().filter(|&start| start <= now) {
+            let worker = self.turn;
+            self.turn = (self.turn + 1) % self.plan.workers;
+            self.handed_out += 1;
+            self.tally.offer(start, now);
+            self.work_on(cx, worker);
+        }
+    }
+
+    /// A worker starts as many operations as are due and have room.
+    pub(super) fn work_on(&mut self, cx: &mut Context, worker: u32) {
+        while self.is_running() && self.has_room(worker) {
+            let Some(start) = self.due(cx, worker) else { return };
+            match self.plan.work {
+                Work::Connect => self.connect(cx, worker, start),
+                Work::PingPong | Work::Flood { .. } => {
+                    let Some(to) = self.addressee(worker) else { return };
+                    self.send(cx, 2 * worker, to, start);
+                }
+            }
+            self.workers[worker as usize].starts += 1;
+            if self.schedule.is_none() {
+                self.tally.offer(start, start);
+            }
+        }
+    }
+
+    /// When the worker's next operation is meant to start, if that is not in the future.
+    fn due(&self, cx: &Context, worker: u32) -> Option<Time> {
+        let Some(schedule) = &self.schedule else { return Some(cx.now()) };
+        let rounds = self.workers[worker as usize].starts;
+        let index = u64::from(worker) + rounds * u64::from(self.plan.workers);
+        (index < self.handed_out).then(|| schedule.start(index))
+    }
+
+    /// Whether a user comes only to leave again.
+    pub(super) fn is_visitor(&self, user: u32) -> bool {
+        self.plan.work == Work::Connect && user < self.plan.users()
+    }
+
+    fn has_room(&self, worker: u32) -> bool {
+        if self.plan.work == Work::Connect {
+            return self.users[worker as usize].state == State::Absent;
+        }
+        let place = 2 * worker as usize;
+        let (first, second) = (&self.users[place], &self.users[place + 1]);
+        let window = match self.plan.work {
+            Work::Flood { window, .. } => window,
+            Work::Connect | Work::PingPong => 1,
+        };
+        let answers = if self.plan.work == Work::PingPong { second.flight.pending() } else { 0 };
+        first.state == State::Ready && first.flight.pending() + answers < window
+    }
+
+    /// To whom the worker's next message goes; to nobody where nobody is there.
+    fn addressee(&mut self, worker: u32) -> Option<u32> {
+        let sender = 2 * worker;
+        let is_there = |it: u32| it != sender && self.users[it as usize].state == State::Ready;
+        if !self.plan.work.is_mesh() {
+            return Some(sender + 1).filter(|&it| is_there(it));
+        }
+        let count = self.plan.users();
+        let first = draw(&mut self.random, count);
+        (0..count).map(|step| (first + step) % count).find(|&it| is_there(it))
+    }
+
+    fn send(&mut self, cx: &mut Context, from: u32, to: u32, start: Time) {
+        let sender = &mut self.users[from as usize];
+        let Some(token) = sender.token else { return };
+        let number = sender.flight.depart(to, start, cx.now());
+        let message = self.payload.write(&Label { from, to, number });
+        cx.send(token, &self.dialect.parts(to, message));
+        self.in_flight += 1;
+    }
+
+    /// A message of `from`, in an operation that was meant to begin at `start`, has come to `at`.
+    pub(super) fn arrived(&mut self, cx: &mut Context, at: u32, from: u32, start: Time) {
+        let is_ping = self.plan.work == Work::PingPong && from < at;
+        if is_ping {
+            return self.send(cx, at, from, start);
+        }
+        self.tally.finish(start, cx.now());
+        self.work_on(cx, from / 2);
+    }
+
+    /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done
+    /// without it.
+    pub(super) fn without(&mut self, user: u32) {
+        if user >= self.plan.users() || self.is_visitor(user) {
+            return;
+        }
+        self.give_up(user);
+        let is_mesh = self.plan.work.is_mesh();
+        if !is_mesh {
+            self.give_up(user ^ 1);
+        }
+        let worker = &mut self.workers[user as usize / 2];
+        let is_needed = !is_mesh || user.is_multiple_of(2); // in a mesh others can be written to
+        if is_needed && !worker.is_out {
+            worker.is_out = true;
+            self.working -= 1;
+        }
+    }
+}
+
+/// A number below `below`, the same row of them in each run (xorshift64*, Vigna 2016).
+fn draw(state: &mut u64, below: u32) -> u32 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    let drawn = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+    u32::try_from((drawn * u64::from(below)) >> 32).unwrap_or(0)
+}

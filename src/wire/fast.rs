@@ -1,0 +1,275 @@
+//! The fast path: the common frame found, checked and read in one pass.
+//!
+//! Nearly all that a busy relay reads is `send_key` and `message`, and nearly all of these have one
+//! shape. The general path walks over such a frame five times (scanner, UTF-8, syntax, structure,
+//! members) and allocates; this one looks at each byte once, and at 8 or 64 of them in a step.
+//!
+//! ```text
+//!   frame  =  { member , … }                   with white space wherever JSON has it
+//!   member =  "action" : ( "message" | "send_key" )
+//!          |  ( "to" | "from" | "id" | "key" | "content" ) : string
+//!          |  "v" : 2
+//!   string =  ASCII in quotes, without controls, quotes and backslashes
+//! ```
+//!
+//! Each member stands at most once, and no other. So there is no list of names to search for
+//! duplicates, nothing to unescape, no depth and no number of members to count, and text is UTF-8
+//! because it is ASCII.
+//!
+//! It refuses nothing: `None` says "not of this shape", and the general path decides. So only what
+//! is accepted here has to agree with the general path, to the byte; `tests/fast_path.rs` holds the
+//! two against each other, near misses above all.
+
+use std::ops::Range;
+
+use super::{Body, Forward, ForwardKind, Request};
+use crate::limits::MAX_ID;
+
+/// Reads the frame at the front of `unconsumed`, white space before it passed over, if it is of the
+/// common shape: where it ends, and what it asks. `None` for any other, for one longer than
+/// `max_frame`, and for one that is not whole yet.
+///
+/// [`Request::scan`] is what a relay calls; this is public so that tests and benches can tell how
+/// often it answers.
+pub fn scan_common(unconsumed: &[u8], max_frame: usize) -> Option<(usize, Request<'_>)> {
+    let bytes = skip_space(unconsumed);
+    let mut walk = Walk::new(&bytes[..bytes.len().min(max_frame)]);
+    let members = Members::read(&mut walk)?;
+    let length = walk.at();
+    let end = unconsumed.len() - bytes.len() + length;
+    Some((end, members.request(&bytes[..length])?))
+}
+
+/// What the members say, and where it matters, where they stand.
+#[derive(Default)]
+struct Members<'a> {
+    action: Option<ForwardKind>,
+    to: Option<&'a [u8]>,
+    /// With its quotes.
+    from: Option<Range<usize>>,
+    id: Option<&'a [u8]>,
+    /// It says 2, if it is there.
+    v: Option<()>,
+    key: Option<&'a [u8]>,
+    content: Option<&'a [u8]>,
+}
+
+impl<'a> Members<'a> {
+    /// Reads a whole frame, from brace to brace.
+    fn read(walk: &mut Walk<'a>) -> Option<Self> {
+        let mut members = Self::default();
+        walk.expect("{")?;
+        loop {
+            walk.space();
+            members.read_one(walk)?;
+            walk.space();
+            match walk.byte()? {
+                b',' => {}
+                b'}' => return Some(members),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Reads one member. Its name is compared with those that may stand there and not followed to
+    /// its last quote: a processor guesses how comparisons end and goes on, where it would have to
+    /// wait for a place that is computed.
+    fn read_one(&mut self, walk: &mut Walk<'a>) -> Option<()> {
+        if walk.name(r#""action""#) {
+            once(&mut self.action, walk.kind()?)
+        } else if walk.name(r#""to""#) {
+            once(&mut self.to, walk.string()?)
+        } else if walk.name(r#""from""#) {
+            let start = walk.at();
+            walk.string()?;
+            once(&mut self.from, start..walk.at())
+        } else if walk.name(r#""id""#) {
+            once(&mut self.id, walk.string()?)
+        } else if walk.name(r#""v""#) {
+            once(&mut self.v, walk.expect("2")?)
+        } else if walk.name(r#""key""#) {
+            once(&mut self.key, walk.string()?)
+        } else if walk.name(r#""content""#) {
+            once(&mut self.content, walk.string()?)
+        } else {
+            None
+        }
+    }
+
+    /// What `frame`, which has these members, asks, if it asks it in due form.
+    fn request(self, frame: &'a [u8]) -> Option<Request<'a>> {
+        let kind = self.action?;
+        let body = match kind {
+            ForwardKind::SendKey => self.key?,
+            ForwardKind::Message => self.content?,
+        };
+        let id = match self.id {
+            Some(id) if id.len() > MAX_ID => return None,
+            Some(id) => Some(text(id)?.into()),
+            None => None,
+        };
+        let to = text(self.to?)?.into();
+        let forward = Forward { kind, to, body_len: body.len(), frame, from: self.from };
+        Some(Request { id, version2: self.v.is_some(), body: Body::Forward(forward) })
+    }
+}
+
+/// Fills a place that is empty yet: a member that stands twice is for the general path to refuse.
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+fn text(string: &[u8]) -> Option<&str> {
+    str::from_utf8(string).ok() // always: it is ASCII
+}
+
+/// The way through a frame. Each step is taken only if what it expects stands there.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// The end of `bytes`, from the next byte on.
+    rest: &'a [u8],
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, rest: bytes }
+    }
+
+    /// How many bytes lie behind.
+    fn at(&self) -> usize {
+        self.bytes.len() - self.rest.len()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*byte)
+    }
+
+    fn space(&mut self) {
+        self.rest = skip_space(self.rest);
+    }
+
+    fn expect(&mut self, text: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(text.as_bytes())?;
+        Some(())
+    }
+
+    /// Whether this name, in its quotes, stands here before a colon. Then its value is next.
+    fn name(&mut self, name: &str) -> bool {
+        let value = |rest: &'a [u8]| {
+            let rest = rest.strip_prefix(name.as_bytes())?;
+            Some(skip_space(skip_space(rest).strip_prefix(b":")?))
+        };
+        let found = value(self.rest);
+        self.rest = found.unwrap_or(self.rest);
+        found.is_some()
+    }
+
+    fn kind(&mut self) -> Option<ForwardKind> {
+        if self.expect("\"message\"").is_some() {
+            return Some(ForwardKind::Message);
+        }
+        self.expect("\"send_key\"").map(|()| ForwardKind::SendKey)
+    }
+
+    /// A string, without its quotes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.expect("\"")?;
+        let (string, rest) = self.rest.split_at_checked(plain_length(self.rest)?)?;
+        self.rest = rest;
+        self.expect("\"")?;
+        Some(string)
+    }
+}
+
+fn skip_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// How many plain bytes stand at the front: those before the first quote, or before what has no
+/// place in a string of the common shape. `None` where the bytes end first.
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    // A name ends within a word or two; a content is worth larger steps.
+    let is_short = bytes.first_chunk().is_some_and(|word| special_bits(*word) != 0);
+    let skipped = if is_short { 0 } else { plain_blocks(bytes) };
+    let (words, rest) = bytes[skipped..].as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let bits = special_bits(*word);
+        if bits != 0 {
+            return Some(skipped + 8 * place + bits.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = rest.iter().position(|byte| is_special(*byte))?;
+    Some(skipped + 8 * words.len() + place)
+}
+
+/// The length of the blocks at the front that are plain throughout. Without a branch inside a
+/// block, so that the compiler makes vector instructions of it.
+fn plain_blocks(bytes: &[u8]) -> usize {
+    let is_plain = |block: &&[u8; BLOCK]| {
+        !block.iter().fold(false, |special, byte| special | is_special(*byte))
+    };
+    bytes.as_chunks().0.iter().take_while(is_plain).count() * BLOCK
+}
+
+const BLOCK: usize = 64;
+
+/// Whether a byte is not plain. As a signed number, a byte that is not ASCII is below the controls.
+fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte.cast_signed() < 0x20
+}
+
+/// The same of eight bytes at once: the highest bit of each that is special. The lowest bit that is
+/// set is right; a borrow may set some above it that are not.
+fn special_bits(word: [u8; 8]) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    let quote = (word ^ (EACH * u64::from(b'"'))).wrapping_sub(EACH);
+    let backslash = (word ^ (EACH * u64::from(b'\\'))).wrapping_sub(EACH);
+    let control = word.wrapping_sub(EACH * 0x20);
+    (quote | backslash | control | word) & (EACH * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bytes_are_judged_as_each_of_them_alone() {
+        for (byte, place) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |place| (byte, place))) {
+            // Whatever comes behind it.
+            for behind in [b' ', b'"', 0, 0x7f, 0xff] {
+                let mut word = [b'x'; 8];
+                word[place..].fill(behind);
+                word[place] = byte;
+                let expected = word.iter().position(|byte| is_special(*byte)).unwrap_or(8);
+                let found = special_bits(word).trailing_zeros() as usize / 8;
+                assert_eq!(found, expected, "{word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_common_shape_is_read() {
+        let frame = r#"{"action":"message", "to":"b", "content":"x", "v":2}"#;
+        let is_read = |frame: &str| scan_common(frame.as_bytes(), frame.len()).is_some();
+        assert!(is_read(frame));
+        for (part, other) in [
+            ("message", "ping"),
+            ("\"b\"", "\"\u{e9}\""),
+            ("\"b\"", r#""\u0062""#),
+            ("\"to\"", r#""t\u006f""#),
+            ("\"x\"", "{}"),
+            (":2", ":2.0"),
+            ("\"v\":2", "\"w\":\"2\""),
+            ("\"v\":2", "\"to\":\"b\""),
+            ("}", ",}"),
+        ] {
+            assert!(!is_read(&frame.replace(part, other)), "{other} for {part}");
+        }
+    }
+}

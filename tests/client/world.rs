@@ -1,0 +1,356 @@
+//! A relay and its users on one simulated machine.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sealwax::client::{
+    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
+    Settings, Trust,
+};
+use sealwax::crypto::IdentityVault;
+use sealwax::reactor::{
+    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Token,
+};
+use sealwax::wire::RosterMode;
+
+use crate::evil::EvilRelay;
+pub(crate) use crate::support::fixtures::{identity, public};
+use crate::support::kernel::{Call, Kernel, Op};
+
+const ALARM: Alarm = Alarm(3);
+/// The wall clock when the machine starts, in milliseconds since 1970.
+pub(crate) const START_MS: u64 = 1_800_000_000_000;
+/// How finely time passes where nothing happens.
+const STEP: Duration = Duration::from_millis(25);
+
+/// A machine with a relay `R` and some users.
+pub(crate) struct World<R = EvilRelay> {
+    pub(crate) kernel: Kernel,
+    pub(crate) relay: R,
+    pub(crate) relay_loop: Reactor<Kernel>,
+    relay_kernel: Kernel,
+    pub(crate) at: SocketAddr,
+    pub(crate) users: Vec<User>,
+}
+
+/// One client, as a view would drive it.
+pub(crate) struct User {
+    name: String,
+    kernel: Kernel,
+    pub(crate) probe: Probe,
+    pub(crate) reactor: Reactor<Kernel>,
+    /// What the trust file holds; shared with the client as with another process.
+    pub(crate) peers: MemoryPins,
+    pub(crate) relays: MemoryPins,
+    /// How far the user's wall clock is ahead, in milliseconds.
+    pub(crate) ahead_ms: Rc<Cell<u64>>,
+}
+
+pub(crate) struct Probe {
+    pub(crate) client: Client,
+    /// What was told, but for messages.
+    pub(crate) events: Vec<Event>,
+    /// The messages.
+    pub(crate) heard: Vec<Heard>,
+    /// Whether standard output takes what is written.
+    pub(crate) shows: bool,
+    pub(crate) unshown: Vec<Receipt>,
+}
+
+/// A message that was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) from: String,
+    pub(crate) text: String,
+    pub(crate) n: u64,
+    pub(crate) trust: Trust,
+}
+
+impl World {
+    /// A relay that does as it is told, without users.
+    pub(crate) fn new() -> Self {
+        let mut world = Self::with(EvilRelay::new());
+        world.relay_loop.context().listen(world.at);
+        world
+    }
+
+    /// `alice` and `bob`, registered.
+    pub(crate) fn of_two() -> Self {
+        let mut world = Self::new();
+        world.join("alice");
+        world.join("bob");
+        world.run(Duration::from_millis(100));
+        world
+    }
+
+    /// Lets the relay send `frame` to `name`.
+    pub(crate) fn inject(&mut self, name: &str, frame: &serde_json::Value) {
+        self.relay.tell(self.relay_loop.context(), name, frame);
+    }
+
+    /// Ends all connections.
+    pub(crate) fn cut(&mut self) {
+        self.relay.drop_all(self.relay_loop.context());
+    }
+}
+
+impl<R: Handler> World<R> {
+    /// A machine with this relay, which is not listening yet.
+    pub(crate) fn with(relay: R) -> Self {
+        let kernel = Kernel::new();
+        let relay_kernel = kernel.process();
+        let relay_loop = Reactor::new(relay_kernel.clone(), &Config::default());
+        let at = SocketAddr::from(([127, 0, 0, 1], 12345));
+        Self { kernel, relay, relay_loop, relay_kernel, at, users: Vec::new() }
+    }
+
+    /// A user with the key of the fixture of the same name.
+    pub(crate) fn join(&mut self, name: &str) {
+        self.join_as(name, name, |_| {});
+    }
+
+    /// A user `name` with the key of the fixture `key`.
+    pub(crate) fn join_as(&mut self, name: &str, key: &str, set: impl FnOnce(&mut Settings)) {
+        self.join_with(name, key, (MemoryPins::default(), MemoryPins::default()), set);
+    }
+
+    /// A user who knows these peers and relays.
+    pub(crate) fn join_with(
+        &mut self,
+        name: &str,
+        key: &str,
+        (peers, relays): (MemoryPins, MemoryPins),
+        set: impl FnOnce(&mut Settings),
+    ) {
+        let store = Box::new(peers.clone());
+        self.add(name, key, store, (peers, relays), set);
+    }
+
+    /// A user whose peers are pinned there.
+    pub(crate) fn join_to(&mut self, name: &str, store: Box<dyn Pins>) {
+        self.add(name, name, store, (MemoryPins::default(), MemoryPins::default()), |_| {});
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        key: &str,
+        store: Box<dyn Pins>,
+        (peers, relays): (MemoryPins, MemoryPins),
+        set: impl FnOnce(&mut Settings),
+    ) {
+        let mut settings = Settings {
+            name: name.to_owned(),
+            relay: self.at.to_string(),
+            roster: RosterMode::None,
+            strict: false,
+            every_warning: true,
+            keys: "sealwax keys".to_owned(),
+            alarm: ALARM,
+        };
+        set(&mut settings);
+        let ahead_ms = Rc::new(Cell::new(0));
+        let parts = Parts {
+            vault: Box::new(IdentityVault::new(identity(key))),
+            peers: store,
+            relays: Box::new(relays.clone()),
+            wall: wall(&self.kernel, &ahead_ms),
+            resolve: Box::new(resolve),
+        };
+        let client = Client::new(settings, parts);
+        let kernel = self.kernel.process();
+        let mut reactor = Reactor::new(kernel.clone(), &Config::default());
+        let mut probe = Probe {
+            client,
+            events: Vec::new(),
+            heard: Vec::new(),
+            shows: true,
+            unshown: Vec::new(),
+        };
+        probe.client.start(reactor.context());
+        let name = name.to_owned();
+        self.users.push(User { name, kernel, probe, reactor, peers, relays, ahead_ms });
+    }
+
+    /// Lets everything happen that happens within `time`.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let mut left = time;
+        loop {
+            self.settle();
+            let step = left.min(STEP);
+            if step.is_zero() {
+                return;
+            }
+            self.kernel.advance(step);
+            left -= step;
+        }
+    }
+
+    pub(crate) fn run_seconds(&mut self, seconds: u64) {
+        self.run(Duration::from_secs(seconds));
+    }
+
+    /// Lets everything happen that needs no time.
+    fn settle(&mut self) {
+        // Until nobody has read or written anything for some rounds: what is asked for in one tick
+        // is carried out in the next.
+        let mut quiet = 0;
+        while quiet < 3 {
+            quiet = if self.round() { 0 } else { quiet + 1 };
+        }
+    }
+
+    /// A tick of each. Returns whether any bytes moved.
+    fn round(&mut self) -> bool {
+        self.relay_loop.tick(&mut self.relay, Some(Duration::ZERO)).expect("a wait");
+        for user in &mut self.users {
+            user.reactor.tick(&mut user.probe, Some(Duration::ZERO)).expect("a wait");
+        }
+        let moves = |call: &Call| matches!(call.op, Op::Read | Op::Writev | Op::Connect);
+        let of_users = self.users.iter().flat_map(|user| user.kernel.calls());
+        let calls: Vec<_> = of_users.chain(self.relay_kernel.calls()).collect();
+        calls.iter().any(moves)
+    }
+
+    /// The latest user of this name.
+    pub(crate) fn user(&mut self, name: &str) -> &mut User {
+        let is_it = |user: &&mut User| user.name == name;
+        self.users.iter_mut().rev().find(is_it).expect("a user")
+    }
+
+    pub(crate) fn say(&mut self, from: &str, to: &str, text: &str) {
+        let taken = self.user(from).probe.client.say(to, text, Some(text.to_owned()));
+        assert_eq!(taken.as_deref(), Ok(text));
+    }
+
+    /// The events of `name` since this was last asked.
+    pub(crate) fn events(&mut self, name: &str) -> Vec<Event> {
+        std::mem::take(&mut self.user(name).probe.events)
+    }
+
+    /// The texts that `name` was told since this was last asked, and from whom.
+    pub(crate) fn heard(&mut self, name: &str) -> Vec<String> {
+        let heard = std::mem::take(&mut self.user(name).probe.heard);
+        heard.into_iter().map(|Heard { from, text, .. }| format!("{from}: {text}")).collect()
+    }
+
+    /// The user's process ends.
+    pub(crate) fn kill(&mut self, name: &str) -> (MemoryPins, MemoryPins) {
+        let place = self.users.iter().position(|user| user.name == name).expect("a user");
+        let mut user = self.users.remove(place);
+        user.probe.client.leave(user.reactor.context());
+        for _ in 0..3 {
+            user.reactor.tick(&mut user.probe, Some(Duration::ZERO)).expect("a wait");
+        }
+        self.settle();
+        (user.peers, user.relays)
+    }
+}
+
+impl User {
+    /// What its trust file says of `name`.
+    pub(crate) fn pin(&self, name: &str) -> Option<PeerPin> {
+        let mut book = PinBook::<PeerPin>::new(Box::new(self.peers.clone()));
+        book.refresh().expect("memory");
+        book.file().find(name).cloned()
+    }
+
+    /// The relays that it knows.
+    pub(crate) fn known_relays(&self) -> Vec<RelayPin> {
+        let mut book = PinBook::<RelayPin>::new(Box::new(self.relays.clone()));
+        book.refresh().expect("memory");
+        book.file().iter().cloned().collect()
+    }
+}
+
+impl Probe {
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.next_event() {
+            let Event::Message { from, text, n, trust, receipt } = event else {
+                self.events.push(event);
+                continue;
+            };
+            self.heard.push(Heard { from, text, n, trust });
+            self.unshown.push(receipt);
+        }
+        if self.shows {
+            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+        }
+    }
+}
+
+/// The ids that were confirmed.
+pub(crate) fn delivered(events: &[Event]) -> Vec<&str> {
+    let delivered = events.iter().filter_map(|event| match event {
+        Event::Delivered { id, .. } => Some(id.as_str()),
+        _ => None,
+    });
+    delivered.collect()
+}
+
+/// The codes of the messages that failed.
+pub(crate) fn failures(events: &[Event]) -> Vec<Failure> {
+    let failures = events.iter().filter_map(|event| match event {
+        Event::Failed { code, .. } => Some(*code),
+        _ => None,
+    });
+    failures.collect()
+}
+
+/// The codes of the warnings.
+pub(crate) fn cautions(events: &[Event]) -> Vec<Caution> {
+    let cautions = events.iter().filter_map(|event| match event {
+        Event::Warning { code, .. } => Some(*code),
+        _ => None,
+    });
+    cautions.collect()
+}
+
+/// Several addresses stand in one text.
+fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let addresses: Result<_, _> = text.split(',').map(str::parse).collect();
+    addresses.map_err(|_| "no such host".to_owned())
+}
+
+fn wall(kernel: &Kernel, ahead_ms: &Rc<Cell<u64>>) -> Box<dyn FnMut() -> u64> {
+    let (mut kernel, ahead_ms) = (kernel.clone(), Rc::clone(ahead_ms));
+    Box::new(move || START_MS + kernel.now().as_nanos() / 1_000_000 + ahead_ms.get())
+}
+
+impl Handler for Probe {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        assert!(self.client.owns(id));
+        self.client.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.client.received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        self.client.ended(cx, from);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.client.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        assert_eq!(alarm, ALARM);
+        self.client.alarm(cx);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        assert!(self.client.owns(id));
+        self.client.closed(cx, id, reason);
+        self.take_events();
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.take_events();
+        self.client.end_of_tick(cx);
+        self.take_events();
+    }
+}

@@ -1,0 +1,383 @@
+//! The load generator: on a kernel in memory, against a relay that does what a relay must not; and
+//! as a program.
+
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
+use sealwax::reactor::{
+    CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
+};
+use sealwax::relay::RelayConfig;
+use sealwax::wire::RosterMode;
+use serde_json::Value;
+
+use self::support::kernel::Kernel;
+use self::support::process::{Process, Relay};
+use self::support::simulated::Simulated;
+
+const AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 12345);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const FLOOD: Work = Work::Flood { window: 8, mesh: false };
+
+/// What is done with what a user said: the frames that go out instead, each to a user.
+type Tamper = Box<dyn FnMut(&str, &str) -> Vec<(String, String)>>;
+
+/// A relay of sorts.
+struct Evil {
+    users: HashMap<String, Token>,
+    names: HashMap<Token, String>,
+    tamper: Tamper,
+    /// What a registration is answered.
+    welcome: Option<&'static str>,
+}
+
+impl Evil {
+    /// One that takes registrations and does with messages what `tamper` makes of them.
+    fn with(tamper: impl FnMut(&str, &str) -> Vec<(String, String)> + 'static) -> Self {
+        let welcome = Some("{\"action\":\"pong\"}");
+        Self { users: HashMap::new(), names: HashMap::new(), tamper: Box::new(tamper), welcome }
+    }
+
+    /// One that answers registrations with this and does nothing else.
+    fn answering(welcome: Option<&'static str>) -> Self {
+        Self { welcome, ..Self::with(|_, _| Vec::new()) }
+    }
+
+    fn hear(&mut self, cx: &mut Context, from: Token, frame: &str) {
+        let value: Value = serde_json::from_str(frame).expect("the generator writes JSON");
+        match value["action"].as_str() {
+            Some("register") => {
+                let name = value["name"].as_str().expect("a name").to_owned();
+                self.users.insert(name.clone(), from);
+                self.names.insert(from, name);
+                if let Some(welcome) = self.welcome {
+                    cx.send(from, &[welcome.as_bytes()]);
+                }
+            }
+            Some("message") => {
+                let to = value["to"].as_str().expect("an addressee");
+                for (to, frame) in (self.tamper)(to, frame) {
+                    cx.send(self.users[&to], &[frame.as_bytes(), b"\n"]);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Handler for Evil {
+    fn opened(&mut self, _: &mut Context, _: Token, _: Opened) {}
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        let text = std::str::from_utf8(bytes).expect("the generator writes UTF-8");
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text[..whole].lines().for_each(|frame| self.hear(cx, from, frame));
+        whole
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _: &[u8]) {
+        cx.close(from);
+    }
+
+    fn expired(&mut self, _: &mut Context, _: Token, _: Deadline) {}
+
+    fn closed(&mut self, _: &mut Context, _: Token, _: CloseReason) {}
+}
+
+fn plan(work: Work) -> Plan {
+    Plan {
+        target: AT,
+        work,
+        workers: 3,
+        idle: 0,
+        rate: None,
+        warm_up: Duration::ZERO,
+        extent: Extent::Time(Duration::from_millis(20)),
+        ramp: Duration::ZERO,
+        timeout: TIMEOUT,
+    }
+}
+
+/// Runs `plan` to its end on `kernel`, giving `other` its turns.
+fn run(kernel: &Kernel, plan: Plan, mut other: impl FnMut()) -> Tally {
+    let payload = Payload::new(131, false, 0).expect("long enough");
+    let is_visit = plan.work == Work::Connect;
+    let roster = if is_visit { RosterMode::Full } else { RosterMode::None };
+    let dialect = Box::new(Sealwax::new(roster, &payload, None));
+    let mut generator = Generator::new(plan, dialect, payload);
+    let mut reactor = Reactor::new(kernel.process(), &generator.waits());
+    generator.start(reactor.context());
+    for _ in 0..100_000 {
+        other();
+        let most = Duration::from_millis(1);
+        reactor.tick(&mut generator, Some(most)).expect("the kernel in memory does not fail");
+        if generator.stage() == Stage::Done {
+            return generator.tally().clone();
+        }
+    }
+    panic!("the run does not end: {:?}", generator.stage());
+}
+
+/// Runs `plan` against `evil`.
+fn suffer(mut evil: Evil, plan: Plan) -> Tally {
+    let kernel = Kernel::new();
+    let mut reactor = Reactor::new(kernel.process(), &Config::default());
+    reactor.context().listen(AT);
+    run(&kernel, plan, || reactor.tick(&mut evil, Some(Duration::ZERO)).expect("no faults"))
+}
+
+fn faults(tally: &Tally) -> Vec<(String, u64)> {
+    tally.faults.iter().collect()
+}
+
+fn has(tally: &Tally, class: &str) -> bool {
+    tally.faults.iter().any(|(found, count)| found.starts_with(class) && count > 0)
+}
+
+/// The frame goes where it should.
+fn pass(to: &str, frame: &str) -> (String, String) {
+    (to.to_owned(), frame.to_owned())
+}
+
+#[test]
+fn a_relay_that_does_its_work_is_measured() {
+    for work in [Work::Connect, Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }] {
+        let mut relay = Simulated::start(RelayConfig::default());
+        let kernel = relay.kernel.clone();
+        let plan = Plan { extent: Extent::Operations(100), idle: 20, ..plan(work) };
+        let tally = run(&kernel, plan, || relay.settle());
+        assert_eq!(faults(&tally), [], "{work:?}");
+        assert!(tally.finished >= 100 && tally.latency.len() >= 100, "{work:?}: {tally:?}");
+        let messages = if work == Work::PingPong { 2 * tally.finished } else { tally.finished };
+        assert!(tally.handled.abs_diff(messages) <= 3, "{work:?}: {tally:?}");
+    }
+}
+
+#[test]
+fn at_a_rate_as_much_is_offered_as_was_asked_for() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let kernel = relay.kernel.clone();
+    let extent = Extent::Time(Duration::from_secs(2));
+    let plan = Plan { rate: Some(100.0), extent, ..plan(FLOOD) };
+    let tally = run(&kernel, plan, || relay.settle());
+    assert_eq!((tally.offered, tally.finished, faults(&tally)), (200, 200, Vec::new()));
+}
+
+#[test]
+fn a_latency_counts_from_the_intended_start() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let kernel = relay.kernel.clone();
+    let extent = Extent::Time(Duration::from_secs(3));
+    let work = Work::Flood { window: 1, mesh: false };
+    let plan = Plan { workers: 1, rate: Some(10.0), extent, ..plan(work) };
+    // The relay stands still for a second. Only one message can be on its way meanwhile; the nine
+    // that could not even start are as late as it.
+    let still = Duration::from_secs(2)..Duration::from_secs(3);
+    let clock = kernel.clone();
+    let tally = run(&kernel, plan, || {
+        if !still.contains(&clock.clone().now().since(Time::default())) {
+            relay.settle();
+        }
+    });
+    let half = tally.latency.count_between(500_000_000, 1_100_000_000);
+    assert!((4..=6).contains(&half), "{half} of {}", tally.latency.len());
+}
+
+#[test]
+fn messages_that_are_lost_doubled_changed_or_out_of_order_are_told() {
+    let mut count = 0;
+    let mut every_third = move || {
+        count += 1;
+        count % 3 == 0
+    };
+    let mut again = every_third;
+    let mut held: Option<(String, String)> = None;
+    let mut chance = every_third;
+    let cases: [(&str, Evil); 5] = [
+        (
+            "message out of order",
+            Evil::with(
+                move |to, frame| {
+                    if every_third() { Vec::new() } else { vec![pass(to, frame)] }
+                },
+            ),
+        ),
+        (
+            "message unexpected",
+            Evil::with(move |to, frame| vec![pass(to, frame); if again() { 2 } else { 1 }]),
+        ),
+        ("message altered", Evil::with(|to, frame| vec![pass(to, &frame.replace("---", "--+"))])),
+        ("message misdelivered", Evil::with(|_, frame| vec![pass("u0000000", frame)])),
+        (
+            "message out of order",
+            Evil::with(move |to, frame| match held.take() {
+                Some(first) => vec![pass(to, frame), first],
+                None if chance() => {
+                    held = Some(pass(to, frame));
+                    Vec::new()
+                }
+                None => vec![pass(to, frame)],
+            }),
+        ),
+    ];
+    for (class, evil) in cases {
+        let extent = Extent::Operations(30);
+        let tally = suffer(evil, Plan { workers: 1, extent, ..plan(FLOOD) });
+        assert!(has(&tally, class), "{class}: {:?}", faults(&tally));
+    }
+}
+
+#[test]
+fn a_relay_that_answers_nothing_useful_is_counted_by_class_and_the_run_ends() {
+    let refusal = r#"{"action":"error","code":"name_in_use","detail":"no"}"#;
+    let cases = [
+        (None, "timed out"),
+        (Some("HTTP/1.1 400 Bad Request"), "nonsense"),
+        (Some("{\"half\":"), "timed out"),
+        (Some("{}"), "nonsense"),
+        (Some(refusal), "refused: name_in_use"),
+    ];
+    for (welcome, class) in cases {
+        let tally = suffer(Evil::answering(welcome), plan(FLOOD));
+        assert_eq!(faults(&tally), [(class.to_owned(), 6)], "{welcome:?}");
+        assert_eq!(tally.window(), Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_relay_that_falls_silent_ends_the_run_after_the_timeout() {
+    let silent = Evil::answering(Some("{\"action\":\"pong\"}"));
+    let extent = Extent::Operations(1000);
+    let tally = suffer(silent, Plan { extent, ..plan(Work::PingPong) });
+    assert!(has(&tally, "stalled") && has(&tally, "message lost"), "{:?}", faults(&tally));
+}
+
+#[test]
+fn nobody_there_is_unreachable() {
+    for work in [Work::Connect, FLOOD] {
+        let tally = run(&Kernel::new(), plan(work), || {});
+        assert!(has(&tally, "unreachable"), "{:?}", faults(&tally));
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_counted_by_what_came_of_it() {
+    let refusal = r#"{"action":"error","code":"name_in_use","detail":"no"}"#;
+    let cases =
+        [(None, "timed out"), (Some("{}"), "nonsense"), (Some(refusal), "refused: name_in_use")];
+    for (welcome, class) in cases {
+        let extent = Extent::Time(Duration::from_secs(20));
+        let tally = suffer(
+            Evil::answering(welcome),
+            Plan { extent, rate: Some(2.0), ..plan(Work::Connect) },
+        );
+        let is_that = |(found, count): &(String, u64)| found == class && (10..=40).contains(count);
+        assert!(faults(&tally).iter().all(is_that) && tally.finished == 0, "{:?}", faults(&tally));
+    }
+}
+
+#[test]
+fn a_relay_is_started_measured_and_ended() {
+    let short = ["--warm-up", "0", "--count", "300"];
+    let kinds = [
+        &["connect", "--at-once", "2"][..],
+        &["connect", "--at-once", "2", "--v2"],
+        &["hold", "10", "--rate", "1000"],
+        &["pingpong", "--pairs", "2"],
+        &["flood", "--pairs", "2", "--mesh", "--idle", "5"],
+    ];
+    for kind in kinds {
+        let arguments = [&["load"], kind, &short].concat();
+        let ended = Process::start(&arguments).end().with_code(0);
+        assert!(ended.stdout.iter().any(|line| line.contains("CPU µs each")), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_relay_that_runs_is_measured() {
+    let relay = Relay::ephemeral();
+    let pid = relay.process.pid().to_string();
+    let arguments = ["load", "flood", "--relay", &relay.address, "--pid", &pid, "--count", "300"];
+    for _ in 0..2 {
+        // A name of version 2 stays bound to the key of a run that is over.
+        Process::start(&[&arguments[..], &["--warm-up", "0", "--v2"]].concat()).end().with_code(0);
+    }
+}
+
+#[test]
+fn the_floor_stands_beside_the_relay() {
+    let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
+    let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
+    let ended = Process::start(&[&arguments[..], &short].concat()).end().with_code(0);
+    assert!(ended.stdout[0].contains("floor-spin"), "{ended:?}");
+}
+
+#[test]
+fn a_run_is_kept_and_compared_with() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| home.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (before, log) = (path("before.ndjson"), path("latency.hlog"));
+    let short = ["--warm-up", "0", "--count", "300", "--pairs", "2", "--beside", "floor"];
+    let run = |more: &[&str]| {
+        Process::start(&[&["load", "pingpong", "--rounds", "2"], &short[..], more].concat())
+            .end()
+            .with_code(0)
+            .stdout
+    };
+    let lines = run(&["--json", "--histogram", &log]);
+    let values: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let of = |event: &str| values.iter().filter(|value| value["event"] == event).count();
+    assert_eq!((of("run"), of("ratio")), (4, 1));
+    assert!(
+        values[0]["figures"]["latency_p50_us"].is_f64() && values[0]["settings"]["workers"] == 2
+    );
+
+    std::fs::write(&before, lines.join("\n")).expect("ours");
+    let lines = run(&["--compare", &before]);
+    assert!(lines.iter().any(|line| line.contains("relay then")), "{lines:#?}");
+    let lines = run(&["--compare", &before, "--size", "200"]);
+    assert!(lines.iter().any(|line| line.contains("size 131, now 200")), "{lines:#?}");
+
+    let log = std::fs::read(log).expect("it was written");
+    let intervals = IntervalLogIterator::new(&log).filter_map(|entry| match entry {
+        Ok(LogEntry::Interval(interval)) => Some(interval.tag().expect("a subject").as_str()),
+        _ => None,
+    });
+    assert_eq!(intervals.collect::<Vec<_>>(), ["relay", "floor", "relay", "floor"]);
+}
+
+#[test]
+fn json_is_valid_where_nothing_could_be_measured() {
+    let evil = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = evil.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || evil.incoming().for_each(drop));
+    for work in ["connect", "pingpong", "flood"] {
+        let arguments = ["load", work, "--relay", &address, "--json", "--duration", "0.1"];
+        let ended = Process::start(&[&arguments[..], &["--warm-up", "0"]].concat()).end();
+        for line in &ended.stdout {
+            serde_json::from_str::<Value>(line).expect("each line is JSON");
+        }
+        ended.with_code(1);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_it_begins() {
+    let code = |arguments: &[&str], code| Process::start(arguments).end().with_code(code);
+    code(&["load", "flood", "--relay", "127.0.0.1:1"], 5);
+    code(&["load", "flood", "--size", "10"], 2);
+    code(&["load", "flood", "--rate", "NaN"], 2);
+    code(&["load", "flood", "--compare", "/nowhere"], 1);
+    code(&["load", "flood", "--histogram", "/nowhere/at/all"], 1);
+    code(&["load", "flood", "--pin", "999999,0"], 2);
+    let ended = code(&["load", "flood", "--pairs", "250000"], 1);
+    assert!(ended.stderr.iter().any(|line| line.contains("ulimit -n 500032")), "{ended:?}");
+}

@@ -1,0 +1,271 @@
+//! A relay on a real socket of the loopback interface, in a thread of its own, and clients that
+//! talk to it frame by frame. They wait for what arrives, never for time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use sealwax::crypto::{
+    Identity, IdentityVault, PrekeyPair, RelayKey, RelayNotary, Vault, register_proof,
+    relay_challenge,
+};
+use sealwax::reactor::{Config, Linux, Reactor, Source, Waker};
+use sealwax::relay::journal::{Format, Journal};
+use sealwax::relay::sqlite::SqliteStore;
+use sealwax::relay::store::{MemoryStore, Store};
+use sealwax::relay::{Relay, RelayConfig};
+use sealwax::wire::{
+    Fingerprint, Incoming, Prekey, Registration2, Reply, RosterMode, base64, compose,
+};
+use serde_json::{Value, json};
+
+/// A test that waits longer than this for one frame has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The public key of `alice.pem`, which tests register for whoever needs one.
+pub const PEM: &str = include_str!("../data/public-alice.pem");
+
+/// Opens a store, in the relay's thread; with it come the names that are bound.
+type OpenStore = Box<dyn FnOnce() -> (Box<dyn Store>, Vec<(String, Fingerprint)>) + Send>;
+
+/// How a relay is to be.
+pub struct Setup {
+    pub relay: RelayConfig,
+    pub reactor: Config,
+    pub store: OpenStore,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            relay: RelayConfig::default(),
+            reactor: Config::default(),
+            store: Box::new(|| (Box::new(MemoryStore::default()), Vec::new())),
+        }
+    }
+}
+
+impl Setup {
+    /// Names are kept in the file at `path`.
+    pub fn keeping(path: PathBuf) -> Self {
+        let open = move || {
+            let (store, bound) = SqliteStore::open(&path).unwrap();
+            (Box::new(store) as Box<dyn Store>, bound)
+        };
+        Self { store: Box::new(open), ..Self::default() }
+    }
+}
+
+/// A running relay; it ends when this is dropped.
+pub struct RunningRelay {
+    pub address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RunningRelay {
+    pub fn start(setup: Setup) -> Self {
+        let (tell, told) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let waker = Waker::new().unwrap();
+        let (stopped, wake) = (Arc::clone(&stop), Source::Wake(waker.clone()));
+        let thread = thread::spawn(move || {
+            let (store, bound) = (setup.store)();
+            let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
+            let journal = Journal::new(Format::Json, sealwax::relay::event::Level::Debug);
+            let mut relay = Relay::new(setup.relay, notary, store, bound, journal, Box::new(|| 0));
+            let mut reactor = Reactor::new(Linux::new().unwrap(), &setup.reactor);
+            reactor.context().open(wake);
+            relay.start(reactor.context(), &["127.0.0.1:0".parse().unwrap()]);
+            while relay.listening().is_empty() {
+                reactor.tick(&mut relay, None).unwrap();
+            }
+            tell.send(relay.listening()[0]).unwrap();
+            while !stopped.load(Ordering::Relaxed) {
+                reactor.tick(&mut relay, None).unwrap();
+            }
+        });
+        Self { address: told.recv().unwrap(), stop, waker, thread: Some(thread) }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// An original client that is registered, and wants no rosters.
+    pub fn original(&self, name: &str) -> Client {
+        let mut client = self.connect();
+        client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
+        client.ping();
+        client
+    }
+
+    /// A client of version 2 that is registered, and wants no rosters.
+    pub fn version2(&self, account: &Account) -> Client {
+        let mut client = self.connect();
+        assert_eq!(account.register(&mut client, RosterMode::None)["action"], "registered");
+        client
+    }
+}
+
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.waker.wake();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!(ended, Some(Ok(()))), "the relay panicked");
+    }
+}
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, reader }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// A second hand to write with, for another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    pub fn send(&mut self, frame: &Value) {
+        self.write(frame.to_string().as_bytes());
+    }
+
+    /// The next frame as it came, without its line end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).expect("a frame in time");
+        line.strip_suffix('\n').expect("a frame ends in a line end").to_owned()
+    }
+
+    pub fn frame(&mut self) -> Value {
+        serde_json::from_str(&self.line()).expect("a frame is JSON")
+    }
+
+    /// The next frame is this error.
+    pub fn refused(&mut self, code: &str) -> Value {
+        let frame = self.frame();
+        assert_eq!((&frame["action"], &frame["code"]), (&json!("error"), &json!(code)), "{frame}");
+        assert!(frame["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        frame
+    }
+
+    /// The next frame is this error, and nothing comes after it.
+    pub fn dismissed(&mut self, code: &str) {
+        self.refused(code);
+        self.closed();
+    }
+
+    /// Nothing comes any more.
+    pub fn closed(&mut self) {
+        let mut rest = String::new();
+        let _ = self.reader.read_to_string(&mut rest); // a reset ends it as well
+        assert_eq!(rest, "");
+    }
+
+    /// Asks for a sign of life: all that was asked before is done when it comes, and nothing else
+    /// had to be said.
+    pub fn ping(&mut self) {
+        self.send(&json!({"action": "ping", "id": "?"}));
+        assert_eq!(self.frame(), json!({"action": "pong", "id": "?"}));
+    }
+
+    pub fn finish_writing(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+/// A user of version 2.
+pub struct Account {
+    pub name: &'static str,
+    pub vault: IdentityVault,
+    pub prekey: Prekey,
+}
+
+impl Account {
+    pub fn new(name: &'static str, pem: &str) -> Self {
+        let vault = IdentityVault::new(Identity::from_pem(pem, None).unwrap());
+        let prekey = PrekeyPair::new(&vault, 1_000).publish(&vault, name);
+        Self { name, vault, prekey }
+    }
+
+    pub fn alice() -> Self {
+        Self::new("alice", include_str!("../data/alice.pem"))
+    }
+
+    pub fn bob() -> Self {
+        Self::new("bob", include_str!("../data/bob.pem"))
+    }
+
+    pub fn pem(&self) -> String {
+        self.vault.public().to_pem()
+    }
+
+    /// Its `register`, to be changed as a test likes.
+    pub fn claim(&self, roster: RosterMode) -> Value {
+        let v2 = Registration2 { cnonce: [7; 32], prekey: self.prekey.clone() };
+        let frame = compose::register(self.name, &self.pem(), roster, Some(&v2));
+        serde_json::from_slice(&frame).unwrap()
+    }
+
+    /// The `prove` that answers this challenge to the claim above.
+    pub fn prove(&self, challenge: &str) -> Value {
+        let incoming = Incoming::parse(challenge.as_bytes()).unwrap();
+        let Incoming::Reply(Reply::Challenge { relay, nonce, signature }) = incoming else {
+            panic!("no challenge: {challenge}")
+        };
+        let (vault, fp) = (&self.vault, self.vault.public().fingerprint());
+        let signed = relay_challenge(&relay, &[7; 32], &nonce, &fp);
+        assert!(vault.verify_relay(&relay, &signed, &signature), "the relay signs its challenge");
+        let proof = register_proof(&relay, &nonce, &[7; 32], self.name, &fp, &self.prekey);
+        json!({"action": "prove", "v": 2, "sig": base64::encode(&vault.sign(&proof))})
+    }
+
+    /// Registers, and returns the answer.
+    pub fn register(&self, client: &mut Client, roster: RosterMode) -> Value {
+        client.send(&self.claim(roster));
+        let challenge = client.line();
+        client.send(&self.prove(&challenge));
+        client.frame()
+    }
+}
+
+/// Two users who have nothing to do with what a test does.
+pub struct Bystanders(Client, Client);
+
+impl Bystanders {
+    pub fn of(relay: &RunningRelay) -> Self {
+        Self(relay.original("bystander 1"), relay.original("bystander 2"))
+    }
+
+    /// They can still talk, and heard nothing else in between.
+    pub fn go_on(&mut self) {
+        let said = json!({"action": "message", "to": "bystander 2", "id": "1", "content": "so?"});
+        self.0.send(&said);
+        assert_eq!(self.0.frame(), json!({"action": "relayed", "id": "1", "to": "bystander 2"}));
+        assert_eq!(self.1.frame()["content"], "so?");
+    }
+}

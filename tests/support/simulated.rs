@@ -1,0 +1,107 @@
+//! A relay on a kernel in memory, where a test decides when time passes and what a reader takes.
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sealwax::crypto::{RelayKey, RelayNotary};
+use sealwax::reactor::{Config, Reactor, Source};
+use sealwax::relay::event::Level;
+use sealwax::relay::journal::{Format, Journal};
+use sealwax::relay::store::MemoryStore;
+use sealwax::relay::{Relay, RelayConfig};
+use serde_json::{Value, json};
+
+use super::kernel::{Device, Kernel, Op, Peer};
+use super::relay::PEM;
+
+pub struct Simulated {
+    pub kernel: Kernel,
+    pub reactor: Reactor<Kernel>,
+    pub relay: Relay,
+    pub at: SocketAddr,
+    /// What the relay logs, at its most talkative.
+    pub log: Peer,
+}
+
+impl Simulated {
+    pub fn start(config: RelayConfig) -> Self {
+        let kernel = Kernel::new();
+        let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
+        let store = Box::new(MemoryStore::default());
+        let journal = Journal::new(Format::Json, Level::Debug);
+        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
+        let mut reactor = Reactor::new(kernel.clone(), &Config::default());
+        let at = SocketAddr::from(([127, 0, 0, 1], 12345));
+        let log = kernel.standard(2, Device::Pipe);
+        relay.log_to(reactor.context().open(Source::Error));
+        relay.start(reactor.context(), &[at]);
+        let mut simulated = Self { kernel, reactor, relay, at, log };
+        simulated.settle();
+        simulated.pass(Duration::from_secs(1)); // a clock that has run for a while
+        simulated
+    }
+
+    /// Lets the loop turn until there is nothing to do at this time.
+    pub fn settle(&mut self) {
+        let mut idle = 0;
+        while idle < 2 {
+            self.kernel.calls();
+            self.reactor.tick(&mut self.relay, Some(Duration::ZERO)).unwrap();
+            let calls = self.kernel.calls();
+            let is_idle = calls.iter().all(|call| call.op == Op::Wait && call.outcome == Ok(0));
+            idle = if is_idle { idle + 1 } else { 0 };
+        }
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.kernel.advance(time);
+        self.settle();
+    }
+
+    /// Lets the loop run until the relay stops it; tells how long that took.
+    pub fn run(&mut self) -> Duration {
+        let begun = self.reactor.context().now();
+        self.reactor.run(&mut self.relay).unwrap();
+        self.reactor.context().now().since(begun)
+    }
+
+    pub fn dial(&mut self) -> Peer {
+        let peer = self.kernel.dial(self.at);
+        self.settle();
+        peer
+    }
+
+    /// An original client that is registered, and wants such rosters.
+    pub fn join(&mut self, name: &str, roster: &str) -> Peer {
+        let mut peer = self.dial();
+        say(
+            &mut peer,
+            &json!({"action": "register", "name": name, "pubkey": PEM, "roster": roster}),
+        );
+        self.settle();
+        peer
+    }
+
+    pub fn leave(&mut self, peer: Peer) {
+        peer.close();
+        self.settle();
+    }
+}
+
+pub fn say(peer: &mut Peer, frame: &Value) {
+    let frame = frame.to_string();
+    assert_eq!(peer.send(frame.as_bytes()), frame.len());
+}
+
+/// All that has arrived, frame by frame.
+pub fn hear(peer: &mut Peer) -> Vec<Value> {
+    frames(&peer.receive_all())
+}
+
+/// Whole frames as they came.
+pub fn frames(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "half a frame: {text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
