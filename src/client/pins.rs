@@ -96,7 +96,8 @@ impl<P: Pin> PinFile<P> {
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         for bytes in text.split(|&byte| byte == b'\n') {
-            if bytes.trim_ascii().is_empty() || bytes.starts_with(b"#") {
+            let said = bytes.trim_ascii_start();
+            if said.is_empty() || said.starts_with(b"#") {
                 file.lines.push(Line::Note(bytes.to_vec()));
                 continue;
             }
@@ -212,6 +213,15 @@ mod tests {
 
     fn pin(owner: &str, value: &str) -> Plain {
         Plain(owner.to_owned(), value.to_owned())
+    }
+
+    /// Read as a pin it would be written without its indent, and be a comment from then on.
+    #[test]
+    fn an_indented_comment_is_a_comment() {
+        let text = b"  # key=1\n";
+        let file = PinFile::<Plain>::parse(text);
+        assert_eq!((file.iter().count(), file.damaged().count()), (0, 0));
+        assert_eq!(file.render(), text);
     }
 
     #[test]
