@@ -10,6 +10,7 @@ mod json;
 mod message;
 mod offer;
 mod opening;
+mod pins;
 mod public_key;
 mod request;
 mod stream;
@@ -19,6 +20,7 @@ pub use identity::identity;
 pub use incoming::incoming;
 pub use message::message;
 pub use offer::offer;
+pub use pins::pins;
 pub use public_key::public_key;
 pub use request::request;
 pub use stream::stream;
@@ -27,12 +29,13 @@ pub use stream::stream;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("stream", stream),
     ("request", request),
     ("incoming", incoming),
     ("public_key", public_key),
     ("identity", identity),
+    ("pins", pins),
     ("offer", offer),
     ("message", message),
 ];

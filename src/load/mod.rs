@@ -7,10 +7,9 @@
 //!
 //! - **A latency counts from the intended start.** `schedule.rs` says why.
 //! - **Each message is checked**: whole, once, to its addressee, in order (`payload.rs`,
-//! `flight.rs`).
+//!   `flight.rs`).
 //! - **Cost is told by the target's own clock**, processor time a message, and beside the bound
-//! (`floor.rs`): a rate says as
-//!   much about the generator and the machine as about the relay.
+//!   (`floor.rs`): a rate says as much about the generator and the machine as about the relay.
 //!
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
 //! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept),

@@ -12,8 +12,8 @@ use crate::limits;
 
 /// `sealwax load`
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Without --relay it starts a relay of its own, on a free port and a processor of its own,
+#[command(after_help = "\
+Without --relay it starts a relay of its own, on a free port and a processor of its own,
 and ends it when it is done. What stands behind `--` goes to that relay.
 
 Each message is numbered and checked: whole, once, in order. Latencies count from when an operation
@@ -32,8 +32,7 @@ Examples:
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
 Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went
-  wrong · 2 usage · 5 the relay cannot be reached"
-)]
+  wrong · 2 usage · 5 the relay cannot be reached")]
 pub struct Load {
     /// What to do.
     #[command(subcommand)]
