@@ -1,28 +1,39 @@
-//! The trust file: whatever a hand, another program or a crash has made of `known_peers`.
+//! The trust files: whatever a hand, another program or a crash has made of `known_peers` and
+//! `known_relays`.
 
-use sealwax::client::{PeerPin, PinFile, Trust};
+use sealwax::client::{PeerPin, Pin, PinFile, RelayPin, Trust};
 use sealwax::wire::Fingerprint;
 
 /// A file's text. What we understand comes out again, what we do not stays as it was, and a change
 /// touches its own line and no other.
 pub fn pins(input: &[u8]) {
-    let file = PinFile::<PeerPin>::parse(input);
+    written_again::<RelayPin>(input);
+    let file = written_again::<PeerPin>(input);
+    let before = lines(input);
+    for pin in file.iter().filter(|pin| pin.trust == Trust::Verified) {
+        let said = before.iter().any(|line| {
+            let line = line.trim_ascii();
+            line.starts_with(pin.name.as_bytes()) && line.ends_with(b"verified")
+        });
+        assert!(said, "nobody is verified whom the text does not call so");
+    }
     let text = file.render();
-    let again = PinFile::<PeerPin>::parse(&text);
+    change(file, &lines(&text));
+}
+
+/// What is read of the text that was made of this one.
+fn written_again<P: Pin>(input: &[u8]) -> PinFile<P> {
+    let file = PinFile::<P>::parse(input);
+    let text = file.render();
+    let again = PinFile::<P>::parse(&text);
     assert_eq!(again.render(), text, "written again it is the same");
-    assert!(again.iter().eq(file.iter()), "and says the same");
+    assert!(again.iter().map(P::render).eq(file.iter().map(P::render)), "and says the same");
     assert!(again.damaged().eq(file.damaged()), "its damaged lines are where they were");
     let (before, after) = (lines(input), lines(&text));
     for number in file.damaged() {
         assert_eq!(before[number - 1], after[number - 1], "a damaged line is kept");
     }
-    for pin in file.iter().filter(|pin| pin.trust == Trust::Verified) {
-        let said = before.iter().any(|line| {
-            line.starts_with(pin.name.as_bytes()) && line.trim_ascii().ends_with(b"verified")
-        });
-        assert!(said, "nobody is verified whom the text does not call so");
-    }
-    change(again, &after);
+    again
 }
 
 /// Pins one more name, and takes it away again.

@@ -1,6 +1,6 @@
 //! What a client sends, as the relay reads it; and what it passes on of it.
 
-use sealwax::wire::{Body, Forward, Incoming, Reply, Request, Scan, Scanner};
+use sealwax::wire::{Body, Forward, Incoming, Reply, Request, Scan, Scanner, scan_common};
 
 use super::json::Members;
 
@@ -9,6 +9,9 @@ const SENDER: &str = r#""JG""#;
 
 /// The input is a frame.
 pub fn request(frame: &[u8]) {
+    if let Some((end, fast)) = scan_common(frame, frame.len()) {
+        assert_eq!(Request::parse(frame[..end].trim_ascii_start()).as_ref(), Ok(&fast));
+    }
     let request = match Request::parse(frame) {
         Ok(request) => request,
         Err(refusal) => {
