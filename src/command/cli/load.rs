@@ -152,6 +152,14 @@ pub enum Beside {
     Floor,
     /// The same, never asleep
     FloorSpin,
+    /// Publish and subscribe of redis-server, where it is installed
+    Redis,
+    /// nats-server, where it is installed
+    Nats,
+    /// mosquitto (MQTT at most once), where it is installed
+    Mosquitto,
+    /// ngircd (private messages of IRC), where it is installed
+    Ngircd,
 }
 
 /// What all kinds of load have in common.
