@@ -30,11 +30,11 @@ const OTHER: Io = Io(NonZeroU32::MAX);
 const FIRST: u32 = 2;
 
 /// A descriptor, as small as a real one.
-pub struct Io(NonZeroU32);
+pub(crate) struct Io(NonZeroU32);
 
 /// The kernel. Clones are the same.
 #[derive(Clone)]
-pub struct Crowd(Rc<RefCell<World>>);
+pub(crate) struct Crowd(Rc<RefCell<World>>);
 
 struct World {
     now: Time,
@@ -60,7 +60,7 @@ enum Saying {
 
 impl Crowd {
     /// Of at most `most` users, who register with `pem`.
-    pub fn new(most: usize, pem: &str) -> Self {
+    pub(crate) fn new(most: usize, pem: &str) -> Self {
         Self(Rc::new(RefCell::new(World {
             now: Time::from_nanos(1),
             listener: None,
@@ -74,25 +74,25 @@ impl Crowd {
     }
 
     /// So many more users come, with this kind of roster.
-    pub fn come(&self, count: usize, pem: &str, roster: &str) {
+    pub(crate) fn come(&self, count: usize, pem: &str, roster: &str) {
         let mut world = self.0.borrow_mut();
         world.newcomers += count;
         world.registration = registration(pem, roster);
     }
 
     /// Users who have not connected yet or have something to say.
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         let world = self.0.borrow();
         world.newcomers > 0 || !world.ready.is_empty()
     }
 
     /// `from` writes to `to`, both counted from 0 in the order in which they came.
-    pub fn say(&self, from: u32, to: u32) {
+    pub(crate) fn say(&self, from: u32, to: u32) {
         self.0.borrow_mut().ready.push_back((from, Saying::MessageTo(to)));
     }
 
     /// Bytes and calls of all writes so far.
-    pub fn written(&self) -> (u64, u64) {
+    pub(crate) fn written(&self) -> (u64, u64) {
         let world = self.0.borrow();
         (world.written, world.writes)
     }

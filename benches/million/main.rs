@@ -10,9 +10,12 @@ mod crowd;
 mod memory;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use sealwax::crypto::{RelayKey, RelayNotary};
+use sealwax::limits::ROSTER_INTERVAL_MAX;
 use sealwax::reactor::{
     Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Token,
 };
@@ -46,6 +49,7 @@ fn main() {
     small.come(ACTIVE as usize, "none");
     let mut room = Room::new(million + more + RECEIVERS + 2);
     room.come(ACTIVE as usize, "none");
+    room.talk(); // so that what all share is there
     let before = Counts::now();
 
     let pace = room.come(million - ACTIVE as usize, "none");
@@ -104,15 +108,16 @@ impl Room {
         let mut reactor = Reactor::new(crowd.clone(), &Config::default());
         relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
         let mut room = Self { crowd, reactor, relay: Counted { relay, came: 0 } };
-        room.tick();
+        room.tick(Duration::ZERO);
         room
     }
 
-    fn tick(&mut self) -> Duration {
+    /// One turn of the loop, and the processor time that it took: others may be busy here as well.
+    fn tick(&mut self, timeout: Duration) -> Duration {
         let _working = Working::on(Account::Reactor);
-        let begun = Instant::now();
-        self.reactor.tick(&mut self.relay, Some(Duration::ZERO)).expect("the kernel waits");
-        begun.elapsed()
+        let begun = cpu();
+        self.reactor.tick(&mut self.relay, Some(timeout)).expect("the kernel waits");
+        cpu().saturating_sub(begun)
     }
 
     /// So many users come.
@@ -125,7 +130,7 @@ impl Room {
     fn turn(&mut self, is_busy: impl Fn(&Self) -> bool) -> Pace {
         let mut pace = Pace::default();
         while is_busy(self) {
-            let took = self.tick();
+            let took = self.tick(Duration::ZERO);
             pace.ticks += 1;
             pace.spent += took;
             if took > pace.longest {
@@ -151,20 +156,21 @@ impl Room {
         let said = self.crowd.written().0;
         self.come(1, "delta");
         self.told("the whole list, to one", said);
+        let said = self.crowd.written().0;
         self.come(RECEIVERS - 1, "delta");
-        self.told("the same to some more", said);
+        let more = RECEIVERS - 1;
+        self.told(&format!("the same to {more} more"), said);
         let said = self.crowd.written().0;
         self.come(1, "none");
         self.told(&format!("one more user, told to {RECEIVERS}"), said);
     }
 
-    /// Turns until nothing more is written for a while, which no roster waits.
+    /// Turns until nothing more is written for as long as a roster may wait.
     fn told(&mut self, what: &str, before: u64) {
-        const QUIET: usize = 100;
         let mut pace = Pace::default();
-        let (mut quiet, mut written) = (0, before);
-        while quiet < QUIET {
-            let took = self.tick();
+        let (mut quiet, mut written) = (0, self.crowd.written().0);
+        while quiet < ROSTER_INTERVAL_MAX.as_secs() {
+            let took = self.tick(Duration::from_secs(1));
             let now = self.crowd.written().0;
             quiet = if now == written { quiet + 1 } else { 0 };
             written = now;
@@ -247,6 +253,11 @@ impl Counts {
         println!("{:<44}{all:>10.1}", "  together");
         all
     }
+}
+
+/// The processor time of this thread.
+fn cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every thread has one").into()
 }
 
 #[allow(clippy::cast_precision_loss)] // no count here has 53 bits

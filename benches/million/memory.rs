@@ -11,7 +11,7 @@ use nix::libc;
 
 /// Who works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Account {
+pub(crate) enum Account {
     /// The bench itself and the kernel in memory.
     Other,
     Reactor,
@@ -29,7 +29,7 @@ static NOW: AtomicUsize = AtomicUsize::new(Account::Other as usize);
 static BOOKS: [Book; 3] = [const { Book::new() }; 3];
 
 /// What one account has.
-pub struct Book {
+pub(crate) struct Book {
     bytes: AtomicI64,
     /// Blocks by size class; those above [`SMALL`] in the last.
     blocks: [AtomicI64; CLASSES],
@@ -38,10 +38,10 @@ pub struct Book {
 }
 
 /// Works for `account` while it lives.
-pub struct Working(usize);
+pub(crate) struct Working(usize);
 
 impl Working {
-    pub fn on(account: Account) -> Self {
+    pub(crate) fn on(account: Account) -> Self {
         Self(NOW.swap(account as usize, Relaxed))
     }
 }
@@ -61,22 +61,22 @@ impl Book {
         }
     }
 
-    pub fn of(account: Account) -> &'static Self {
+    pub(crate) fn of(account: Account) -> &'static Self {
         &BOOKS[account as usize]
     }
 
     /// Bytes that are alive.
-    pub fn bytes(&self) -> i64 {
+    pub(crate) fn bytes(&self) -> i64 {
         self.bytes.load(Relaxed)
     }
 
     /// The largest block so far, in bytes.
-    pub fn largest(&self) -> usize {
+    pub(crate) fn largest(&self) -> usize {
         self.largest.load(Relaxed)
     }
 
     /// Sizes of small blocks and how many of them are alive.
-    pub fn small(&self) -> impl Iterator<Item = (usize, i64)> {
+    pub(crate) fn small(&self) -> impl Iterator<Item = (usize, i64)> {
         let sizes = (0..CLASSES - 1).map(|class| (class + 1) * STEP);
         sizes.zip(&self.blocks).map(|(size, count)| (size, count.load(Relaxed)))
     }
@@ -88,7 +88,7 @@ impl Book {
     }
 }
 
-pub struct Counting;
+pub(crate) struct Counting;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;

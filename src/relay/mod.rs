@@ -21,7 +21,7 @@
 //! others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `roster.rs`,
+//! out), `registration.rs`, `directory.rs` and `index.rs` (whose a name is), `routing.rs`, `roster.rs`,
 //! `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
 //! the process), `event.rs` and `journal.rs` (what the operator is told).
 
@@ -34,6 +34,7 @@ mod ending;
 pub mod event;
 mod exchange;
 mod fault;
+mod index;
 pub mod journal;
 mod log;
 mod peer;

@@ -1,4 +1,4 @@
-//! A user's name as the relay keeps it: once in memory, for look-ups and for JSON.
+//! A user's name as the relay keeps it, for look-ups and for JSON.
 //!
 //! Whether a text may be a name was decided before (`wire::check_name_v2`,
 //! `wire::check_name_original`).
@@ -9,18 +9,40 @@ use std::rc::Rc;
 
 use crate::wire::json_string;
 
-/// A name between its quotes (`"alice"`). Nearly every name is its own JSON string that way, so one
-/// small allocation serves the directory, the rosters and `from`. Clones share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UserName(Rc<str>);
+/// A name between its quotes (`"alice"`). Nearly every name is its own JSON string that way, so the
+/// same bytes serve look-ups, rosters and `from`. One of up to 20 bytes, as most are, owns no
+/// memory; clones of a longer one share it.
+#[derive(Clone, Debug)]
+pub(super) struct UserName(Kept);
+
+/// A relay keeps one for each user, and copies it with each change of the roster.
+const _: () = assert!(size_of::<UserName>() == 24);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Here { length: u8, bytes: [u8; ROOM] },
+    There(Rc<str>),
+}
+
+/// Bytes that a name has here, its quotes included.
+const ROOM: usize = 22;
 
 impl UserName {
     pub(super) fn new(name: &str) -> Self {
-        Self(format!("\"{name}\"").into())
+        let quoted = format!("\"{name}\"");
+        let mut bytes = [0; ROOM];
+        if let (Some(place), Ok(length)) =
+            (bytes.get_mut(..quoted.len()), u8::try_from(quoted.len()))
+        {
+            place.copy_from_slice(quoted.as_bytes());
+            return Self(Kept::Here { length, bytes });
+        }
+        Self(Kept::There(quoted.into()))
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0[1..self.0.len() - 1]
+        let quoted = self.quoted();
+        &quoted[1..quoted.len() - 1]
     }
 
     /// The name as a JSON string, quoted. A name has no control characters, so a quote and a
@@ -29,9 +51,25 @@ impl UserName {
         if self.as_str().contains(['"', '\\']) {
             return Cow::Owned(json_string(self.as_str()));
         }
-        Cow::Borrowed(&self.0)
+        Cow::Borrowed(self.quoted())
+    }
+
+    fn quoted(&self) -> &str {
+        match &self.0 {
+            Kept::Here { length, bytes } => std::str::from_utf8(&bytes[..usize::from(*length)])
+                .unwrap_or_else(|_| unreachable!("it was a text when it was put there")),
+            Kept::There(text) => text,
+        }
     }
 }
+
+impl PartialEq for UserName {
+    fn eq(&self, other: &Self) -> bool {
+        self.quoted() == other.quoted()
+    }
+}
+
+impl Eq for UserName {}
 
 /// Look-ups are by the bare name, so the hash has to be that of the bare name too.
 impl Hash for UserName {
@@ -59,6 +97,15 @@ mod tests {
             let name = UserName::new(&text);
             prop_assert_eq!(name.as_str(), &text);
             prop_assert_eq!(name.json(), json_string(&text));
+            prop_assert_eq!(name.clone(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_kept() {
+        for length in [1, 19, 20, 21, 64, 300] {
+            let text = "n".repeat(length);
+            assert_eq!(UserName::new(&text).as_str(), text);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Room {
     fn join(&mut self, slot: u32, name: &str) {
         let name = UserName::new(name);
         let joined = self.roster.came(&name);
-        let key = KeyText::AsWritten("".into());
+        let key = KeyText::AsWritten(Box::default());
         let user = User { name, key, prekey: None, receiver: Receiver::None, joined };
         let mut peer = Peer::new(Self::token(slot), SocketAddr::from(([0; 4], 0)));
         peer.state = State::Registered(user);
