@@ -223,7 +223,7 @@ pub struct RunArgs {
     pub serve: Vec<String>,
 }
 
-/// No more than names, and than the floor has places for.
+/// Far more than one machine connects, and few enough names.
 const MOST_USERS: u32 = 1_000_000;
 const MOST_PAIRS: u32 = 250_000;
 

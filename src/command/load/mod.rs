@@ -186,7 +186,7 @@ impl<'a> Task<'a> {
 /// run: bound to keys that are gone, or of connections that it has not seen the end of.
 fn random_first() -> Result<u32, Failure> {
     let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
-    Ok(drawn >> 5) // the highest name stays below 2²⁸
+    Ok(drawn >> 5 & !1) // the highest name stays below 2²⁸, and pairs begin with an even one
 }
 
 /// `sealwax load floor`
