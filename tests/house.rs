@@ -143,3 +143,15 @@ fn only_the_reactor_asks_the_kernel_about_readiness() {
         assert!(!(outside && found.is_some()), "{}: {found:?} outside the reactor", path.display());
     }
 }
+
+/// The reactor is the only loop. The bound to measure against has to do without it, and nothing
+/// else may.
+#[test]
+fn only_the_bound_has_a_loop_of_its_own() {
+    for (path, text) in sources() {
+        let may = path.starts_with("src/reactor") || path == Path::new("src/load/floor.rs");
+        let code = without_tests(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+        assert!(may || !words.any(|word| word == "Sys"), "{}: a second loop", path.display());
+    }
+}
