@@ -3,7 +3,7 @@
 //!
 //! Relay and reactor are the real ones; the kernel is in memory and counts for nothing (`crowd.rs`).
 //! Memory is what the allocator hands out for them (`memory.rs`). `--test` is the same with a
-//! hundredth of the users.
+//! fiftieth of the users.
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
 mod crowd;
@@ -43,13 +43,14 @@ const TARGET: f64 = 256.0;
 
 fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
-    let million = if is_test { 10_000 } else { 1_000_000 };
+    let million = if is_test { 20_000 } else { 1_000_000 };
     let more = million / 10;
     let mut small = Room::new(ACTIVE as usize);
     small.come(ACTIVE as usize, "none");
     let mut room = Room::new(million + more + RECEIVERS + 2);
     room.come(ACTIVE as usize, "none");
-    room.talk(); // so that what all share is there
+    small.talk(); // so that what all share is there
+    room.talk();
     let before = Counts::now();
 
     let pace = room.come(million - ACTIVE as usize, "none");

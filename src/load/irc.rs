@@ -50,7 +50,7 @@ fn understand(line: &[u8]) -> Heard<'_> {
         b"432" | b"433" => Heard::Refused("the nickname"),
         b"ERROR" => Heard::Refused("an error"),
         b"NOTICE" | b"MODE" | b"PONG" => Heard::Noise,
-        [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9'] => Heard::Noise,
+        number if number.len() == 3 && number.iter().all(u8::is_ascii_digit) => Heard::Noise,
         _ => Heard::Nonsense,
     }
 }

@@ -21,9 +21,9 @@
 //! others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `registration.rs`, `directory.rs` and `index.rs` (whose a name is), `routing.rs`, `roster.rs`,
-//! `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
-//! the process), `event.rs` and `journal.rs` (what the operator is told).
+//! out), `registration.rs`, `directory.rs` and `index.rs` (whose a name is), `routing.rs`,
+//! `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs`
+//! (what outlives the process), `event.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
 mod changes;
