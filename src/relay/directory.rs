@@ -83,7 +83,7 @@ impl Directory {
 
     /// The connection that holds `name`.
     pub(super) fn holder(&self, name: &str, holders: &impl Holders) -> Option<Token> {
-        let named = |slot| holders.in_slot(slot).filter(|(_, its)| its.as_str() == name);
+        let named = |slot| holders.in_slot(slot).filter(|(_, its)| its.is(name));
         let slot = self.held.find(self.hash(name), |slot| named(slot).is_some())?;
         named(slot).map(|(token, _)| token)
     }

@@ -51,8 +51,8 @@ impl Relay {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
-        let json = sender.name.json();
-        let parts = forward.parts(json.as_bytes());
+        let json = sender.name.json_bytes();
+        let parts = forward.parts(&json);
         let bytes = parts.iter().map(|part| part.len()).sum();
         cx.send(to, &parts);
         let (name, action) = (sender.name.as_str(), forward.kind);
