@@ -238,6 +238,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 /// Connections that a run has on their way at a time while its users gather: well below
 /// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
 pub const LOAD_CONNECTING: usize = 128;
+/// The same for ngircd, which listens with a backlog of ten.
+pub const LOAD_CONNECTING_NGIRCD: usize = 8;
 /// The longest frame that the generator takes, in bytes: a list of all users.
 pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
 /// Round trips a second of the pair that is active while others only are there, unless `--rate`

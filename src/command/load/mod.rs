@@ -176,6 +176,7 @@ impl<'a> Task<'a> {
             rate: self.rate,
             warm_up: run.warm_up,
             extent: run.count.map_or(Extent::Time(run.duration), Extent::Operations),
+            connecting: subject.backlog(),
             ramp: run.ramp,
             timeout: run.timeout,
         }
