@@ -204,7 +204,9 @@ impl Context {
         let before = connection.outbox.len();
         push(&mut connection.outbox, &mut self.pool);
         self.queued_in_all += connection.outbox.len() - before;
-        self.touch(to);
+        if !std::mem::replace(&mut connection.touched, true) {
+            self.touched.push(to);
+        }
     }
 
     /// Notes that `id` has to be looked at before the tick ends.

@@ -24,6 +24,16 @@ impl Relay {
                 return consumed;
             }
             let rest = &bytes[consumed..];
+            if !peer.held && peer.scanner.is_fresh() {
+                let passed_on = self.pass_on(cx, from, rest);
+                if passed_on > 0 {
+                    self.count_received(from, passed_on);
+                    consumed += passed_on;
+                    self.hold_if_full(cx, from);
+                    continue;
+                }
+            }
+            let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
             match Request::scan(&mut peer.scanner, rest, max_frame) {
                 Scan::Frame((end, request)) => {
                     peer.received += end as u64;
@@ -37,6 +47,12 @@ impl Relay {
                 }
             }
             self.hold_if_full(cx, from);
+        }
+    }
+
+    fn count_received(&mut self, from: Token, bytes: usize) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.received += bytes as u64;
         }
     }
 

@@ -48,10 +48,15 @@ impl Journal {
         Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0) }
     }
 
+    /// Whether `event` makes a line here.
+    pub fn tells(&self, event: &Event) -> bool {
+        event.level() <= self.level
+    }
+
     /// Queues the line for `event`, which happened at `wall_ms` (milliseconds since 1970, UTC), or
     /// counts it where [`LOG_QUEUE`] bytes are waiting.
     pub fn write(&mut self, wall_ms: u64, event: &Event) {
-        if event.level() > self.level {
+        if !self.tells(event) {
             return;
         }
         let before = self.queue.len();

@@ -34,6 +34,9 @@ impl Log {
     }
 
     pub(super) fn tell(&mut self, event: &Event) {
+        if !self.journal.tells(event) {
+            return;
+        }
         let now = *self.now.get_or_insert_with(&self.wall_clock);
         self.journal.write(now, event);
     }

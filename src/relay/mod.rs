@@ -21,8 +21,8 @@
 //! others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `roster.rs`,
-//! `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
+//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `run.rs` (many
+//! frames on one way), `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
 //! the process), `event.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
@@ -40,6 +40,7 @@ mod peer;
 mod registration;
 mod roster;
 mod routing;
+mod run;
 pub mod sqlite;
 pub mod store;
 mod user_name;
