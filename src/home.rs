@@ -8,11 +8,11 @@
 //!   file is reached through its descriptor, so that nobody can put another directory in its place.
 //! - *Whole.* Bytes are written to a draft, synced, and only then given their name by one `link(2)`
 //!   or `rename(2)`, which is synced too. A power cut leaves the old content or the new, at worst
-//!   beside a forgotten draft.
+//!   beside a draft, as private as what it was to become; one of the next starts removes it.
 
 mod error;
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +27,8 @@ use zeroize::Zeroizing;
 
 pub use error::HomeError;
 use error::failed;
+
+use crate::limits::DRAFT_AGE;
 
 /// A directory that is ours alone.
 #[derive(Debug)]
@@ -56,7 +58,9 @@ impl Home {
         let directory = open(&path, flags, Mode::empty()).map_err(failed("open", &path))?;
         let state = fstat(&directory).map_err(failed("examine", &path))?;
         check_private(&state, &path)?;
-        Ok(Self { path, directory })
+        let home = Self { path, directory };
+        home.remove_old_drafts();
+        Ok(home)
     }
 
     /// The path of the file `name`: for messages, and for what can only open files by their path.
@@ -141,6 +145,20 @@ impl Home {
         Ok(Lock { _file: lock })
     }
 
+    /// Removes what was left of processes that were killed while they wrote. A draft is in nobody's
+    /// way, so what cannot be looked at or removed stays. If its writer still lives, stopped for
+    /// that long, then its `link` or `rename` fails and says so, and nothing else is lost.
+    fn remove_old_drafts(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let is_draft = name.to_str().is_some_and(is_name_of_a_draft);
+            if is_draft && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data)) {
+                let _ = unlinkat(&self.directory, &*name, UnlinkatFlags::NoRemoveDir);
+            }
+        }
+    }
+
     fn open_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
         debug_assert!(!name.contains('/'), "a file of the home itself");
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -186,6 +204,20 @@ impl Drop for Draft<'_> {
     fn drop(&mut self) {
         let _ = unlinkat(&self.home.directory, self.name.as_str(), UnlinkatFlags::NoRemoveDir);
     }
+}
+
+/// `.NAME.` and 16 hexadecimal digits: what [`Draft::write`] makes.
+fn is_name_of_a_draft(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, tag)| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        !name.is_empty() && tag.len() == 16 && tag.bytes().all(is_digit)
+    })
+}
+
+/// A clock that was set back makes nothing old.
+fn is_old(data: &Metadata) -> bool {
+    data.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DRAFT_AGE))
 }
 
 /// Owned by us, and closed to everybody else.
@@ -245,6 +277,26 @@ mod tests {
         assert_eq!(home.read("key", 10).unwrap().unwrap().as_slice(), b"three");
         let names = fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["key"]);
+    }
+
+    #[test]
+    fn an_old_draft_goes_at_the_next_start_and_nothing_else() {
+        let (_parent, home) = home();
+        let old = std::time::SystemTime::now() - 2 * DRAFT_AGE;
+        let tag = "0123456789abcdef";
+        let dated =
+            ["key", ".key", &format!(".key.{tag}"), &format!(".key.{tag}0"), &format!(".{tag}")];
+        for name in dated {
+            home.write_new(name, b"secret").unwrap();
+            File::open(home.path(name)).unwrap().set_modified(old).unwrap();
+        }
+        let fresh = format!(".key.{}", tag.replace('0', "f"));
+        home.write_new(&fresh, b"secret").unwrap();
+        Home::open(home.path("")).unwrap();
+        assert!(!home.path(dated[2]).exists());
+        for name in [dated[0], dated[1], dated[3], dated[4], &fresh] {
+            assert!(home.path(name).exists(), "{name}");
+        }
     }
 
     #[test]

@@ -260,6 +260,9 @@ pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// A draft of a file that is older than this was left by a crash and goes at the next start: writing
+/// one takes milliseconds.
+pub const DRAFT_AGE: Duration = Duration::from_hours(1);
 /// How often somebody at a terminal may mistype it.
 pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
