@@ -11,7 +11,7 @@
 //!              ▼
 //!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
 //!         (one frame)                    ├─ lookup                    get_pubkey
-//!                                        ├─ sending ── session, texts
+//!                                        ├─ sending ── session, texts, unanswered
 //!                                        └─ receiving ── waiting, seen
 //!           desk: what all of them share; events and frames are put there
 //! ```
@@ -47,6 +47,7 @@ mod settings;
 mod texts;
 mod tokens;
 mod trust;
+mod unanswered;
 mod waiting;
 mod warnings;
 

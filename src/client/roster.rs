@@ -102,7 +102,11 @@ mod tests {
     #[test]
     fn what_is_no_name_is_nobody() {
         let mut roster = Roster::default();
-        roster.begin(list(&["bob", "", "e\u{1b}[2J", " x"]));
+        let long: &'static str = "x".repeat(65).leak();
+        let no_names = ["", "e\u{1b}[2J", " x", long];
+        roster.begin(list(&[&["bob"], &no_names[..]].concat()));
+        assert!(roster.users().eq(["bob"]));
+        assert_eq!(roster.change(list(&no_names), list(&no_names)), []);
         assert!(roster.users().eq(["bob"]));
     }
 }

@@ -193,6 +193,32 @@ fn a_full_queue_is_tried_again_in_the_same_session() {
     assert_eq!(delivered(&world.events("alice")), ["one", "two", "three"]);
     assert_eq!(world.heard("bob"), ["alice: one", "alice: two", "alice: three"]);
     assert_eq!(world.relay.count("send_key"), 2);
+    // Each under the number that it had, so nothing was ever missing.
+    let events = world.events("bob");
+    let is_gap = |event: &&Event| matches!(event, Event::Gap { .. });
+    assert_eq!((events.iter().filter(is_gap).count(), cautions(&events)), (0, vec![]));
+}
+
+#[test]
+fn what_was_overtaken_while_the_queue_was_full_comes_again_after_a_true_gap() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(1);
+    let mut count = 0;
+    world.relay.fate = Box::new(move |frame| {
+        count += usize::from(frame["action"] == "message" && frame["from"] == "alice");
+        if count == 1 { Verdict::Refuse("queue_full") } else { Verdict::Forward }
+    });
+    for text in ["two", "three"] {
+        world.say("alice", "bob", text);
+    }
+    world.run_seconds(2);
+    assert_eq!(world.heard("bob"), ["alice: one", "alice: three", "alice: two"]);
+    assert_eq!(delivered(&world.events("alice")), ["one", "three", "two"]);
+    let events = world.events("bob");
+    assert!(events.contains(&Event::Gap { from: "alice".into(), missing: 1 }));
+    assert_eq!(cautions(&events), []);
+    assert_eq!(world.relay.count("send_key"), 2, "in the same session");
 }
 
 #[test]
