@@ -58,9 +58,7 @@ impl Home {
         let directory = open(&path, flags, Mode::empty()).map_err(failed("open", &path))?;
         let state = fstat(&directory).map_err(failed("examine", &path))?;
         check_private(&state, &path)?;
-        let home = Self { path, directory };
-        home.remove_old_drafts();
-        Ok(home)
+        Ok(Self { path, directory })
     }
 
     /// The path of the file `name`: for messages, and for what can only open files by their path.
@@ -122,6 +120,21 @@ impl Home {
         self.sync()
     }
 
+    /// Removes drafts of these files that processes left which were killed while they wrote. A draft
+    /// is in nobody's way, so what cannot be looked at or removed stays. If its writer still lives,
+    /// stopped for that long, then its `link` or `rename` fails and says so; nothing else is lost.
+    pub fn remove_old_drafts(&self, names: &[&str]) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let of = name.to_str().and_then(name_of_a_draft);
+            let is_ours = of.is_some_and(|of| names.contains(&of));
+            if is_ours && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data)) {
+                let _ = unlinkat(&self.directory, &*name, UnlinkatFlags::NoRemoveDir);
+            }
+        }
+    }
+
     /// Takes the lock on the file `name` without waiting ([`HomeError::Held`]), and keeps it until
     /// what is returned is dropped.
     ///
@@ -143,20 +156,6 @@ impl Home {
         let _ = lock.set_len(0).and_then(|()| lock.rewind());
         let _ = writeln!(lock, "{}", std::process::id());
         Ok(Lock { _file: lock })
-    }
-
-    /// Removes what was left of processes that were killed while they wrote. A draft is in nobody's
-    /// way, so what cannot be looked at or removed stays. If its writer still lives, stopped for
-    /// that long, then its `link` or `rename` fails and says so, and nothing else is lost.
-    fn remove_old_drafts(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let is_draft = name.to_str().is_some_and(is_name_of_a_draft);
-            if is_draft && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data)) {
-                let _ = unlinkat(&self.directory, &*name, UnlinkatFlags::NoRemoveDir);
-            }
-        }
     }
 
     fn open_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
@@ -206,13 +205,11 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// `.NAME.` and 16 hexadecimal digits: what [`Draft::write`] makes.
-fn is_name_of_a_draft(name: &str) -> bool {
-    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    parts.is_some_and(|(name, tag)| {
-        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        !name.is_empty() && tag.len() == 16 && tag.bytes().all(is_digit)
-    })
+/// `NAME` in what [`Draft::write`] calls its file: `.NAME.` and 16 hexadecimal digits.
+fn name_of_a_draft(draft: &str) -> Option<&str> {
+    let (name, tag) = draft.strip_prefix('.')?.rsplit_once('.')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (tag.len() == 16 && tag.bytes().all(is_digit)).then_some(name)
 }
 
 /// A clock that was set back makes nothing old.
@@ -280,21 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn an_old_draft_goes_at_the_next_start_and_nothing_else() {
+    fn an_old_draft_is_removed_and_nothing_else() {
         let (_parent, home) = home();
         let old = std::time::SystemTime::now() - 2 * DRAFT_AGE;
         let tag = "0123456789abcdef";
-        let dated =
-            ["key", ".key", &format!(".key.{tag}"), &format!(".key.{tag}0"), &format!(".{tag}")];
-        for name in dated {
+        let draft = format!(".key.{tag}");
+        let others =
+            ["key".to_owned(), format!("{draft}0"), format!(".other.{tag}"), format!(".{tag}")];
+        for name in others.iter().chain([&draft]) {
             home.write_new(name, b"secret").unwrap();
             File::open(home.path(name)).unwrap().set_modified(old).unwrap();
         }
         let fresh = format!(".key.{}", tag.replace('0', "f"));
         home.write_new(&fresh, b"secret").unwrap();
-        Home::open(home.path("")).unwrap();
-        assert!(!home.path(dated[2]).exists());
-        for name in [dated[0], dated[1], dated[3], dated[4], &fresh] {
+        home.remove_old_drafts(&["key"]);
+        assert!(!home.path(&draft).exists());
+        for name in others.iter().chain([&fresh]) {
             assert!(home.path(name).exists(), "{name}");
         }
     }
