@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn what_was_refused_to_its_end_is_sent_again_as_it_was_and_in_order() {
         let (mut desk, mut unanswered) = (desk(), three());
-        assert_eq!(unanswered.taken(1), []);
+        assert_eq!(unanswered.taken(1), [0; 0]);
         assert!(unanswered.refused(2) && unanswered.refused(3) && !unanswered.refused(1));
-        assert_eq!(unanswered.send_again(&mut desk), []);
+        assert_eq!(unanswered.send_again(&mut desk), [0; 0]);
         assert_eq!(desk.outgoing, [2, 3]);
         assert!(unanswered.refused(2), "until it is taken");
     }

@@ -9,7 +9,9 @@ use super::super::view::Level;
 use super::super::{Exit, trusted};
 use super::{Front, Phase};
 use crate::client::{Event, Failure, Refused};
+use crate::limits::MAX_LINE;
 use crate::reactor::{Context, Token};
+use crate::wire::check_name_v2;
 
 /// Standard input, as far as it is read.
 pub(super) struct Input {
@@ -57,7 +59,9 @@ impl Front {
     pub(super) fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
-            Line::TooLong => Err("the line is too long and was skipped".to_string()),
+            Line::TooLong => {
+                Err(format!("a line is longer than {MAX_LINE} bytes and was passed over"))
+            }
         };
         match asked {
             Ok(ask) => self.obey(cx, ask),
@@ -109,6 +113,10 @@ impl Front {
         match ask {
             Ask::Say { to, text, id } => return self.say(cx, to, &text, id),
             Ask::Recipient(name) => {
+                if let Err(fault) = check_name_v2(&name) {
+                    self.complain(cx, &format!("{name} cannot be a name: {fault}"));
+                    return true;
+                }
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
             }

@@ -135,7 +135,7 @@ impl Front {
     /// The wait is over, with what has happened until now.
     fn give_up_waiting(&mut self, cx: &mut Context) {
         let outlook = self.client.outlook();
-        let received_all = self.task.count.is_none_or(|count| self.received >= count);
+        let received_all = self.has_received_all();
         if !outlook.connected {
             self.exit = self.exit.and(Exit::Relay);
         }
@@ -146,10 +146,18 @@ impl Front {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if outlook.unconfirmed > 0 {
-            let sentence = format!("{} messages were not confirmed in time", outlook.unconfirmed);
+            let sentence = match outlook.unconfirmed {
+                1 => "1 message was not confirmed in time".to_owned(),
+                count => format!("{count} messages were not confirmed in time"),
+            };
             self.talk(cx, Level::Warning, &sentence);
         }
         self.leave(cx);
+    }
+
+    /// All messages that were asked for by their number.
+    fn has_received_all(&self) -> bool {
+        self.task.count.is_none_or(|count| self.received >= count)
     }
 
     fn leave(&mut self, cx: &mut Context) {
@@ -232,7 +240,7 @@ impl Handler for Front {
     }
 
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        if self.client.outlook().unconfirmed > 0 {
+        if self.client.outlook().unconfirmed > 0 || !self.has_received_all() {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         self.leave(cx);
