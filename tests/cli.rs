@@ -140,7 +140,11 @@ fn a_name_that_is_taken_is_code_6() {
 #[test]
 fn a_wait_that_runs_out_is_code_7() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
-    homes.client("bob", &relay.address, &["recv", "-n", "1", "--wait", "0.3"]).end().with_code(7);
+    // On a busy machine it may run out before the relay was reached, which is code 5.
+    let mut codes = ["0.3", "3", "30"].iter().map(|wait| {
+        homes.client("bob", &relay.address, &["recv", "-n", "1", "--wait", wait]).end().code
+    });
+    assert_eq!(codes.find(|code| *code != Some(5)), Some(Some(7)));
 }
 
 #[test]

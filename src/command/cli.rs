@@ -234,7 +234,7 @@ pub struct Send {
 #[command(after_help = "Examples:
   sealwax recv --name bob                    print messages until it is stopped
   sealwax recv --name bob -n 1 --wait 60     wait a minute for one message; exit 7 if none came
-  sealwax recv --name bob --json | jq -r .text")]
+  sealwax recv --name bob --json | jq -r 'select(.event == \"message\").text'")]
 pub struct Recv {
     /// Leave after this many messages
     #[arg(short = 'n', long, value_name = "COUNT")]

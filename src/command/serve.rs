@@ -119,8 +119,8 @@ fn format(log: LogFormat) -> Format {
     match log {
         LogFormat::Json => Format::Json,
         LogFormat::Text => {
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            Format::Text { color: std::io::stderr().is_terminal() && !plain }
+            let is_plain = super::is_without_colours();
+            Format::Text { color: std::io::stderr().is_terminal() && !is_plain }
         }
     }
 }
