@@ -197,6 +197,17 @@ fn a_line_that_is_no_command_is_told_and_the_others_are_obeyed() {
 }
 
 #[test]
+fn who_asks_who_is_here_and_says_no_more_is_told_once_the_relay_has() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let _bob = chat(&homes, "bob", &relay);
+    let mut alice = homes.client("alice", &relay.address, &["chat", "--json"]);
+    alice.say(r#"{"command":"users"}"#);
+    alice.finish_input();
+    assert_eq!(alice.event("users")["users"], serde_json::json!(["alice", "bob"]));
+    alice.end().with_code(0);
+}
+
+#[test]
 fn a_relay_that_is_killed_and_comes_back_loses_nothing() {
     let homes = Homes::new();
     let home = homes.path("relay");

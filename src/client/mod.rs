@@ -190,9 +190,9 @@ impl Client {
         self.peers.outlook(self.link.is_up())
     }
 
-    /// Who is connected, in order; empty without a roster.
-    pub fn users(&self) -> impl Iterator<Item = &str> {
-        self.roster.users()
+    /// Who is connected, in order; `None` as long as the relay has not told, or was not asked to.
+    pub fn users(&self) -> Option<impl Iterator<Item = &str>> {
+        self.roster.is_known().then(|| self.roster.users())
     }
 
     // --- Trust ---

@@ -20,6 +20,10 @@ impl Roster {
         self.users.iter().map(String::as_str)
     }
 
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
     /// The connection is lost: nobody knows who is there.
     pub(super) fn forget(&mut self) {
         *self = Self::default();

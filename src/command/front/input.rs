@@ -120,10 +120,7 @@ impl Front {
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
             }
-            Ask::Users => {
-                let users = self.client.users().map(str::to_owned).collect();
-                self.tell(cx, Event::Users { users });
-            }
+            Ask::Users => self.tell_who_is_here(cx),
             Ask::Verify { name, number } => {
                 let said = trusted::verify(&mut self.client, &name, number.as_deref());
                 self.talk(cx, Level::Warning, &said);
@@ -137,6 +134,16 @@ impl Front {
             Ask::Nothing => {}
         }
         true
+    }
+
+    fn tell_who_is_here(&mut self, cx: &mut Context) {
+        let users: Option<Vec<_>> =
+            self.client.users().map(|users| users.map(str::to_owned).collect());
+        if let Some(users) = users {
+            return self.tell(cx, Event::Users { users });
+        }
+        self.asks_who_is_here = true; // it is told by itself, as soon as the relay has
+        self.talk(cx, Level::Info, "the relay has not told yet who is here");
     }
 
     pub(super) fn say(

@@ -66,6 +66,8 @@ pub(super) struct Front {
     received: u64,
     /// Peers whose key has changed and was not accepted.
     changed: BTreeSet<String>,
+    /// An answer to that is owed.
+    asks_who_is_here: bool,
     exit: Exit,
 }
 
@@ -91,6 +93,7 @@ impl Front {
             printed: 0,
             received: 0,
             changed: BTreeSet::new(),
+            asks_who_is_here: false,
             exit: Exit::Done,
         }
     }
@@ -180,7 +183,7 @@ impl Front {
         let shown = !self.streams.as_ref().is_some_and(Streams::is_behind);
         let done = match self.phase {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
-            Phase::Finishing => self.client.outlook().unconfirmed == 0,
+            Phase::Finishing => self.client.outlook().unconfirmed == 0 && !self.asks_who_is_here,
             Phase::Leaving => false,
         };
         if done && shown {
