@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Caution, Event, Failure};
+use sealwax::client::{Caution, Event, Failure, Progress};
 use sealwax::limits::{PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
 use serde_json::{Value, json};
 
@@ -167,12 +167,17 @@ fn who_was_there_and_left_is_waited_for() {
     let pins = world.kill("bob");
     world.say("alice", "bob", "two");
     world.run_seconds(1);
-    assert_eq!(world.user("alice").probe.client.outlook().absent, 1);
-    assert_eq!(failures(&world.events("alice")), []);
+    world.say("alice", "bob", "three");
+    world.run_seconds(20);
+    assert_eq!(world.user("alice").probe.client.outlook().absent, 2);
+    let events = world.events("alice");
+    assert_eq!(failures(&events), []);
+    let waits = Event::Progress(Progress::Absent { name: "bob".to_owned() });
+    assert_eq!(events.iter().filter(|event| **event == waits).count(), 1, "told once");
     world.join_with("bob", "bob", pins, |_| {});
-    world.run_seconds(6);
-    assert_eq!(world.heard("bob"), ["alice: two"]);
-    assert_eq!(delivered(&world.events("alice")), ["two"]);
+    world.run_seconds(30);
+    assert_eq!(world.heard("bob"), ["alice: two", "alice: three"]);
+    assert_eq!(delivered(&world.events("alice")), ["two", "three"]);
     assert_eq!(world.user("alice").probe.client.outlook().absent, 0);
 }
 
