@@ -209,7 +209,9 @@ mod tests {
     fn what_is_held_is_neither_in_flight_nor_sealed_again() {
         let mut texts = texts();
         (0..3).for_each(|place| texts.sealed(place, place as u64 + 10, at(1)));
-        [11, 12, 12].iter().for_each(|&request| texts.hold(request));
+        for request in [11, 12, 12] {
+            texts.hold(request);
+        }
         assert_eq!((texts.in_flight(), texts.next_to_seal(0).is_none()), (1, true));
         texts.unseal(11);
         assert_eq!(texts.next_to_seal(0).unwrap().0, 1);

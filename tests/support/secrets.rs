@@ -20,7 +20,9 @@ impl Secrets {
         static ALL: OnceLock<Secrets> = OnceLock::new();
         ALL.get_or_init(|| {
             let mut secrets = Self::default();
-            ["alice", "bob", "carol"].iter().for_each(|name| secrets.add_rsa(name));
+            for name in ["alice", "bob", "carol"] {
+                secrets.add_rsa(name);
+            }
             secrets
         })
     }
