@@ -120,9 +120,10 @@ impl Home {
         self.sync()
     }
 
-    /// Removes drafts of these files that processes left which were killed while they wrote. A draft
-    /// is in nobody's way, so what cannot be looked at or removed stays. If its writer still lives,
-    /// stopped for that long, then its `link` or `rename` fails and says so; nothing else is lost.
+    /// Removes drafts of these files that processes left which were killed while they wrote. A
+    /// draft is in nobody's way, so what cannot be looked at or removed stays. If its writer still
+    /// lives, stopped for that long, then its `link` or `rename` fails and says so; nothing else is
+    /// lost.
     pub fn remove_old_drafts(&self, names: &[&str]) {
         let Ok(entries) = std::fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {

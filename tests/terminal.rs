@@ -113,7 +113,8 @@ fn a_chat_whose_terminal_goes_leaves_and_lets_go_of_the_identity() {
     let arguments: Vec<_> = ["chat"].into_iter().chain(options.iter().map(|o| &**o)).collect();
     let mut seat = Seat::new(&arguments);
     seat.wait_for("here: alice, bob");
-    assert_eq!(bob.event("joined")["users"][0], "alice"); // or who came and went at once is not told
+    // Who came and went at once would not be told.
+    assert_eq!(bob.event("joined")["users"][0], "alice");
     // Closing the last descriptor of the terminal's other side hangs it up: SIGHUP, end of input,
     // and nowhere to write to.
     drop(std::mem::replace(&mut seat.screen, File::open("/dev/null").expect("null(4)")));

@@ -1,9 +1,9 @@
 //! Frames of the present session that the relay has not answered yet, as they were sent.
 //!
-//! What it refuses because too much waits for the peer (`queue_full`) is sent again as it was, under
-//! the number that it has: so the peer is told of no gap. That is of use as long as nothing with a
-//! higher number went through, for then the peer takes the lower one for a replay; the text has to
-//! be sealed anew, and the gap is true.
+//! What it refuses because too much waits for the peer (`queue_full`) is sent again as it was,
+//! under the number that it has: so the peer is told of no gap. That is of use as long as nothing
+//! with a higher number went through, for then the peer takes the lower one for a replay; the text
+//! has to be sealed anew, and the gap is true.
 
 use std::collections::VecDeque;
 
@@ -40,7 +40,9 @@ impl Unanswered {
         self.frames.remove(place);
         let refused = self.frames.iter().take(place).filter(|sent| sent.is_refused);
         let refused: Vec<_> = refused.map(|sent| sent.request).collect();
-        self.frames.retain(|sent| !refused.contains(&sent.request));
+        if !refused.is_empty() {
+            self.frames.retain(|sent| !refused.contains(&sent.request));
+        }
         refused
     }
 
@@ -59,6 +61,9 @@ impl Unanswered {
     /// Sends what was refused again. Where the relay still owes an answer, it may have taken a
     /// later one: then nothing is sent, and what is returned has to be sealed anew.
     pub(super) fn send_again(&mut self, desk: &mut Desk) -> Vec<u64> {
+        if !self.frames.iter().any(|sent| sent.is_refused) {
+            return Vec::new();
+        }
         if self.frames.iter().all(|sent| sent.is_refused) {
             for sent in &mut self.frames {
                 desk.post(&sent.frame);

@@ -35,7 +35,7 @@ pub enum KeysCommand {
     /// Print whom you know, name, fingerprint and trust, and the relays with their keys
     #[command(after_help = "Examples:
   sealwax keys list
-  sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'      whom you have not compared")]
+  sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'    whom you did not compare")]
     List,
     /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
     #[command(after_help = "Examples:
