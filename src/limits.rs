@@ -184,6 +184,9 @@ pub const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
 pub const RESEND_MAX: Duration = Duration::from_mins(5);
+/// Frames of a session that are kept until the relay has answered them: those of a window of texts,
+/// and as many with receipts.
+pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Message ids remembered a peer, so that what was shown is not shown again.
@@ -203,7 +206,8 @@ pub const SESSIONS_PER_SECOND: u32 = 10;
 /// New sessions a second for peers that are not pinned yet: their share of the above.
 pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
 /// Peers whose keys and sessions are kept; the one that was idle longest is forgotten first. Each
-/// may take some 20 KiB, most of it for the ids of messages that were seen.
+/// may take some 40 KiB, most of it for the ids of messages that were seen; of one that was
+/// forgotten, those of the last [`WINDOW`] stay.
 pub const MAX_PEERS: usize = 1024;
 /// The longest file of pinned keys, in bytes: 40,000 peers.
 pub const MAX_PINS_FILE: usize = 4 * 1024 * 1024;
@@ -262,6 +266,9 @@ pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// A draft of a file that is older than this was left by a crash and goes at the next start:
+/// writing one takes milliseconds.
+pub const DRAFT_AGE: Duration = Duration::from_hours(1);
 /// How often somebody at a terminal may mistype it.
 pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.

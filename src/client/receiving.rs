@@ -180,9 +180,12 @@ impl Receiving {
         self.mark > 0
     }
 
-    /// Forgets all but the mark.
+    /// Forgets all but the mark and what the peer may yet send again: as many texts as it may have
+    /// unconfirmed.
     pub(super) fn forget(&mut self) {
-        *self = Self { mark: self.mark, ..Self::new() };
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.keep_last(crate::limits::WINDOW);
+        *self = Self { mark: self.mark, seen, ..Self::new() };
     }
 }
 

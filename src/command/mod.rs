@@ -113,6 +113,11 @@ pub fn run(command: &Command) -> Outcome {
     }
 }
 
+/// Whether somebody has asked for no colours: `NO_COLOR` is set and not empty (no-color.org).
+fn is_without_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::Exit;

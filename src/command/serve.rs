@@ -109,6 +109,7 @@ impl State {
 /// The key of this home, made at the first start.
 fn load_key(home: &Home) -> Result<RelayKey, Failure> {
     let failed = |error| Failure { exit: Exit::Failed, ..owner::not_usable(error) };
+    home.remove_old_drafts(&[KEY_FILE]);
     let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(failed)? else {
         let (key, pkcs8) = RelayKey::generate();
         home.write_new(KEY_FILE, &pkcs8).map_err(failed)?;
@@ -125,8 +126,8 @@ fn format(log: LogFormat) -> Format {
     match log {
         LogFormat::Json => Format::Json,
         LogFormat::Text => {
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            Format::Text { color: std::io::stderr().is_terminal() && !plain }
+            let is_plain = super::is_without_colours();
+            Format::Text { color: std::io::stderr().is_terminal() && !is_plain }
         }
     }
 }

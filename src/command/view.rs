@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, Progress, Standing};
+use crate::client::{Event, Failure, Progress, Standing};
 use crate::wire::escape_visible;
 
 /// How events are written.
@@ -158,9 +158,7 @@ fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
-        Event::Failed { id, to, code, detail } => {
-            (Level::Warning, format!("{id} to {to} failed ({}): {detail}", code.as_str()))
-        }
+        Event::Failed { id, to, code, detail } => (Level::Warning, failed(id, to, *code, detail)),
         Event::Warning { code, detail } => {
             (Level::Warning, format!("warning ({}): {detail}", code.as_str()))
         }
@@ -198,6 +196,23 @@ fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String)
     }
 }
 
+/// What became of a message. Where its addressee's key is at fault, the warning beside it has said
+/// why and what to do.
+fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
+    let which = if id.is_empty() { "the message".to_owned() } else { format!("message {id}") };
+    let why = match code {
+        Failure::KeyChanged
+        | Failure::NotVerified
+        | Failure::NotV2
+        | Failure::Downgrade
+        | Failure::BadKey
+        | Failure::BadPrekey
+        | Failure::TrustFile => "see above",
+        Failure::UnknownUser | Failure::TooLong | Failure::Refused => detail,
+    };
+    format!("{which} to {to} failed ({}): {why}", code.as_str())
+}
+
 fn progress(progress: &Progress) -> (Level, String) {
     match progress {
         Progress::Connecting { address } => (Level::Detail, format!("connecting to {address}")),
@@ -208,6 +223,10 @@ fn progress(progress: &Progress) -> (Level, String) {
             (Level::Info, format!("the relay {relay} is new to you; its key {key} is remembered"))
         }
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
+        Progress::Absent { name } => (
+            Level::Info,
+            format!("{name} is not connected now: what you write waits until {name} is back"),
+        ),
         Progress::Retrying { pause } => {
             (Level::Info, format!("trying again in {:.1} s", pause.as_secs_f64()))
         }
