@@ -36,6 +36,7 @@
 //! `inherited.rs` (as system calls).
 
 mod accept;
+mod census;
 mod connection;
 mod context;
 mod deadlines;
@@ -61,6 +62,7 @@ use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
 
+pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
 pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
@@ -178,6 +180,13 @@ impl<S: Sys> Reactor<S> {
             self.context.touched = touched; // its memory, for the next tick
         }
         Ok(())
+    }
+
+    /// When the loop has something to do by itself: the instant of its last tick where that is at
+    /// once, `None` where only an event can bring it about. For whoever drives several loops by one
+    /// clock.
+    pub fn due(&self) -> Option<Time> {
+        self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
     /// Until the next thing is due; zero where something waits already.

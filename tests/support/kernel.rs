@@ -11,6 +11,7 @@
 
 mod calls;
 mod machine;
+mod wire;
 
 use std::cell::{RefCell, RefMut};
 use std::io::IoSlice;
@@ -20,10 +21,11 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::Sys;
+use sealwax::reactor::{Sys, Time, Token};
 
 pub use self::calls::{Call, Fault, Op};
 use self::machine::{Kind, Machine, Process};
+use self::wire::Packet;
 
 /// One process on a simulated machine. Clones are the same process.
 #[derive(Clone)]
@@ -71,6 +73,57 @@ impl Kernel {
     pub fn advance(&self, by: Duration) {
         let mut machine = self.machine.borrow_mut();
         machine.now = machine.now + by;
+        machine.deliver();
+    }
+
+    /// From now on the clock moves only with [`advance`](Self::advance): for whoever drives several
+    /// processes and knows when each wants to wake.
+    pub fn hold_clock(&self) {
+        self.machine.borrow_mut().clock_is_held = true;
+    }
+
+    /// From now on what is sent over a connection takes as long as `latency` says.
+    pub fn set_latency(&self, latency: impl FnMut() -> Duration + 'static) {
+        self.machine.borrow_mut().latency = Some(Box::new(latency));
+    }
+
+    /// When the next thing arrives that is on its way.
+    pub fn next_delivery(&self) -> Option<Time> {
+        self.machine.borrow().next_delivery()
+    }
+
+    /// Whether a wait of this process would return at once.
+    pub fn is_ready(&self) -> bool {
+        let mut machine = self.machine.borrow_mut();
+        machine.is_ready(self.process)
+    }
+
+    /// How many descriptors are open on the whole machine.
+    pub fn descriptors_in_all(&self) -> usize {
+        self.machine.borrow().files.iter().flatten().count()
+    }
+
+    /// Tokens whose descriptors this process has closed lately, the latest last.
+    pub fn retired(&self) -> Vec<Token> {
+        self.me().retired.iter().copied().collect()
+    }
+
+    /// Tokens of the sources that this process watches.
+    pub fn watched(&self) -> Vec<Token> {
+        let machine = self.machine.borrow();
+        let ours = machine.files.iter().flatten().filter(|file| file.process == self.process);
+        ours.filter_map(|file| Some(file.watch?.0)).collect()
+    }
+
+    /// Whether `fd` is a connection.
+    pub fn is_socket(&self, fd: usize) -> bool {
+        let machine = self.machine.borrow();
+        machine.files.get(fd).and_then(Option::as_ref).is_some_and(|it| it.kind == Kind::Socket)
+    }
+
+    /// How many of this process's connections were broken by a fault, at either end.
+    pub fn harms(&self) -> u64 {
+        self.me().harms
     }
 
     /// How many bytes sockets and pipes hold that are opened from now on.
@@ -173,6 +226,30 @@ impl Peer {
         let _ = self.process.shutdown(&self.io);
     }
 
+    /// Whether a read would tell something.
+    pub fn can_receive(&self) -> bool {
+        let mut machine = self.process.machine.borrow_mut();
+        let file = machine.file(self.io.0);
+        !file.inbound.is_empty() || file.ended || file.reset
+    }
+
+    /// Whether a write would be taken, at least in part.
+    pub fn can_send(&self) -> bool {
+        let mut machine = self.process.machine.borrow_mut();
+        let file = machine.file(self.io.0);
+        let (is_over, established, peer) = (file.shut || file.reset, file.established, file.peer);
+        let has_room = |reader| {
+            let reader = machine.file(reader);
+            reader.unread() < reader.capacity
+        };
+        !is_over && established && peer.is_none_or(has_room)
+    }
+
+    /// How many faults have broken this connection.
+    pub fn harms(&self) -> u64 {
+        self.process.harms()
+    }
+
     /// Closes; a reset where something was not read.
     pub fn close(mut self) {
         self.process.close(self.io);
@@ -182,7 +259,9 @@ impl Peer {
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
         if let Some(other) = machine.file(self.io.0).peer.take() {
-            machine.break_off(other, Errno::ECONNRESET);
+            machine.file(other).peer = None;
+            let (errno, destroys) = (Errno::ECONNRESET, false);
+            machine.transmit(other, Packet::Reset { errno, destroys });
         }
         machine.close(self.io.0);
     }
