@@ -95,9 +95,10 @@ impl Ledger {
 
     /// Texts of this run of `from` of whose fate it was not told.
     pub(crate) fn open(&self, from: &str, run: u64) -> Vec<&str> {
-        let open = self.texts.iter().filter(|(_, text)| {
-            text.fate == Fate::Open && text.from == from && text.run == run
-        });
+        let open = self
+            .texts
+            .iter()
+            .filter(|(_, text)| text.fate == Fate::Open && text.from == from && text.run == run);
         open.map(|(id, _)| id.as_str()).collect()
     }
 

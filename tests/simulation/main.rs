@@ -38,6 +38,8 @@ use self::trace::Trace;
 
 /// How many seeds are played unless `SEALWAX_SEEDS` says otherwise.
 const SEEDS: u64 = 1000;
+/// How many lines that led to a failure are shown, unless `SEALWAX_LINES` says otherwise.
+const LINES: usize = 100;
 /// What has to have happened in that many.
 const FAULTS: [&str; 3] = ["Wait EINTR", "Read short", "Writev short"];
 
@@ -51,7 +53,8 @@ fn replay(seed: u64) -> Result<Outcome, String> {
         Ok(outcome) => return Ok(outcome),
         Err(fault) => words(&*fault),
     };
-    let trace = Trace::kept();
+    let lines = number("SEALWAX_LINES").and_then(|lines| lines.try_into().ok());
+    let trace = Trace::kept(lines.unwrap_or(LINES));
     let again = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
     let is_exact = again.is_err_and(|again| words(&*again) == fault);
     let note = if is_exact { "" } else { "\nIT DOES NOT REPLAY EXACTLY" };

@@ -59,7 +59,13 @@ pub(crate) enum Turn {
 
 impl Original {
     /// A newcomer, who registers.
-    pub(crate) fn new(name: &str, number: u64, peer: Peer, temper: Temper, dice: &mut Dice) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        number: u64,
+        peer: Peer,
+        temper: Temper,
+        dice: &mut Dice,
+    ) -> Self {
         let mut original = Self {
             name: name.to_owned(),
             number,

@@ -150,6 +150,7 @@ fn say(world: &mut World) {
     let run = user.run;
     let Some(process) = user.process.as_mut().filter(|it| it.stopped.is_none()) else { return };
     let taken = process.probe.client.say(to, &text, Some(id.clone()));
+    process.is_nudged = true;
     world.note(|| format!("{from} says {id}, {} bytes: {taken:?}", text.len()));
     if taken.is_ok() {
         world.ledger.said(id, text, (&from, run, to), now);
@@ -283,7 +284,7 @@ fn user_goes(world: &mut World) {
         world.after(pause, Due::UserStarts(place));
     } else if let Some(process) = &mut world.users[place].process {
         process.leave();
-        world.excuse(place);
+        world.excuse(place, Duration::ZERO);
         world.weather.count("user left");
         let name = world.users[place].name.clone();
         world.note(|| format!("{name} leaves"));
@@ -296,7 +297,7 @@ fn user_stops(world: &mut World) {
     let until = world.now() + pause;
     let Some(process) = &mut world.users[place].process else { return };
     process.stopped = Some(until);
-    world.excuse(place); // its relay may lose patience
+    world.excuse(place, pause);
     world.weather.count("user stopped");
     let name = world.users[place].name.clone();
     world.note(|| format!("{name} is stopped for {pause:?}"));
@@ -308,9 +309,9 @@ fn hold(world: &mut World) {
     let place = world.dice.below(world.users.len());
     let Some(process) = &mut world.users[place].process else { return };
     process.hold(true);
-    world.excuse(place);
     world.weather.count("output blocked");
     let pause = world.dice.millis(10, 5000);
+    world.excuse(place, pause);
     let name = world.users[place].name.clone();
     world.note(|| format!("{name}'s output is blocked for {pause:?}"));
     world.after(pause, Due::UserIsShown(place));
@@ -319,10 +320,12 @@ fn hold(world: &mut World) {
 fn relay_stops(world: &mut World) {
     let is_long = world.dice.chance(200);
     let short = usize::try_from(SHORT_STOP.as_millis()).expect("some seconds");
-    let pause = if is_long { world.dice.millis(short, 40_000) } else { world.dice.millis(1, short) };
+    let pause =
+        if is_long { world.dice.millis(short, 40_000) } else { world.dice.millis(1, short) };
     let until = world.now() + pause;
     let Some(process) = &mut world.relay else { return };
     process.stopped = Some(until);
+    process.is_absent |= is_long;
     world.upheavals += u64::from(is_long);
     world.weather.count("relay stopped");
     world.note(|| format!("the relay is stopped for {pause:?}"));
@@ -333,27 +336,28 @@ fn relay_ends(world: &mut World) {
     let Some(process) = &mut world.relay else { return };
     if world.dice.chance(500) {
         process.stopped = None;
+        process.is_absent = true;
         process.kernel.signal(15);
         world.upheavals += 1; // everybody is sent away
         world.weather.count("relay told to end");
     } else {
         world.kill_relay();
         world.weather.count("relay killed");
+        let pause = world.dice.millis(10, 4000);
+        world.after(pause, Due::RelayStarts);
     }
     if world.dice.chance(300) {
         world.disk.erase();
         world.weather.count("relay's state lost");
         world.note(|| "the disk is erased".to_owned());
     }
-    let pause = world.dice.millis(600, 4000);
-    world.after(pause, Due::RelayStarts);
 }
 
 fn clock_jumps(world: &mut World) {
     let place = world.dice.below(world.users.len());
     let ahead = i64::try_from(world.dice.below(2 * JUMP_MS)).expect("some minutes");
     let ahead = ahead - i64::try_from(JUMP_MS).expect("some minutes");
-    world.users[place].ahead_ms.set(ahead);
+    world.users[place].set_clock(ahead);
     world.weather.count("clock jumped");
     let name = world.users[place].name.clone();
     world.note(|| format!("{name}'s clock is {ahead} ms ahead"));
@@ -381,7 +385,7 @@ fn calm(world: &mut World) {
         world.after(Duration::ZERO, Due::UserGoesOn(place));
         world.after(Duration::ZERO, Due::UserIsShown(place));
         world.after(Duration::ZERO, Due::UserStarts(place));
-        world.users[place].ahead_ms.set(0);
+        world.users[place].mend_clock();
     }
     for due in [Due::RelayGoesOn, Due::RelayStarts, Due::LimitIsLifted] {
         world.after(Duration::ZERO, due);
@@ -437,7 +441,7 @@ fn end(world: &mut World) {
     world.is_ending = true;
     for place in 0..world.users.len() {
         world.users[place].process.iter_mut().for_each(crate::user::Process::leave);
-        world.excuse(place);
+        world.excuse(place, Duration::ZERO);
     }
     for original in world.originals.drain(..) {
         original.peer.close();

@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) relay: Relay,
     /// It was stopped (`SIGSTOP`), and goes on then.
     pub(crate) stopped: Option<Time>,
+    /// It sleeps so long that others lose patience, or was told to end.
+    pub(crate) is_absent: bool,
     config: RelayConfig,
     log: Peer,
 }
@@ -49,7 +51,7 @@ impl Process {
         let log = kernel.standard(2, Device::Pipe);
         relay.log_to(reactor.context().open(Source::Error));
         relay.start(reactor.context(), &[at]);
-        Self { kernel, reactor, relay, stopped: None, config, log }
+        Self { kernel, reactor, relay, stopped: None, is_absent: false, config, log }
     }
 
     /// The lines that it logged since this was last asked.

@@ -12,30 +12,33 @@ use sealwax::reactor::Time;
 
 use crate::support::kernel::{Call, Op};
 
-/// How many lines lead to a failure.
-const LINES: usize = 120;
-
 /// The last lines. Clones write to the same.
 #[derive(Clone, Default)]
-pub(crate) struct Trace(Option<Rc<RefCell<VecDeque<String>>>>);
+pub(crate) struct Trace(Option<Rc<RefCell<Lines>>>);
+
+struct Lines {
+    most: usize,
+    kept: VecDeque<String>,
+}
 
 impl Trace {
-    pub(crate) fn kept() -> Self {
-        Self(Some(Rc::default()))
+    /// Keeps the last `most` lines.
+    pub(crate) fn kept(most: usize) -> Self {
+        Self(Some(Rc::new(RefCell::new(Lines { most, kept: VecDeque::new() }))))
     }
 
     pub(crate) fn note(&self, now: Time, line: impl FnOnce() -> String) {
         let Some(lines) = &self.0 else { return };
-        let mut lines = lines.borrow_mut();
-        if lines.len() == LINES {
-            lines.pop_front();
+        let Lines { most, kept } = &mut *lines.borrow_mut();
+        if kept.len() == *most {
+            kept.pop_front();
         }
         let micros = now.as_nanos() / 1000;
-        lines.push_back(format!("{:4}.{:06} {}", micros / 1_000_000, micros % 1_000_000, line()));
+        kept.push_back(format!("{:4}.{:06} {}", micros / 1_000_000, micros % 1_000_000, line()));
     }
 
     pub(crate) fn text(&self) -> String {
-        let lines = self.0.iter().flat_map(|lines| lines.borrow().clone());
+        let lines = self.0.iter().flat_map(|lines| lines.borrow().kept.clone());
         lines.fold(String::new(), |text, line| text + &line + "\n")
     }
 }

@@ -27,7 +27,9 @@ pub(crate) struct User {
     relays: MemoryPins,
     roster: RosterMode,
     /// How far its wall clock is ahead, in milliseconds.
-    pub(crate) ahead_ms: Rc<Cell<i64>>,
+    ahead_ms: Rc<Cell<i64>>,
+    /// How far ahead it ever was.
+    most_ahead_ms: i64,
     /// Counts the runs.
     pub(crate) run: u64,
     pub(crate) process: Option<Process>,
@@ -42,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) stopped: Option<Time>,
     /// It was told to leave.
     pub(crate) leaves: bool,
+    /// Its user did something: it has a turn, as it would for a line on standard input.
+    pub(crate) is_nudged: bool,
 }
 
 /// The client, as a view drives it.
@@ -58,10 +62,7 @@ pub(crate) struct Probe {
 #[derive(Debug)]
 pub(crate) enum Told {
     /// A message, without its receipt.
-    Text {
-        from: String,
-        text: String,
-    },
+    Text { from: String, text: String },
     /// Anything else.
     Event(Event),
 }
@@ -75,6 +76,7 @@ impl User {
             relays: MemoryPins::default(),
             roster,
             ahead_ms: Rc::default(),
+            most_ahead_ms: 0,
             run: 0,
             process: None,
         }
@@ -84,9 +86,23 @@ impl User {
         self.roster != RosterMode::None
     }
 
+    /// Its wall clock jumps.
+    pub(crate) fn set_clock(&mut self, ahead_ms: i64) {
+        self.ahead_ms.set(ahead_ms);
+        self.most_ahead_ms = self.most_ahead_ms.max(ahead_ms);
+    }
+
+    /// Its wall clock is not behind what it showed before. Where it stays behind, peers refuse what
+    /// a new run of its client makes, as they refuse a replay (`docs/protocol.md`, section 5), until
+    /// it has caught up: nothing is lost, and nothing is delivered.
+    pub(crate) fn mend_clock(&mut self) {
+        self.ahead_ms.set(self.most_ahead_ms);
+    }
+
     /// Starts its client in this process; the relay is at one of these addresses.
     pub(crate) fn start(&mut self, kernel: Kernel, relay: Vec<SocketAddr>, seed: u64) {
         self.run += 1;
+        self.mend_clock();
         let settings = Settings {
             name: self.name.clone(),
             relay: "relay".to_owned(),
@@ -108,8 +124,8 @@ impl User {
         let client = Client::new(settings, parts);
         let mut probe = Probe { client, told: Vec::new(), unshown: Vec::new(), is_held: false };
         probe.client.start(reactor.context());
-        let (stopped, leaves) = (None, false);
-        self.process = Some(Process { kernel, reactor, probe, stopped, leaves });
+        let (stopped, leaves, is_nudged) = (None, false, false);
+        self.process = Some(Process { kernel, reactor, probe, stopped, leaves, is_nudged });
     }
 }
 
@@ -132,10 +148,11 @@ impl Process {
         self.probe.is_held = is_held;
         self.probe.client.hold(self.reactor.context(), is_held);
         self.probe.show();
+        self.is_nudged = true;
     }
 
     pub(crate) fn leave(&mut self) {
-        self.leaves = true;
+        (self.leaves, self.is_nudged) = (true, true);
         self.probe.client.leave(self.reactor.context());
         self.probe.take_events();
     }

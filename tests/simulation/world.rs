@@ -29,11 +29,12 @@ use crate::weather::Weather;
 pub(crate) const AT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 12345);
 /// Where nobody listens.
-const NOWHERE: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 /// How many ticks in a row may find nothing to do at one instant: a handler may ask for another
 /// tick, and that may bring about one more.
 const IDLE_TICKS: u32 = 4;
+/// How long the relay waits for whoever reads nothing, and some more for the way there.
+const PATIENCE: Duration = limits::STALL_TIMEOUT.saturating_add(limits::FINISH_TIMEOUT);
 /// How many turns there may be at one instant.
 const TURNS: u32 = 50_000;
 
@@ -57,6 +58,8 @@ pub(crate) struct World {
     pub(crate) disturbed: BTreeMap<String, u64>,
     /// Upheavals and harms that a user's connection has survived.
     weathered: BTreeMap<String, (u64, u64)>,
+    /// Until when users have themselves to blame.
+    excused: BTreeMap<String, Time>,
     /// What socket buffers hold.
     pub(crate) buffer: usize,
     pub(crate) is_ending: bool,
@@ -105,6 +108,7 @@ impl World {
             upheavals: 0,
             disturbed: BTreeMap::new(),
             weathered: BTreeMap::new(),
+            excused: BTreeMap::new(),
             buffer: 64 * 1024,
             is_ending: false,
             numbers: 0,
@@ -236,7 +240,8 @@ impl World {
         }
         for (place, user) in self.users.iter().enumerate() {
             let Some(process) = &user.process else { continue };
-            if process.stopped.is_none() && would_run(&process.kernel, &process.reactor, now) {
+            let would_run = process.is_nudged || would_run(&process.kernel, &process.reactor, now);
+            if process.stopped.is_none() && would_run {
                 ready.push(Who::User(place));
             }
         }
@@ -273,7 +278,11 @@ impl World {
             match due {
                 Due::RelayStarts if self.relay.is_none() => self.start_relay(),
                 Due::RelayStarts => {}
-                Due::RelayGoesOn => self.relay.iter_mut().for_each(|it| it.stopped = None),
+                Due::RelayGoesOn => {
+                    let Some(process) = &mut self.relay else { continue };
+                    process.stopped = None;
+                    self.upheavals += u64::from(std::mem::take(&mut process.is_absent));
+                }
                 Due::UserStarts(place) => self.start_user(place),
                 Due::UserGoesOn(place) => {
                     self.users[place].process.iter_mut().for_each(|it| it.stopped = None);
@@ -315,12 +324,19 @@ impl World {
         self.relay = Some(process);
         if is_over {
             self.kill_relay();
+            if !self.is_ending {
+                let pause = self.dice.millis(10, 4000);
+                self.after(pause, Due::RelayStarts);
+            }
         }
     }
 
     fn user_turn(&mut self, place: usize) {
         let Some(mut process) = self.users[place].process.take() else { return };
         let name = self.users[place].name.clone();
+        if std::mem::take(&mut process.is_nudged) {
+            self.idle.remove(&name);
+        }
         self.tick(&name, &process.kernel, &mut process.reactor, &mut process.probe);
         let census = process.reactor.context().census();
         assert_eq!(process.reactor.context().queued_in_all(), census.queued);
@@ -362,13 +378,15 @@ impl World {
                 assert!(is_honest(*code), "{name} suspects somebody: {code:?}, {detail}");
                 self.disturb(name);
             }
-            Event::Registered { .. } => {
+            Event::Progress(Progress::Connecting { .. }) => {
                 self.weathered.insert(name.to_owned(), (self.upheavals, harms));
-                self.disturb(name);
             }
+            Event::Registered { .. } => self.disturb(name),
             Event::Progress(Progress::Lost { why }) => {
-                let before = self.weathered.insert(name.to_owned(), (self.upheavals, harms));
-                let is_excused = before != Some((self.upheavals, harms));
+                let before = self.weathered.get(name);
+                let is_own = self.excused.get(name).is_some_and(|until| self.now() <= *until);
+                let is_excused =
+                    is_own || self.relay_is_absent() || before != Some(&(self.upheavals, harms));
                 assert!(is_excused, "{name} was disconnected for nothing: {why}");
                 self.disturb(name);
             }
@@ -376,10 +394,18 @@ impl World {
         }
     }
 
-    /// What happens to the user's connection from here on is its own doing.
-    pub(crate) fn excuse(&mut self, place: usize) {
+    /// Whether nobody can count on the relay.
+    fn relay_is_absent(&self) -> bool {
+        self.relay.as_ref().is_none_or(|process| process.is_absent)
+    }
+
+    /// What happens to the user's connection for so long, and until the relay has lost patience, is
+    /// its own doing.
+    pub(crate) fn excuse(&mut self, place: usize, time: Duration) {
+        let until = self.now() + time + PATIENCE;
         let name = self.users[place].name.clone();
-        self.weathered.remove(&name);
+        let excused = self.excused.entry(name).or_default();
+        *excused = until.max(*excused);
     }
 
     fn original_turn(&mut self, place: usize) {
@@ -394,7 +420,8 @@ impl World {
         self.note(|| format!("{name} ({number}) is disconnected: {last_error}"));
         let is_excused = original.is_at_fault
             || original.peer.harms() > 0
-            || original.born != self.upheavals;
+            || original.born != self.upheavals
+            || self.relay_is_absent();
         assert!(is_excused, "{name} was disconnected for nothing: {last_error}");
         original.peer.close();
     }

@@ -108,10 +108,12 @@ impl Kernel {
         self.me().retired.iter().copied().collect()
     }
 
-    /// Tokens of the sources that this process watches.
+    /// Tokens of the sources that this process watches, but for connections that are not decided:
+    /// of those no kernel says that they can be written to.
     pub fn watched(&self) -> Vec<Token> {
         let machine = self.machine.borrow();
-        let ours = machine.files.iter().flatten().filter(|file| file.process == self.process);
+        let files = machine.files.iter().flatten();
+        let ours = files.filter(|file| file.process == self.process && file.established);
         ours.filter_map(|file| Some(file.watch?.0)).collect()
     }
 

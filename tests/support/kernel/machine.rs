@@ -78,6 +78,14 @@ pub(super) enum Kind {
     Wake,
 }
 
+impl File {
+    /// Whether it is what was put on the ready list: its number may be another's by now, and two
+    /// processes may have the same tokens.
+    fn is_watched_as(&self, process: usize, token: Token) -> bool {
+        self.process == process && self.watch.is_some_and(|(now, _)| now == token)
+    }
+}
+
 impl Machine {
     pub(super) fn file(&mut self, fd: usize) -> &mut File {
         self.files[fd].as_mut().expect("an open descriptor")
@@ -257,7 +265,7 @@ impl Machine {
                 break;
             }
             let Some((fd, token)) = self.processes[process].ready.pop_front() else { break };
-            let is_the_same = |file: &File| file.watch.is_some_and(|(now, _)| now == token);
+            let is_the_same = |file: &File| file.is_watched_as(process, token);
             if !self.files[fd].as_ref().is_some_and(is_the_same) {
                 continue; // closed since
             }
@@ -279,7 +287,7 @@ impl Machine {
     pub(super) fn is_ready(&mut self, process: usize) -> bool {
         (0..self.processes[process].ready.len()).any(|place| {
             let (fd, token) = self.processes[process].ready[place];
-            let is_the_same = |file: &File| file.watch.is_some_and(|(now, _)| now == token);
+            let is_the_same = |file: &File| file.is_watched_as(process, token);
             self.files[fd].as_ref().is_some_and(is_the_same) && self.poll(fd).is_some()
         })
     }
