@@ -93,12 +93,15 @@ impl Ledger {
         assert!(!std::mem::replace(&mut entry.was_relayed, true), "{id} is relayed twice");
     }
 
-    /// Texts of this run of `from` of whose fate it was not told.
-    pub(crate) fn open(&self, from: &str, run: u64) -> Vec<&str> {
-        let open = self
-            .texts
-            .iter()
-            .filter(|(_, text)| text.fate == Fate::Open && text.from == from && text.run == run);
+    /// Texts of this run of `from` to somebody who is `there`, of whose fate it was not told. Those
+    /// to others wait for them.
+    pub(crate) fn open(&self, from: &str, run: u64, there: &BTreeSet<String>) -> Vec<&str> {
+        let open = self.texts.iter().filter(|(_, text)| {
+            text.fate == Fate::Open
+                && text.from == from
+                && text.run == run
+                && there.contains(&text.to)
+        });
         open.map(|(id, _)| id.as_str()).collect()
     }
 

@@ -12,8 +12,11 @@
 
 #![allow(clippy::expect_used)] // helpers of tests are tests
 
+mod acts;
+mod calm;
 mod dice;
 mod disk;
+mod fixed;
 mod ledger;
 mod original;
 mod plot;
@@ -33,6 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
+use self::fixed::Struck;
 use self::plot::{Outcome, play};
 use self::trace::Trace;
 
@@ -47,18 +51,44 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Plays a seed; where it fails, tells why, and what led to it.
-fn replay(seed: u64) -> Result<Outcome, String> {
-    let fault = match catch_unwind(|| play(seed, Trace::default())) {
+/// Plays it; where it fails, plays it again, and tells what led to it.
+fn replay<T>(what: &str, play: impl Fn(Trace) -> T) -> Result<T, String> {
+    let fault = match catch_unwind(AssertUnwindSafe(|| play(Trace::default()))) {
         Ok(outcome) => return Ok(outcome),
         Err(fault) => words(&*fault),
     };
     let lines = number("SEALWAX_LINES").and_then(|lines| lines.try_into().ok());
     let trace = Trace::kept(lines.unwrap_or(LINES));
-    let again = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
+    let again = catch_unwind(AssertUnwindSafe(|| play(trace.clone())));
     let is_exact = again.is_err_and(|again| words(&*again) == fault);
     let note = if is_exact { "" } else { "\nIT DOES NOT REPLAY EXACTLY" };
-    Err(format!("{}seed {seed}: {fault}{note}", trace.text()))
+    Err(format!("{}{what}: {fault}{note}", trace.text()))
+}
+
+fn replay_seed(seed: u64) -> Result<Outcome, String> {
+    replay(&format!("seed {seed}"), |trace| play(seed, trace))
+}
+
+/// Takes the numbers from 0 on by turns, on all processors, until one has nothing to do for its
+/// number or fails.
+fn by_turns<T: Send>(work: impl Fn(u64, &mut T) -> Result<bool, String> + Sync) -> Vec<T>
+where
+    T: Default,
+{
+    let (workers, next) =
+        (thread::available_parallelism().map_or(1, usize::from), AtomicU64::new(0));
+    let worker = || {
+        let mut all = T::default();
+        while work(next.fetch_add(1, Relaxed), &mut all).inspect_err(|_| {
+            next.store(u64::MAX / 2, Relaxed); // the first failure ends it for all
+        })? {}
+        Ok(all)
+    };
+    let results: Vec<Result<T, String>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
+    });
+    results.into_iter().map(|result| result.unwrap_or_else(|failed| panic!("{failed}"))).collect()
 }
 
 /// What a panic said.
@@ -70,36 +100,43 @@ fn words(fault: &(dyn Any + Send)) -> String {
 #[test]
 fn whatever_the_seed_every_promise_is_kept() {
     if let Some(seed) = number("SEALWAX_SEED") {
-        let outcome = replay(seed).unwrap_or_else(|failed| panic!("{failed}"));
+        let outcome = replay_seed(seed).unwrap_or_else(|failed| panic!("{failed}"));
         return println!("{outcome}");
     }
     let seeds = number("SEALWAX_SEEDS").unwrap_or(SEEDS);
-    let workers = thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    // The first failure ends it for all: the seeds are taken in turn.
-    let next = AtomicU64::new(0);
-    let work = || -> Result<Outcome, String> {
-        let mut all = Outcome::default();
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= seeds {
-                return Ok(all);
-            }
-            let outcome = replay(seed).inspect_err(|_| next.store(seeds, Relaxed))?;
-            all.add(&outcome);
+    let outcomes = by_turns(|seed, all: &mut Outcome| {
+        if seed >= seeds {
+            return Ok(false);
         }
-    };
-    let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("panics are caught")).collect()
+        all.add(&replay_seed(seed)?);
+        Ok(true)
     });
     let mut all = Outcome::default();
-    for result in results {
-        all.add(&result.unwrap_or_else(|failed| panic!("{failed}")));
-    }
+    outcomes.iter().for_each(|outcome| all.add(outcome));
     println!("{seeds} seeds\n{all}");
     if seeds >= SEEDS {
         for fault in FAULTS {
             assert!(all.faults.get(fault).is_some_and(|count| *count > 0), "no {fault}");
         }
     }
+}
+
+#[test]
+fn whichever_call_fails_everything_comes_right() {
+    let struck = by_turns(|nth, all: &mut Struck| {
+        let nth = usize::try_from(nth).expect("a few");
+        for attempt in 0.. {
+            let what = format!("call {nth}, its error {attempt}");
+            match replay(&what, |trace| fixed::play(nth, attempt, trace))? {
+                Some(op) if attempt < op.errnos().len() => *all.entry(op).or_default() += 1,
+                Some(_) => break,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    });
+    let mut all = Struck::new();
+    struck.iter().flatten().for_each(|(op, count)| *all.entry(*op).or_default() += count);
+    println!("{all:?}");
+    assert_eq!(all.len(), 10, "each call was made to fail: {all:?}");
 }

@@ -11,8 +11,8 @@ use sealwax::reactor::{
 };
 use sealwax::wire::RosterMode;
 
-use crate::support::fixtures::public;
 use crate::support::kernel::Kernel;
+use crate::support::relay::PEM;
 use crate::vault::FakeVault;
 
 const ALARM: Alarm = Alarm(3);
@@ -137,7 +137,7 @@ pub(crate) fn wall(now: Time, ahead_ms: i64) -> u64 {
 
 /// A key that looks like one: no two have the same number. Nobody has its secret half.
 fn key(number: u8) -> PublicKey {
-    let mut der = public("alice").der().to_vec();
+    let mut der = PublicKey::from_pem(PEM).expect("a key").der().to_vec();
     der[64] = number; // in the middle of the modulus
     PublicKey::from_der(&der).expect("a modulus has no more form than this")
 }

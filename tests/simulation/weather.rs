@@ -26,41 +26,42 @@ struct Inner {
     is_calm: bool,
     counts: Counts,
     injected: u64,
+    /// Where all is fair but for one call.
+    one: Option<One>,
 }
 
-/// Answers that mean "not now", and are followed by another try.
-const SOFT: [Errno; 2] = [Errno::EAGAIN, Errno::EINTR];
-/// What ends a connection where a call brings it (`read(2)`, `recv(2)`, `write(2)`, `send(2)`).
-const READ: [Errno; 4] = [Errno::ECONNRESET, Errno::ETIMEDOUT, Errno::ENOBUFS, Errno::ENOMEM];
-const WRITE: [Errno; 4] = [Errno::ECONNRESET, Errno::EPIPE, Errno::ENOBUFS, Errno::ENOMEM];
-const ACCEPT: [Errno; 8] = [
-    Errno::EAGAIN,
-    Errno::EINTR,
-    Errno::ECONNABORTED,
-    Errno::EPROTO,
-    Errno::EMFILE,
-    Errno::ENFILE,
-    Errno::ENOBUFS,
-    Errno::ENOMEM,
-];
-const CONNECT: [Errno; 4] =
-    [Errno::ENETUNREACH, Errno::EADDRNOTAVAIL, Errno::EMFILE, Errno::ENOBUFS];
-const ERROR: [Errno; 2] = [Errno::ECONNREFUSED, Errno::ETIMEDOUT];
-const WATCH: [Errno; 2] = [Errno::ENOMEM, Errno::ENOSPC];
+/// One call that fails.
+struct One {
+    /// How many calls succeed before it.
+    left: usize,
+    /// Which of its errors it fails with.
+    attempt: usize,
+    /// Which call it was.
+    struck: Option<Op>,
+}
 
 impl Weather {
     pub(crate) fn new(mut dice: Dice) -> Self {
         let rate = *dice.pick(&[0, 5, 20, 60]);
         let is_rough = dice.chance(500);
-        let (counts, injected) = (Counts::new(), 0);
-        Self(Rc::new(RefCell::new(Inner {
-            dice,
-            rate,
-            is_rough,
-            is_calm: false,
-            counts,
-            injected,
-        })))
+        Self::with(dice, rate, is_rough, None)
+    }
+
+    /// A fair weather but for one call, the `nth` of all: it fails with its error of this number,
+    /// if it has as many.
+    pub(crate) fn one(nth: usize, attempt: usize) -> Self {
+        Self::with(Dice::new(0), 0, false, Some(One { left: nth, attempt, struck: None }))
+    }
+
+    fn with(dice: Dice, rate: usize, is_rough: bool, one: Option<One>) -> Self {
+        let (is_calm, counts, injected) = (false, Counts::new(), 0);
+        let inner = Inner { dice, rate, is_rough, is_calm, counts, injected, one };
+        Self(Rc::new(RefCell::new(inner)))
+    }
+
+    /// Which call was the one.
+    pub(crate) fn struck(&self) -> Option<Op> {
+        self.0.borrow().one.as_ref()?.struck
     }
 
     /// From now on nothing goes wrong.
@@ -75,7 +76,7 @@ impl Weather {
 
     /// Counts a fault that is no failing call.
     pub(crate) fn count(&self, what: &str) {
-        *self.0.borrow_mut().counts.entry(what.to_owned()).or_default() += 1;
+        self.0.borrow_mut().count(what);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -91,6 +92,11 @@ impl Weather {
 
 impl Inner {
     fn fault(&mut self, op: Op, fd: Option<usize>, kernel: &Kernel) -> Option<Fault> {
+        if let Some(one) = &mut self.one {
+            let fault = one.fault(op)?;
+            self.injected += 1;
+            return Some(fault);
+        }
         if self.is_calm || !self.dice.chance(self.rate) {
             return None;
         }
@@ -98,18 +104,16 @@ impl Inner {
         // What breaks a connection is rarer, or nothing would ever be said.
         let breaks = self.is_rough && self.dice.chance(100);
         let dice = &mut self.dice;
+        let is_soft = |errno: &Errno| matches!(errno, Errno::EAGAIN | Errno::EINTR);
+        let (soft, hard): (Vec<Errno>, Vec<Errno>) = op.errnos().iter().copied().partition(is_soft);
         let fault = match op {
             Op::Wait => return self.wait(kernel),
-            Op::Accept => Fault::Fail(*dice.pick(&ACCEPT)),
-            Op::Connect => Fault::Fail(*dice.pick(&CONNECT)),
-            Op::Error if breaks => Fault::Fail(*dice.pick(&ERROR)),
-            Op::Watch if breaks && is_socket => Fault::Fail(*dice.pick(&WATCH)),
-            Op::Read if breaks && is_socket => Fault::Fail(*dice.pick(&READ)),
-            Op::Writev if breaks && is_socket => Fault::Fail(*dice.pick(&WRITE)),
-            Op::Shutdown if breaks => Fault::Fail(Errno::ENOTCONN),
+            Op::Accept | Op::Connect => Fault::Fail(*dice.pick(op.errnos())),
+            Op::Read | Op::Writev | Op::Watch | Op::Error | Op::Shutdown if breaks && is_socket => {
+                Fault::Fail(*dice.pick(&hard))
+            }
             Op::Read | Op::Writev if dice.chance(500) => Fault::Short(dice.between(1, 100)),
-            Op::Read if is_socket => Fault::Fail(*dice.pick(&SOFT)),
-            Op::Writev => Fault::Fail(*dice.pick(&SOFT)),
+            Op::Read | Op::Writev => Fault::Fail(*dice.pick(&soft)),
             _ => return None,
         };
         let what = match fault {
@@ -117,8 +121,12 @@ impl Inner {
             _ => format!("{op:?} short"),
         };
         self.injected += 1;
-        *self.counts.entry(what).or_default() += 1;
+        self.count(&what);
         Some(fault)
+    }
+
+    fn count(&mut self, what: &str) {
+        *self.counts.entry(what.to_owned()).or_default() += 1;
     }
 
     /// Interrupted, or told what is not so: of a source that is gone, or of one that is not ready.
@@ -135,10 +143,27 @@ impl Inner {
         } else {
             let token = *self.dice.pick(&tokens);
             let hangup = what == "Wait stale event";
+            if hangup && kernel.watched().iter().any(|other| other.slot() == token.slot()) {
+                self.count("Wait stale event, slot used again");
+            }
             Fault::Stale(Event { token, readable: true, writable: true, hangup })
         };
         self.injected += 1;
-        *self.counts.entry(what.to_owned()).or_default() += 1;
+        self.count(what);
         Some(fault)
+    }
+}
+
+impl One {
+    fn fault(&mut self, op: Op) -> Option<Fault> {
+        if self.struck.is_some() || op == Op::Close {
+            return None;
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            return None;
+        }
+        self.struck = Some(op);
+        op.errnos().get(self.attempt).copied().map(Fault::Fail)
     }
 }

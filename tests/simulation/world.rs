@@ -13,11 +13,12 @@ use sealwax::limits;
 use sealwax::reactor::{Handler, Reactor, Sys, Time};
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
+use serde_json::json;
 
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::ledger::{Fate, Ledger};
-use crate::original::{Original, Turn};
+use crate::original::{Original, Temper, Turn};
 use crate::post::Post;
 use crate::relay;
 use crate::support::kernel::{Call, Kernel, Op};
@@ -199,6 +200,50 @@ impl World {
         of(one) + of(other) + self.upheavals
     }
 
+    // --- What people do ---
+
+    /// The user in this place says a text of so many bytes or some more.
+    pub(crate) fn say(&mut self, place: usize, to: &str, length: usize) {
+        let (from, run) = (self.users[place].name.clone(), self.users[place].run);
+        let (id, text) = self.ledger.compose(&from, to, length);
+        let now = self.disturbances(&from, to);
+        let process = self.users[place].process.as_mut();
+        let Some(process) = process.filter(|it| it.stopped.is_none()) else { return };
+        let taken = process.probe.client.say(to, &text, Some(id.clone()));
+        process.is_nudged = true;
+        self.note(|| format!("{from} says {id}, {} bytes: {taken:?}", text.len()));
+        if taken.is_ok() {
+            self.ledger.said(id, text, (&from, run, to), now);
+        }
+    }
+
+    /// An original client connects.
+    pub(crate) fn dial(&mut self, name: &str, temper: Temper) {
+        let (number, peer) = (self.number(), self.kernel.dial(AT));
+        let mut original = Original::new(name, number, peer, temper, &mut self.dice);
+        original.born = self.upheavals;
+        self.note(|| format!("{name} ({number}) connects, and reads like this: {temper:?}"));
+        self.originals.push(original);
+    }
+
+    /// The original client in this place writes a frame for somebody.
+    pub(crate) fn write(&mut self, place: usize, to: &str, is_asked: bool, length: usize) {
+        let there = self.originals.iter().find(|it| it.name == to && it.is_registered);
+        let there = there.map(|it| it.number);
+        let original = &self.originals[place];
+        let (from, number) = (original.name.clone(), original.number);
+        let (id, content) = self.post.write((&from, number), (to, there), is_asked, length);
+        let mut frame = json!({"action": "message", "to": to, "from": "me", "content": content});
+        if length % 5 == 0 {
+            frame = json!({"action": "send_key", "to": to, "key": content});
+        }
+        if is_asked {
+            frame["id"] = id.as_str().into();
+        }
+        self.note(|| format!("{from} ({number}) writes {id} to {to}, {} bytes", content.len()));
+        self.originals[place].say(&frame);
+    }
+
     // --- Turns ---
 
     /// Lets everything happen until then.
@@ -307,8 +352,9 @@ impl World {
 
     fn relay_turn(&mut self) {
         let Some(mut process) = self.relay.take() else { return };
-        self.tick("the relay", &process.kernel, &mut process.reactor, &mut process.relay);
-        process.check();
+        let calls =
+            self.tick("the relay", &process.kernel, &mut process.reactor, &mut process.relay);
+        process.check(self.now(), &calls);
         for line in process.log() {
             self.note(|| format!("  the relay logs: {line}"));
             if let Some((_, refused)) = line.split_once("warning ")
@@ -320,7 +366,9 @@ impl World {
             }
         }
         let is_over = process.reactor.context().is_stopping();
-        assert_eq!(process.relay.failure(), None);
+        // It cannot be without a listener; who runs it starts it again.
+        let has_failed = process.relay.failure().is_some();
+        assert!(!has_failed || self.weather.struck().is_some(), "{:?}", process.relay.failure());
         self.relay = Some(process);
         if is_over {
             self.kill_relay();
@@ -433,7 +481,7 @@ impl World {
         kernel: &Kernel,
         reactor: &mut Reactor<Kernel>,
         handler: &mut impl Handler,
-    ) {
+    ) -> Vec<Call> {
         let injected = self.weather.injected();
         reactor.tick(handler, None).expect("a wait is never refused");
         let calls = kernel.calls();
@@ -445,6 +493,7 @@ impl World {
         }
         *idle += 1;
         assert!(*idle <= IDLE_TICKS, "{name} spins");
+        calls
     }
 
     // --- The end ---

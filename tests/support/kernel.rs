@@ -10,6 +10,7 @@
 //! is the end of a connection that the test holds itself.
 
 mod calls;
+mod errnos;
 mod machine;
 mod wire;
 
@@ -182,6 +183,23 @@ impl Kernel {
         Peer { process, io: Io(theirs) }
     }
 
+    /// Whether a standard stream that was put there was opened.
+    pub fn has_opened(&self, number: usize) -> bool {
+        self.me().standard[number].is_none()
+    }
+
+    /// The process ends: its standard streams that nobody opened are closed. The loop closes the
+    /// rest.
+    pub fn exit(&self) {
+        for number in 0..3 {
+            let unopened = self.me().standard[number].take();
+            if let Some(fd) = unopened {
+                self.me().open += 1;
+                self.machine.borrow_mut().close(fd);
+            }
+        }
+    }
+
     /// Sends this process a signal; lost where it does not listen for signals.
     pub fn signal(&self, number: u8) {
         self.machine.borrow_mut().push(self.process, Kind::Signals, &[number]);
@@ -205,7 +223,8 @@ impl Peer {
 
     /// Reads at most `most` bytes: none is the end.
     pub fn receive(&mut self, most: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; most];
+        let waiting = self.process.machine.borrow_mut().file(self.io.0).inbound.len();
+        let mut bytes = vec![0; most.min(waiting.max(1))];
         let count = self.process.read(&self.io, &mut bytes)?;
         bytes.truncate(count);
         Ok(bytes)
@@ -245,6 +264,11 @@ impl Peer {
             reader.unread() < reader.capacity
         };
         !is_over && established && peer.is_none_or(has_room)
+    }
+
+    /// Whether the other end will send no more.
+    pub fn has_ended(&self) -> bool {
+        self.process.machine.borrow_mut().file(self.io.0).ended
     }
 
     /// How many faults have broken this connection.

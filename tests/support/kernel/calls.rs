@@ -208,9 +208,11 @@ impl Sys for Kernel {
         self.call(Op::Read, Some(io.0), |machine, most| {
             let file = machine.file(io.0);
             let limit = into.len().min(most.unwrap_or(usize::MAX)).min(file.inbound.len());
-            for (place, byte) in into.iter_mut().zip(file.inbound.drain(..limit)) {
-                *place = byte;
-            }
+            let (front, back) = file.inbound.as_slices();
+            let (first, second) = into[..limit].split_at_mut(limit.min(front.len()));
+            first.copy_from_slice(&front[..first.len()]);
+            second.copy_from_slice(&back[..second.len()]);
+            file.inbound.drain(..limit);
             let (error, is_over) =
                 (file.error, file.ended || file.reset || file.kind == Kind::File);
             if let (Some(writer), true) = (file.peer, limit > 0) {
@@ -235,8 +237,11 @@ impl Sys for Kernel {
             let room = machine.room(io.0, all)?;
             let taken = all.min(room);
             if let (Some(reader), true) = (machine.file(io.0).peer, taken > 0) {
-                let bytes = slices.iter().flat_map(|slice| slice.iter()).take(taken);
-                let bytes = bytes.copied().collect();
+                let mut bytes = Vec::with_capacity(taken);
+                for slice in slices {
+                    let left = taken - bytes.len();
+                    bytes.extend_from_slice(&slice[..left.min(slice.len())]);
+                }
                 machine.transmit(reader, Packet::Bytes(bytes));
             }
             if taken == 0 && all > 0 { Err(Errno::EAGAIN) } else { Ok(taken) }
