@@ -46,13 +46,14 @@ pub(crate) fn act(world: &mut World) {
 /// A text for somebody.
 fn say(world: &mut World) {
     let place = world.dice.below(world.users.len());
+    let there: Vec<_> = world.users.iter().map(|user| user.name.clone()).collect();
     let to = match world.dice.below(20) {
-        0 => "nobody",
-        1 => "hulot",
-        _ => *world.dice.pick(&USERS),
+        0 => (*world.dice.pick(&USERS)).to_owned(),
+        1 => "hulot".to_owned(),
+        _ => world.dice.pick(&there).clone(),
     };
     let length = if world.dice.chance(30) { 8000 } else { world.dice.below(200) };
-    world.say(place, to, length);
+    world.say(place, &to, length);
 }
 
 fn burst(world: &mut World) {
@@ -67,10 +68,11 @@ fn write(world: &mut World) {
         return dial(world);
     }
     let place = world.dice.below(world.originals.len());
+    let there: Vec<_> = world.originals.iter().map(|original| original.name.clone()).collect();
     let to = match world.dice.below(20) {
-        0 => "nobody".to_owned(),
-        1 => (*world.dice.pick(&USERS)).to_owned(),
-        _ => (*world.dice.pick(&ORIGINALS)).to_owned(),
+        0 => (*world.dice.pick(&USERS)).to_owned(),
+        1 => (*world.dice.pick(&ORIGINALS)).to_owned(),
+        _ => world.dice.pick(&there).clone(),
     };
     let is_asked = world.dice.chance(900);
     let most = if world.dice.chance(100) { 6000 } else { 300 };

@@ -42,7 +42,7 @@ struct One {
 
 impl Weather {
     pub(crate) fn new(mut dice: Dice) -> Self {
-        let rate = *dice.pick(&[0, 5, 20, 60]);
+        let rate = *dice.pick(&[0, 10, 40, 100]);
         let is_rough = dice.chance(500);
         Self::with(dice, rate, is_rough, None)
     }
