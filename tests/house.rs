@@ -143,3 +143,11 @@ fn only_the_reactor_asks_the_kernel_about_readiness() {
         assert!(!(outside && found.is_some()), "{}: {found:?} outside the reactor", path.display());
     }
 }
+
+#[test]
+fn planted_faults_still_apply() {
+    let run = root().join("tests/faults/run");
+    let checked = std::process::Command::new(run).arg("--check").output().expect("the script runs");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{told}");
+}

@@ -112,6 +112,7 @@ impl Client {
             max_frame: MAX_FRAME,
             next_request: 0,
             waiting_bytes: 0,
+            unanswered: 0,
             unconfirmed_bytes: 0,
         };
         desk.refresh_pins();
@@ -299,6 +300,7 @@ impl Client {
         let Self { peers, desk, .. } = self;
         peers.for_each(|peer| peer.disconnected(desk));
         self.desk.outgoing.clear();
+        self.desk.unanswered = 0;
         self.roster.forget();
         self.set_alarm(cx); // the tick's end is over
     }

@@ -190,6 +190,11 @@ impl Context {
         self.stopping = true;
     }
 
+    /// Whether the loop ends with this tick.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     fn ask(&mut self, kind: Kind, state: State, asked: Asked) -> Token {
         let id = self.connections.insert(Connection::new(kind, state, self.trigger));
         self.asked.push((id, asked));

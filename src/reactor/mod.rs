@@ -40,6 +40,7 @@
 //! `inherited.rs` (as system calls).
 
 mod accept;
+mod census;
 mod connection;
 mod context;
 mod deadlines;
@@ -65,6 +66,7 @@ use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
 
+pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
 pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
@@ -204,6 +206,13 @@ impl<S: Sys> Reactor<S> {
             self.context.touched = touched; // its memory, for the next tick
         }
         Ok(())
+    }
+
+    /// When the loop has something to do by itself: the instant of its last tick where that is at
+    /// once, `None` where only an event can bring it about. For whoever drives several loops by one
+    /// clock.
+    pub fn due(&self) -> Option<Time> {
+        self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
     /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain for

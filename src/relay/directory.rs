@@ -73,6 +73,11 @@ impl Directory {
         self.held.get(name).copied()
     }
 
+    /// How many names are held, and how many the store is binding.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.held.len(), self.reserved.len())
+    }
+
     /// Whether a connection may hold `name` without a proof, as original clients do.
     pub(super) fn check_original(&self, name: &str) -> Result<(), Fault> {
         if self.bound.contains_key(name) {

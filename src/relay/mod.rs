@@ -26,6 +26,7 @@
 //! the process), `event.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
+mod census;
 mod changes;
 mod config;
 mod database;
@@ -64,6 +65,7 @@ use crate::reactor::{
 };
 use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
+pub use self::census::RelayCensus;
 pub use self::config::RelayConfig;
 
 /// Rings when rosters are due, and when there is more to do in the next tick.
