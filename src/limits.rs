@@ -57,6 +57,11 @@ pub const READ_SIZE: usize = 64 * 1024;
 /// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
 /// bytes.
 pub const READ_HEADROOM: usize = 4 * 1024;
+/// While there are more events than one wait brings, no deadline is told for so long: what decides
+/// it may be among them.
+pub const UNSEEN_TIME: Duration = Duration::from_secs(1);
+/// The same where a handler asked for small parts; then no more is kept of that source, in bytes.
+pub const NARROW_READ: usize = MAX_FRAME_UNREGISTERED;
 /// Events taken from one `epoll_wait`.
 pub const EVENTS_PER_TICK: usize = 256;
 /// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
@@ -106,6 +111,34 @@ pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
 /// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
 /// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
 pub const OUTBOX_PART: usize = 16;
+/// Bytes of a connection that has not registered that the relay keeps, on their way in; nothing
+/// more is read from it while as many are on their way out.
+pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
+/// Bytes of answers to one connection in one tick, after which its turn is over: many small
+/// requests are not to cost more time than the 64 KiB that are read at once suggest.
+pub const ANSWERS_PER_TICK: u64 = 64 * 1024;
+/// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
+/// so many users may sit behind one address and come back after a restart.
+pub const CONNECTS_BURST: u32 = 512;
+/// Connections a second of one address.
+pub const CONNECTS_PER_SECOND: u32 = 64;
+/// Frames of connections that have not registered, of one address, at once: registrations and
+/// proofs, which cost a signature each, and whatever is refused.
+pub const CLAIMS_BURST: u32 = 1024;
+/// Such frames a second: two for each connection, as version 2 needs them.
+pub const CLAIMS_PER_SECOND: u32 = 128;
+/// `get_pubkey` of one address at once.
+pub const LOOKUPS_BURST: u32 = 2048;
+/// `get_pubkey` a second of one address: each makes an answer ten times as long.
+pub const LOOKUPS_PER_SECOND: u32 = 128;
+/// How far ahead turns are given when an address has spent its rate. Who finds none asks again
+/// after this time, unless [`REGISTER_TIMEOUT`] comes first.
+pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
+/// Addresses (of IPv6: prefixes of 64 bits) whose rates are kept, 64 bytes each; those beyond share
+/// one rate. Who has spent nothing lately needs no place.
+pub const MAX_ADDRESSES: usize = 65_536;
+/// How often such places are looked for when there is none left.
+pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.
@@ -128,6 +161,14 @@ pub const STORE_QUEUE: usize = 1024;
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Lines of the log that others cause, at once.
+pub const LOG_LINES_BURST: u32 = 10_000;
+/// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
+pub const LOG_LINES_PER_SECOND: u32 = 200;
+/// Beyond that lines are only counted, for so long; then the count is told.
+pub const LOG_SILENCE: Duration = Duration::from_secs(1);
+/// A log that could not be written (a full disk) is opened again after this long.
+pub const LOG_REOPEN: Duration = Duration::from_secs(1);
 /// Bytes of log lines that wait for a standard error that does not take them; more are counted and
 /// dropped.
 pub const LOG_QUEUE: usize = 256 * 1024;

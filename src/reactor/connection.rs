@@ -29,6 +29,7 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::sys::Interest;
 use super::{CloseReason, Deadline};
+use crate::limits;
 
 /// What the reactor keeps for one source.
 pub(crate) struct Connection {
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler
     /// begins and ends.
     pub(crate) resting: bool,
+    /// It is read in small parts, and no more of it is kept than one of them.
+    pub(crate) narrow: bool,
     /// The other end will send no more.
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
@@ -122,6 +125,7 @@ impl Connection {
             armed: Interest::NONE,
             paused: false,
             resting: false,
+            narrow: false,
             ended: false,
             blocked: false,
             behind: false,
@@ -149,6 +153,14 @@ impl Connection {
     /// Whether a read can bring anything.
     pub(crate) fn reads(&self) -> bool {
         self.kind != Kind::Output && !self.ended
+    }
+
+    /// How many bytes one read may bring.
+    pub(crate) fn room(&self) -> usize {
+        match self.narrow {
+            true => limits::NARROW_READ.saturating_sub(self.inbox.rest().len()).max(1),
+            false => limits::READ_SIZE,
+        }
     }
 
     /// Whether there is something to write and a point in trying.

@@ -169,6 +169,14 @@ impl Context {
         self.touch(id);
     }
 
+    /// Whether `id` is read in small parts: of one that is, the loop never keeps more than
+    /// [`NARROW_READ`](crate::limits::NARROW_READ) bytes, however long it is paused.
+    pub fn narrow(&mut self, id: Token, narrow: bool) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.narrow = narrow;
+        }
+    }
+
     /// Begins (`true`) or ends (`false`) the wait that [`Deadline::Expected`] tells of.
     pub fn expect(&mut self, id: Token, expected: bool) {
         let wait = Wait::Told(Deadline::Expected);

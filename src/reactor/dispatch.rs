@@ -83,7 +83,8 @@ impl<S: Sys> Reactor<S> {
             }
             return;
         }
-        match self.sys.read(io, self.buffer.space()) {
+        let room = connection.room();
+        match self.sys.read(io, &mut self.buffer.space()[..room]) {
             Ok(0) => self.end(handler, id),
             Ok(read) => self.show(handler, id, read),
             // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so

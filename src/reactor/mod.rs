@@ -109,6 +109,8 @@ pub struct Reactor<S: Sys> {
     always_ready: Vec<Token>,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
+    /// Since when there were more events than one wait brings.
+    unseen_since: Option<Time>,
     /// The handler was told something after its end of this tick: it gets another one at once.
     told_late: bool,
 }
@@ -127,6 +129,7 @@ impl<S: Sys> Reactor<S> {
             resting: Vec::new(),
             always_ready: Vec::new(),
             signalled: Vec::new(),
+            unseen_since: None,
             told_late: false,
         }
     }
@@ -195,13 +198,30 @@ impl<S: Sys> Reactor<S> {
         [at_most, until_due].into_iter().flatten().min()
     }
 
+    /// Whether all that was ready has been looked at. A process that was stopped (`SIGSTOP`) or did
+    /// not get the processor finds times that have passed, and what others did in time waits in the
+    /// kernel: that comes first, unless there is no end of it.
+    fn has_seen_all(&mut self) -> bool {
+        if self.events.len() < limits::EVENTS_PER_TICK {
+            self.unseen_since = None;
+            return true;
+        }
+        let now = self.context.now;
+        now.since(*self.unseen_since.get_or_insert(now)) >= limits::UNSEEN_TIME
+    }
+
     fn tell_deadlines(&mut self, handler: &mut impl Handler) {
         let now = self.context.now;
-        while let Some((kind, id)) = self.context.deadlines.expired(now) {
+        let has_seen_all = self.has_seen_all();
+        while has_seen_all && let Some((kind, id)) = self.context.deadlines.expired(now) {
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.waits[kind] = None;
             match Wait::ALL[kind] {
                 Wait::Told(_) if !connection.is_in_use() => {}
+                // There is room since: this tick's flush shows whether it takes something.
+                Wait::Told(Deadline::Stalled) if connection.can_flush() => {
+                    self.context.begin_wait(id, Wait::Told(Deadline::Stalled));
+                }
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
                 Wait::Finish if connection.state == State::Lingering => {
                     // It was sent all there was, and only did not say goodbye.
