@@ -1,6 +1,7 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
 mod load;
+mod names;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use crate::limits;
 
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
+pub use self::names::{Names, NamesCommand};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -53,6 +55,8 @@ pub enum Command {
     Load(Load),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
+    /// Show and release the names that are bound in a relay's home
+    Names(Names),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -68,8 +72,10 @@ pub enum Command {
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
 
-It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT:
-it stops listening, flushes for at most half a second and leaves with 0.")]
+It prints one line `listening on HOST:PORT` to standard error for each address; with --log json it
+is an object, {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
+SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
+SIGHUP: it tells what it has counted, and lets the names go that were released (`sealwax names`).")]
 pub struct Serve {
     /// Where to listen; repeatable, port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
@@ -103,6 +109,9 @@ pub struct Serve {
     /// How long a frame may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
+    /// Give connections of this machine the rates of any other address: for a relay behind a proxy
+    #[arg(long)]
+    pub rates_loopback: bool,
     /// How the activity log is written
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
