@@ -53,6 +53,11 @@ pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
 pub const READ_SIZE: usize = 64 * 1024;
+/// Bytes of unfinished frames of all sources together. Beyond them a frame that was begun is not
+/// read on until others are done, or out of time; one that was not gets [`READ_IN_NEED`].
+pub const INBOX_COMMON: usize = 256 * 1024 * 1024;
+/// Bytes read of a source that has begun no frame while [`INBOX_COMMON`] bytes are kept.
+pub const READ_IN_NEED: usize = 2 * 1024;
 /// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what
 /// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
 /// bytes.

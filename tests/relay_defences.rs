@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
     FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST, LOOKUPS_PER_SECOND,
-    NARROW_READ, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
+    NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
 };
+use sealwax::reactor::Config;
 use sealwax::relay::RelayConfig;
 use serde_json::{Value, json};
 use support::kernel::{Device, Fault, Op, Peer};
@@ -206,6 +207,49 @@ fn a_stranger_makes_the_relay_keep_little() {
         relay.log.receive_all();
     }
     assert!(heard > 1_000_000, "{heard}");
+}
+
+#[test]
+fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
+    let kept = 1024 * 1024;
+    let reactor = Config { kept, ..Config::default() };
+    let mut relay = Simulated::with(RelayConfig::default(), &reactor);
+    let mut half = "{\"action\":\"".to_owned();
+    half.push_str(&"x".repeat(50_000));
+    let mut evil: Vec<Peer> =
+        (0..100).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
+    let mut jg = relay.join("JG", "none");
+    let most = kept + half.len() + evil.len() * READ_IN_NEED;
+    let mut taken = 0;
+    for peer in &mut evil {
+        taken += peer.send(half.as_bytes());
+        relay.settle();
+    }
+    // What the relay has not read lies in the kernel, which refuses what exceeds it.
+    for peer in &mut evil {
+        taken += peer.send(&[b'x'; 64 * 1024]);
+    }
+    relay.settle();
+    let in_kernel = evil.len() * 64 * 1024;
+    assert!(taken.saturating_sub(in_kernel) <= most, "{taken} bytes were taken");
+    say(
+        &mut jg,
+        &json!({"action": "message", "to": "JG", "id": "1", "content": "x".repeat(1_500)}),
+    );
+    relay.settle();
+    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed"], "a small frame passes");
+    // A large one is read to its end once those others are out of time.
+    relay.pass(SECOND);
+    say(
+        &mut jg,
+        &json!({"action": "message", "to": "JG", "id": "2", "content": "x".repeat(9_000)}),
+    );
+    relay.settle();
+    assert!(hear(&mut jg).is_empty());
+    say(&mut jg, &ping());
+    relay.pass(FRAME_TIMEOUT - SECOND);
+    assert_eq!(counters(&mut relay)["ended_frame_timeout"], 100);
+    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed", "pong"]);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) resting: bool,
     /// It is read in small parts, and no more of it is kept than one of them.
     pub(crate) narrow: bool,
+    /// Too much is kept of all together: nothing more is read until some of that has gone.
+    pub(crate) starved: bool,
     /// The other end will send no more.
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
@@ -126,6 +128,7 @@ impl Connection {
             paused: false,
             resting: false,
             narrow: false,
+            starved: false,
             ended: false,
             blocked: false,
             behind: false,
@@ -142,7 +145,8 @@ impl Connection {
         match self.state {
             State::Connecting => Interest::WRITE,
             State::Open => {
-                Interest { read: self.reads() && self.can_receive(), write: self.blocked }
+                let reads = self.reads() && self.can_receive() && !self.starved;
+                Interest { read: reads, write: self.blocked }
             }
             State::Closing => Interest { read: false, write: self.blocked },
             State::Lingering => Interest::READ,

@@ -18,6 +18,7 @@ use super::pool::Pool;
 use super::slab::Slab;
 use super::sys::Source;
 use super::{Alarm, CloseReason, Config, Deadline, Time, Token};
+use crate::limits;
 
 /// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
 /// with each call.
@@ -34,6 +35,12 @@ pub struct Context {
     /// Sources that were resumed with unconsumed bytes: shown again in the next tick.
     pub(super) resumed: Vec<Token>,
     pub(super) queued_in_all: usize,
+    /// Bytes that handlers have not consumed, of all sources.
+    pub(super) kept_in_all: usize,
+    /// So many may be kept.
+    pub(super) kept_most: usize,
+    /// Sources that are not read because more than that are.
+    pub(super) starved: Vec<Token>,
     pub(super) stopping: bool,
 }
 
@@ -62,6 +69,9 @@ impl Context {
             touched: Vec::new(),
             resumed: Vec::new(),
             queued_in_all: 0,
+            kept_in_all: 0,
+            kept_most: config.kept,
+            starved: Vec::new(),
             stopping: false,
         }
     }
@@ -219,6 +229,36 @@ impl Context {
         if !connection.touched {
             connection.touched = true;
             self.touched.push(id);
+        }
+    }
+
+    /// How many bytes one read of `id` may bring: none where too much is kept already. Who has
+    /// begun no frame gets a little even then, for most frames are small.
+    pub(super) fn room(&mut self, id: Token) -> Option<usize> {
+        let is_full = self.kept_in_all >= self.kept_most;
+        let connection = self.connections.get_mut(id)?;
+        if !is_full || connection.kind != Kind::Socket {
+            return Some(connection.room());
+        }
+        if connection.inbox.is_empty() {
+            return Some(connection.room().min(limits::READ_IN_NEED));
+        }
+        connection.starved = true;
+        self.starved.push(id);
+        self.touch(id);
+        None
+    }
+
+    /// Lets those read again who could not, where there is room.
+    pub(super) fn feed(&mut self) {
+        if self.starved.is_empty() || self.kept_in_all >= self.kept_most {
+            return;
+        }
+        for id in std::mem::take(&mut self.starved) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.starved = false;
+                self.touch(id);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::connection::{Connection, Kind, State, Wait};
 use super::{CloseReason, Deadline, Event, Handler, Opened, Reactor, Sys, Token};
+use crate::limits;
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn dispatch(&mut self, handler: &mut impl Handler) {
@@ -83,7 +84,9 @@ impl<S: Sys> Reactor<S> {
             }
             return;
         }
-        let room = connection.room();
+        let is_open = connection.state == State::Open;
+        let room = if is_open { self.context.room(id) } else { Some(limits::READ_SIZE) };
+        let Some(room) = room else { return };
         match self.sys.read(io, &mut self.buffer.space()[..room]) {
             Ok(0) => self.end(handler, id),
             Ok(read) => self.show(handler, id, read),
@@ -103,7 +106,9 @@ impl<S: Sys> Reactor<S> {
         }
         // The inbox is taken out while the handler looks at it, for the handler holds the context.
         let mut inbox = std::mem::take(&mut connection.inbox);
+        let before = inbox.rest().len();
         let consumed = inbox.offer(&mut self.buffer, read, |bytes| handler.received(cx, id, bytes));
+        cx.kept_in_all = cx.kept_in_all - before + inbox.rest().len();
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.inbox = inbox;
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
@@ -126,6 +131,7 @@ impl<S: Sys> Reactor<S> {
             State::Connecting | State::Closing | State::Dead(_) => return cx.touch(id),
         }
         let inbox = std::mem::take(&mut connection.inbox);
+        cx.kept_in_all -= inbox.rest().len();
         let only_reads = connection.kind == Kind::Input;
         cx.end_wait(id, Wait::Told(Deadline::Partial));
         cx.touch(id);

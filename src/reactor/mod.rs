@@ -68,7 +68,7 @@ pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
 
-/// How long the reactor's waits are: one length for each kind.
+/// How long the reactor's waits are, one length for each kind, and how much it keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// [`Deadline::Expected`]
@@ -79,6 +79,8 @@ pub struct Config {
     pub stalled: Duration,
     /// What a closed connection gets to take its last bytes and to close its own side.
     pub finish: Duration,
+    /// Unconsumed bytes of all sources, above which only small frames are read.
+    pub kept: usize,
 }
 
 impl Default for Config {
@@ -88,6 +90,7 @@ impl Default for Config {
             partial: limits::FRAME_TIMEOUT,
             stalled: limits::STALL_TIMEOUT,
             finish: limits::FINISH_TIMEOUT,
+            kept: limits::INBOX_COMMON,
         }
     }
 }
@@ -164,6 +167,7 @@ impl<S: Sys> Reactor<S> {
         self.tell_deadlines(handler);
         self.tell_signals(handler);
         handler.end_of_tick(&mut self.context);
+        self.context.feed();
 
         // What the settling itself brings about (a handler that answers to `drained` or `closed`)
         // is the next tick's, which then does not wait.
