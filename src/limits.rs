@@ -92,9 +92,10 @@ pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
 pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
 /// Unanswered probes after which a connection is broken (`TCP_KEEPCNT`).
 pub const KEEPALIVE_PROBES: u32 = 3;
-/// How long sent bytes may stay unacknowledged before a connection is broken, in ms
-/// (`TCP_USER_TIMEOUT`).
-pub const USER_TIMEOUT_MILLISECONDS: u32 = 90_000;
+/// How long sent bytes, or probes, may stay unacknowledged before a connection is broken, in ms
+/// (`TCP_USER_TIMEOUT`, which counts for keepalive too). A name is to be free 90 s after its user
+/// has vanished, and the kernel's timers are coarse.
+pub const USER_TIMEOUT_MILLISECONDS: u32 = 80_000;
 /// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the
 /// reserve.
 pub const SPARE_DESCRIPTORS: usize = 32;

@@ -142,6 +142,8 @@ impl Context {
             State::Connecting => return self.abort(id),
             State::Closing | State::Lingering | State::Dead(_) => return,
         }
+        // Nobody will be shown it any more.
+        self.kept_in_all -= std::mem::take(&mut connection.inbox).rest().len();
         for wait in Wait::ALL {
             self.end_wait(id, wait);
         }

@@ -108,9 +108,12 @@ impl<S: Sys> Reactor<S> {
         let mut inbox = std::mem::take(&mut connection.inbox);
         let before = inbox.rest().len();
         let consumed = inbox.offer(&mut self.buffer, read, |bytes| handler.received(cx, id, bytes));
-        cx.kept_in_all = cx.kept_in_all - before + inbox.rest().len();
+        cx.kept_in_all -= before;
         let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.inbox = inbox;
+        if connection.state == State::Open {
+            cx.kept_in_all += inbox.rest().len();
+            connection.inbox = inbox;
+        }
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
         let partial = Wait::Told(Deadline::Partial);
         if !waits_for_more {
