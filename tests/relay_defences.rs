@@ -297,37 +297,40 @@ fn half_a_frame_half_a_registration_and_nobody_else_is_ended_by_time() {
     assert_eq!((counted["ended_register_timeout"], counted["ended_frame_timeout"]), (1, 1));
 }
 
-/// A process that was stopped finds deadlines that have passed, and what others did in time.
+/// A process that was stopped finds deadlines that have passed, and what others did in time: a slow
+/// reader who has made room, and more newcomers than one wait tells of.
 #[test]
 fn a_relay_that_was_stopped_for_a_while_ends_nobody_for_it() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    let mut loud = relay.join("loud", "none");
-    relay.kernel.set_buffer(1_000);
-    let mut slow = relay.join("slow", "none");
-    relay.kernel.set_buffer(64 * 1024);
-    let message = json!({"action": "message", "to": "slow", "content": "x".repeat(900)});
-    for _ in 0..3 {
-        say(&mut loud, &message);
-    }
-    relay.settle();
-    assert!(relay.reactor.context().queued_in_all() > 0, "it reads too slowly");
-    let mut newcomers: Vec<Peer> = (0..2 * EVENTS_PER_TICK).map(|_| relay.dial()).collect();
-    // While the relay stands still, everybody does what they have to.
-    let mut heard = slow.receive_all();
-    for (number, newcomer) in newcomers.iter_mut().enumerate() {
-        say(newcomer, &register(&format!("late{number}")));
-        say(newcomer, &ping());
-    }
-    relay.kernel.advance(STALL_TIMEOUT + REGISTER_TIMEOUT);
-    while heard.iter().filter(|byte| **byte == b'\n').count() < 3 {
+    for newcomers in [0, 2 * EVENTS_PER_TICK] {
+        let mut relay = Simulated::start(RelayConfig::default());
+        let mut loud = relay.join("loud", "none");
+        relay.kernel.set_buffer(1_000);
+        let mut slow = relay.join("slow", "none");
+        relay.kernel.set_buffer(64 * 1024);
+        let message = json!({"action": "message", "to": "slow", "content": "x".repeat(900)});
+        for _ in 0..3 {
+            say(&mut loud, &message);
+        }
         relay.settle();
-        let more = slow.receive_all();
-        assert!(!more.is_empty(), "all was sent");
-        heard.extend(more);
-    }
-    assert!(!String::from_utf8(heard).unwrap().contains("slow_reader"));
-    for newcomer in &mut newcomers {
-        assert_eq!(actions(&hear(newcomer)), ["pong"]);
+        assert!(relay.reactor.context().queued_in_all() > 0, "it reads too slowly");
+        let mut newcomers: Vec<Peer> = (0..newcomers).map(|_| relay.dial()).collect();
+        // While the relay stands still, everybody does what they have to.
+        let mut heard = slow.receive_all();
+        for (number, newcomer) in newcomers.iter_mut().enumerate() {
+            say(newcomer, &register(&format!("late{number}")));
+            say(newcomer, &ping());
+        }
+        relay.kernel.advance(STALL_TIMEOUT + REGISTER_TIMEOUT);
+        while heard.iter().filter(|byte| **byte == b'\n').count() < 3 {
+            relay.settle();
+            let more = slow.receive_all();
+            assert!(!more.is_empty(), "all was sent");
+            heard.extend(more);
+        }
+        assert!(!String::from_utf8(heard).unwrap().contains("slow_reader"));
+        for newcomer in &mut newcomers {
+            assert_eq!(actions(&hear(newcomer)), ["pong"]);
+        }
     }
 }
 
