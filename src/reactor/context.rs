@@ -17,13 +17,14 @@ use super::deadlines::Deadlines;
 use super::pool::Pool;
 use super::slab::Slab;
 use super::sys::Source;
-use super::{Alarm, CloseReason, Config, Deadline, Time, Token};
+use super::{Alarm, CloseReason, Config, Deadline, Time, Token, Trigger};
 use crate::limits;
 
 /// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
 /// with each call.
 pub struct Context {
     pub(super) now: Time,
+    pub(super) trigger: Trigger,
     pub(super) connections: Slab<Connection>,
     pub(super) deadlines: Deadlines<{ Wait::COUNT }>,
     pub(super) alarms: [Option<Time>; Alarm::COUNT],
@@ -32,7 +33,7 @@ pub struct Context {
     pub(super) asked: Vec<(Token, Asked)>,
     /// Sources whose bytes, interest or state changed: settled at the end of the tick.
     pub(super) touched: Vec<Token>,
-    /// Sources that were resumed with unconsumed bytes: shown again in the next tick.
+    /// Sources that were resumed with something to look at: looked at in the next tick.
     pub(super) resumed: Vec<Token>,
     pub(super) queued_in_all: usize,
     /// Bytes that handlers have not consumed, of all sources.
@@ -61,6 +62,7 @@ impl Context {
         };
         Self {
             now,
+            trigger: config.trigger,
             connections: Slab::new(),
             deadlines: Deadlines::new(Wait::ALL.map(length)),
             alarms: [None; Alarm::COUNT],
@@ -175,7 +177,7 @@ impl Context {
             return;
         }
         connection.paused = false;
-        if !connection.inbox.is_empty() {
+        if !connection.inbox.is_empty() || connection.unread {
             self.resumed.push(id);
         }
         self.touch(id);
@@ -209,7 +211,7 @@ impl Context {
     }
 
     fn ask(&mut self, kind: Kind, state: State, asked: Asked) -> Token {
-        let id = self.connections.insert(Connection::new(kind, state));
+        let id = self.connections.insert(Connection::new(kind, state, self.trigger));
         self.asked.push((id, asked));
         id
     }
@@ -259,6 +261,9 @@ impl Context {
         for id in std::mem::take(&mut self.starved) {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.starved = false;
+                if connection.unread {
+                    self.resumed.push(id); // no event will tell of it
+                }
                 self.touch(id);
             }
         }

@@ -1,6 +1,7 @@
 //! The bound names of a relay's home, for its operator.
 //!
-//! Knows the database (`database.rs`) and works beside a relay that runs on it: SQLite lets both in.
+//! Knows the database (`database.rs`), and works beside a relay that runs on it: SQLite lets both
+//! in.
 
 use std::path::Path;
 
