@@ -184,10 +184,10 @@ impl Connection {
 
     /// How many bytes one read may bring.
     pub(crate) fn room(&self) -> usize {
-        match self.narrow {
-            true => limits::NARROW_READ.saturating_sub(self.inbox.rest().len()).max(1),
-            false => limits::READ_SIZE,
+        if self.narrow {
+            return limits::NARROW_READ.saturating_sub(self.inbox.rest().len()).max(1);
         }
+        limits::READ_SIZE
     }
 
     /// Whether there is something to write and a point in trying.

@@ -154,10 +154,8 @@ impl Relay {
     /// Stops reading from a connection whose own queue is full: its requests would only make more
     /// answers.
     fn hold_if_full(&mut self, cx: &mut Context, id: Token, is_stranger: bool) {
-        let is_full = match is_stranger {
-            true => cx.queued(id) > UNREGISTERED_BYTES,
-            false => self.is_full(cx, id),
-        };
+        let is_full =
+            if is_stranger { cx.queued(id) > UNREGISTERED_BYTES } else { self.is_full(cx, id) };
         if is_full && let Some(peer) = self.peers.get_mut(id) {
             peer.held = true;
             cx.pause(id);

@@ -124,7 +124,9 @@ fn keep(mut database: Database, desk: &Desk) {
             // Nobody listens only while the store is being dropped. A disk that cannot be read now
             // keeps the names for the next time.
             let released = database.take_released().unwrap_or_default();
-            released.into_iter().for_each(|name| _ = desk.released.send(name));
+            for name in released {
+                let _ = desk.released.send(name);
+            }
         }
         bind(&mut database, &asks, &desk.answers);
         desk.waker.wake();
