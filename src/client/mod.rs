@@ -106,7 +106,7 @@ impl Client {
             now: Time::default(),
             peers: PinBook::new(parts.peers),
             warnings: Warnings::new(every_warning),
-            tokens: Tokens::new(),
+            tokens: Tokens::default(),
             events: VecDeque::new(),
             outgoing: Vec::new(),
             max_frame: MAX_FRAME,

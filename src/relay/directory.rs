@@ -108,6 +108,13 @@ impl Directory {
         Ok(Standing::Free)
     }
 
+    /// Whoever proves `name` next has it. Tells whether it was bound.
+    pub(super) fn unbind(&mut self, name: &str) -> bool {
+        let Some(fp) = self.bound.remove(name) else { return false };
+        self.forget_one_of(&fp);
+        true
+    }
+
     /// `name` is `by`'s from now on.
     pub(super) fn hold(&mut self, name: &UserName, by: Token) {
         self.held.insert(name.clone(), by);
@@ -138,13 +145,20 @@ impl Directory {
         self.release(&name, by);
         if bound {
             self.bound.insert(name, fp);
-        } else if let Some(names) = self.names_of.get_mut(&fp) {
-            *names -= 1;
-            if *names == 0 {
-                self.names_of.remove(&fp);
-            }
+        } else {
+            self.forget_one_of(&fp);
         }
         Some(by)
+    }
+
+    /// One name fewer is bound to `fp` or reserved for it.
+    fn forget_one_of(&mut self, fp: &Fingerprint) {
+        if let Some(names) = self.names_of.get_mut(fp) {
+            *names -= 1;
+            if *names == 0 {
+                self.names_of.remove(fp);
+            }
+        }
     }
 }
 

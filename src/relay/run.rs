@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::Relay;
 use super::event::Event;
-use crate::limits::CHUNK_SIZE;
+use crate::limits::{ANSWERS_A_RUN, CHUNK_SIZE};
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
 
@@ -36,7 +36,7 @@ impl Relay {
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let json = name.json();
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
-        let mut consumed = 0;
+        let (mut consumed, mut answered) = (0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
             let Body::Forward(forward) = &request.body else { break };
             let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
@@ -73,8 +73,9 @@ impl Relay {
             if let Some(id) = &request.id {
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
-                if self.is_full(cx, from) || self.peers.user(from).is_none() {
-                    break; // its answers pile up
+                answered += 1;
+                if answered == ANSWERS_A_RUN || self.is_full(cx, from) {
+                    break; // `exchange.rs` sees whether it had enough for this tick
                 }
             }
         }
