@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::cmp;
 
-use sealwax::crypto::{PublicKey, Secret, Vault, sha256, tuple};
+use sealwax::crypto::{Notary, PublicKey, Secret, Vault, sha256, tuple};
 
 /// A user of this vault.
 pub(crate) struct FakeVault {
@@ -19,6 +19,12 @@ impl FakeVault {
     }
 }
 
+/// A relay of this vault. Its randomness, too, is always the same.
+#[derive(Default)]
+pub(crate) struct FakeNotary {
+    drawn: Cell<u32>,
+}
+
 /// What both sides of an exchange agree on.
 pub(crate) fn agreed(one: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
     sha256(&tuple(&[b"agreed", cmp::min(one, other), cmp::max(one, other)]))
@@ -27,6 +33,14 @@ pub(crate) fn agreed(one: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
 /// What stands for a signature by `key`.
 pub(crate) fn signature(key: &PublicKey, message: &[u8]) -> [u8; 32] {
     sha256(&tuple(&[b"signature", key.der(), message]))
+}
+
+/// What stands for a relay's signature.
+pub(crate) fn relay_signature(relay: &[u8; 32], message: &[u8]) -> [u8; 64] {
+    let half = sha256(&tuple(&[b"relay", relay, message]));
+    let mut whole = [0; 64];
+    whole[..32].copy_from_slice(&half);
+    whole
 }
 
 /// What hides a wrapped secret.
@@ -56,8 +70,8 @@ impl Vault for FakeVault {
         signature(key, message) == claimed
     }
 
-    fn verify_relay(&self, _: &[u8; 32], _: &[u8], _: &[u8]) -> bool {
-        false
+    fn verify_relay(&self, relay: &[u8; 32], message: &[u8], claimed: &[u8]) -> bool {
+        relay_signature(relay, message) == claimed
     }
 
     fn wrap(&self, key: &PublicKey, secret: &Secret<32>, label: &[u8; 32]) -> Vec<u8> {
@@ -86,5 +100,27 @@ impl Vault for FakeVault {
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
         let agreed = agreed(&self.exchange_key(secret), theirs);
         (*theirs != [0; 32]).then(|| Secret::filled(|bytes| *bytes = agreed))
+    }
+}
+
+impl Notary for FakeNotary {
+    fn public(&self) -> [u8; 32] {
+        [5; 32]
+    }
+
+    fn random(&self, out: &mut [u8]) {
+        for part in out.chunks_mut(32) {
+            self.drawn.set(self.drawn.get() + 1);
+            let block = sha256(&tuple(&[b"random", &self.drawn.get().to_be_bytes()]));
+            part.copy_from_slice(&block[..part.len()]);
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        relay_signature(&self.public(), message)
+    }
+
+    fn verify(&self, key: &PublicKey, message: &[u8], claimed: &[u8]) -> bool {
+        signature(key, message) == claimed
     }
 }
