@@ -1,5 +1,7 @@
 //! Alice's machine, the relay that she is at the mercy of, and her true peers.
 
+mod honest;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -10,15 +12,13 @@ use nix::errno::Errno;
 use sealwax::client::Trust;
 use sealwax::crypto::{SessionOffer, relay_challenge};
 use sealwax::reactor::{Config, Reactor, Sys};
-use sealwax::wire::{
-    Body, ErrorCode, Forward, ForwardKind, Prekey, Reply, Request, Scan, Scanner, WireLimits,
-};
+use sealwax::wire::{Body, ForwardKind, Prekey, Reply, Request, Scan, Scanner};
 
 use super::super::json::Members;
 use super::super::kernel::{Call, Io, Kernel, Op};
 use super::super::opening::{ALICE, BOB, CAROL};
 use super::super::vault::relay_signature;
-use super::alice::{Alice, ME, PINNED, START_MS};
+use super::alice::{Alice, PINNED, START_MS};
 use super::friend::Friend;
 
 /// Bob is pinned and verified. Carol is met here; and whatever the relay likes may be said to be
@@ -36,12 +36,6 @@ const KEPT: usize = 64;
 const TURNS: usize = 2_000;
 /// After so many turns the relay says the rest at once.
 const PATIENCE: usize = 50;
-/// After so many steps of an honest relay all is well again: twice the longest pause of a resend,
-/// and something for a new connection and new tokens.
-const STEPS: usize = 40;
-const STEP: Duration = Duration::from_secs(20);
-/// Before this one, peers say nothing new.
-const STEP_TO_SPEAK: usize = 5;
 /// What Alice may say in all: so much at first, so much for each byte that she is told, and so much
 /// a second.
 const BYTES_FIRST: usize = 64 * 1024;
@@ -181,44 +175,6 @@ impl Stage {
     pub(crate) fn swallow(&mut self, count: usize) {
         for _ in 0..count {
             self.line.as_mut().and_then(|line| line.requests.pop_front());
-        }
-    }
-
-    /// Does what the oldest of her requests ask, as a relay should.
-    pub(crate) fn answer_honestly(&mut self, count: usize) {
-        for _ in 0..count {
-            let Some(line) = &mut self.line else { return };
-            let Some(frame) = line.requests.pop_front() else { return };
-            let Ok(Request { id, body, .. }) = Request::parse(&frame) else { continue };
-            match body {
-                Body::Register(_) => self.challenge(0),
-                Body::Prove { .. } => {
-                    let (fp, limits) = (ALICE.fingerprint(), WireLimits::new(64 * 1024));
-                    self.tell(&Reply::Registered { name: ME.into(), fp, limits }.encode());
-                }
-                Body::Lookup { target } => {
-                    let friend = self.friends.iter().find(|friend| friend.name == target);
-                    let answer = friend.map_or_else(|| unknown(&target), Friend::as_pubkey);
-                    self.tell(&answer);
-                }
-                Body::Forward(forward) => self.pass_on(&frame, &forward, id.as_deref()),
-                Body::Ping => self.tell(&Reply::Pong { id }.encode()),
-                Body::Prekey(_) => {}
-            }
-        }
-    }
-
-    fn pass_on(&mut self, frame: &[u8], forward: &Forward, id: Option<&str>) {
-        let Some(friend) = self.friends.iter_mut().find(|it| it.name == forward.to) else { return };
-        let members = Members::of(frame);
-        let text = |name: &str| members.text(name).unwrap_or_default();
-        match forward.kind {
-            ForwardKind::SendKey => friend.takes_key(&ALICE, &text("key")),
-            ForwardKind::Message => friend.takes_message(&text("content")),
-        }
-        let (to, prekey) = (friend.name.into(), Some(friend.prekey.id));
-        if let Some(id) = id {
-            self.tell(&Reply::Relayed { id: id.into(), to, prekey }.encode());
         }
     }
 
@@ -396,52 +352,6 @@ impl Stage {
         let most = BYTES_FIRST + BYTES_EACH * self.spoken + BYTES_A_SECOND.saturating_mul(seconds);
         assert!(self.heard <= most, "{} bytes, and {} were said to her", self.heard, self.spoken);
     }
-
-    // --- The end ---
-
-    /// Answers as a relay should until there is nothing to answer.
-    fn serve(&mut self) {
-        self.settle();
-        while self.line.as_ref().is_some_and(|line| !line.requests.is_empty()) {
-            self.answer_honestly(usize::MAX);
-            self.settle();
-        }
-    }
-
-    /// From now on the relay does what it should: what was said and what is said now arrives.
-    pub(crate) fn finish(mut self) {
-        self.cut = usize::MAX;
-        self.alice.shows = true;
-        self.settle();
-        if self.alice.is_over {
-            return;
-        }
-        self.hang_up(0);
-        let now_ms = self.now_ms();
-        self.friends.iter_mut().for_each(|friend| friend.renew(now_ms));
-        for step in 0..STEPS {
-            self.serve();
-            self.pool.clear();
-            if step == STEP_TO_SPEAK {
-                self.friend_says(BOB_AT, true);
-            }
-            if step > STEP_TO_SPEAK {
-                self.friend_confirms(BOB_AT);
-            }
-            while let Some(frame) = self.pool.pop_back() {
-                self.tell(&frame);
-            }
-            self.serve();
-            self.kernel.advance(STEP);
-        }
-        assert!(!self.alice.is_over, "she gave up an honest relay");
-        let bob = &self.friends[BOB_AT];
-        let last = format!("{} {}", bob.name, bob.said.len() - 1);
-        assert!(self.alice.told.contains(&(bob.name.to_owned(), last)), "Bob is not heard");
-        let mut to_bob = self.alice.said.iter().filter(|(_, to)| **to == bob.name);
-        let pending = to_bob.find(|(id, _)| !self.alice.settled.contains(*id));
-        assert_eq!(pending, None, "neither delivered nor failed");
-    }
 }
 
 impl Line {
@@ -455,15 +365,4 @@ impl Line {
             is_proper: false,
         }
     }
-}
-
-fn unknown(target: &str) -> Vec<u8> {
-    Reply::Error {
-        code: ErrorCode::UnknownUser.as_str().into(),
-        detail: "nobody".into(),
-        id: None,
-        to: None,
-        target: Some(target.into()),
-    }
-    .encode()
 }
