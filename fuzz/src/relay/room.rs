@@ -72,9 +72,9 @@ impl Room {
         kernel.set_buffer(buffer);
         let config = RelayConfig {
             max_frame: MAX_FRAME,
-            max_connections: GUESTS,
             outbox_soft: OUTBOX_SOFT,
             outbox_hard: OUTBOX_HARD,
+            ..RelayConfig::default()
         };
         let (notary, store) = (Box::<FakeNotary>::default(), Box::<MemoryStore>::default());
         let journal = Journal::new(Format::Json, Level::Debug);
