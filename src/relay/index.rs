@@ -36,6 +36,11 @@ struct Link {
 const END: u32 = u32::MAX;
 
 impl Index {
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// The number of this hash that `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let hash = low(hash);
