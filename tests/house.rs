@@ -152,3 +152,15 @@ fn planted_faults_still_apply() {
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{told}");
 }
+
+/// The reactor is the only loop. The bound to measure against has to do without it, and nothing
+/// else may.
+#[test]
+fn only_the_bound_has_a_loop_of_its_own() {
+    for (path, text) in sources() {
+        let may = path.starts_with("src/reactor") || path == Path::new("src/load/floor.rs");
+        let code = without_tests(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+        assert!(may || !words.any(|word| word == "Sys"), "{}: a second loop", path.display());
+    }
+}

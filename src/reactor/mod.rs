@@ -50,6 +50,7 @@ mod inbox;
 mod inherited;
 mod linux;
 mod outbox;
+mod pages;
 mod pool;
 mod settle;
 mod slab;
@@ -70,6 +71,7 @@ pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
 pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
+pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
@@ -127,7 +129,7 @@ pub struct Reactor<S: Sys> {
     context: Context,
     /// The descriptors, by slot: beside the books and not in them, so that no handler is generic
     /// over the kernel.
-    ios: Vec<Option<S::Io>>,
+    ios: Pages<Option<S::Io>>,
     buffer: ReadBuffer,
     events: Vec<Event>,
     /// Listeners with newcomers in this tick.
@@ -153,7 +155,7 @@ impl<S: Sys> Reactor<S> {
         Self {
             sys,
             context,
-            ios: Vec::new(),
+            ios: Pages::default(),
             buffer: ReadBuffer::new(),
             events: Vec::with_capacity(limits::EVENTS_PER_TICK),
             accepting: Vec::new(),
@@ -310,6 +312,6 @@ impl<S: Sys> Reactor<S> {
 impl<S: Sys> Drop for Reactor<S> {
     /// Descriptors are closed by a call and never by being dropped: here are those that are left.
     fn drop(&mut self) {
-        self.ios.drain(..).flatten().for_each(|io| self.sys.close(io));
+        self.ios.iter_mut().filter_map(Option::take).for_each(|io| self.sys.close(io));
     }
 }
