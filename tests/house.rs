@@ -7,16 +7,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("limits", &[]),
     ("reactor", &["limits"]),
     ("wire", &["limits"]),
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "wire", "crypto"]),
+    ("trace", &["limits", "reactor", "wire"]),
     ("load", &["limits", "reactor", "wire", "crypto"]),
     ("client", &["limits", "reactor", "wire", "crypto", "home"]),
-    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client"]),
+    (
+        "command",
+        &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client", "trace"],
+    ),
 ];
 const MAX_COLUMNS: usize = 100;
 const MAX_LINES: usize = 400;

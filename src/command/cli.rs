@@ -109,6 +109,9 @@ pub struct Serve {
     /// How much is told.
     #[command(flatten)]
     pub verbosity: Verbosity,
+    /// Whether the loop is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// How the activity log is written.
@@ -129,6 +132,28 @@ pub struct Verbosity {
     /// Tell warnings and errors only; twice for nothing at all
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
+}
+
+/// `--trace` and `--trace-file`
+#[derive(Args, Clone, Debug, Default)]
+pub struct TraceArgs {
+    /// Tell each turn of the loop on standard error, in words or as an object a line: names and
+    /// sizes, never contents
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
+        default_missing_value = "text")]
+    pub trace: Option<TraceForm>,
+    /// Write the turns of the loop as trace events, which Perfetto and Chromium open
+    #[arg(long, value_name = "FILE")]
+    pub trace_file: Option<PathBuf>,
+}
+
+/// How a trace is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TraceForm {
+    /// In words
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// What `chat`, `send`, `recv` and `keys` have in common.
@@ -198,6 +223,9 @@ pub struct Chat {
     /// How long the end of input waits for confirmations, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+    /// Whether the loop is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// `sealwax send`
@@ -302,6 +330,9 @@ pub struct Demo {
     /// Show the frames without shortening
     #[arg(long)]
     pub full: bool,
+    /// Whether the three loops are traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// One word for a shell.

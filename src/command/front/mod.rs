@@ -24,6 +24,7 @@ use super::lines::{Ask, Form};
 use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
+use crate::reactor::trace::Recorder;
 use crate::reactor::{
     Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
 };
@@ -67,6 +68,8 @@ pub(super) struct Front {
     /// Peers whose key has changed and was not accepted.
     changed: BTreeSet<String>,
     exit: Exit,
+    /// Notes what the loop does, where that is asked.
+    recorder: Option<Recorder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +81,12 @@ enum Phase {
 
 impl Front {
     /// A front that has done nothing yet.
-    pub(super) fn new(client: Client, view: View, mut task: Task) -> Self {
+    pub(super) fn new(
+        client: Client,
+        view: View,
+        mut task: Task,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let recipient = task.to.take();
         Self {
             client,
@@ -92,6 +100,7 @@ impl Front {
             received: 0,
             changed: BTreeSet::new(),
             exit: Exit::Done,
+            recorder,
         }
     }
 
