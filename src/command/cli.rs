@@ -1,6 +1,7 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
 mod load;
+mod trace;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use crate::limits;
 
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
+pub use self::trace::{TraceArgs, TraceForm};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -132,28 +134,6 @@ pub struct Verbosity {
     /// Tell warnings and errors only; twice for nothing at all
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
-}
-
-/// `--trace` and `--trace-file`
-#[derive(Args, Clone, Debug, Default)]
-pub struct TraceArgs {
-    /// Tell each turn of the loop on standard error, in words or as an object a line: names and
-    /// sizes, never contents
-    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
-        default_missing_value = "text")]
-    pub trace: Option<TraceForm>,
-    /// Write the turns of the loop as trace events, which Perfetto and Chromium open
-    #[arg(long, value_name = "FILE")]
-    pub trace_file: Option<PathBuf>,
-}
-
-/// How a trace is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TraceForm {
-    /// In words
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 /// What `chat`, `send`, `recv` and `keys` have in common.

@@ -65,15 +65,15 @@ fn step(step: &Step, woke: Time) -> Value {
             if let Err(errno) = outcome {
                 add("errno", format!("{errno:?}").into());
             }
-            call_members(call, outcome.unwrap_or(0)).into_iter().for_each(|(name, value)| {
+            for (name, value) in call_members(call, outcome.unwrap_or(0)) {
                 add(name, value);
-            });
+            }
         }
         What::Told(tell) => {
             add("told", tell.name().into());
-            tell_members(*tell).into_iter().for_each(|(name, value)| {
+            for (name, value) in tell_members(*tell) {
                 add(name, value);
-            });
+            }
         }
     }
     if !step.said.is_empty() {

@@ -127,3 +127,60 @@ impl Output {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Takes so many bytes more, and notes for how long it might have waited.
+    #[derive(Clone, Default)]
+    struct Reader(Arc<Mutex<(usize, Vec<u8>, Duration)>>);
+
+    impl Taker for Reader {
+        fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
+            let (room, read, waited) = &mut *self.0.lock().unwrap();
+            let taken = bytes.len().min(*room);
+            *room -= taken;
+            read.extend_from_slice(&bytes[..taken]);
+            if taken < bytes.len() {
+                *waited += patience;
+            }
+            (taken, Ok(()))
+        }
+    }
+
+    fn output(reader: &Reader) -> Output {
+        Output::new(Box::new(reader.clone()), |ticks| format!("{ticks} missing\n"))
+    }
+
+    #[test]
+    fn who_does_not_read_is_waited_for_once_and_told_what_is_missing() {
+        let reader = Reader::default();
+        let mut output = output(&reader);
+        let lines = vec![b'x'; TRACE_QUEUE / 4];
+        for _ in 0..10 {
+            output.write(&lines).unwrap();
+        }
+        assert_eq!(reader.0.lock().unwrap().2, TRACE_PATIENCE, "once, and not ten times");
+        reader.0.lock().unwrap().0 = usize::MAX;
+        output.write(b"the next\n").unwrap();
+        let read = reader.0.lock().unwrap().1.clone();
+        let (ticks, rest) = read.split_at(4 * lines.len());
+        assert!(ticks.iter().all(|&byte| byte == b'x'));
+        assert_eq!(rest, b"6 missing\nthe next\n");
+    }
+
+    #[test]
+    fn who_reads_again_is_waited_for_again_and_no_line_is_torn() {
+        let reader = Reader::default();
+        let mut output = output(&reader);
+        reader.0.lock().unwrap().0 = 3;
+        output.write(b"first\n").unwrap();
+        reader.0.lock().unwrap().0 = 100;
+        output.write(b"second\n").unwrap();
+        let (_, read, waited) = &*reader.0.lock().unwrap();
+        assert_eq!((read.as_slice(), *waited), (&b"first\nsecond\n"[..], TRACE_PATIENCE));
+    }
+}

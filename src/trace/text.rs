@@ -11,7 +11,7 @@ use crate::reactor::{CloseReason, Deadline, Event, Interest, Opened, Signal, Wat
 use crate::wire::escape_visible;
 
 /// Where the second column begins.
-const COLUMN: usize = 13;
+const COLUMN: usize = 15;
 
 /// The lines of one tick; `name` is that of its loop, where there are several.
 pub(super) fn tick(name: Option<&str>, tick: &Tick) -> String {
@@ -55,7 +55,7 @@ impl Text {
             ));
         }
         let events = counted(tick.events.len(), "event");
-        self.write(format_args!(": epoll_wait({at_most}) returned {events} after {waited}\n"));
+        self.write(format_args!(": {}({at_most}) returned {events} after {waited}\n", Tick::WAIT));
     }
 
     fn step(&mut self, mark: &str, step: &Step) {
@@ -144,19 +144,19 @@ fn told(tell: Tell) -> String {
         Tell::Opened(Opened::Listening(at)) => format!("{name}, listening at {at}"),
         Tell::Opened(Opened::Accepted { peer, .. }) => format!("{name}, accepted from {peer}"),
         Tell::Opened(Opened::Connected) => format!("{name}, connected"),
-        Tell::Opened(Opened::Source) | Tell::Drained => name.to_owned(),
+        Tell::Opened(Opened::Source) | Tell::Drained | Tell::Ended(0) | Tell::EndOfTick => {
+            name.to_owned()
+        }
         Tell::Received { shown, used } if shown == used => {
             format!("{name} {} and used them all", bytes(shown))
         }
         Tell::Received { shown, used } => format!("{name} {} and used {used}", bytes(shown)),
-        Tell::Ended(0) => name.to_owned(),
         Tell::Ended(rest) => format!("{name}, {} never completed", bytes(rest)),
         Tell::Expired(deadline) => format!("{name}: {}", deadline_name(deadline)),
         Tell::Alarm(alarm) => format!("{name} {}", alarm.0),
         Tell::Exhausted(errno) => format!("{name}: {errno}"),
         Tell::Signal(signal) => format!("{name} {}", signal_name(signal)),
         Tell::Closed(reason) => format!("{name}: {}", why(reason)),
-        Tell::EndOfTick => name.to_owned(),
     }
 }
 

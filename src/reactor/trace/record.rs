@@ -196,6 +196,9 @@ pub enum Change {
 }
 
 impl Tick {
+    /// The system call that a tick begins with.
+    pub const WAIT: &'static str = "epoll_wait";
+
     /// Whether nothing came of it: nothing was ready or due.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.steps.is_empty()

@@ -190,12 +190,12 @@ impl Notes {
         self.known.entry(token).or_insert_with(new)
     }
 
-    /// `taken` bytes of `offered` have left; tells what waits now.
-    fn written(&mut self, token: Token, offered: usize, taken: usize) -> usize {
-        self.tick.left = self.tick.left.saturating_sub(taken);
+    /// `gone` bytes of `offered` have left; tells what waits now.
+    fn written(&mut self, token: Token, offered: usize, gone: usize) -> usize {
+        self.tick.left = self.tick.left.saturating_sub(gone);
         let known = self.known(token);
         // What was queued within the flush itself was not seen until now.
-        known.queued = known.queued.max(offered).saturating_sub(taken);
+        known.queued = known.queued.max(offered).saturating_sub(gone);
         known.queued
     }
 

@@ -74,7 +74,7 @@ impl<H: Handler> Handler for Told<'_, H> {
     }
 
     fn end_of_tick(&mut self, cx: &mut Context) {
-        self.pass(cx, None, |to, cx| to.end_of_tick(cx), |()| Tell::EndOfTick);
+        self.pass(cx, None, H::end_of_tick, |()| Tell::EndOfTick);
     }
 
     fn name(&self, id: Token) -> Option<String> {

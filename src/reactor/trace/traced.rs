@@ -20,7 +20,7 @@ pub struct Traced<S> {
 
 /// A descriptor, and whose it is.
 pub struct Io<I> {
-    io: I,
+    inner: I,
     /// What it is until its handler has a name for it.
     name: Rc<str>,
     is_signals: bool,
@@ -72,7 +72,7 @@ impl<S: Sys> Sys for Traced<S> {
 
     fn accept(&mut self, listener: &Self::Io) -> Result<(Self::Io, SocketAddr)> {
         let at = self.recorder.now();
-        let answer = self.sys.accept(&listener.io);
+        let answer = self.sys.accept(&listener.inner);
         let call = Call::Accept(answer.as_ref().ok().map(|&(_, peer)| peer));
         let outcome = answer.as_ref().map(|_| 0).map_err(|&errno| errno);
         self.recorder.called(Phase::Accept, at, listener.token.get(), call, outcome);
@@ -81,7 +81,7 @@ impl<S: Sys> Sys for Traced<S> {
 
     fn turn_away(&mut self, listener: &Self::Io) {
         let at = self.recorder.now();
-        self.sys.turn_away(&listener.io);
+        self.sys.turn_away(&listener.inner);
         let (token, call) = (listener.token.get(), Call::TurnAway);
         self.recorder.called(Phase::Accept, at, token, call, Ok(0));
     }
@@ -93,7 +93,7 @@ impl<S: Sys> Sys for Traced<S> {
     }
 
     fn error(&mut self, io: &Self::Io) -> Result<()> {
-        self.pass(Phase::Dispatch, io.token.get(), Call::Error, |sys| sys.error(&io.io), |()| 0)
+        self.pass(Phase::Dispatch, io.token.get(), Call::Error, |sys| sys.error(&io.inner), |()| 0)
     }
 
     fn open(&mut self, source: &Source) -> Result<Self::Io> {
@@ -113,37 +113,37 @@ impl<S: Sys> Sys for Traced<S> {
         io.token.set(Some(token));
         self.recorder.meet(token, &io.name);
         let phase = if how == Watch::Begin { Phase::Accept } else { Phase::Rearm };
-        let watch = |sys: &mut S| sys.watch(&io.io, token, interest, how);
+        let watch = |sys: &mut S| sys.watch(&io.inner, token, interest, how);
         self.pass(phase, Some(token), Call::Watch(interest, how), watch, |()| 0)
     }
 
     fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize> {
         let phase = if io.is_signals { Phase::Deadlines } else { Phase::Dispatch };
         let call = Call::Read(into.len());
-        self.pass(phase, io.token.get(), call, |sys| sys.read(&io.io, into), |&read| read)
+        self.pass(phase, io.token.get(), call, |sys| sys.read(&io.inner, into), |&read| read)
     }
 
     fn writev(&mut self, io: &Self::Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
         let call = Call::Writev { offered, slices: slices.len(), left: 0 };
-        let write = |sys: &mut S| sys.writev(&io.io, slices);
+        let write = |sys: &mut S| sys.writev(&io.inner, slices);
         self.pass(Phase::Flush, io.token.get(), call, write, |&taken| taken)
     }
 
     fn shutdown(&mut self, io: &Self::Io) -> Result<()> {
-        let shut = |sys: &mut S| sys.shutdown(&io.io);
+        let shut = |sys: &mut S| sys.shutdown(&io.inner);
         self.pass(Phase::Flush, io.token.get(), Call::Shutdown, shut, |()| 0)
     }
 
     fn close(&mut self, io: Self::Io) {
         let at = self.recorder.now();
-        self.sys.close(io.io);
+        self.sys.close(io.inner);
         self.recorder.called(Phase::Reap, at, io.token.get(), Call::Close, Ok(0));
     }
 }
 
 impl<I> Io<I> {
     fn new(io: I, name: &str) -> Self {
-        Self { io, name: name.into(), is_signals: false, token: Cell::new(None) }
+        Self { inner: io, name: name.into(), is_signals: false, token: Cell::new(None) }
     }
 }
