@@ -132,7 +132,8 @@ fn tell_members(tell: Tell) -> Vec<(&'static str, Value)> {
 }
 
 fn interest_members(interest: Interest) -> Value {
-    let flags = [(interest.read, "EPOLLIN"), (interest.write, "EPOLLOUT")];
+    let (read, write, edge) = (interest.read, interest.write, interest.edge);
+    let flags = [(read, "EPOLLIN"), (write, "EPOLLOUT"), (edge, "EPOLLET")];
     flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
 }
 

@@ -198,6 +198,7 @@ pub(super) fn readiness(event: &Event) -> String {
     let flags = [
         (event.readable, "EPOLLIN"),
         (event.writable, "EPOLLOUT"),
+        (event.ended, "EPOLLRDHUP"),
         (event.hangup, "EPOLLHUP or EPOLLERR"),
     ];
     let set: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
@@ -205,11 +206,14 @@ pub(super) fn readiness(event: &Event) -> String {
 }
 
 pub(super) fn interests(interest: Interest) -> &'static str {
-    match (interest.read, interest.write) {
-        (true, true) => "EPOLLIN, EPOLLOUT",
-        (true, false) => "EPOLLIN",
-        (false, true) => "EPOLLOUT",
-        (false, false) => "nothing but hang-ups",
+    match (interest.read, interest.write, interest.edge) {
+        (true, true, false) => "EPOLLIN, EPOLLOUT",
+        (true, true, true) => "EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET",
+        (true, false, false) => "EPOLLIN",
+        (true, false, true) => "EPOLLIN, EPOLLRDHUP, EPOLLET",
+        (false, true, false) => "EPOLLOUT",
+        (false, true, true) => "EPOLLOUT, EPOLLET",
+        (false, false, _) => "nothing but hang-ups",
     }
 }
 
