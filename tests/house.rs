@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("limits", &[]),
     ("reactor", &["limits"]),
     ("tokens", &["reactor"]),
@@ -15,9 +15,13 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "crypto"]),
+    ("trace", &["limits", "reactor", "wire"]),
     ("load", &["limits", "reactor", "wire", "crypto"]),
     ("client", &["limits", "reactor", "tokens", "wire", "crypto", "home"]),
-    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client"]),
+    (
+        "command",
+        &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client", "trace"],
+    ),
 ];
 const MAX_COLUMNS: usize = 100;
 const MAX_LINES: usize = 400;

@@ -37,7 +37,7 @@
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
 //! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
-//! `inherited.rs` (as system calls).
+//! `inherited.rs` (as system calls). `trace` is the loop watched from both of its seams.
 
 mod accept;
 mod census;
@@ -57,6 +57,7 @@ mod slab;
 mod sys;
 mod time;
 mod token;
+pub mod trace;
 
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ use crate::limits;
 pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, inherited, monotonic, raise_descriptor_limit};
 pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;

@@ -64,7 +64,7 @@ use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::log::Log;
-use self::peer::Peers;
+use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
@@ -314,5 +314,9 @@ impl Handler for Relay {
         self.go_on(cx);
         self.announce(cx);
         self.log.pass_on(cx);
+    }
+
+    fn name(&self, id: Token) -> Option<String> {
+        self.peers.get(id).and_then(Peer::who).map(|who| who.to_string())
     }
 }
