@@ -70,6 +70,7 @@ impl<S: Sys> Reactor<S> {
         if connection.state == State::Lingering && self.sys.shutdown(io).is_err() {
             connection.state = State::Dead(CloseReason::Closed); // the other end has gone already
         }
+        self.give_turn(id); // what it sent while it was paused is read now, and forgotten
     }
 
     /// Tells the kernel what to watch for, where that differs from what it watches for.
@@ -95,9 +96,6 @@ impl<S: Sys> Reactor<S> {
         }
         let Some(mut connection) = self.context.connections.remove(id) else { return };
         self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
-        if connection.always_ready {
-            self.always_ready.retain(|&other| other != id);
-        }
         if connection.kind == Kind::Listener {
             self.resting.retain(|&(listener, _)| listener != id);
         }

@@ -223,7 +223,7 @@ impl Machine {
                 Some(event) => {
                     events.push(event);
                     let file = self.file(fd);
-                    file.listed = file.watch.is_some_and(|(_, now)| now != Interest::NONE);
+                    file.listed = file.watch.is_some_and(|(_, now)| !now.edge);
                     if file.listed {
                         self.processes[process].ready.push_back((fd, token));
                     }
@@ -254,6 +254,7 @@ impl Machine {
             token,
             readable: readable && interest.read,
             writable: writable && interest.write,
+            ended: ended && interest.edge && interest.read,
             hangup,
         };
         (event.readable || event.writable || event.hangup).then_some(event)
