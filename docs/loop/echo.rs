@@ -17,7 +17,7 @@ fn main() -> Result<()> {
 }
 
 /// Echoes until something goes wrong.
-pub fn serve(listener: &TcpListener) -> Result<()> {
+pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, readable(listener.as_raw_fd()))?;
     let mut connections: HashMap<RawFd, TcpStream> = HashMap::new();
