@@ -197,3 +197,24 @@ fn what_is_not_ours_is_still_named() {
         assert!(spans.iter().any(|span| **span == *name), "{name}: take it off the list");
     }
 }
+
+/// What goes wrong with epoll is told where it matters: each test of it stands in a chapter.
+#[test]
+fn each_pitfall_is_told_in_a_chapter() {
+    let all = documents();
+    let tour = all.iter().filter(|document| document.path.starts_with("docs/loop"));
+    let spans: BTreeSet<_> = tour
+        .flat_map(|document| &document.paragraphs)
+        .flat_map(|paragraph| paragraph.pieces.iter().skip(1).step_by(2))
+        .collect();
+    let mut pitfalls = 0;
+    for path in files(&root().join("tests/pitfalls"), &[".rs"]) {
+        let text = fs::read_to_string(path).expect("a source is readable");
+        for test in text.split("#[test]\nfn ").skip(1) {
+            let name = words(test).next().expect("a name");
+            assert!(spans.iter().any(|span| **span == name), "no chapter tells of {name}");
+            pitfalls += 1;
+        }
+    }
+    assert!(pitfalls >= 13, "the pitfalls were not found");
+}

@@ -60,8 +60,9 @@ fn read(path: &Path) -> Document {
     let mut prose = (0, String::new());
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
-        let mark = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-        if let Some(mark) = mark {
+        let comment = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+        let is_mark = |it: &&str| *it == "runs" || it.starts_with("same as ");
+        if let Some(mark) = comment.filter(is_mark) {
             let block = document.blocks.last_mut().expect("a mark stands behind a block");
             block.mark = Some(mark.to_owned());
             continue;
