@@ -15,14 +15,13 @@ struct Program(Vec<(Vec<String>, String)>);
 impl Program {
     fn ask() -> Self {
         let mut program = Self(Vec::new());
-        program.ask_about(Vec::new());
+        program.ask_about(&[]);
         assert!(program.0.len() > 15, "the commands were not found");
         program
     }
 
-    fn ask_about(&mut self, command: Vec<String>) {
-        let output =
-            Command::new(PROGRAM).args(&command).arg("--help").output().expect("it starts");
+    fn ask_about(&mut self, command: &[String]) {
+        let output = Command::new(PROGRAM).args(command).arg("--help").output().expect("it starts");
         assert!(output.status.success(), "{command:?} --help");
         let help = String::from_utf8(output.stdout).expect("help is UTF-8");
         let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
@@ -31,9 +30,9 @@ impl Program {
         });
         let listed = listed.filter_map(|line| line.split_whitespace().next());
         let below: Vec<_> = listed.filter(|name| *name != "help").map(str::to_owned).collect();
-        self.0.push((command.clone(), help));
+        self.0.push((command.to_vec(), help));
         for name in below {
-            self.ask_about([command.clone(), vec![name]].concat());
+            self.ask_about(&[command, &[name]].concat());
         }
     }
 

@@ -34,7 +34,7 @@ fn stands_in(quoted: &[&str], lines: &[&str]) -> bool {
 
 #[test]
 fn what_is_quoted_from_a_file_stands_in_it() {
-    let mut quotes = 0;
+    let mut found = 0;
     for document in documents() {
         for block in &document.blocks {
             let Some(of) = block.mark.as_ref().and_then(|mark| mark.strip_prefix("same as "))
@@ -47,10 +47,10 @@ fn what_is_quoted_from_a_file_stands_in_it() {
             let quoted = block.lines.iter().map(|line| bare(line));
             let quoted: Vec<_> = quoted.filter(|line| !line.is_empty()).collect();
             assert!(stands_in(&quoted, &lines), "{at}: this does not stand in {of}");
-            quotes += 1;
+            found += 1;
         }
     }
-    assert!(quotes > 20, "the quotes were not found");
+    assert!(found > 20, "the quotes were not found");
 }
 
 /// The states of a connection and the way of a message are drawn once in the code and once in the

@@ -100,7 +100,7 @@ fn a_descriptor_in_reserve_is_enough_to_turn_the_backlog_away() {
     });
 }
 
-/// epoll_ctl(2): `EPERM`, the file does not support epoll, such as a regular file. poll(2) does not
+/// `epoll_ctl(2)`: `EPERM`, the file does not support epoll, such as a regular file. poll(2) does not
 /// refuse it, and says why: a regular file is always ready.
 #[test]
 fn a_regular_file_cannot_be_watched_because_it_is_always_ready() {
@@ -141,7 +141,7 @@ fn a_child_that_makes_its_standard_input_nonblocking_makes_its_parents_so() {
     assert_eq!(read(&reader, 1), None, "what would have waited fails");
 }
 
-/// proc_pid_fd(5): opening `/proc/self/fd/N` of a pipe opens the pipe anew, so there is a new open
+/// `proc_pid_fd(5)`: opening `/proc/self/fd/N` of a pipe opens the pipe anew, so there is a new open
 /// file with flags of its own: `standard` in `src/reactor/inherited.rs`.
 #[test]
 fn a_pipe_that_is_opened_anew_has_flags_of_its_own() {

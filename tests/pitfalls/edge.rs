@@ -65,7 +65,7 @@ fn an_edge_with_draining_starves_the_others() {
     assert_eq!(read(&quiet, 64), Some(1), "who was told in the same batch waits still");
 }
 
-/// epoll_wait(2), NOTES: where more are ready than are asked for, successive calls go round robin
+/// `epoll_wait(2)`, NOTES: where more are ready than are asked for, successive calls go round robin
 /// through them. With one read an event, the kernel's list is the fair queue: who sends without end
 /// gets every second turn beside one other, and not all.
 #[test]

@@ -8,7 +8,7 @@ use nix::sys::epoll::{EpollFlags, EpollTimeout};
 
 use crate::instance::{Instance, TIMES, pair, read};
 
-/// epoll_ctl(2): `EPOLLHUP` and `EPOLLERR` are always reported, asked for or not. A source that is
+/// `epoll_ctl(2)`: `EPOLLHUP` and `EPOLLERR` are always reported, asked for or not. A source that is
 /// watched for nothing is told of them at each wait all the same. With `EPOLLET` it is told once:
 /// `Interest::NONE` in `src/reactor/sys.rs`.
 #[test]
@@ -24,7 +24,7 @@ fn a_hangup_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     assert_eq!(epoll.spins(), 1);
 }
 
-/// epoll_ctl(2): `EPOLLERR` is also what the write end of a pipe shows once its read end is closed.
+/// `epoll_ctl(2)`: `EPOLLERR` is also what the write end of a pipe shows once its read end is closed.
 #[test]
 fn an_error_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     let epoll = Instance::new();
@@ -38,7 +38,7 @@ fn an_error_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     assert_eq!(epoll.spins(), 1);
 }
 
-/// epoll_ctl(2): `EPOLLRDHUP` says that the other end has shut down its writing half; a state, and
+/// `epoll_ctl(2)`: `EPOLLRDHUP` says that the other end has shut down its writing half; a state, and
 /// not something that happens, so under level it is told at each wait. The end was read already,
 /// and so is `EPOLLIN`: reading (0 bytes) changes neither.
 #[test]
@@ -60,7 +60,7 @@ fn a_half_closed_peer_is_told_without_end_under_level() {
     assert_eq!(epoll.ready(), [(1, EpollFlags::EPOLLHUP)]);
 }
 
-/// epoll_ctl(2): `EPOLLOUT` means that a write would not block, which is so nearly always. Left
+/// `epoll_ctl(2)`: `EPOLLOUT` means that a write would not block, which is so nearly always. Left
 /// armed with nothing to say, it is told at each wait.
 #[test]
 fn room_for_output_is_told_without_end_while_it_is_asked_for() {
@@ -86,7 +86,7 @@ fn waits_until(length: Duration, rounding: impl Fn(Duration) -> EpollTimeout) ->
     waits
 }
 
-/// epoll_wait(2): the timeout counts whole milliseconds, and 0 returns at once. So the last
+/// `epoll_wait(2)`: the timeout counts whole milliseconds, and 0 returns at once. So the last
 /// fraction of a wait, cut off, is not waited for at all: it is spun away.
 #[test]
 fn a_timeout_that_is_cut_to_milliseconds_spins_and_one_that_is_rounded_up_does_not() {
