@@ -1,6 +1,7 @@
 //! Commands and options that the text names, and blocks that are said to run.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use crate::text::{Document, documents, root};
@@ -147,6 +148,9 @@ fn blocks_that_are_said_to_run_do() {
         for block in document.blocks.iter().filter(|block| is_runnable(&block.mark)) {
             let at = format!("{}:{}", document.path.display(), block.line);
             let home = tempfile::tempdir().expect("a folder");
+            for folder in ["docs", "tests"] {
+                symlink(root().join(folder), home.path().join(folder)).expect("a new folder");
+            }
             let programs = std::path::Path::new(PROGRAM).parent().expect("it lies in a folder");
             let path = std::env::var("PATH").unwrap_or_default();
             let output = Command::new("bash")
