@@ -66,6 +66,8 @@ pub const ACCEPTS_PER_TICK: usize = 64;
 pub const SLICES_PER_WRITE: usize = 64;
 /// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
 pub const CHUNK_SIZE: usize = 4 * 1024;
+/// The longest that `--spin` lets the loop ask without sleeping.
+pub const MAX_SPIN: Duration = Duration::from_secs(1);
 /// Chunks that the pool keeps for reuse; more are given back to the allocator.
 pub const POOLED_CHUNKS: usize = 1024;
 /// How long a listener rests when the process is out of descriptors or memory.

@@ -24,13 +24,23 @@ fn chat(homes: &Homes, name: &str, relay: &Relay) -> Process {
 
 #[test]
 fn a_thousand_lines_each_way_at_once_are_all_confirmed() {
-    const LINES: usize = 1000;
-    let (homes, relay) = (Homes::new(), Relay::ephemeral());
-    let mut users = ["alice", "bob"].map(|name| chat(&homes, name, &relay));
+    lines_each_way(1000, &Relay::ephemeral());
+}
+
+#[test]
+fn so_are_those_through_a_relay_that_is_told_of_edges_and_one_that_does_not_sleep() {
+    for options in [["--trigger", "edge"], ["--spin", "1000"]] {
+        lines_each_way(200, &Relay::start(&[&options[..], &["--ephemeral"]].concat()));
+    }
+}
+
+fn lines_each_way(count: usize, relay: &Relay) {
+    let homes = Homes::new();
+    let mut users = ["alice", "bob"].map(|name| chat(&homes, name, relay));
     let writers = [("bob", 0), ("alice", 1)].map(|(to, place)| {
         let mut input = users[place].input();
         thread::spawn(move || {
-            for number in 0..LINES {
+            for number in 0..count {
                 writeln!(input, r#"{{"to":"{to}","text":"line {number}","id":"{number}"}}"#)
                     .expect("the client reads its input");
             }
@@ -40,7 +50,7 @@ fn a_thousand_lines_each_way_at_once_are_all_confirmed() {
     let inputs = writers.map(|writer| writer.join().expect("all was written"));
     for user in &users {
         let (mut delivered, mut received) = (HashSet::new(), Vec::new());
-        while delivered.len() < LINES || received.len() < LINES {
+        while delivered.len() < count || received.len() < count {
             let event: serde_json::Value = serde_json::from_str(&user.line()).expect("JSON");
             match event["event"].as_str() {
                 Some("delivered") => {
@@ -54,7 +64,7 @@ fn a_thousand_lines_each_way_at_once_are_all_confirmed() {
                 _ => {}
             }
         }
-        let expected: Vec<_> = (0..LINES).map(|number| format!("line {number}")).collect();
+        let expected: Vec<_> = (0..count).map(|number| format!("line {number}")).collect();
         assert_eq!(received, expected, "whole, once, in order");
     }
     drop(inputs);

@@ -293,8 +293,9 @@ fn a_relay_is_started_measured_and_ended() {
         &["pingpong", "--pairs", "2"],
         &["flood", "--pairs", "2", "--mesh", "--idle", "5"],
     ];
-    for kind in kinds {
-        let arguments = [&["load"], kind, &short].concat();
+    let options = [&[][..], &["--", "--trigger", "edge"], &["--", "--spin", "100"]];
+    for (kind, options) in kinds.iter().zip(options.iter().cycle()) {
+        let arguments = [&["load"], *kind, &short, options].concat();
         let ended = Process::start(&arguments).end().with_code(0);
         assert!(ended.stdout.iter().any(|line| line.contains("CPU µs each")), "{ended:?}");
     }

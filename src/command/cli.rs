@@ -1,17 +1,18 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
 mod load;
+mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::limits;
 
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
+pub use self::serve::{LogFormat, Serve, TriggerOption};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -60,64 +61,6 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-}
-
-/// `sealwax serve`
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
-  sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
-
-It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT:
-it stops listening, flushes for at most half a second and leaves with 0.")]
-pub struct Serve {
-    /// Where to listen; repeatable, port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
-    pub listen: Vec<SocketAddr>,
-    /// Where the relay's key and the bound names are kept [default: the XDG data directory's
-    /// `sealwax/relay`]
-    #[arg(long, value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Keep nothing: a new key at each start, names bound only while it runs
-    #[arg(long, conflicts_with = "home")]
-    pub ephemeral: bool,
-    /// The longest frame of a registered user, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = limits::MAX_FRAME,
-        value_parser = bytes(1024, limits::MAX_FRAME_OPTION))]
-    pub max_frame: usize,
-    /// Connections at a time
-    #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,
-        value_parser = bytes(1, 16_000_000))]
-    pub max_connections: usize,
-    /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
-    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_SOFT,
-        value_parser = bytes(1024, 1 << 30))]
-    pub outbox_soft: usize,
-    /// Above this many waiting bytes of the relay's own answers, a connection is ended
-    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_HARD,
-        value_parser = bytes(4096, 1 << 30))]
-    pub outbox_hard: usize,
-    /// How long a connection may take to register, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
-    pub register_timeout: Duration,
-    /// How long a frame may take from its first byte to its last, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
-    pub frame_timeout: Duration,
-    /// How the activity log is written
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub log: LogFormat,
-    /// How much is told.
-    #[command(flatten)]
-    pub verbosity: Verbosity,
-}
-
-/// How the activity log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people, coloured on a terminal
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 /// `-v` and `-q`

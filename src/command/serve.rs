@@ -3,13 +3,15 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use super::cli::{LogFormat, Serve, Verbosity};
+use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
 use super::{Exit, Failure, Outcome, owner};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, Lock};
 use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
-use crate::reactor::{Config, Linux, Reactor, Source, block_signals, raise_descriptor_limit};
+use crate::reactor::{
+    Config, Linux, Reactor, Source, Trigger, block_signals, raise_descriptor_limit,
+};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::sqlite::SqliteStore;
@@ -42,6 +44,11 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let reactor_config = Config {
         expected: arguments.register_timeout,
         partial: arguments.frame_timeout,
+        trigger: match arguments.trigger {
+            TriggerOption::Level => Trigger::Level,
+            TriggerOption::Edge => Trigger::Edge,
+        },
+        spin: arguments.spin,
         ..Config::default()
     };
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);

@@ -116,7 +116,13 @@ impl Generator {
     /// How long the waits are of the loop that it runs on.
     pub fn waits(&self) -> Config {
         let timeout = self.plan.timeout;
-        Config { expected: timeout, partial: timeout, stalled: timeout, finish: timeout }
+        Config {
+            expected: timeout,
+            partial: timeout,
+            stalled: timeout,
+            finish: timeout,
+            ..Config::default()
+        }
     }
 
     /// Begins.

@@ -30,7 +30,7 @@ impl<S: Sys> Reactor<S> {
         let Some(Some(io)) = self.ios.get(listener.slot()) else { return false };
         match self.sys.accept(io) {
             Ok((io, peer)) => {
-                let newcomer = Connection::new(Kind::Socket, State::Open);
+                let newcomer = Connection::new(Kind::Socket, State::Open, self.context.trigger);
                 let id = self.context.connections.insert(newcomer);
                 self.install(id, io); // where that fails, the end of the tick tells why
                 handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
@@ -110,7 +110,8 @@ impl<S: Sys> Reactor<S> {
             Ok(()) => connection.armed = wanted,
             Err(Errno::EPERM) => {
                 connection.always_ready = true;
-                self.always_ready.push(id);
+                connection.unread = connection.reads();
+                self.give_turn(id);
             }
             Err(errno) => {
                 self.context.die(id, CloseReason::Failed(errno));

@@ -28,7 +28,7 @@ use super::deadlines::WaitId;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::sys::Interest;
-use super::{CloseReason, Deadline};
+use super::{CloseReason, Deadline, Trigger};
 
 /// What the reactor keeps for one source.
 pub(crate) struct Connection {
@@ -50,6 +50,15 @@ pub(crate) struct Connection {
     pub(crate) behind: bool,
     /// It cannot be watched, and is always ready: a regular file, `/dev/null`.
     pub(crate) always_ready: bool,
+    /// It is watched for edges.
+    pub(crate) edge: bool,
+    /// There may be input of which no event will tell: always, where it is always ready; where it is
+    /// watched for edges, until it was read to its end.
+    pub(crate) unread: bool,
+    /// Watched for edges, it told that the other end will send no more: that is the end to be read to.
+    pub(crate) ending: bool,
+    /// Its turn to be read comes in this tick or the next, without an event.
+    pub(crate) in_turn: bool,
     /// It stands in the list of those to be settled at the end of the tick.
     pub(crate) touched: bool,
     pub(crate) inbox: Inbox,
@@ -115,7 +124,9 @@ impl Wait {
 }
 
 impl Connection {
-    pub(crate) fn new(kind: Kind, state: State) -> Self {
+    /// Only sockets are watched for edges: of a terminal, a read of one line does not tell that there
+    /// is no other, and of a listener that cannot accept nobody would hear again.
+    pub(crate) fn new(kind: Kind, state: State, trigger: Trigger) -> Self {
         Self {
             kind,
             state,
@@ -126,6 +137,10 @@ impl Connection {
             blocked: false,
             behind: false,
             always_ready: false,
+            edge: trigger == Trigger::Edge && kind == Kind::Socket,
+            unread: false,
+            ending: false,
+            in_turn: false,
             touched: false,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -136,14 +151,20 @@ impl Connection {
     /// What the kernel should watch for now.
     pub(crate) fn wanted(&self) -> Interest {
         match self.state {
+            _ if self.edge => Interest::EDGES, // once and for all: that is what they are for
             State::Connecting => Interest::WRITE,
-            State::Open => {
-                Interest { read: self.reads() && self.can_receive(), write: self.blocked }
-            }
-            State::Closing => Interest { read: false, write: self.blocked },
+            State::Open => Interest::level(self.reads() && self.can_receive(), self.blocked),
+            State::Closing => Interest::level(false, self.blocked),
             State::Lingering => Interest::READ,
             State::Dead(_) => Interest::NONE,
         }
+    }
+
+    /// A read brought something; it was `cut` where it filled the buffer.
+    pub(crate) fn was_read(&mut self, cut: bool) {
+        // A read that came up short has emptied the socket (epoll(7), Q9), but the end is read by
+        // itself.
+        self.unread = self.always_ready || self.edge && (cut || self.ending);
     }
 
     /// Whether a read can bring anything.

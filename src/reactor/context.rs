@@ -17,12 +17,13 @@ use super::deadlines::Deadlines;
 use super::pool::Pool;
 use super::slab::Slab;
 use super::sys::Source;
-use super::{Alarm, CloseReason, Config, Deadline, Time, Token};
+use super::{Alarm, CloseReason, Config, Deadline, Time, Token, Trigger};
 
 /// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
 /// with each call.
 pub struct Context {
     pub(super) now: Time,
+    pub(super) trigger: Trigger,
     pub(super) connections: Slab<Connection>,
     pub(super) deadlines: Deadlines<{ Wait::COUNT }>,
     pub(super) alarms: [Option<Time>; Alarm::COUNT],
@@ -31,7 +32,7 @@ pub struct Context {
     pub(super) asked: Vec<(Token, Asked)>,
     /// Sources whose bytes, interest or state changed: settled at the end of the tick.
     pub(super) touched: Vec<Token>,
-    /// Sources that were resumed with unconsumed bytes: shown again in the next tick.
+    /// Sources that were resumed with something to look at: looked at in the next tick.
     pub(super) resumed: Vec<Token>,
     pub(super) queued_in_all: usize,
     pub(super) stopping: bool,
@@ -54,6 +55,7 @@ impl Context {
         };
         Self {
             now,
+            trigger: config.trigger,
             connections: Slab::new(),
             deadlines: Deadlines::new(Wait::ALL.map(length)),
             alarms: [None; Alarm::COUNT],
@@ -163,7 +165,7 @@ impl Context {
             return;
         }
         connection.paused = false;
-        if !connection.inbox.is_empty() {
+        if !connection.inbox.is_empty() || connection.unread {
             self.resumed.push(id);
         }
         self.touch(id);
@@ -194,7 +196,7 @@ impl Context {
     }
 
     fn ask(&mut self, kind: Kind, state: State, asked: Asked) -> Token {
-        let id = self.connections.insert(Connection::new(kind, state));
+        let id = self.connections.insert(Connection::new(kind, state, self.trigger));
         self.asked.push((id, asked));
         id
     }

@@ -2,11 +2,17 @@
 //!
 //! Everything here may find that the source is gone, closing or paused: an event says what was true
 //! when the kernel wrote it down, and the handler may have decided otherwise since.
+//!
+//! Level-triggered, the kernel's ready list is the queue of those who wait for their turn. Of some
+//! sources it tells nothing more, although there is more to read: files are never on it, and what is
+//! watched for edges leaves it when it is told. Their turns are kept here (`turns`), one read a tick
+//! as for all others.
 
 use nix::errno::Errno;
 
 use super::connection::{Connection, Kind, State, Wait};
 use super::{CloseReason, Deadline, Event, Handler, Opened, Reactor, Sys, Token};
+use crate::limits;
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn dispatch(&mut self, handler: &mut impl Handler) {
@@ -15,15 +21,28 @@ impl<S: Sys> Reactor<S> {
             if self.context.connections.get(id).is_some_and(waits) {
                 self.show(handler, id, 0);
             }
-        }
-        for index in 0..self.always_ready.len() {
-            let id = self.always_ready[index];
-            let event = Event { token: id, readable: true, writable: true, hangup: false };
-            self.dispatch_one(handler, event);
+            self.give_turn(id);
         }
         for index in 0..self.events.len() {
             let event = self.events[index];
             self.dispatch_one(handler, event);
+        }
+        let turns = self.turns.len();
+        for index in 0..turns {
+            let id = self.turns[index];
+            let Some(connection) = self.context.connections.get_mut(id) else { continue };
+            connection.in_turn = false;
+            self.read(handler, id, false);
+        }
+        self.turns.drain(..turns); // behind them stand those of the next tick
+    }
+
+    /// Lets a source that has something unread be read without an event.
+    pub(super) fn give_turn(&mut self, id: Token) {
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        if connection.unread && !connection.in_turn {
+            connection.in_turn = true;
+            self.turns.push(id);
         }
     }
 
@@ -36,14 +55,22 @@ impl<S: Sys> Reactor<S> {
             Kind::Signals => return self.signalled.push(id),
             Kind::Socket | Kind::Input | Kind::Output => {}
         }
-        if connection.state == State::Connecting {
-            return self.establish(handler, id);
+        if connection.edge {
+            connection.unread |= event.readable;
+            connection.ending |= event.ended;
         }
+        if connection.state == State::Connecting {
+            self.establish(handler, id);
+            return self.give_turn(id);
+        }
+        let waits_its_turn = connection.edge && !event.hangup;
         if connection.blocked && (event.writable || event.hangup) {
             connection.blocked = false;
             self.context.touch(id);
         }
-        if event.readable || event.hangup {
+        if waits_its_turn {
+            self.give_turn(id);
+        } else if event.readable || event.hangup {
             self.read(handler, id, event.hangup);
         }
     }
@@ -81,16 +108,22 @@ impl<S: Sys> Reactor<S> {
                 let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
                 self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
             }
-            return;
+            return; // what is unread gets its turn when it is resumed
         }
-        match self.sys.read(io, self.buffer.space()) {
-            Ok(0) => self.end(handler, id),
+        let outcome = self.sys.read(io, self.buffer.space());
+        let cut = outcome == Ok(limits::READ_SIZE) || outcome == Err(Errno::EINTR);
+        if let Some(connection) = self.context.connections.get_mut(id) {
+            connection.was_read(cut);
+        }
+        match outcome {
+            Ok(0) => return self.end(handler, id),
             Ok(read) => self.show(handler, id, read),
             // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so
             // again.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => self.context.die(id, CloseReason::Failed(errno)),
+            Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
         }
+        self.give_turn(id);
     }
 
     /// Shows the handler all that is not consumed, the `read` bytes in the buffer last.

@@ -115,6 +115,7 @@ impl Sys for Linux {
                 token: Token::from_bits(ready.data())?,
                 readable: flags.contains(EpollFlags::EPOLLIN),
                 writable: flags.contains(EpollFlags::EPOLLOUT),
+                ended: flags.contains(EpollFlags::EPOLLRDHUP),
                 hangup: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
             })
         }));
@@ -204,7 +205,10 @@ impl Sys for Linux {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, interest.read);
         flags.set(EpollFlags::EPOLLOUT, interest.write);
-        flags.set(EpollFlags::EPOLLET, interest == Interest::NONE);
+        flags.set(EpollFlags::EPOLLET, interest.edge);
+        // Level-triggered, a read tells the end in its turn, and until then this would be told
+        // without pause.
+        flags.set(EpollFlags::EPOLLRDHUP, interest.edge && interest.read);
         let mut event = EpollEvent::new(flags, token.to_bits());
         match how {
             Watch::Begin => self.epoll.add(io.as_fd(), event),

@@ -27,6 +27,10 @@
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
+//! Two settings change how step 1 asks, and nothing else ([`Config`]): to be told of edges instead of
+//! levels, for which the queue of those who are not done has to be kept here (`dispatch.rs`); and to
+//! ask for a while before it sleeps.
+//!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
 //! bytes and says how many it has used.
 //!
@@ -70,9 +74,27 @@ pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
 
-/// How long the reactor's waits are: one length for each kind.
+/// When the kernel tells of a connection (`epoll(7)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trigger {
+    /// For as long as there is something to read or room to write. The kernel keeps the queue of those
+    /// who wait, and nothing that was told and not yet done can be forgotten.
+    #[default]
+    Level,
+    /// When something comes or there is room again. Who was not read to the end is kept in a queue of
+    /// ours; in return what is watched for never changes, not even for a reader that is slow.
+    Edge,
+}
+
+/// How the loop waits, and how long the waits are that it watches for others: one length for each
+/// kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
+    /// When connections are told of.
+    pub trigger: Trigger,
+    /// How long the loop asks again and again before it sleeps. A loop that is awake when a message
+    /// comes is faster by a wake-up, and takes a whole processor for it.
+    pub spin: Duration,
     /// [`Deadline::Expected`]
     pub expected: Duration,
     /// [`Deadline::Partial`]
@@ -86,6 +108,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            trigger: Trigger::default(),
+            spin: Duration::ZERO,
             expected: limits::REGISTER_TIMEOUT,
             partial: limits::FRAME_TIMEOUT,
             stalled: limits::STALL_TIMEOUT,
@@ -107,8 +131,10 @@ pub struct Reactor<S: Sys> {
     accepting: Vec<Token>,
     /// Listeners that rest, and until when: the process was out of descriptors or memory.
     resting: Vec<(Token, Time)>,
-    /// Sources that the kernel cannot watch because they are always ready.
-    always_ready: Vec<Token>,
+    /// Sources that are to be read although no event tells of them, in this tick and then in the next.
+    turns: Vec<Token>,
+    /// See [`Config::spin`].
+    spin: Duration,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
     /// The handler was told something after its end of this tick: it gets another one at once.
@@ -127,7 +153,8 @@ impl<S: Sys> Reactor<S> {
             events: Vec::with_capacity(limits::EVENTS_PER_TICK),
             accepting: Vec::new(),
             resting: Vec::new(),
-            always_ready: Vec::new(),
+            turns: Vec::new(),
+            spin: config.spin,
             signalled: Vec::new(),
             told_late: false,
         }
@@ -154,8 +181,7 @@ impl<S: Sys> Reactor<S> {
     pub fn tick(&mut self, handler: &mut impl Handler, timeout: Option<Duration>) -> Result<()> {
         let timeout = self.time_to_wait(timeout);
         self.told_late = false;
-        self.sys.wait(&mut self.events, timeout)?;
-        self.context.now = self.sys.now();
+        self.wait(timeout)?;
 
         self.dispatch(handler);
         self.accept(handler);
@@ -189,12 +215,28 @@ impl<S: Sys> Reactor<S> {
         self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
+    /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain for
+    /// so long.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let asleep_from = self.context.now + timeout.unwrap_or(Duration::MAX).min(self.spin);
+        while self.context.now < asleep_from {
+            self.sys.wait(&mut self.events, Some(Duration::ZERO))?;
+            self.context.now = self.sys.now();
+            if !self.events.is_empty() {
+                return Ok(());
+            }
+        }
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(self.spin));
+        self.sys.wait(&mut self.events, timeout)?;
+        self.context.now = self.sys.now();
+        Ok(())
+    }
+
     /// Until the next thing is due; zero where something waits already.
     fn time_to_wait(&self, at_most: Option<Duration>) -> Option<Duration> {
         let cx = &self.context;
-        let idle = |&id: &Token| !cx.connections.get(id).is_some_and(|it| it.wanted().read);
         let pending = !cx.asked.is_empty() || !cx.touched.is_empty() || !cx.resumed.is_empty();
-        if pending || self.told_late || cx.stopping || !self.always_ready.iter().all(idle) {
+        if pending || self.told_late || cx.stopping || !self.turns.is_empty() {
             return Some(Duration::ZERO);
         }
         let alarms = cx.alarms.iter().flatten().copied();

@@ -89,29 +89,43 @@ pub struct Event {
     pub readable: bool,
     /// `EPOLLOUT`: a write will not block.
     pub writable: bool,
+    /// `EPOLLRDHUP`: the other end will send no more, and what came before is still to be read. Told
+    /// only of what is watched edge-triggered ([`Interest::EDGES`]).
+    pub ended: bool,
     /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so
     /// a source that shows them has to be read, written or closed, or watched for nothing
     /// ([`Interest::NONE`]): otherwise the same event would come for ever.
     pub hangup: bool,
 }
 
-/// What a source is watched for; hang-ups are always told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a source is watched for, and when that is told; hang-ups are always told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// `EPOLLIN`
     pub read: bool,
     /// `EPOLLOUT`
     pub write: bool,
+    /// `EPOLLET`: told when it becomes so, and not for as long as it is so (`epoll(7)`).
+    pub edge: bool,
 }
 
 impl Interest {
     /// Nothing but hang-ups, and each told once (`EPOLLET`): a paused pipe whose writer has left
     /// shows one for as long as it is paused.
-    pub const NONE: Self = Self { read: false, write: false };
+    pub const NONE: Self = Self { read: false, write: false, edge: true };
     /// Input only: what a connection is watched for nearly all its life.
-    pub const READ: Self = Self { read: true, write: false };
+    pub const READ: Self = Self { read: true, write: false, edge: false };
     /// Room for output only.
-    pub const WRITE: Self = Self { read: false, write: true };
+    pub const WRITE: Self = Self { read: false, write: true, edge: false };
+    /// All that can happen to a connection, each time that it happens ([`Trigger::Edge`]).
+    ///
+    /// [`Trigger::Edge`]: super::Trigger::Edge
+    pub const EDGES: Self = Self { read: true, write: true, edge: true };
+
+    /// Told for as long as it is so; of what is watched for nothing, see [`NONE`](Self::NONE).
+    pub const fn level(read: bool, write: bool) -> Self {
+        Self { read, write, edge: !read && !write }
+    }
 }
 
 /// Whether [`Sys::watch`] begins or changes.

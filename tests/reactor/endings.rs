@@ -151,7 +151,7 @@ fn an_event_for_a_source_that_is_gone_does_not_reach_who_has_its_slot_now() {
     assert_eq!(new.slot(), old.slot());
     handler.take();
     sim.kernel.calls();
-    let stale = Event { token: old, readable: true, writable: true, hangup: true };
+    let stale = Event { token: old, readable: true, writable: true, ended: false, hangup: true };
     let mut faults = vec![Fault::Stale(stale)];
     sim.kernel.inject(move |_, _| faults.pop());
     sim.settle(&mut handler);

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests are tests
 
 mod child;
+mod edges;
 mod endings;
 mod faults;
 mod real;
