@@ -73,7 +73,7 @@ pub(crate) fn signature(key: &PublicKey, message: &[u8]) -> [u8; 32] {
 }
 
 /// What stands for a signature by the relay whose key is `relay`.
-fn relay_signature(relay: &[u8; 32], message: &[u8]) -> [u8; 64] {
+pub(crate) fn relay_signature(relay: &[u8; 32], message: &[u8]) -> [u8; 64] {
     let half = sha256(&tuple(&[b"relay", relay, message]));
     std::array::from_fn(|at| half[at % half.len()])
 }
