@@ -59,8 +59,8 @@ impl Server {
         }
     }
 
-    /// How many connections may wait for it to accept them; those beyond it lose seconds until their
-    /// next try.
+    /// How many connections may wait for it to accept them; those beyond it lose seconds until
+    /// their next try.
     pub(super) fn backlog(self) -> usize {
         match self {
             Self::Redis | Self::Nats | Self::Mosquitto => LOAD_CONNECTING,
