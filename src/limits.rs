@@ -164,6 +164,9 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 /// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
 /// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
+/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
+/// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
+pub const LIST_PARTS_PER_TICK: usize = 8;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with
 /// `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
