@@ -76,7 +76,8 @@ impl Room {
             outbox_hard: OUTBOX_HARD,
             ..RelayConfig::default()
         };
-        let (notary, store) = (Box::<FakeNotary>::default(), Box::<MemoryStore>::default());
+        let notary = Box::new(FakeNotary::new([5; 32], 0));
+        let store = Box::<MemoryStore>::default();
         let journal = Journal::new(Format::Json, Level::Debug);
         let relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         let mut relay = Watched { relay, tokens: BTreeMap::new() };
