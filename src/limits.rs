@@ -164,6 +164,9 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 /// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
 /// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
+/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
+/// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
+pub const LIST_PARTS_PER_TICK: usize = 8;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with
 /// `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
@@ -301,6 +304,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 /// Connections that a run has on their way at a time while its users gather: well below
 /// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
 pub const LOAD_CONNECTING: usize = 128;
+/// The same for ngircd, which listens with a backlog of ten.
+pub const LOAD_CONNECTING_NGIRCD: usize = 8;
 /// The longest frame that the generator takes, in bytes: a list of all users.
 pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
 /// Round trips a second of the pair that is active while others only are there, unless `--rate`

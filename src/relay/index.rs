@@ -43,10 +43,14 @@ impl Index {
 
     /// The number of this hash that `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        self.all(hash).find(|&number| is_it(number))
+    }
+
+    /// All numbers of this hash, and perhaps some that share half of it.
+    pub(super) fn all(&self, hash: u64) -> impl Iterator<Item = usize> {
         let hash = low(hash);
-        let in_bucket = self.chain(self.bucket(hash));
-        let same = in_bucket.filter(|(_, link)| link.hash == hash);
-        same.map(|(number, _)| number as usize).find(|&number| is_it(number))
+        let same = self.chain(self.bucket(hash)).filter(move |(_, link)| link.hash == hash);
+        same.map(|(number, _)| number as usize)
     }
 
     /// Adds a number that is not in here.
