@@ -7,5 +7,6 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod relay;
+pub mod tokens;
 pub mod trace;
 pub mod wire;

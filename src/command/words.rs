@@ -76,6 +76,7 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::Unreachable { .. } => "unreachable",
         Progress::NewRelay { .. } => "a new relay",
         Progress::Lost { .. } => "the connection is lost",
+        Progress::Absent { .. } => "a peer has gone, and a text waits for it",
         Progress::Retrying { .. } => "trying again later",
     }
 }

@@ -14,7 +14,7 @@ use sealwax::reactor::{
 use crate::recorder::{Recorder, Told};
 
 /// How long a test waits for what has to come, before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Any port of this machine.
 pub(crate) const ANYWHERE: &str = "127.0.0.1:0";

@@ -72,6 +72,7 @@ impl Front {
             Event::Peer { name, standing: Standing::Pinned(_), .. } => {
                 self.changed.remove(name);
             }
+            Event::Users { .. } => self.asks_who_is_here = false,
             Event::Failed { code, .. } => self.exit = self.exit.and(exit_of_failure(*code)),
             Event::Closed { code, .. } => {
                 self.exit = self.exit.and(exit_of_ending(*code));
