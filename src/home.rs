@@ -8,11 +8,11 @@
 //!   file is reached through its descriptor, so that nobody can put another directory in its place.
 //! - *Whole.* Bytes are written to a draft, synced, and only then given their name by one `link(2)`
 //!   or `rename(2)`, which is synced too. A power cut leaves the old content or the new, at worst
-//!   beside a forgotten draft.
+//!   beside a draft, as private as what it was to become; one of the next starts removes it.
 
 mod error;
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +27,8 @@ use zeroize::Zeroizing;
 
 pub use error::HomeError;
 use error::failed;
+
+use crate::limits::DRAFT_AGE;
 
 /// A directory that is ours alone.
 #[derive(Debug)]
@@ -118,6 +120,22 @@ impl Home {
         self.sync()
     }
 
+    /// Removes drafts of these files that processes left which were killed while they wrote. A
+    /// draft is in nobody's way, so what cannot be looked at or removed stays. If its writer still
+    /// lives, stopped for that long, then its `link` or `rename` fails and says so; nothing else is
+    /// lost.
+    pub fn remove_old_drafts(&self, names: &[&str]) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let of = name.to_str().and_then(name_of_a_draft);
+            let is_ours = of.is_some_and(|of| names.contains(&of));
+            if is_ours && entry.metadata().is_ok_and(|data| data.is_file() && is_old(&data)) {
+                let _ = unlinkat(&self.directory, &*name, UnlinkatFlags::NoRemoveDir);
+            }
+        }
+    }
+
     /// Takes the lock on the file `name` without waiting ([`HomeError::Held`]), and keeps it until
     /// what is returned is dropped.
     ///
@@ -188,6 +206,18 @@ impl Drop for Draft<'_> {
     }
 }
 
+/// `NAME` in what [`Draft::write`] calls its file: `.NAME.` and 16 hexadecimal digits.
+fn name_of_a_draft(draft: &str) -> Option<&str> {
+    let (name, tag) = draft.strip_prefix('.')?.rsplit_once('.')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (tag.len() == 16 && tag.bytes().all(is_digit)).then_some(name)
+}
+
+/// A clock that was set back makes nothing old.
+fn is_old(data: &Metadata) -> bool {
+    data.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DRAFT_AGE))
+}
+
 /// Owned by us, and closed to everybody else.
 fn check_private(state: &FileStat, path: &Path) -> Result<(), HomeError> {
     let (owner, mode) = (state.st_uid, state.st_mode & 0o7777);
@@ -245,6 +275,27 @@ mod tests {
         assert_eq!(home.read("key", 10).unwrap().unwrap().as_slice(), b"three");
         let names = fs::read_dir(home.path("")).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["key"]);
+    }
+
+    #[test]
+    fn an_old_draft_is_removed_and_nothing_else() {
+        let (_parent, home) = home();
+        let old = std::time::SystemTime::now() - 2 * DRAFT_AGE;
+        let tag = "0123456789abcdef";
+        let draft = format!(".key.{tag}");
+        let others =
+            ["key".to_owned(), format!("{draft}0"), format!(".other.{tag}"), format!(".{tag}")];
+        for name in others.iter().chain([&draft]) {
+            home.write_new(name, b"secret").unwrap();
+            File::open(home.path(name)).unwrap().set_modified(old).unwrap();
+        }
+        let fresh = format!(".key.{}", tag.replace('0', "f"));
+        home.write_new(&fresh, b"secret").unwrap();
+        home.remove_old_drafts(&["key"]);
+        assert!(!home.path(&draft).exists());
+        for name in others.iter().chain([&fresh]) {
+            assert!(home.path(name).exists(), "{name}");
+        }
     }
 
     #[test]

@@ -43,4 +43,6 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod relay;
+pub mod tokens;
+pub mod trace;
 pub mod wire;

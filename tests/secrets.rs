@@ -12,110 +12,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use sealwax::wire::base64;
 use support::fixtures::{identity, pem};
 use support::process::{Homes, Process, Relay, text};
+use support::secrets::Secrets;
 
 /// Stands in every text that is written.
 const MARK: &str = "the gold is under the old oak";
 const PASSPHRASE: &str = "seventeen purple elephants";
 const WRONG_PASSPHRASE: &str = "eighteen orange elephants";
-
-/// What must not be found, and what it is.
-struct Secrets(Vec<(String, Vec<u8>)>);
-
-impl Secrets {
-    fn add(&mut self, what: &str, bytes: &[u8]) {
-        self.0.push((what.to_owned(), bytes.to_vec()));
-    }
-
-    /// Bytes that are as good as the secret, as they are, in hex and in both alphabets of base64.
-    fn add_bytes(&mut self, what: &str, bytes: &[u8]) {
-        self.add(&format!("{what}, raw"), &bytes[..16]);
-        let hex: Vec<_> = bytes[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        let hex = hex.concat();
-        self.add(&format!("{what}, hex"), hex.as_bytes());
-        self.add(&format!("{what}, HEX"), hex.to_uppercase().as_bytes());
-        let list = bytes[..12].iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
-        self.add(&format!("{what}, as Debug writes it"), list.as_bytes());
-        // Wherever the bytes stand in what was encoded, one of three beginnings is a group's.
-        for start in 0..3 {
-            let url = base64::encode(&bytes[start..][..18]);
-            let standard = url.replace('-', "+").replace('_', "/");
-            self.add(&format!("{what}, base64url"), url.as_bytes());
-            self.add(&format!("{what}, base64"), standard.as_bytes());
-        }
-    }
-
-    /// The private parts of an RSA key, and the lines of its file that hold them.
-    fn add_rsa(&mut self, name: &str) {
-        let pem = pem(name);
-        let lines: Vec<_> = pem.lines().filter(|line| !line.starts_with("---")).collect();
-        let der = lines.concat().replace('+', "-").replace('/', "_");
-        let der = base64::decode(der.trim_end_matches('=')).expect("a fixture");
-        for (part, number) in ["d", "p", "q", "dp", "dq", "qinv"].iter().zip(private_parts(&der)) {
-            self.add_bytes(&format!("{part} of {name}"), number);
-        }
-        // The modulus, which is public, ends in the seventh line.
-        for line in &lines[7..] {
-            self.add(&format!("a line of {name}.pem"), line.as_bytes());
-        }
-    }
-
-    /// Looks for all of them in `haystack`.
-    fn check(&self, place: &str, haystack: &[u8]) {
-        for (what, needle) in &self.0 {
-            let found = memchr::memmem::find(haystack, needle);
-            assert!(found.is_none(), "{what} is in {place}: {}", String::from_utf8_lossy(haystack));
-        }
-    }
-
-    /// Looks into all files below `directory`, but for the keys themselves.
-    fn check_files(&self, directory: &Path) -> usize {
-        let mut files = 0;
-        for entry in fs::read_dir(directory).expect("a home").flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            if path.is_dir() {
-                files += self.check_files(&path);
-            } else if name != "identity.pem" && name != "relay.key" && name != "passphrase" {
-                self.check(text(&path), &fs::read(&path).expect("readable"));
-                files += 1;
-            }
-        }
-        files
-    }
-}
-
-/// `d`, `p`, `q` and so on of a PKCS#8 RSA key: the last six numbers of the innermost sequence
-/// (RFC 8017, appendix A.1.2).
-fn private_parts(der: &[u8]) -> Vec<&[u8]> {
-    let (_, key, _) = element(der);
-    let (_, _, rest) = element(key); // the version
-    let (_, _, rest) = element(rest); // the algorithm
-    let (_, inner, _) = element(rest);
-    let (_, mut numbers, _) = element(inner);
-    let mut parts = Vec::new();
-    while !numbers.is_empty() {
-        let (_, number, rest) = element(numbers);
-        parts.push(number.strip_prefix(&[0]).unwrap_or(number));
-        numbers = rest;
-    }
-    parts.split_off(3)
-}
-
-/// The tag and the content of the first element, and what follows it (X.690).
-fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
-    let (length, head) = match der[1] {
-        short @ 0..0x80 => (usize::from(short), 2),
-        long => {
-            let bytes = usize::from(long & 0x7f);
-            let length =
-                der[2..2 + bytes].iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
-            (length, 2 + bytes)
-        }
-    };
-    (der[0], &der[head..head + length], &der[head + length..])
-}
 
 /// `sealwax` with descriptor 9 open on `passphrase`.
 fn with_passphrase(passphrase: &Path, arguments: &[&str]) -> Process {
@@ -215,7 +119,7 @@ fn nothing_is_said(log: &str) {
     assert!(relay_said.contains("alice"), "the log tells who: {relay_said}");
     said.push(("the relay's log".to_owned(), relay_said));
 
-    let mut secrets = Secrets(Vec::new());
+    let mut secrets = Secrets::default();
     secrets.add("what was written", MARK.as_bytes());
     for passphrase in [PASSPHRASE, WRONG_PASSPHRASE] {
         secrets.add("a passphrase", passphrase.as_bytes());
@@ -246,7 +150,7 @@ fn no_secret_is_said_where_the_relay_logs_objects() {
 /// The search itself finds what it looks for.
 #[test]
 fn a_secret_that_is_said_is_found() {
-    let mut secrets = Secrets(Vec::new());
+    let mut secrets = Secrets::default();
     secrets.add_rsa("alice");
     let leaks = [
         pem("alice"),
@@ -254,8 +158,6 @@ fn a_secret_that_is_said_is_found() {
         pem("alice").lines().nth(20).expect("a line").to_owned(),
     ];
     for leak in leaks {
-        let found =
-            secrets.0.iter().any(|(_, needle)| leak.contains(&*String::from_utf8_lossy(needle)));
-        assert!(found, "{leak}");
+        assert!(secrets.is_in(&leak), "{leak}");
     }
 }

@@ -21,8 +21,8 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::NotAName => write!(out, "that is no name"),
-            Self::Oneself => write!(out, "that is yourself"),
+            Self::NotAName => write!(out, "that cannot be a name"),
+            Self::Oneself => write!(out, "that is you: there is nobody to send it to"),
             Self::TooLong => write!(out, "the text is too long: at most {MAX_TEXT} bytes"),
             Self::Pause => write!(out, "too much is unconfirmed"),
         }

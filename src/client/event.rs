@@ -170,6 +170,11 @@ pub enum Progress {
         /// Why.
         why: String,
     },
+    /// A peer that was there has gone, and a text waits for it. Told once, until it is back.
+    Absent {
+        /// The peer.
+        name: String,
+    },
     /// It is tried again after this pause.
     Retrying {
         /// How long from now.

@@ -11,7 +11,7 @@
 //!              ▼
 //!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
 //!         (one frame)                    ├─ lookup                    get_pubkey
-//!                                        ├─ sending ── session, texts
+//!                                        ├─ sending ── session, texts, unanswered
 //!                                        └─ receiving ── waiting, seen
 //!           desk: what all of them share; events and frames are put there
 //! ```
@@ -47,6 +47,7 @@ mod settings;
 mod texts;
 mod tokens;
 mod trust;
+mod unanswered;
 mod waiting;
 mod warnings;
 
@@ -105,12 +106,13 @@ impl Client {
             now: Time::default(),
             peers: PinBook::new(parts.peers),
             warnings: Warnings::new(every_warning),
-            tokens: Tokens::new(),
+            tokens: Tokens::default(),
             events: VecDeque::new(),
             outgoing: Vec::new(),
             max_frame: MAX_FRAME,
             next_request: 0,
             waiting_bytes: 0,
+            unanswered: 0,
             unconfirmed_bytes: 0,
         };
         desk.refresh_pins();
@@ -189,9 +191,9 @@ impl Client {
         self.peers.outlook(self.link.is_up())
     }
 
-    /// Who is connected, in order; empty without a roster.
-    pub fn users(&self) -> impl Iterator<Item = &str> {
-        self.roster.users()
+    /// Who is connected, in order; `None` as long as the relay has not told, or was not asked to.
+    pub fn users(&self) -> Option<impl Iterator<Item = &str>> {
+        self.roster.is_known().then(|| self.roster.users())
     }
 
     // --- Trust ---
@@ -298,6 +300,7 @@ impl Client {
         let Self { peers, desk, .. } = self;
         peers.for_each(|peer| peer.disconnected(desk));
         self.desk.outgoing.clear();
+        self.desk.unanswered = 0;
         self.roster.forget();
         self.set_alarm(cx); // the tick's end is over
     }

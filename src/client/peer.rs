@@ -236,7 +236,8 @@ impl Peer {
         (self.is_awake() && !is_busy).then_some(self.active)
     }
 
-    /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed.
+    /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed; and the
+    /// ids of its last texts, or one whose receipt was lost would be shown again.
     pub(super) fn forget(&mut self) {
         self.contact.forget();
         self.sending.forget();

@@ -147,11 +147,12 @@ impl Registration {
 
 fn refused(name: &str, code: Option<ErrorCode>, detail: &str) -> Step {
     let (ending, advice) = match code {
-        Some(ErrorCode::NameInUse) => {
-            (Ending::NameInUse, format!("another user is connected as {name}: choose another name"))
-        }
+        Some(ErrorCode::NameInUse) => (
+            Ending::NameInUse,
+            format!("another user is connected as {name}: choose another --name"),
+        ),
         Some(ErrorCode::NameBound) => {
-            (Ending::NameBound, format!("{name} belongs to another key: choose another name"))
+            (Ending::NameBound, format!("{name} belongs to another key: choose another --name"))
         }
         Some(ErrorCode::BadName) => {
             (Ending::BadName, format!("the relay takes no such name: {name}"))

@@ -20,6 +20,10 @@ impl Roster {
         self.users.iter().map(String::as_str)
     }
 
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
     /// The connection is lost: nobody knows who is there.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
@@ -102,7 +106,11 @@ mod tests {
     #[test]
     fn what_is_no_name_is_nobody() {
         let mut roster = Roster::default();
-        roster.begin(list(&["bob", "", "e\u{1b}[2J", " x"]));
+        let long: &'static str = "x".repeat(65).leak();
+        let no_names = ["", "e\u{1b}[2J", " x", long];
+        roster.begin(list(&[&["bob"], &no_names[..]].concat()));
+        assert!(roster.users().eq(["bob"]));
+        assert_eq!(roster.change(list(&no_names), list(&no_names)), []);
         assert!(roster.users().eq(["bob"]));
     }
 }

@@ -43,6 +43,16 @@ impl Seen {
         Sight::First
     }
 
+    /// Forgets all but the last `count`.
+    pub(super) fn keep_last(&mut self, count: usize) {
+        while self.order.len() > count
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.shown.remove(&oldest);
+        }
+        self.order.shrink_to_fit();
+    }
+
     /// A text was shown.
     pub(super) fn show(&mut self, mid: &Mid) {
         if let Some(shown) = self.shown.get_mut(mid) {
@@ -66,6 +76,18 @@ mod tests {
         assert_eq!(seen.see(mid(1)), Sight::Told);
         seen.show(&mid(1));
         assert_eq!(seen.see(mid(1)), Sight::Shown);
+    }
+
+    #[test]
+    fn the_last_ones_can_be_kept_alone() {
+        let mut seen = Seen::default();
+        for number in 1..=3 {
+            seen.see(mid(number));
+            seen.show(&mid(number));
+        }
+        seen.keep_last(2);
+        assert_eq!((seen.order.len(), seen.shown.len()), (2, 2));
+        assert_eq!([2, 3, 1].map(|n| seen.see(mid(n))), [Sight::Shown, Sight::Shown, Sight::First]);
     }
 
     #[test]

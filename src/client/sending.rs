@@ -24,7 +24,8 @@ use super::desk::Desk;
 use super::lookup::Lookup;
 use super::session::{Marks, Session};
 use super::texts::{Done, Texts};
-use super::{Event, Failure};
+use super::unanswered::Unanswered;
+use super::{Event, Failure, Progress};
 use crate::crypto::{Body, Mid};
 use crate::limits::{
     MAX_RECEIPT, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, SEEN_MESSAGES, WINDOW, WINDOW_FIRST,
@@ -38,6 +39,8 @@ pub(super) struct Sending {
     /// Shown, and not confirmed to the peer yet.
     receipts: VecDeque<Mid>,
     session: Option<Session>,
+    /// What was sent in it, until the relay has answered.
+    unanswered: Unanswered,
     /// Nobody is asked for a new session before this.
     rests_until: Option<Time>,
     /// Nothing is sealed before this.
@@ -48,6 +51,8 @@ pub(super) struct Sending {
     was_found: bool,
     /// The relay said last that it is not connected.
     is_absent: bool,
+    /// The user knows that texts wait for its return.
+    was_told: bool,
     /// Kept as long as we run.
     marks: Marks,
 }
@@ -58,12 +63,14 @@ impl Sending {
             texts: Texts::default(),
             receipts: VecDeque::new(),
             session: None,
+            unanswered: Unanswered::default(),
             rests_until: None,
             pauses_until: None,
             resend: Backoff::new(RESEND_MIN, RESEND_MAX),
             queue_full: Backoff::new(QUEUE_FULL_PAUSE, RESEND_MAX),
             was_found: false,
             is_absent: false,
+            was_told: false,
             marks: Marks::default(),
         }
     }
@@ -149,18 +156,28 @@ impl Sending {
         }
         lookup.ask(desk, name);
         if !lookup.is_asked() && self.pauses_until.is_none() {
+            self.send_again(desk);
             self.seal_receipts(desk, name);
             self.seal_texts(desk, name);
         }
     }
 
+    /// What the relay had no room for goes first.
+    fn send_again(&mut self, desk: &mut Desk) {
+        for request in self.unanswered.send_again(desk) {
+            self.texts.unseal(request);
+        }
+        self.texts.release(desk.now);
+    }
+
     fn seal_receipts(&mut self, desk: &mut Desk, name: &str) {
         let Some(session) = &mut self.session else { return };
-        while !self.receipts.is_empty() {
+        while !self.receipts.is_empty() && !session.is_worn_out(desk.now) {
             let count = self.receipts.len().min(MAX_RECEIPT);
             let receipt = Body::Receipt(self.receipts.drain(..count).collect());
-            if let Some((_, frame)) = session.seal(desk, name, &receipt) {
+            if let Some((request, frame)) = session.seal(desk, name, &receipt) {
                 desk.post(&frame);
+                self.unanswered.sent(request, frame);
             }
         }
     }
@@ -181,6 +198,7 @@ impl Sending {
             }
             desk.post(&frame);
             self.texts.sealed(place, request, desk.now);
+            self.unanswered.sent(request, frame);
             from = place + 1;
         }
     }
@@ -208,7 +226,7 @@ impl Sending {
         if !self.cares() {
             return Ok(());
         }
-        (self.was_found, self.is_absent) = (true, false);
+        (self.was_found, self.is_absent, self.was_told) = (true, false, false);
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
         contact.admit(desk, true)?;
@@ -227,11 +245,16 @@ impl Sending {
     pub(super) fn not_found(&mut self, desk: &mut Desk, name: &str) {
         self.is_absent = true;
         self.close();
-        if self.was_found {
-            self.rest(desk.now);
-        } else {
-            self.fail(desk, name, Failure::UnknownUser, "no such user is connected");
+        if !self.was_found {
+            let detail = format!(
+                "{name} is not connected, and nothing is kept for who is absent: try again later"
+            );
+            return self.fail(desk, name, Failure::UnknownUser, &detail);
         }
+        if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
+            desk.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
+        }
+        self.rest(desk.now);
     }
 
     /// A request stands in the peer's queue; the peer's present prekey has this id. Returns whether
@@ -244,6 +267,9 @@ impl Sending {
         prekey_id: Option<u32>,
     ) -> bool {
         self.queue_full.reset();
+        for overtaken in self.unanswered.taken(request) {
+            self.texts.unseal(overtaken);
+        }
         if let Some(id) = self.texts.relayed(request) {
             desk.tell(Event::Relayed { id: id.to_owned(), to: name.to_owned() });
         }
@@ -272,6 +298,7 @@ impl Sending {
                 self.rest(desk.now);
             }
             (_, Some(request)) => {
+                self.unanswered.forget(request);
                 let done = self.texts.give_up(request);
                 failed(desk, name, done, Failure::Refused, detail);
             }
@@ -281,6 +308,7 @@ impl Sending {
     /// Too much waits for the peer: the same again, after a pause.
     fn pause(&mut self, now: Time, request: Option<u64>) {
         match request {
+            Some(request) if self.unanswered.refused(request) => self.texts.hold(request),
             Some(request) => self.texts.unseal(request),
             // The offer itself: what was sealed since will not be understood.
             None => self.close(),
@@ -318,6 +346,7 @@ impl Sending {
     /// Gives the session up: what is unconfirmed has to be sealed in the next one.
     pub(super) fn close(&mut self) {
         self.session = None;
+        self.unanswered.clear();
         self.texts.unseal_all();
     }
 

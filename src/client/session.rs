@@ -127,3 +127,49 @@ fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::desk::tests::desk;
+    use crate::client::lookup::Lookup;
+    use crate::client::sending::Sending;
+    use crate::crypto::PrekeyPair;
+
+    /// Receipts, one a message, as long as nothing asks for another session; how many there were.
+    fn seal_until_asked(sending: &mut Sending, desk: &mut Desk, lookup: &mut Lookup) -> u64 {
+        let mut sealed = 0;
+        loop {
+            sending.confirm([1; 16]);
+            sending.pump(desk, "bob", lookup);
+            desk.outgoing.clear();
+            if lookup.is_asked() {
+                return sealed;
+            }
+            sealed += 1;
+        }
+    }
+
+    #[test]
+    fn after_65536_messages_the_next_waits_for_a_new_session() {
+        let (mut desk, mut lookup) = (desk(), Lookup::default());
+        let mut contact = Contact::new("bob".to_owned());
+        let key = desk.vault.public().clone();
+        contact.learn(&mut desk, key).unwrap();
+        let now_ms = desk.wall_ms();
+        let vault = desk.vault.as_ref();
+        let prekey = PrekeyPair::new(vault, now_ms).publish(vault, "bob");
+        let mut sending = Sending::new();
+        assert_eq!(seal_until_asked(&mut sending, &mut desk, &mut lookup), 0);
+        // To the same prekey: it is the session that is worn out.
+        for number in 1..=2 {
+            lookup.answered();
+            sending.found(&mut desk, &mut contact, Some(&prekey)).unwrap();
+            let offers = memchr::memmem::find_iter(&desk.outgoing, b"\"send_key\"").count();
+            assert_eq!(offers, 1, "session {number}");
+            // The one that had to wait is sealed with the first.
+            assert_eq!(seal_until_asked(&mut sending, &mut desk, &mut lookup), SESSION_MESSAGES);
+            assert_eq!(sending.receipts(), 1);
+        }
+    }
+}

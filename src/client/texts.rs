@@ -1,7 +1,8 @@
 //! Texts that were taken and are not confirmed: the queue of one peer, oldest first.
 //!
 //! Each is kept until the peer's client confirms it by its `mid`. Whether a text is *in flight* is
-//! about the present session only: sealed in it, and not refused by the relay since.
+//! about the present session only: sealed in it, and not refused by the relay since. One that the
+//! relay has no room for now is *held*: sealed, and to be sent again as it is.
 //!
 //! When a text counts as lost: the clock runs for the oldest one, from when it was sealed or became
 //! the oldest, as TCP's does (RFC 6298, section 5). So a peer that confirms slowly, but does, is
@@ -28,9 +29,16 @@ struct Text {
     body: Body,
     /// Bytes of text.
     len: usize,
-    /// In flight: the number of the request that carries it.
+    /// Sealed: the number of the request that carries it.
     request: Option<u64>,
+    is_held: bool,
     was_relayed: bool,
+}
+
+impl Text {
+    fn is_in_flight(&self) -> bool {
+        self.request.is_some() && !self.is_held
+    }
 }
 
 /// A text that has left the queue.
@@ -44,7 +52,8 @@ impl Texts {
     pub(super) fn push(&mut self, id: String, mid: Mid, text: &str) {
         let body = Body::Text { mid, text: text.to_owned() };
         let len = text.len();
-        self.queue.push_back(Text { id, mid, body, len, request: None, was_relayed: false });
+        let (request, is_held, was_relayed) = (None, false, false);
+        self.queue.push_back(Text { id, mid, body, len, request, is_held, was_relayed });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +73,7 @@ impl Texts {
         (self.in_flight > 0).then_some(self.oldest_since)
     }
 
-    /// The first text from `place` on that is not in flight, and its place.
+    /// The first text from `place` on that is not sealed, and its place.
     pub(super) fn next_to_seal(&self, place: usize) -> Option<(usize, &Body)> {
         let (place, text) =
             self.queue.iter().enumerate().skip(place).find(|(_, text)| text.request.is_none())?;
@@ -84,21 +93,44 @@ impl Texts {
 
     /// The session is over: all have to be sealed again.
     pub(super) fn unseal_all(&mut self) {
-        self.queue.iter_mut().for_each(|text| text.request = None);
+        self.queue.iter_mut().for_each(|text| (text.request, text.is_held) = (None, false));
         self.in_flight = 0;
     }
 
     /// The relay did not take the text of this request: it has to be sealed again.
     pub(super) fn unseal(&mut self, request: u64) {
-        if let Some(text) = self.queue.iter_mut().find(|text| text.request == Some(request)) {
-            text.request = None;
-            self.in_flight -= 1;
+        if let Some(text) = self.sealed_as(request) {
+            let was_in_flight = text.is_in_flight();
+            (text.request, text.is_held) = (None, false);
+            self.in_flight -= usize::from(was_in_flight);
         }
+    }
+
+    /// The relay does not take the text of this request now.
+    pub(super) fn hold(&mut self, request: u64) {
+        if let Some(text) = self.sealed_as(request) {
+            let was_held = std::mem::replace(&mut text.is_held, true);
+            self.in_flight -= usize::from(!was_held);
+        }
+    }
+
+    /// All that were held were sent again.
+    pub(super) fn release(&mut self, now: Time) {
+        let held = self.queue.iter_mut().filter(|text| text.is_held);
+        let released = held.map(|text| text.is_held = false).count();
+        if self.in_flight == 0 && released > 0 {
+            self.oldest_since = now;
+        }
+        self.in_flight += released;
+    }
+
+    fn sealed_as(&mut self, request: u64) -> Option<&mut Text> {
+        self.queue.iter_mut().find(|text| text.request == Some(request))
     }
 
     /// The relay took the text of this request. Returns its id where that is told the first time.
     pub(super) fn relayed(&mut self, request: u64) -> Option<&str> {
-        let text = self.queue.iter_mut().find(|text| text.request == Some(request))?;
+        let text = self.sealed_as(request)?;
         let is_first = !std::mem::replace(&mut text.was_relayed, true);
         is_first.then_some(text.id.as_str())
     }
@@ -125,7 +157,7 @@ impl Texts {
     /// Takes out the text at `place`.
     pub(super) fn remove(&mut self, place: usize) -> Option<Done> {
         let text = self.queue.remove(place)?;
-        self.in_flight -= usize::from(text.request.is_some());
+        self.in_flight -= usize::from(text.is_in_flight());
         Some(Done { id: text.id, len: text.len })
     }
 }
@@ -171,6 +203,23 @@ mod tests {
         assert!(texts.confirm(&[1; 16], at(4)).is_none());
         assert_eq!(texts.pop().unwrap().id, "c");
         assert_eq!((texts.in_flight(), texts.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn what_is_held_is_neither_in_flight_nor_sealed_again() {
+        let mut texts = texts();
+        (0..3).for_each(|place| texts.sealed(place, place as u64 + 10, at(1)));
+        for request in [11, 12, 12] {
+            texts.hold(request);
+        }
+        assert_eq!((texts.in_flight(), texts.next_to_seal(0).is_none()), (1, true));
+        texts.unseal(11);
+        assert_eq!(texts.next_to_seal(0).unwrap().0, 1);
+        assert_eq!(texts.confirm(&[1; 16], at(2)).unwrap().id, "a");
+        assert_eq!(texts.waiting_since(), None);
+        texts.release(at(9));
+        assert_eq!((texts.in_flight(), texts.waiting_since()), (1, Some(at(9))));
+        assert_eq!(texts.relayed(12), Some("c"));
     }
 
     #[test]

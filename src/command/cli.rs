@@ -1,7 +1,10 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
+mod keys;
 mod load;
+mod names;
 mod serve;
+mod trace;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,8 +14,11 @@ use clap_complete::Shell;
 
 use crate::limits;
 
+pub use self::keys::{Keys, KeysCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
+pub use self::names::{Names, NamesCommand};
 pub use self::serve::{LogFormat, Serve, TriggerOption};
+pub use self::trace::{TraceArgs, TraceForm};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -54,12 +60,21 @@ pub enum Command {
     Load(Load),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
+    /// Show and release the names that are bound in a relay's home
+    Names(Names),
     /// Print completions for a shell
+    #[command(after_help = "Examples:
+  sealwax completions bash >~/.local/share/bash-completion/completions/sealwax
+  sealwax completions zsh >~/.zfunc/_sealwax          # in a directory of your $fpath
+  sealwax completions fish >~/.config/fish/completions/sealwax.fish")]
     Completions {
         /// Which shell
         shell: Shell,
     },
     /// Print the manual page
+    #[command(after_help = "Examples:
+  sealwax man | man -l -                     read it now
+  sealwax man >~/.local/share/man/man1/sealwax.1")]
     Man,
 }
 
@@ -78,7 +93,8 @@ pub struct Verbosity {
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The relay
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
+        value_parser = host_and_port)]
     pub relay: String,
     /// Whose identity and trust.
     #[command(flatten)]
@@ -141,6 +157,9 @@ pub struct Chat {
     /// How long the end of input waits for confirmations, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+    /// Whether the loop is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// `sealwax send`
@@ -167,7 +186,7 @@ pub struct Send {
 #[command(after_help = "Examples:
   sealwax recv --name bob                    print messages until it is stopped
   sealwax recv --name bob -n 1 --wait 60     wait a minute for one message; exit 7 if none came
-  sealwax recv --name bob --json | jq -r .text")]
+  sealwax recv --name bob --json | jq -r 'select(.event == \"message\").text'")]
 pub struct Recv {
     /// Leave after this many messages
     #[arg(short = 'n', long, value_name = "COUNT")]
@@ -180,71 +199,21 @@ pub struct Recv {
     pub common: Common,
 }
 
-/// `sealwax keys`
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  sealwax keys show                          your name and fingerprint
-  sealwax keys list                          everybody whose key you have seen
-  sealwax keys verify bob                    compare safety numbers, then answer
-  sealwax keys trust bob SHA256:…            accept the key that bob has now
-  sealwax keys untrust relay.example:12345   forget a relay's key, to accept its next one
-  sealwax keys passphrase                    encrypt your own key, or change its passphrase
-
-Of these only `passphrase` needs the passphrase that your key has.")]
-pub struct Keys {
-    /// What it has in common with `chat`, `send` and `recv`.
-    #[command(flatten)]
-    pub common: Common,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: KeysCommand,
-}
-
-/// What can be done with keys.
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Print your name and fingerprint
-    Show,
-    /// Print whom you know, name, fingerprint and trust, and the relays with their keys
-    List,
-    /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
-    Verify {
-        /// The peer
-        peer: String,
-        /// The number that the peer read to you: compared, for scripts
-        number: Option<String>,
-    },
-    /// Accept a key for NAME, in place of the one that was known
-    Trust {
-        /// The peer
-        peer: String,
-        /// The key's fingerprint
-        fingerprint: String,
-    },
-    /// Forget NAME's key, or that of the relay at HOST:PORT
-    Untrust {
-        /// The peer, or the relay
-        #[arg(value_name = "NAME|HOST:PORT")]
-        whose: String,
-    },
-    /// Encrypt your key with a passphrase, change it, or take it away
-    Passphrase {
-        /// Read the new passphrase from this descriptor, to its end or first newline [default:
-        /// ask]
-        #[arg(long, value_name = "N")]
-        new_passphrase_fd: Option<i32>,
-        /// Keep the key without a passphrase
-        #[arg(long, conflicts_with = "new_passphrase_fd")]
-        remove: bool,
-    },
-}
-
 /// `sealwax demo`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax demo                               watch two users talk, and what the relay reads
+  sealwax demo --full | less                 the same, with every frame to its end
+
+It needs no relay and no key of yours, keeps nothing, and ends by itself: with 0 where each message
+was read and confirmed, and none could be read by the relay.")]
 pub struct Demo {
     /// Show the frames without shortening
     #[arg(long)]
     pub full: bool,
+    /// Whether the three loops are traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// One word for a shell.
@@ -254,6 +223,14 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What could not be an address at any time is not worth a second try.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_one = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    let wrong = "not of the form HOST:PORT, with a port from 0 to 65535";
+    text.rsplit_once(':').filter(|parts| is_one(*parts)).ok_or(wrong)?;
+    Ok(text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -291,6 +268,28 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    /// Whoever asks for help is shown how it is written.
+    #[test]
+    fn the_help_of_every_command_has_examples() {
+        fn look(command: &clap::Command, path: &str) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "sealwax {path} --help");
+            let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+            commands.for_each(|inner| look(inner, &format!("{path} {}", inner.get_name())));
+        }
+        look(&Cli::command(), "");
+    }
+
+    #[test]
+    fn a_relay_is_a_host_and_a_port() {
+        for address in ["localhost:1", "127.0.0.1:12345", "[::1]:65535"] {
+            assert_eq!(host_and_port(address).as_deref(), Ok(address));
+        }
+        for wrong in ["", "localhost", ":1", "localhost:", "localhost:x", "localhost:65536"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -23,18 +23,45 @@ pub(super) fn man() -> Outcome {
 }
 
 /// The page of the program, then what each command adds.
+///
+/// By sections, and not as `clap_mangen` puts a page together: it would name pages of the commands
+/// that are not there, and fill the lines of the examples like prose.
 fn render(page: &mut Vec<u8>) -> io::Result<()> {
     let mut program = Cli::command();
     program.build();
-    clap_mangen::Man::new(program.clone()).render(page)?;
-    for command in program.get_subcommands().filter(|command| command.get_name() != "help") {
+    let man = clap_mangen::Man::new(program.clone());
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_options_section(page)?;
+    as_it_stands(page, &program)?;
+    render_commands(page, &program, "")
+}
+
+fn render_commands(page: &mut Vec<u8>, parent: &clap::Command, path: &str) -> io::Result<()> {
+    for command in parent.get_subcommands().filter(|command| command.get_name() != "help") {
+        let path = format!("{path} {}", command.get_name());
         let man = clap_mangen::Man::new(command.clone());
-        page.extend_from_slice(format!(".SH \"COMMAND {}\"\n", command.get_name()).as_bytes());
+        page.extend_from_slice(format!(".SH \"COMMAND{}\"\n", path.to_uppercase()).as_bytes());
         man.render_synopsis_section(page)?;
         man.render_description_section(page)?;
         man.render_options_section(page)?;
-        man.render_extra_section(page)?;
+        as_it_stands(page, command)?;
+        render_commands(page, command, &path)?;
     }
+    Ok(())
+}
+
+/// What stands below the options, its lines as they are: `clap_mangen`'s section with another
+/// head.
+fn as_it_stands(page: &mut Vec<u8>, command: &clap::Command) -> io::Result<()> {
+    let mut section = Vec::new();
+    clap_mangen::Man::new(command.clone()).render_extra_section(&mut section)?;
+    let head = b".SH EXTRA\n";
+    let place = memchr::memmem::find(&section, head).ok_or(io::ErrorKind::InvalidData)?;
+    page.extend_from_slice(b".SH EXAMPLES\n.nf\n");
+    page.extend_from_slice(&section[place + head.len()..]);
+    page.extend_from_slice(b".fi\n");
     Ok(())
 }
 
@@ -42,5 +69,21 @@ fn print(bytes: &[u8]) -> Outcome {
     match io::Write::write_all(&mut io::stdout(), bytes) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, format!("standard output: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_has_every_command_and_its_examples_as_they_stand() {
+        let mut page = Vec::new();
+        super::render(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        for command in ["SERVE", "CHAT", "KEYS", "KEYS VERIFY", "LOAD FLOOD", "MAN"] {
+            assert!(page.contains(&format!(".SH \"COMMAND {command}\"\n")), "{command}");
+        }
+        let (_, example) = page.split_once(".nf\nExamples:\n  sealwax keys trust bob").unwrap();
+        assert!(example.split_once(".fi\n").unwrap().0.lines().count() == 1, "{example}");
+        assert!(!page.contains("SUBCOMMANDS"), "there are no pages of commands");
     }
 }

@@ -26,7 +26,8 @@ use crate::home::Home;
 use crate::limits::{MAX_IDENTITY_FILE, NEW_RSA_BITS, PASSPHRASE_TRIES};
 use crate::wire::Fingerprint;
 
-const NAME: &str = "identity.pem";
+/// Its name in the home.
+pub(super) const NAME: &str = "identity.pem";
 
 /// What the file holds.
 pub(super) struct IdentityFile {

@@ -208,7 +208,7 @@ fn ask(peer: &str, expected: &str) -> Result<(), Failure> {
     let failed = |error| Failure::new(Exit::Failed, format!("standard input: {error}"));
     eprintln!("{}", trusted::to_compare(peer, expected));
     if std::io::stderr().is_terminal()
-        && let Some(code) = qr::lines(expected)
+        && let Some(code) = qr::lines(expected, !super::is_without_colours())
     {
         eprintln!("{code}");
     }

@@ -55,7 +55,8 @@ impl Form {
     /// What `line` (without its end) asks for, or why it cannot be understood.
     pub(super) fn parse(self, line: &[u8]) -> Result<Ask, String> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_string())?;
+        let text = str::from_utf8(line)
+            .map_err(|_| "a line is not UTF-8 and was passed over".to_string())?;
         match self {
             Self::Plain if text.is_empty() => Ok(Ask::Nothing),
             Self::Plain => Ok(say(None, text)),

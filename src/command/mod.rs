@@ -12,6 +12,7 @@ mod identity_file;
 mod keys;
 mod lines;
 mod load;
+mod names;
 mod owner;
 mod passphrase;
 mod private;
@@ -19,8 +20,10 @@ mod qr;
 mod serve;
 mod streams;
 mod talk;
+mod tracing;
 mod trusted;
 mod view;
+mod words;
 
 use std::fmt;
 
@@ -107,10 +110,16 @@ pub fn run(command: &Command) -> Outcome {
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
         Command::Load(arguments) => load::load(arguments),
+        Command::Names(arguments) => names::names(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),
     }
+}
+
+/// Whether somebody has asked for no colours: `NO_COLOR` is set and not empty (no-color.org).
+fn is_without_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 #[cfg(test)]

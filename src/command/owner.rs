@@ -37,6 +37,7 @@ impl Owner {
         let home = Rc::new(open_home(arguments)?);
         let name = name(&home, arguments.name.as_deref())?;
         let lock = home.lock(LOCK_FILE).map_err(not_usable)?;
+        home.remove_old_drafts(&[identity_file::NAME, NAME_FILE, PEERS_FILE, RELAYS_FILE]);
         let identity = match IdentityFile::read(&home)? {
             Some(file) => file.open(passphrase.as_ref())?,
             None => identity_file::make(&home, passphrase.as_ref())?,

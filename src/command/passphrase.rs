@@ -6,7 +6,12 @@
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios};
 use nix::sys::termios::{tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
@@ -83,6 +88,32 @@ fn line(mut from: impl Read) -> io::Result<Passphrase> {
 struct Terminal {
     file: File,
     before: Termios,
+    signals: Held,
+}
+
+/// Signals that would end us wait until this is dropped: the terminal has to be put back first.
+struct Held {
+    arrived: SignalFd,
+    before: SigSet,
+}
+
+/// What others end us with.
+const ENDINGS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+
+impl Held {
+    fn new() -> nix::Result<Self> {
+        let (before, held) = (SigSet::thread_get_mask()?, SigSet::from_iter(ENDINGS));
+        let arrived = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC)?;
+        held.thread_block()?;
+        Ok(Self { arrived, before })
+    }
+}
+
+impl Drop for Held {
+    /// A signal that came meanwhile was only looked at, so now it does what it was sent for.
+    fn drop(&mut self) {
+        let _ = self.before.thread_set_mask();
+    }
 }
 
 /// What Ctrl-C types, with [`LocalFlags::ISIG`] off.
@@ -94,18 +125,19 @@ impl Terminal {
     /// then refused.
     fn open() -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let signals = Held::new()?;
         let before = tcgetattr(&file)?;
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
         silent.local_flags.insert(LocalFlags::ICANON);
         silent.control_chars[SpecialCharacterIndices::VEOL as usize] = INTERRUPT;
         tcsetattr(&file, SetArg::TCSAFLUSH, &silent)?; // what was typed before is no answer
-        Ok(Self { file, before })
+        Ok(Self { file, before, signals })
     }
 
     fn ask(&mut self, question: &str) -> io::Result<Passphrase> {
         self.file.write_all(question.as_bytes())?;
-        let answer = line(InterruptEnds(&self.file));
+        let answer = line(InterruptEnds(self));
         self.file.write_all(b"\n")?; // the end of the line was not shown either
         answer
     }
@@ -117,12 +149,24 @@ impl Drop for Terminal {
     }
 }
 
-/// A terminal where Ctrl-C is an error.
-struct InterruptEnds<'a>(&'a File);
+/// A terminal where Ctrl-C is an error, and a signal too.
+struct InterruptEnds<'a>(&'a Terminal);
 
 impl Read for InterruptEnds<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(into)?;
+        let Terminal { file, signals, .. } = self.0;
+        let ready = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut either = [ready(file.as_fd()), ready(signals.arrived.as_fd())];
+        while let Err(errno) = poll(&mut either, PollTimeout::NONE) {
+            if errno != Errno::EINTR {
+                return Err(errno.into());
+            }
+        }
+        if either[1].any().unwrap_or_default() {
+            return Err(io::Error::other("interrupted by a signal"));
+        }
+        let mut file = file;
+        let count = file.read(into)?;
         if into[..count].contains(&INTERRUPT) {
             return Err(io::Error::other("interrupted"));
         }

@@ -4,19 +4,20 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 /// White on black whatever colours the terminal has: readers want the dark modules on a light
-/// ground.
+/// ground. Without, a light terminal shows them the other way round, which not every reader takes.
 const COLOURS: &str = "\x1b[40;97m";
 const NO_COLOURS: &str = "\x1b[0m";
 
 /// The digits of `number` as lines of half blocks, two rows of modules each, with the quiet zone
 /// that readers need around it (ISO/IEC 18004). None where there are too many for a QR code.
-pub(super) fn lines(number: &str) -> Option<String> {
+pub(super) fn lines(number: &str, is_coloured: bool) -> Option<String> {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     let code = QrCode::new(digits).ok()?;
     let mut canvas = code.render::<Dense1x2>();
     // The blocks are what is white.
     let image = canvas.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    let framed = image.lines().map(|line| format!("    {COLOURS}{line}{NO_COLOURS}"));
+    let (begin, end) = if is_coloured { (COLOURS, NO_COLOURS) } else { ("", "") };
+    let framed = image.lines().map(|line| format!("    {begin}{line}{end}"));
     Some(framed.collect::<Vec<_>>().join("\n"))
 }
 
@@ -29,7 +30,9 @@ mod tests {
     #[test]
     fn sixty_digits_are_a_small_code_with_a_quiet_zone_of_four_modules() {
         let number = ["12345"; 12].join(" ");
-        let shown = lines(&number).unwrap();
+        let shown = lines(&number, true).unwrap();
+        let plain = lines(&number, false).unwrap();
+        assert_eq!(shown.replace(COLOURS, "").replace(NO_COLOURS, ""), plain);
         let rows: Vec<String> = shown
             .lines()
             .map(|line| line.replace(COLOURS, "").replace(NO_COLOURS, "").trim_start().to_owned())
@@ -50,7 +53,7 @@ mod tests {
         let number = "0".repeat(60);
         let code = QrCode::new(&number).unwrap();
         let colours = code.to_colors();
-        let shown = lines(&number).unwrap();
+        let shown = lines(&number, true).unwrap();
         for (row, line) in shown.lines().skip(2).take(12).enumerate() {
             let modules = line.split_once(COLOURS).unwrap().1.chars().skip(4).take(25);
             for (column, block) in modules.enumerate() {

@@ -8,8 +8,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, Progress, Standing};
-use crate::wire::escape_visible;
+use crate::client::{Event, Failure, Progress, Standing};
+use crate::wire::{check_name_v2, escape_visible};
 
 /// How events are written.
 #[derive(Clone, Debug)]
@@ -148,9 +148,9 @@ fn object(event: &Event) -> Option<Value> {
 fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
     Some(match event {
         Event::Registered { name, fp } => (Level::Info, format!("you are {name}, {fp}")),
-        Event::Users { users } => (Level::Info, format!("here: {}", users.join(", "))),
-        Event::Joined { users } => (Level::Info, format!("came: {}", users.join(", "))),
-        Event::Left { users } => (Level::Info, format!("went: {}", users.join(", "))),
+        Event::Users { users } => (Level::Info, format!("here: {}", listed(users))),
+        Event::Joined { users } => (Level::Info, format!("came: {}", listed(users))),
+        Event::Left { users } => (Level::Info, format!("went: {}", listed(users))),
         Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing, keys),
         Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
         Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
@@ -158,9 +158,7 @@ fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
-        Event::Failed { id, to, code, detail } => {
-            (Level::Warning, format!("{id} to {to} failed ({}): {detail}", code.as_str()))
-        }
+        Event::Failed { id, to, code, detail } => (Level::Warning, failed(id, to, *code, detail)),
         Event::Warning { code, detail } => {
             (Level::Warning, format!("warning ({}): {detail}", code.as_str()))
         }
@@ -198,6 +196,23 @@ fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String)
     }
 }
 
+/// What became of a message. Where its addressee's key is at fault, the warning beside it has said
+/// why and what to do.
+fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
+    let which = if id.is_empty() { "the message".to_owned() } else { format!("message {id}") };
+    let why = match code {
+        Failure::KeyChanged
+        | Failure::NotVerified
+        | Failure::NotV2
+        | Failure::Downgrade
+        | Failure::BadKey
+        | Failure::BadPrekey
+        | Failure::TrustFile => "see above",
+        Failure::UnknownUser | Failure::TooLong | Failure::Refused => detail,
+    };
+    format!("{which} to {to} failed ({}): {why}", code.as_str())
+}
+
 fn progress(progress: &Progress) -> (Level, String) {
     match progress {
         Progress::Connecting { address } => (Level::Detail, format!("connecting to {address}")),
@@ -208,10 +223,24 @@ fn progress(progress: &Progress) -> (Level, String) {
             (Level::Info, format!("the relay {relay} is new to you; its key {key} is remembered"))
         }
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
+        Progress::Absent { name } => (
+            Level::Info,
+            format!("{name} is not connected now: what you write waits until {name} is back"),
+        ),
         Progress::Retrying { pause } => {
             (Level::Info, format!("trying again in {:.1} s", pause.as_secs_f64()))
         }
     }
+}
+
+/// Names in a row. In quotes stands what is no name of version 2: it may hold a comma, or look like
+/// another name (`bоb`, with a Cyrillic letter).
+fn listed(users: &[String]) -> String {
+    let shown = |user: &String| match check_name_v2(user) {
+        Ok(()) => user.clone(),
+        Err(_) => format!("\"{}\"", user.replace('"', "\\\"")),
+    };
+    users.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -256,5 +285,12 @@ mod tests {
         };
         assert_eq!([told(0, &joined), told(1, &joined), told(2, &joined)], [true, false, false]);
         assert_eq!([told(0, &gap), told(1, &gap), told(2, &gap)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_name_that_could_pass_for_others_is_shown_in_quotes() {
+        let users = ["bob", "alice, carol", "b\u{43e}b", "\"quoted\""].map(str::to_owned);
+        let expected = "bob, \"alice, carol\", \"b\u{43e}b\", \"\\\"quoted\\\"\"";
+        assert_eq!(listed(&users), expected);
     }
 }

@@ -50,7 +50,7 @@ impl Relay {
         if let Some(v2) = &asked.v2 {
             return self.challenge(cx, from, claim, key, v2);
         }
-        self.directory.check_original(&asked.name)?;
+        self.directory.check_original(&asked.name, &self.peers)?;
         self.admit(cx, from, claim);
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         check_prekey_form(&v2.prekey)?;
         let (name, fp) = (claim.name.as_str(), &claim.fp);
-        self.directory.check(name, fp)?;
+        self.directory.check(name, fp, &self.peers)?;
         let relay = self.notary.public();
         let mut nonce = [0; 32];
         self.notary.random(&mut nonce);
@@ -96,10 +96,11 @@ impl Relay {
             return Err(Fault::new(ErrorCode::BadProof, "the signature does not hold").last());
         }
         // Asked again, for others may have come since the challenge.
-        match self.directory.check(claim.name.as_str(), &claim.fp).map_err(Fault::last)? {
+        let (name, fp) = (claim.name.as_str(), &claim.fp);
+        match self.directory.check(name, fp, &self.peers).map_err(Fault::last)? {
             Standing::Free => self.bind(cx, from, claim),
             Standing::Bound => {
-                if let Some(old) = self.directory.holder(claim.name.as_str()) {
+                if let Some(old) = self.directory.holder(name, &self.peers) {
                     let fault = Refusal::new(ErrorCode::Replaced, "the same user connected again");
                     self.dismiss(cx, old, &fault);
                 }
@@ -131,6 +132,7 @@ impl Relay {
         let Some(from) = self.directory.settle(ticket, outcome.is_ok()) else { return };
         if let Err(StoreFault::Failed(detail)) = &outcome {
             self.log.tell(&Event::StoreFailed { detail });
+            self.counters.store_failed += 1;
         }
         let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
         match outcome {
@@ -157,6 +159,8 @@ impl Relay {
         let receiver = Receiver::new(roster);
         peer.state = State::Registered(User { name: name.clone(), key, prekey, receiver, joined });
         cx.expect(from, false);
+        cx.narrow(from, false);
+        self.counters.registered += 1;
         self.directory.hold(&name, from);
         let name = name.as_str();
         self.log.tell(&Event::Registered { name, peer: address, version, fp });
@@ -165,6 +169,14 @@ impl Relay {
             self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
         }
         self.subscribe(from, receiver);
+    }
+
+    /// The operator has released `name`: the next who proves it has it. Whoever is registered under
+    /// it keeps it until then.
+    pub(super) fn release(&mut self, name: &str) {
+        if self.directory.unbind(name) {
+            self.log.tell(&Event::Released { name });
+        }
     }
 
     /// `prekey`: from now on hand out this one.

@@ -31,7 +31,7 @@ mod text;
 
 pub use encode::json_string;
 pub use error_code::{ErrorCode, UnknownCode};
-pub use fast::scan_common;
+pub use fast::{CommonFrames, scan_common};
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use forward::{Forward, ForwardKind};
 pub use frame::{Scan, Scanner, StreamFault};
@@ -43,4 +43,4 @@ pub use refusal::Refusal;
 pub use reply::{Reply, WireLimits};
 pub use request::{Body, Register, Registration2, Request, RosterMode};
 pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
-pub use text::escape_visible;
+pub use text::{Ascii, escape_visible};

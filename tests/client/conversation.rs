@@ -190,7 +190,7 @@ fn a_hundred_texts_each_way_through_the_real_relay() {
         world.join_as(name, name, |settings| settings.roster = RosterMode::Delta);
     }
     world.run_seconds(1);
-    assert!(world.user("alice").probe.client.users().eq(["alice", "bob"]));
+    assert!(world.user("alice").probe.client.users().expect("told").eq(["alice", "bob"]));
     let (mut said, pairs) = ([0, 0], [("alice", "bob"), ("bob", "alice")]);
     while said.iter().any(|&said| said < 100) {
         for ((from, to), said) in pairs.into_iter().zip(&mut said) {

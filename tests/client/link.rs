@@ -234,7 +234,7 @@ fn rosters_are_told_and_bring_back_who_was_absent() {
     assert_eq!(events[0], Event::Users { users: vec!["alice".into()] });
     assert_eq!(events[1], Event::Joined { users: vec!["bob".into(), "carol".into()] });
     assert_eq!(delivered(&events), ["two"]);
-    assert!(world.user("alice").probe.client.users().eq(["alice", "bob", "carol"]));
+    assert!(world.user("alice").probe.client.users().expect("told").eq(["alice", "bob", "carol"]));
 }
 
 #[test]

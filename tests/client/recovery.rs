@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Caution, Event, Failure};
+use sealwax::client::{Caution, Event, Failure, Progress};
 use sealwax::limits::{PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
 use serde_json::{Value, json};
 
@@ -167,12 +167,17 @@ fn who_was_there_and_left_is_waited_for() {
     let pins = world.kill("bob");
     world.say("alice", "bob", "two");
     world.run_seconds(1);
-    assert_eq!(world.user("alice").probe.client.outlook().absent, 1);
-    assert_eq!(failures(&world.events("alice")), []);
+    world.say("alice", "bob", "three");
+    world.run_seconds(20);
+    assert_eq!(world.user("alice").probe.client.outlook().absent, 2);
+    let events = world.events("alice");
+    assert_eq!(failures(&events), []);
+    let waits = Event::Progress(Progress::Absent { name: "bob".to_owned() });
+    assert_eq!(events.iter().filter(|event| **event == waits).count(), 1, "told once");
     world.join_with("bob", "bob", pins, |_| {});
-    world.run_seconds(6);
-    assert_eq!(world.heard("bob"), ["alice: two"]);
-    assert_eq!(delivered(&world.events("alice")), ["two"]);
+    world.run_seconds(30);
+    assert_eq!(world.heard("bob"), ["alice: two", "alice: three"]);
+    assert_eq!(delivered(&world.events("alice")), ["two", "three"]);
     assert_eq!(world.user("alice").probe.client.outlook().absent, 0);
 }
 
@@ -193,6 +198,32 @@ fn a_full_queue_is_tried_again_in_the_same_session() {
     assert_eq!(delivered(&world.events("alice")), ["one", "two", "three"]);
     assert_eq!(world.heard("bob"), ["alice: one", "alice: two", "alice: three"]);
     assert_eq!(world.relay.count("send_key"), 2);
+    // Each under the number that it had, so nothing was ever missing.
+    let events = world.events("bob");
+    let is_gap = |event: &&Event| matches!(event, Event::Gap { .. });
+    assert_eq!((events.iter().filter(is_gap).count(), cautions(&events)), (0, vec![]));
+}
+
+#[test]
+fn what_was_overtaken_while_the_queue_was_full_comes_again_after_a_true_gap() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(1);
+    let mut count = 0;
+    world.relay.fate = Box::new(move |frame| {
+        count += usize::from(frame["action"] == "message" && frame["from"] == "alice");
+        if count == 1 { Verdict::Refuse("queue_full") } else { Verdict::Forward }
+    });
+    for text in ["two", "three"] {
+        world.say("alice", "bob", text);
+    }
+    world.run_seconds(2);
+    assert_eq!(world.heard("bob"), ["alice: one", "alice: three", "alice: two"]);
+    assert_eq!(delivered(&world.events("alice")), ["one", "three", "two"]);
+    let events = world.events("bob");
+    assert!(events.contains(&Event::Gap { from: "alice".into(), missing: 1 }));
+    assert_eq!(cautions(&events), []);
+    assert_eq!(world.relay.count("send_key"), 2, "in the same session");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use serde_json::{Deserializer, Value, json};
 use crate::support::guest::{Guest, nobody};
 
 /// A test that waits longer than this for one frame has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What becomes of a `send_key` or `message`, which may be changed.
 type Fate = Box<dyn FnMut(&mut Value) -> Verdict + Send>;

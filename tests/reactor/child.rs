@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a test waits for what has to come, before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Set in the child; names the test that started it.
 const IN_CHILD: &str = "SEALWAX_TEST_CHILD";

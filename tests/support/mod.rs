@@ -6,4 +6,5 @@ pub mod guest;
 pub mod kernel;
 pub mod process;
 pub mod relay;
+pub mod secrets;
 pub mod simulated;

@@ -1,7 +1,9 @@
 //! The built program as processes: a relay and its clients, driven through pipes as a script would.
 //!
 //! Waits for what a process prints or for its end, never for time; everything that was started is
-//! ended when the test ends, however it ends.
+//! ended when the test ends, however it ends. Relays and clients tell all that they ever tell
+//! (`-vv`, unless a test says otherwise), and what a process has said is searched for private keys
+//! when it has ended.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,8 +15,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::secrets::Secrets;
+
 /// A test that waits longer than this for one line has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running `sealwax`, its lines collected as they come.
 pub struct Process {
@@ -120,7 +124,9 @@ impl Process {
         let status = self.wait();
         let collect = |lines: &Receiver<String>| lines.iter().collect::<Vec<_>>();
         let (stdout, stderr) = (collect(&self.stdout), collect(&self.stderr));
-        let transcript = self.transcript.lock().expect("its readers are done").join("\n");
+        let said = std::mem::take(&mut *self.transcript.lock().expect("its readers are done"));
+        let transcript = said.join("\n");
+        Secrets::of_fixtures().check(&self.name, transcript.as_bytes());
         Ended { code: status.code(), stdout, stderr, transcript }
     }
 
@@ -152,6 +158,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            let said = self.transcript.lock().expect("nobody fails with it").join("\n");
+            Secrets::of_fixtures().check(&self.name, said.as_bytes());
+        }
     }
 }
 
@@ -176,7 +186,7 @@ impl Relay {
     pub fn start(options: &[&str]) -> Self {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend_from_slice(options);
-        let process = Process::start(&arguments);
+        let process = Process::start(&with_all_told(arguments));
         let line = process.talk_with("listening"); // or an object that says so
         let (_, port) = line.split_once("127.0.0.1:").expect("an address");
         let port: String = port.chars().take_while(char::is_ascii_digit).collect();
@@ -226,8 +236,16 @@ impl Homes {
         let options = self.options(name, relay);
         let arguments: Vec<&str> =
             command.iter().copied().chain(options.iter().map(String::as_str)).collect();
-        Process::start(&arguments)
+        Process::start(&with_all_told(arguments))
     }
+}
+
+/// The command with `-vv`, unless it says itself how much it tells.
+fn with_all_told(mut arguments: Vec<&str>) -> Vec<&str> {
+    if !arguments.iter().any(|argument| ["-v", "-vv", "-q", "-qq"].contains(argument)) {
+        arguments.push("-vv");
+    }
+    arguments
 }
 
 /// A path as the text that it is in these tests.

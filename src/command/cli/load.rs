@@ -57,6 +57,9 @@ pub enum LoadCommand {
 
 /// `sealwax load connect`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load connect --count 100000
+  sealwax load connect --v2 --at-once 8")]
 pub struct Connect {
     /// How many do so at a time
     #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
@@ -80,6 +83,9 @@ pub struct Idle {
 
 /// `sealwax load hold`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load hold 10000
+  sealwax load hold 10000 --rate 1000")]
 pub struct Hold {
     /// Users who say nothing
     #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
@@ -91,6 +97,9 @@ pub struct Hold {
 
 /// `sealwax load pingpong`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load pingpong --pairs 1
+  sealwax load pingpong --idle 10000 --beside floor")]
 pub struct PingPong {
     /// Pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
@@ -105,6 +114,9 @@ pub struct PingPong {
 
 /// `sealwax load flood`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load flood
+  sealwax load flood --mesh --rate 100000")]
 pub struct Flood {
     /// Pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
@@ -125,6 +137,8 @@ pub struct Flood {
 
 /// `sealwax load floor`
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load floor --listen 127.0.0.1:7000")]
 pub struct Floor {
     /// Where to listen
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
@@ -152,6 +166,14 @@ pub enum Beside {
     Floor,
     /// The same, never asleep
     FloorSpin,
+    /// Publish and subscribe of redis-server, where it is installed
+    Redis,
+    /// nats-server, where it is installed
+    Nats,
+    /// mosquitto (MQTT at most once), where it is installed
+    Mosquitto,
+    /// ngircd (private messages of IRC), where it is installed
+    Ngircd,
 }
 
 /// What all kinds of load have in common.
@@ -215,7 +237,7 @@ pub struct RunArgs {
     pub serve: Vec<String>,
 }
 
-/// No more than names, and than the floor has places for.
+/// Far more than one machine connects, and few enough names.
 const MOST_USERS: u32 = 1_000_000;
 const MOST_PAIRS: u32 = 250_000;
 

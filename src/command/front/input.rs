@@ -9,7 +9,9 @@ use super::super::view::Level;
 use super::super::{Exit, trusted};
 use super::{Front, Phase};
 use crate::client::{Event, Failure, Refused};
+use crate::limits::MAX_LINE;
 use crate::reactor::{Context, Token};
+use crate::wire::check_name_v2;
 
 /// Standard input, as far as it is read.
 pub(super) struct Input {
@@ -57,7 +59,9 @@ impl Front {
     pub(super) fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
-            Line::TooLong => Err("the line is too long and was skipped".to_string()),
+            Line::TooLong => {
+                Err(format!("a line is longer than {MAX_LINE} bytes and was passed over"))
+            }
         };
         match asked {
             Ok(ask) => self.obey(cx, ask),
@@ -109,13 +113,14 @@ impl Front {
         match ask {
             Ask::Say { to, text, id } => return self.say(cx, to, &text, id),
             Ask::Recipient(name) => {
+                if let Err(fault) = check_name_v2(&name) {
+                    self.complain(cx, &format!("{name} cannot be a name: {fault}"));
+                    return true;
+                }
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
             }
-            Ask::Users => {
-                let users = self.client.users().map(str::to_owned).collect();
-                self.tell(cx, Event::Users { users });
-            }
+            Ask::Users => self.tell_who_is_here(cx),
             Ask::Verify { name, number } => {
                 let said = trusted::verify(&mut self.client, &name, number.as_deref());
                 self.talk(cx, Level::Warning, &said);
@@ -129,6 +134,16 @@ impl Front {
             Ask::Nothing => {}
         }
         true
+    }
+
+    fn tell_who_is_here(&mut self, cx: &mut Context) {
+        let users: Option<Vec<_>> =
+            self.client.users().map(|users| users.map(str::to_owned).collect());
+        if let Some(users) = users {
+            return self.tell(cx, Event::Users { users });
+        }
+        self.asks_who_is_here = true; // it is told by itself, as soon as the relay has
+        self.talk(cx, Level::Info, "the relay has not told yet who is here");
     }
 
     pub(super) fn say(

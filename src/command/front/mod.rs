@@ -24,6 +24,7 @@ use super::lines::{Ask, Form};
 use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
+use crate::reactor::trace::Recorder;
 use crate::reactor::{
     Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
 };
@@ -66,7 +67,11 @@ pub(super) struct Front {
     received: u64,
     /// Peers whose key has changed and was not accepted.
     changed: BTreeSet<String>,
+    /// An answer to that is owed.
+    asks_who_is_here: bool,
     exit: Exit,
+    /// Notes what the loop does, where that is asked.
+    recorder: Option<Recorder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +83,12 @@ enum Phase {
 
 impl Front {
     /// A front that has done nothing yet.
-    pub(super) fn new(client: Client, view: View, mut task: Task) -> Self {
+    pub(super) fn new(
+        client: Client,
+        view: View,
+        mut task: Task,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let recipient = task.to.take();
         Self {
             client,
@@ -91,7 +101,9 @@ impl Front {
             printed: 0,
             received: 0,
             changed: BTreeSet::new(),
+            asks_who_is_here: false,
             exit: Exit::Done,
+            recorder,
         }
     }
 
@@ -135,7 +147,7 @@ impl Front {
     /// The wait is over, with what has happened until now.
     fn give_up_waiting(&mut self, cx: &mut Context) {
         let outlook = self.client.outlook();
-        let received_all = self.task.count.is_none_or(|count| self.received >= count);
+        let received_all = self.has_received_all();
         if !outlook.connected {
             self.exit = self.exit.and(Exit::Relay);
         }
@@ -146,10 +158,18 @@ impl Front {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if outlook.unconfirmed > 0 {
-            let sentence = format!("{} messages were not confirmed in time", outlook.unconfirmed);
+            let sentence = match outlook.unconfirmed {
+                1 => "1 message was not confirmed in time".to_owned(),
+                count => format!("{count} messages were not confirmed in time"),
+            };
             self.talk(cx, Level::Warning, &sentence);
         }
         self.leave(cx);
+    }
+
+    /// All messages that were asked for by their number.
+    fn has_received_all(&self) -> bool {
+        self.task.count.is_none_or(|count| self.received >= count)
     }
 
     fn leave(&mut self, cx: &mut Context) {
@@ -172,7 +192,7 @@ impl Front {
         let shown = !self.streams.as_ref().is_some_and(Streams::is_behind);
         let done = match self.phase {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
-            Phase::Finishing => self.client.outlook().unconfirmed == 0,
+            Phase::Finishing => self.client.outlook().unconfirmed == 0 && !self.asks_who_is_here,
             Phase::Leaving => false,
         };
         if done && shown {
@@ -232,7 +252,7 @@ impl Handler for Front {
     }
 
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        if self.client.outlook().unconfirmed > 0 {
+        if self.client.outlook().unconfirmed > 0 || !self.has_received_all() {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         self.leave(cx);
