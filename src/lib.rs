@@ -7,4 +7,5 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod relay;
+pub mod tokens;
 pub mod wire;

@@ -53,10 +53,20 @@ pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
 pub const READ_SIZE: usize = 64 * 1024;
+/// Bytes of unfinished frames of all sources together. Beyond them a frame that was begun is not
+/// read on until others are done, or out of time; one that was not gets [`READ_IN_NEED`].
+pub const INBOX_COMMON: usize = 256 * 1024 * 1024;
+/// Bytes read of a source that has begun no frame while [`INBOX_COMMON`] bytes are kept.
+pub const READ_IN_NEED: usize = 2 * 1024;
 /// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what
 /// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
 /// bytes.
 pub const READ_HEADROOM: usize = 4 * 1024;
+/// While there are more events than one wait brings, no deadline is told for so long: what decides
+/// it may be among them.
+pub const UNSEEN_TIME: Duration = Duration::from_secs(1);
+/// The same where a handler asked for small parts; then no more is kept of that source, in bytes.
+pub const NARROW_READ: usize = MAX_FRAME_UNREGISTERED;
 /// Events taken from one `epoll_wait`.
 pub const EVENTS_PER_TICK: usize = 256;
 /// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
@@ -84,9 +94,10 @@ pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
 pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
 /// Unanswered probes after which a connection is broken (`TCP_KEEPCNT`).
 pub const KEEPALIVE_PROBES: u32 = 3;
-/// How long sent bytes may stay unacknowledged before a connection is broken, in ms
-/// (`TCP_USER_TIMEOUT`).
-pub const USER_TIMEOUT_MILLISECONDS: u32 = 90_000;
+/// How long sent bytes, or probes, may stay unacknowledged before a connection is broken, in ms
+/// (`TCP_USER_TIMEOUT`, which counts for keepalive too). A name is to be free 90 s after its user
+/// has vanished, and the kernel's timers are coarse.
+pub const USER_TIMEOUT_MILLISECONDS: u32 = 80_000;
 /// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the
 /// reserve.
 pub const SPARE_DESCRIPTORS: usize = 32;
@@ -108,6 +119,37 @@ pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
 /// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
 /// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
 pub const OUTBOX_PART: usize = 16;
+/// Bytes of a connection that has not registered that the relay keeps, on their way in; nothing
+/// more is read from it while as many are on their way out.
+pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
+/// Bytes of answers to one connection in one tick, after which its turn is over: many small
+/// requests are not to cost more time than the 64 KiB that are read at once suggest.
+pub const ANSWERS_PER_TICK: u64 = 64 * 1024;
+/// Frames that are answered in one run of frames that are passed on together; then it is looked
+/// whether that was enough for this tick.
+pub const ANSWERS_A_RUN: usize = 32;
+/// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
+/// so many users may sit behind one address and come back after a restart.
+pub const CONNECTS_BURST: u32 = 512;
+/// Connections a second of one address.
+pub const CONNECTS_PER_SECOND: u32 = 64;
+/// Frames of connections that have not registered, of one address, at once: registrations and
+/// proofs, which cost a signature each, and whatever is refused.
+pub const CLAIMS_BURST: u32 = 1024;
+/// Such frames a second: two for each connection, as version 2 needs them.
+pub const CLAIMS_PER_SECOND: u32 = 128;
+/// `get_pubkey` of one address at once.
+pub const LOOKUPS_BURST: u32 = 2048;
+/// `get_pubkey` a second of one address: each makes an answer ten times as long.
+pub const LOOKUPS_PER_SECOND: u32 = 128;
+/// How far ahead turns are given when an address has spent its rate. Who finds none asks again
+/// after this time, unless [`REGISTER_TIMEOUT`] comes first.
+pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
+/// Addresses (of IPv6: prefixes of 64 bits) whose rates are kept, 64 bytes each; those beyond share
+/// one rate. Who has spent nothing lately needs no place.
+pub const MAX_ADDRESSES: usize = 65_536;
+/// How often such places are looked for when there is none left.
+pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.
@@ -130,6 +172,14 @@ pub const STORE_QUEUE: usize = 1024;
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
 /// How long the relay flushes at SIGTERM before it leaves.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Lines of the log that others cause, at once.
+pub const LOG_LINES_BURST: u32 = 10_000;
+/// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
+pub const LOG_LINES_PER_SECOND: u32 = 200;
+/// Beyond that lines are only counted, for so long; then the count is told.
+pub const LOG_SILENCE: Duration = Duration::from_secs(1);
+/// A log that could not be written (a full disk) is opened again after this long.
+pub const LOG_REOPEN: Duration = Duration::from_secs(1);
 /// Bytes of log lines that wait for a standard error that does not take them; more are counted and
 /// dropped.
 pub const LOG_QUEUE: usize = 256 * 1024;

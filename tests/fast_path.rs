@@ -2,15 +2,19 @@
 //! come, a relay that has both says the same as one that had the general path alone.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use sealwax::limits::{MAX_FRAME, MAX_ID, MAX_MEMBERS};
-use sealwax::wire::{Body, Refusal, Request, Scan, Scanner, compose, scan_common};
+use sealwax::wire::{Body, CommonFrames, Refusal, Request, Scan, Scanner, compose, scan_common};
 
 /// The frame that the authors of the original system published.
 const CAPTURED: &[u8] = include_bytes!("data/captured-message.json");
+
+/// What may have stood before a frame.
+static BEFORE: LazyLock<[Vec<u8>; 4]> = LazyLock::new(common_frames);
 
 type Scanned<'a> = Scan<(usize, Result<Request<'a>, Refusal>)>;
 
@@ -39,7 +43,14 @@ fn agree_within(bytes: &[u8], max_frame: usize) -> bool {
     assert_eq!(scanned, expected, "{}", bytes.escape_ascii());
     assert_eq!(passed_on(&scanned), passed_on(&expected), "{}", bytes.escape_ascii());
     assert_eq!(both, general, "{}", bytes.escape_ascii());
-    scan_common(bytes, max_frame).is_some()
+    let common = scan_common(bytes, max_frame);
+    // Whatever stood before it, and however much of that it begins with.
+    for before in BEFORE.iter() {
+        let mut frames = CommonFrames::default();
+        assert!(frames.scan(before, MAX_FRAME).is_some());
+        assert_eq!(frames.scan(bytes, max_frame), common, "{}", bytes.escape_ascii());
+    }
+    common.is_some()
 }
 
 fn agree(bytes: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! Each target takes any bytes and panics where a promise is broken. A promise is more than "no
 //! panic": what was taken is held against another reader, or must come out again as it went in.
 
+mod hostile;
 mod identity;
 mod incoming;
 mod json;
@@ -11,17 +12,29 @@ mod message;
 mod offer;
 mod opening;
 mod pins;
+mod program;
 mod public_key;
+mod relay;
 mod request;
 mod stream;
 mod vault;
 
+/// The tests' kernel in memory, which the relay and the client run on here, too.
+#[path = "../../tests/support"]
+mod support {
+    #![allow(dead_code, unreachable_pub, clippy::expect_used)]
+    pub mod kernel;
+}
+use support::kernel;
+
+pub use hostile::hostile;
 pub use identity::identity;
 pub use incoming::incoming;
 pub use message::message;
 pub use offer::offer;
 pub use pins::pins;
 pub use public_key::public_key;
+pub use relay::relay;
 pub use request::request;
 pub use stream::stream;
 
@@ -29,7 +42,7 @@ pub use stream::stream;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("stream", stream),
     ("request", request),
     ("incoming", incoming),
@@ -38,4 +51,6 @@ pub const TARGETS: [Target; 8] = [
     ("pins", pins),
     ("offer", offer),
     ("message", message),
+    ("relay", relay),
+    ("hostile", hostile),
 ];

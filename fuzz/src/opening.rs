@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use sealwax::crypto::{
-    Names, OfferFault, PrekeyPair, PublicKey, ReceiveChain, SendChain, SessionOffer, Vault,
-    open_session,
+    Identity, Names, OfferFault, PrekeyPair, PublicKey, ReceiveChain, SendChain, SessionOffer,
+    Vault, open_session,
 };
 use sealwax::wire::Prekey;
 
@@ -53,10 +53,15 @@ pub(crate) fn bytes(text: &str) -> Vec<u8> {
     bytes.unwrap_or_else(|error| panic!("taken, and no base64url: {error}"))
 }
 
-static ALICE: LazyLock<PublicKey> =
+pub(crate) static ALICE: LazyLock<PublicKey> =
     LazyLock::new(|| key(include_str!("../../tests/data/public-alice.pem")));
-static BOB: LazyLock<PublicKey> =
+pub(crate) static BOB: LazyLock<PublicKey> =
     LazyLock::new(|| key(include_str!("../../tests/data/public-4096.pem")));
+
+pub(crate) static CAROL: LazyLock<PublicKey> = LazyLock::new(|| {
+    let identity = Identity::from_pem(include_str!("../../tests/data/carol.pem"), None);
+    identity.unwrap_or_else(|fault| panic!("a fixture: {fault}")).public().clone()
+});
 
 fn key(pem: &str) -> PublicKey {
     PublicKey::from_pem(pem).unwrap_or_else(|fault| panic!("a fixture: {fault}"))

@@ -1,6 +1,8 @@
 //! What a client sends, as the relay reads it; and what it passes on of it.
 
-use sealwax::wire::{Body, Forward, Incoming, Reply, Request, Scan, Scanner, scan_common};
+use sealwax::wire::{
+    Body, CommonFrames, Forward, Incoming, Reply, Request, Scan, Scanner, scan_common,
+};
 
 use super::json::Members;
 
@@ -11,6 +13,15 @@ const SENDER: &str = r#""JG""#;
 pub fn request(frame: &[u8]) {
     if let Some((end, fast)) = scan_common(frame, frame.len()) {
         assert_eq!(Request::parse(frame[..end].trim_ascii_start()).as_ref(), Ok(&fast));
+        // Nor does it matter that one like it, or one that begins like it, was read before.
+        let mut frames = CommonFrames::default();
+        assert_eq!(frames.scan(frame, frame.len()), Some((end, fast.clone())));
+        assert_eq!(frames.scan(frame, frame.len()), Some((end, fast)));
+        let body = frame[..end].iter().rposition(|&byte| byte == b':').unwrap_or(end);
+        let shorter = [&frame[..body], b":\"\"}"].concat();
+        let alone = scan_common(&shorter, shorter.len());
+        assert_eq!(frames.scan(frame, frame.len()).map(|(end, _)| end), Some(end));
+        assert_eq!(frames.scan(&shorter, shorter.len()), alone);
     }
     let request = match Request::parse(frame) {
         Ok(request) => request,

@@ -1,21 +1,64 @@
-//! A vault whose cryptography is hashing: cheap, the same in every run, and enough that only what
-//! was meant holds. It protects nothing.
+//! A vault and a notary whose cryptography is hashing: cheap, the same in every run, and enough
+//! that only what was meant holds. It protects nothing.
+//!
+//! The simulation uses it too (`tests/simulation`).
+#![allow(dead_code, reason = "each of those who include this file uses a part of it")]
 
 use std::cell::Cell;
 use std::cmp;
 
-use sealwax::crypto::{PublicKey, Secret, Vault, sha256, tuple};
+use sealwax::crypto::{Notary, PublicKey, Secret, Vault, sha256, tuple};
 
 /// A user of this vault.
 pub(crate) struct FakeVault {
     key: PublicKey,
+    randomness: Randomness,
+}
+
+/// A relay whose public key is a number.
+pub(crate) struct FakeNotary {
+    key: [u8; 32],
+    randomness: Randomness,
+}
+
+/// Bytes that nobody guesses who does not know the seed.
+struct Randomness {
+    seed: [u8; 32],
     drawn: Cell<u32>,
 }
 
 impl FakeVault {
     /// The user with this public key. Its randomness is always the same.
     pub(crate) fn new(key: PublicKey) -> Self {
-        Self { key, drawn: Cell::new(0) }
+        Self::seeded(key, 0)
+    }
+
+    /// The same user in another run of its client: `seed` decides the randomness.
+    pub(crate) fn seeded(key: PublicKey, seed: u64) -> Self {
+        let randomness = Randomness::new(&[key.der(), &seed.to_be_bytes()]);
+        Self { key, randomness }
+    }
+}
+
+impl FakeNotary {
+    /// The relay with this key; `seed` decides its randomness.
+    pub(crate) fn new(key: [u8; 32], seed: u64) -> Self {
+        Self { key, randomness: Randomness::new(&[&key, &seed.to_be_bytes()]) }
+    }
+}
+
+impl Randomness {
+    fn new(seed: &[&[u8]]) -> Self {
+        Self { seed: sha256(&tuple(seed)), drawn: Cell::new(0) }
+    }
+
+    fn fill(&self, out: &mut [u8]) {
+        for part in out.chunks_mut(32) {
+            self.drawn.set(self.drawn.get() + 1);
+            let drawn = self.drawn.get().to_be_bytes();
+            let block = sha256(&tuple(&[b"random", &self.seed, &drawn]));
+            part.copy_from_slice(&block[..part.len()]);
+        }
     }
 }
 
@@ -29,6 +72,12 @@ pub(crate) fn signature(key: &PublicKey, message: &[u8]) -> [u8; 32] {
     sha256(&tuple(&[b"signature", key.der(), message]))
 }
 
+/// What stands for a signature by the relay whose key is `relay`.
+pub(crate) fn relay_signature(relay: &[u8; 32], message: &[u8]) -> [u8; 64] {
+    let half = sha256(&tuple(&[b"relay", relay, message]));
+    std::array::from_fn(|at| half[at % half.len()])
+}
+
 /// What hides a wrapped secret.
 fn pad(key: &PublicKey, label: &[u8; 32]) -> [u8; 32] {
     sha256(&tuple(&[b"pad", key.der(), label]))
@@ -40,12 +89,7 @@ impl Vault for FakeVault {
     }
 
     fn random(&self, out: &mut [u8]) {
-        for part in out.chunks_mut(32) {
-            self.drawn.set(self.drawn.get() + 1);
-            let drawn = self.drawn.get().to_be_bytes();
-            let block = sha256(&tuple(&[b"random", self.key.der(), &drawn]));
-            part.copy_from_slice(&block[..part.len()]);
-        }
+        self.randomness.fill(out);
     }
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {
@@ -56,8 +100,8 @@ impl Vault for FakeVault {
         signature(key, message) == claimed
     }
 
-    fn verify_relay(&self, _: &[u8; 32], _: &[u8], _: &[u8]) -> bool {
-        false
+    fn verify_relay(&self, relay: &[u8; 32], message: &[u8], claimed: &[u8]) -> bool {
+        relay_signature(relay, message) == claimed
     }
 
     fn wrap(&self, key: &PublicKey, secret: &Secret<32>, label: &[u8; 32]) -> Vec<u8> {
@@ -86,5 +130,23 @@ impl Vault for FakeVault {
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
         let agreed = agreed(&self.exchange_key(secret), theirs);
         (*theirs != [0; 32]).then(|| Secret::filled(|bytes| *bytes = agreed))
+    }
+}
+
+impl Notary for FakeNotary {
+    fn public(&self) -> [u8; 32] {
+        self.key
+    }
+
+    fn random(&self, out: &mut [u8]) {
+        self.randomness.fill(out);
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        relay_signature(&self.key, message)
+    }
+
+    fn verify(&self, key: &PublicKey, message: &[u8], claimed: &[u8]) -> bool {
+        signature(key, message) == claimed
     }
 }

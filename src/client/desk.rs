@@ -44,6 +44,9 @@ pub(super) struct Desk {
     pub(super) next_request: u64,
     /// Bytes of frames that wait for their senders' keys, over all of them.
     pub(super) waiting_bytes: usize,
+    /// Questions for keys on this connection that the relay has not answered. It may answer one
+    /// that was given up: late, and not without being asked.
+    pub(super) unanswered: u32,
     /// Bytes of unconfirmed texts, over all peers.
     pub(super) unconfirmed_bytes: usize,
 }

@@ -70,8 +70,12 @@ impl Client {
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
             Reply::Pubkey { from, pubkey, prekey } => {
+                let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
-                    return self.nonsense("a key for which nobody asked");
+                    if !was_unanswered {
+                        self.nonsense("a key for which nobody asked");
+                    }
+                    return;
                 }
                 self.look_at_pins(); // whoever has just accepted this key counts on it
                 if let Some(peer) = self.peers.known(&from) {
@@ -87,12 +91,13 @@ impl Client {
             Reply::Error { code, detail, id, to, target } => {
                 let parsed = code.parse().ok();
                 let (to, target) = (to.as_deref(), target.as_deref());
+                let was_unanswered = target.is_some() && self.answer_came();
                 if let Some(peer) = target.and_then(|target| self.peers.known(target)) {
                     peer.lookup_refused(&mut self.desk, parsed, &detail);
                 } else if let Some(peer) = to.and_then(|to| self.peers.known(to)) {
                     let request = id.and_then(|id| id.parse().ok());
                     peer.refused(&mut self.desk, request, parsed, &detail);
-                } else {
+                } else if !was_unanswered {
                     self.told_off(cx, parsed, &code, &detail);
                 }
             }
@@ -101,6 +106,14 @@ impl Client {
                 self.nonsense("a registration that nobody asked for");
             }
         }
+    }
+
+    /// An answer to a question for a key. Returns whether one was open.
+    fn answer_came(&mut self) -> bool {
+        let unanswered = &mut self.desk.unanswered;
+        let was_open = *unanswered > 0;
+        *unanswered = unanswered.saturating_sub(1);
+        was_open
     }
 
     /// An error that is about no request of a conversation.

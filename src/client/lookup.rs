@@ -56,6 +56,7 @@ impl Lookup {
         if matches!(self.state, State::Wanted { from } if from <= desk.now) {
             let frame = compose::get_pubkey(peer, &desk.name);
             desk.post(&frame);
+            desk.unanswered += 1;
             self.last = Some(desk.now);
             self.state = State::Asked { until: desk.now + WAITING_TIME };
         }

@@ -106,12 +106,13 @@ impl Client {
             now: Time::default(),
             peers: PinBook::new(parts.peers),
             warnings: Warnings::new(every_warning),
-            tokens: Tokens::new(),
+            tokens: Tokens::default(),
             events: VecDeque::new(),
             outgoing: Vec::new(),
             max_frame: MAX_FRAME,
             next_request: 0,
             waiting_bytes: 0,
+            unanswered: 0,
             unconfirmed_bytes: 0,
         };
         desk.refresh_pins();
@@ -299,6 +300,7 @@ impl Client {
         let Self { peers, desk, .. } = self;
         peers.for_each(|peer| peer.disconnected(desk));
         self.desk.outgoing.clear();
+        self.desk.unanswered = 0;
         self.roster.forget();
         self.set_alarm(cx); // the tick's end is over
     }

@@ -14,13 +14,13 @@ use std::time::Duration;
 use super::contact::Contact;
 use super::desk::Desk;
 use super::seen::{Seen, Sight};
-use super::tokens::Bucket;
 use super::{Caution, Event, Receipt};
 use crate::crypto::{
     Body, MessageFault, Mid, Names, OfferFault, Opened, ReceiveChain, SealedMessage, SessionOffer,
 };
 use crate::limits::{CLOCK_SKEW, SESSION_GRACE};
 use crate::reactor::Time;
+use crate::tokens::Bucket;
 
 /// The receiving half of a conversation.
 pub(super) struct Receiving {
@@ -49,7 +49,7 @@ impl Receiving {
             current: None,
             previous: None,
             seen: Seen::default(),
-            bucket: Bucket::of_a_peer(),
+            bucket: Bucket::default(),
             mark: 0,
         }
     }

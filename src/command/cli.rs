@@ -2,6 +2,7 @@
 
 mod keys;
 mod load;
+mod names;
 mod serve;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::limits;
 
 pub use self::keys::{Keys, KeysCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
+pub use self::names::{Names, NamesCommand};
 pub use self::serve::{LogFormat, Serve, TriggerOption};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
@@ -56,6 +58,8 @@ pub enum Command {
     Load(Load),
     /// A relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
+    /// Show and release the names that are bound in a relay's home
+    Names(Names),
     /// Print completions for a shell
     #[command(after_help = "Examples:
   sealwax completions bash >~/.local/share/bash-completion/completions/sealwax

@@ -12,6 +12,7 @@ mod identity_file;
 mod keys;
 mod lines;
 mod load;
+mod names;
 mod owner;
 mod passphrase;
 mod private;
@@ -107,6 +108,7 @@ pub fn run(command: &Command) -> Outcome {
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
         Command::Load(arguments) => load::load(arguments),
+        Command::Names(arguments) => names::names(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),

@@ -1,13 +1,13 @@
 //! `sealwax serve`: the relay on sockets, with its home on the disk.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
 use super::{Exit, Failure, Outcome, owner};
 use crate::crypto::{RelayKey, RelayNotary};
-use crate::home::{Home, Lock};
+use crate::home::{Home, HomeError, Lock};
 use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
 use crate::reactor::{
     Config, Linux, Reactor, Source, Trigger, block_signals, raise_descriptor_limit,
@@ -22,17 +22,17 @@ use crate::wire::Fingerprint;
 /// The relay's Ed25519 key, PKCS#8.
 const KEY_FILE: &str = "relay.key";
 /// The bound names.
-const NAMES_FILE: &str = "names.sqlite";
+pub(super) const NAMES_FILE: &str = "names.sqlite";
 /// Held by the one relay that uses the home.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 
 /// What outlives a start, or would if it were kept.
 struct State {
     key: RelayKey,
     store: Box<dyn Store>,
     bound: Vec<(String, Fingerprint)>,
-    /// Keeps other relays out of the home.
-    _lock: Option<Lock>,
+    /// Keeps other relays out of the home for as long as this one runs.
+    lock: Option<Lock>,
 }
 
 /// `sealwax serve`
@@ -57,10 +57,11 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
         max_connections: arguments.max_connections.min(room),
         outbox_soft: arguments.outbox_soft,
         outbox_hard: arguments.outbox_hard,
+        rates_loopback: arguments.rates_loopback,
     };
     let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
     let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &reactor_config);
-    let mut relay = state.relay(config, journal);
+    let (mut relay, _lock) = state.relay(config, journal);
     if arguments.ephemeral {
         relay.tell(&Event::Ephemeral);
     }
@@ -76,43 +77,51 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
 /// A relay that keeps nothing and tells nobody: the demo's.
 pub(super) fn ephemeral_relay() -> Relay {
     let quiet = Journal::new(Format::Json, Level::Quiet);
-    State::ephemeral().relay(RelayConfig::default(), quiet)
+    State::ephemeral().relay(RelayConfig::default(), quiet).0
 }
 
 impl State {
     fn ephemeral() -> Self {
         let (key, _) = RelayKey::generate();
-        Self { key, store: Box::new(MemoryStore::default()), bound: Vec::new(), _lock: None }
+        Self { key, store: Box::new(MemoryStore::default()), bound: Vec::new(), lock: None }
     }
 
     fn load(arguments: &Serve) -> Result<Self, Failure> {
-        let unusable = |error| Failure { exit: Exit::Failed, ..owner::not_usable(error) };
-        let path = match &arguments.home {
-            Some(path) => path.clone(),
-            None => Home::default_path().map_err(unusable)?.join("relay"),
-        };
-        let home = Home::open(path).map_err(unusable)?;
+        let home = Home::open(home_path(arguments.home.as_ref())?).map_err(unusable)?;
         let lock = home.lock(LOCK_FILE).map_err(unusable)?;
         let key = load_key(&home)?;
         let names = home.path(NAMES_FILE);
         let (store, bound) = SqliteStore::open(Path::new(&names))
             .map_err(|error| Failure::new(Exit::Failed, error))?;
-        Ok(Self { key, store: Box::new(store), bound, _lock: Some(lock) })
+        Ok(Self { key, store: Box::new(store), bound, lock: Some(lock) })
     }
 
-    fn relay(self, config: RelayConfig, journal: Journal) -> Relay {
-        let notary = Box::new(RelayNotary::new(self.key));
-        Relay::new(config, notary, self.store, self.bound, journal, Box::new(wall_clock))
+    fn relay(self, config: RelayConfig, journal: Journal) -> (Relay, Option<Lock>) {
+        let Self { key, store, bound, lock } = self;
+        let notary = Box::new(RelayNotary::new(key));
+        (Relay::new(config, notary, store, bound, journal, Box::new(wall_clock)), lock)
     }
+}
+
+/// The home that was given, or the default one.
+pub(super) fn home_path(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(path) => Ok(path.clone()),
+        None => Ok(Home::default_path().map_err(unusable)?.join("relay")),
+    }
+}
+
+/// A relay's home or a file in it cannot be used.
+pub(super) fn unusable(error: HomeError) -> Failure {
+    Failure { exit: Exit::Failed, ..owner::not_usable(error) }
 }
 
 /// The key of this home, made at the first start.
 fn load_key(home: &Home) -> Result<RelayKey, Failure> {
-    let failed = |error| Failure { exit: Exit::Failed, ..owner::not_usable(error) };
     home.remove_old_drafts(&[KEY_FILE]);
-    let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(failed)? else {
+    let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(unusable)? else {
         let (key, pkcs8) = RelayKey::generate();
-        home.write_new(KEY_FILE, &pkcs8).map_err(failed)?;
+        home.write_new(KEY_FILE, &pkcs8).map_err(unusable)?;
         return Ok(key);
     };
     RelayKey::from_pkcs8(&bytes).map_err(|fault| {

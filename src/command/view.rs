@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Event, Failure, Progress, Standing};
-use crate::wire::escape_visible;
+use crate::wire::{check_name_v2, escape_visible};
 
 /// How events are written.
 #[derive(Clone, Debug)]
@@ -148,9 +148,9 @@ fn object(event: &Event) -> Option<Value> {
 fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
     Some(match event {
         Event::Registered { name, fp } => (Level::Info, format!("you are {name}, {fp}")),
-        Event::Users { users } => (Level::Info, format!("here: {}", users.join(", "))),
-        Event::Joined { users } => (Level::Info, format!("came: {}", users.join(", "))),
-        Event::Left { users } => (Level::Info, format!("went: {}", users.join(", "))),
+        Event::Users { users } => (Level::Info, format!("here: {}", listed(users))),
+        Event::Joined { users } => (Level::Info, format!("came: {}", listed(users))),
+        Event::Left { users } => (Level::Info, format!("went: {}", listed(users))),
         Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing, keys),
         Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
         Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
@@ -233,6 +233,16 @@ fn progress(progress: &Progress) -> (Level, String) {
     }
 }
 
+/// Names in a row. In quotes stands what is no name of version 2: it may hold a comma, or look like
+/// another name (`bоb`, with a Cyrillic letter).
+fn listed(users: &[String]) -> String {
+    let shown = |user: &String| match check_name_v2(user) {
+        Ok(()) => user.clone(),
+        Err(_) => format!("\"{}\"", user.replace('"', "\\\"")),
+    };
+    users.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,5 +285,12 @@ mod tests {
         };
         assert_eq!([told(0, &joined), told(1, &joined), told(2, &joined)], [true, false, false]);
         assert_eq!([told(0, &gap), told(1, &gap), told(2, &gap)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_name_that_could_pass_for_others_is_shown_in_quotes() {
+        let users = ["bob", "alice, carol", "b\u{43e}b", "\"quoted\""].map(str::to_owned);
+        let expected = "bob, \"alice, carol\", \"b\u{43e}b\", \"\\\"quoted\\\"\"";
+        assert_eq!(listed(&users), expected);
     }
 }

@@ -29,6 +29,7 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::sys::Interest;
 use super::{CloseReason, Deadline, Trigger};
+use crate::limits;
 
 /// What the reactor keeps for one source.
 pub(crate) struct Connection {
@@ -42,6 +43,10 @@ pub(crate) struct Connection {
     /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler
     /// begins and ends.
     pub(crate) resting: bool,
+    /// It is read in small parts, and no more of it is kept than one of them.
+    pub(crate) narrow: bool,
+    /// Too much is kept of all together: nothing more is read until some of that has gone.
+    pub(crate) starved: bool,
     /// The other end will send no more.
     pub(crate) ended: bool,
     /// The last write was short: nothing more is tried before the kernel says that there is room.
@@ -134,6 +139,8 @@ impl Connection {
             armed: Interest::NONE,
             paused: false,
             resting: false,
+            narrow: false,
+            starved: false,
             ended: false,
             blocked: false,
             behind: false,
@@ -154,7 +161,10 @@ impl Connection {
         match self.state {
             _ if self.edge => Interest::EDGES, // once and for all: that is what they are for
             State::Connecting => Interest::WRITE,
-            State::Open => Interest::level(self.reads() && self.can_receive(), self.blocked),
+            State::Open => {
+                let reads = self.reads() && self.can_receive() && !self.starved;
+                Interest::level(reads, self.blocked)
+            }
             State::Closing => Interest::level(false, self.blocked),
             State::Lingering => Interest::READ,
             State::Dead(_) => Interest::NONE,
@@ -171,6 +181,14 @@ impl Connection {
     /// Whether a read can bring anything.
     pub(crate) fn reads(&self) -> bool {
         self.kind != Kind::Output && !self.ended
+    }
+
+    /// How many bytes one read may bring.
+    pub(crate) fn room(&self) -> usize {
+        if self.narrow {
+            return limits::NARROW_READ.saturating_sub(self.inbox.rest().len()).max(1);
+        }
+        limits::READ_SIZE
     }
 
     /// Whether there is something to write and a point in trying.

@@ -18,6 +18,7 @@ use super::pool::Pool;
 use super::slab::Slab;
 use super::sys::Source;
 use super::{Alarm, CloseReason, Config, Deadline, Time, Token, Trigger};
+use crate::limits;
 
 /// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
 /// with each call.
@@ -35,6 +36,12 @@ pub struct Context {
     /// Sources that were resumed with something to look at: looked at in the next tick.
     pub(super) resumed: Vec<Token>,
     pub(super) queued_in_all: usize,
+    /// Bytes that handlers have not consumed, of all sources.
+    pub(super) kept_in_all: usize,
+    /// So many may be kept.
+    pub(super) kept_most: usize,
+    /// Sources that are not read because more than that are.
+    pub(super) starved: Vec<Token>,
     pub(super) stopping: bool,
 }
 
@@ -64,6 +71,9 @@ impl Context {
             touched: Vec::new(),
             resumed: Vec::new(),
             queued_in_all: 0,
+            kept_in_all: 0,
+            kept_most: config.kept,
+            starved: Vec::new(),
             stopping: false,
         }
     }
@@ -134,6 +144,8 @@ impl Context {
             State::Connecting => return self.abort(id),
             State::Closing | State::Lingering | State::Dead(_) => return,
         }
+        // Nobody will be shown it any more.
+        self.kept_in_all -= std::mem::take(&mut connection.inbox).rest().len();
         for wait in Wait::ALL {
             self.end_wait(id, wait);
         }
@@ -171,6 +183,14 @@ impl Context {
         self.touch(id);
     }
 
+    /// Whether `id` is read in small parts: of one that is, the loop never keeps more than
+    /// [`NARROW_READ`](crate::limits::NARROW_READ) bytes, however long it is paused.
+    pub fn narrow(&mut self, id: Token, narrow: bool) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.narrow = narrow;
+        }
+    }
+
     /// Begins (`true`) or ends (`false`) the wait that [`Deadline::Expected`] tells of.
     pub fn expect(&mut self, id: Token, expected: bool) {
         let wait = Wait::Told(Deadline::Expected);
@@ -190,6 +210,11 @@ impl Context {
         self.stopping = true;
     }
 
+    /// Whether the loop ends with this tick.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     fn ask(&mut self, kind: Kind, state: State, asked: Asked) -> Token {
         let id = self.connections.insert(Connection::new(kind, state, self.trigger));
         self.asked.push((id, asked));
@@ -204,7 +229,9 @@ impl Context {
         let before = connection.outbox.len();
         push(&mut connection.outbox, &mut self.pool);
         self.queued_in_all += connection.outbox.len() - before;
-        self.touch(to);
+        if !std::mem::replace(&mut connection.touched, true) {
+            self.touched.push(to);
+        }
     }
 
     /// Notes that `id` has to be looked at before the tick ends.
@@ -213,6 +240,39 @@ impl Context {
         if !connection.touched {
             connection.touched = true;
             self.touched.push(id);
+        }
+    }
+
+    /// How many bytes one read of `id` may bring: none where too much is kept already. Who has
+    /// begun no frame gets a little even then, for most frames are small.
+    pub(super) fn room(&mut self, id: Token) -> Option<usize> {
+        let is_full = self.kept_in_all >= self.kept_most;
+        let connection = self.connections.get_mut(id)?;
+        if !is_full || connection.kind != Kind::Socket {
+            return Some(connection.room());
+        }
+        if connection.inbox.is_empty() {
+            return Some(connection.room().min(limits::READ_IN_NEED));
+        }
+        connection.starved = true;
+        self.starved.push(id);
+        self.touch(id);
+        None
+    }
+
+    /// Lets those read again who could not, where there is room.
+    pub(super) fn feed(&mut self) {
+        if self.starved.is_empty() || self.kept_in_all >= self.kept_most {
+            return;
+        }
+        for id in std::mem::take(&mut self.starved) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.starved = false;
+                if connection.unread {
+                    self.resumed.push(id); // no event will tell of it
+                }
+                self.touch(id);
+            }
         }
     }
 

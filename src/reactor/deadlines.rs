@@ -75,6 +75,11 @@ impl<const KINDS: usize> Deadlines<KINDS> {
         }
     }
 
+    /// How many waits are in progress.
+    pub(crate) const fn len(&self) -> usize {
+        self.waits.len()
+    }
+
     /// The earliest deadline of all.
     pub(crate) fn next(&self) -> Option<Time> {
         self.fronts().map(|(_, wait)| wait.until).min()

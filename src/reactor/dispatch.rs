@@ -110,8 +110,11 @@ impl<S: Sys> Reactor<S> {
             }
             return; // what is unread gets its turn when it is resumed
         }
-        let outcome = self.sys.read(io, self.buffer.space());
-        let cut = outcome == Ok(limits::READ_SIZE) || outcome == Err(Errno::EINTR);
+        let is_open = connection.state == State::Open;
+        let room = if is_open { self.context.room(id) } else { Some(limits::READ_SIZE) };
+        let Some(room) = room else { return }; // it is read when it is fed
+        let outcome = self.sys.read(io, &mut self.buffer.space()[..room]);
+        let cut = outcome == Ok(room) || outcome == Err(Errno::EINTR);
         if let Some(connection) = self.context.connections.get_mut(id) {
             connection.was_read(cut);
         }
@@ -135,9 +138,14 @@ impl<S: Sys> Reactor<S> {
         }
         // The inbox is taken out while the handler looks at it, for the handler holds the context.
         let mut inbox = std::mem::take(&mut connection.inbox);
+        let before = inbox.rest().len();
         let consumed = inbox.offer(&mut self.buffer, read, |bytes| handler.received(cx, id, bytes));
+        cx.kept_in_all -= before;
         let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.inbox = inbox;
+        if connection.state == State::Open {
+            cx.kept_in_all += inbox.rest().len();
+            connection.inbox = inbox;
+        }
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
         let partial = Wait::Told(Deadline::Partial);
         if !waits_for_more {
@@ -158,6 +166,7 @@ impl<S: Sys> Reactor<S> {
             State::Connecting | State::Closing | State::Dead(_) => return cx.touch(id),
         }
         let inbox = std::mem::take(&mut connection.inbox);
+        cx.kept_in_all -= inbox.rest().len();
         let only_reads = connection.kind == Kind::Input;
         cx.end_wait(id, Wait::Told(Deadline::Partial));
         cx.touch(id);

@@ -40,6 +40,7 @@
 //! `inherited.rs` (as system calls).
 
 mod accept;
+mod census;
 mod connection;
 mod context;
 mod deadlines;
@@ -65,6 +66,7 @@ use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
 
+pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
 pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
@@ -84,8 +86,8 @@ pub enum Trigger {
     Edge,
 }
 
-/// How the loop waits, and how long the waits are that it watches for others: one length for each
-/// kind.
+/// How the loop waits, how long the waits are that it watches for others (one length for each
+/// kind), and how much it keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// When connections are told of.
@@ -101,6 +103,8 @@ pub struct Config {
     pub stalled: Duration,
     /// What a closed connection gets to take its last bytes and to close its own side.
     pub finish: Duration,
+    /// Unconsumed bytes of all sources, above which only small frames are read.
+    pub kept: usize,
 }
 
 impl Default for Config {
@@ -112,6 +116,7 @@ impl Default for Config {
             partial: limits::FRAME_TIMEOUT,
             stalled: limits::STALL_TIMEOUT,
             finish: limits::FINISH_TIMEOUT,
+            kept: limits::INBOX_COMMON,
         }
     }
 }
@@ -136,6 +141,8 @@ pub struct Reactor<S: Sys> {
     spin: Duration,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
+    /// Since when there were more events than one wait brings.
+    unseen_since: Option<Time>,
     /// The handler was told something after its end of this tick: it gets another one at once.
     told_late: bool,
 }
@@ -155,6 +162,7 @@ impl<S: Sys> Reactor<S> {
             turns: Vec::new(),
             spin: config.spin,
             signalled: Vec::new(),
+            unseen_since: None,
             told_late: false,
         }
     }
@@ -188,6 +196,7 @@ impl<S: Sys> Reactor<S> {
         self.tell_deadlines(handler);
         self.tell_signals(handler);
         handler.end_of_tick(&mut self.context);
+        self.context.feed();
 
         // What the settling itself brings about (a handler that answers to `drained` or `closed`)
         // is the next tick's, which then does not wait.
@@ -205,6 +214,13 @@ impl<S: Sys> Reactor<S> {
             self.context.touched = touched; // its memory, for the next tick
         }
         Ok(())
+    }
+
+    /// When the loop has something to do by itself: the instant of its last tick where that is at
+    /// once, `None` where only an event can bring it about. For whoever drives several loops by one
+    /// clock.
+    pub fn due(&self) -> Option<Time> {
+        self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
     /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain
@@ -238,13 +254,30 @@ impl<S: Sys> Reactor<S> {
         [at_most, until_due].into_iter().flatten().min()
     }
 
+    /// Whether all that was ready has been looked at. A process that was stopped (`SIGSTOP`) or did
+    /// not get the processor finds times that have passed, and what others did in time waits in the
+    /// kernel: that comes first, unless there is no end of it.
+    fn has_seen_all(&mut self) -> bool {
+        if self.events.len() < limits::EVENTS_PER_TICK {
+            self.unseen_since = None;
+            return true;
+        }
+        let now = self.context.now;
+        now.since(*self.unseen_since.get_or_insert(now)) >= limits::UNSEEN_TIME
+    }
+
     fn tell_deadlines(&mut self, handler: &mut impl Handler) {
         let now = self.context.now;
-        while let Some((kind, id)) = self.context.deadlines.expired(now) {
+        let has_seen_all = self.has_seen_all();
+        while has_seen_all && let Some((kind, id)) = self.context.deadlines.expired(now) {
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.waits[kind] = None;
             match Wait::ALL[kind] {
                 Wait::Told(_) if !connection.is_in_use() => {}
+                // There is room since: this tick's flush shows whether it takes something.
+                Wait::Told(Deadline::Stalled) if connection.can_flush() => {
+                    self.context.begin_wait(id, Wait::Told(Deadline::Stalled));
+                }
                 Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
                 Wait::Finish if connection.state == State::Lingering => {
                     // It was sent all there was, and only did not say goodbye.

@@ -96,6 +96,7 @@ impl<S: Sys> Reactor<S> {
         }
         let Some(mut connection) = self.context.connections.remove(id) else { return };
         self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
+        self.context.kept_in_all -= connection.inbox.rest().len();
         if connection.kind == Kind::Listener {
             self.resting.retain(|&(listener, _)| listener != id);
         }

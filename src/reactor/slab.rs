@@ -35,7 +35,6 @@ impl<T> Slab<T> {
     }
 
     /// How many values it holds.
-    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -66,6 +65,12 @@ impl<T> Slab<T> {
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.pages.get_mut(token.slot() / PAGE)?.get_mut(token.slot() % PAGE)?;
         if slot.generation == token.generation().get() { slot.value.as_mut() } else { None }
+    }
+
+    /// All values, by place.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let slots = self.pages.iter().flatten();
+        slots.filter_map(|slot| slot.value.as_ref()).take(self.len)
     }
 
     /// Takes the value out; from here on `token` names nothing.

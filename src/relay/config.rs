@@ -18,6 +18,8 @@ pub struct RelayConfig {
     pub outbox_soft: usize,
     /// Bytes waiting for one connection above which the relay's own answers end it.
     pub outbox_hard: usize,
+    /// Whether connections of this machine have the rates that those of every other address have.
+    pub rates_loopback: bool,
 }
 
 impl Default for RelayConfig {
@@ -27,6 +29,7 @@ impl Default for RelayConfig {
             max_connections: limits::MAX_CONNECTIONS,
             outbox_soft: limits::OUTBOX_SOFT,
             outbox_hard: limits::OUTBOX_HARD,
+            rates_loopback: false,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 
 use super::store::StoreFault;
 use crate::limits::STORE_BUSY;
@@ -22,6 +24,11 @@ const CREATE: &str = "
         name TEXT PRIMARY KEY,
         fp   BLOB NOT NULL CHECK (length(fp) = 32)
     ) STRICT, WITHOUT ROWID";
+
+/// Names that were released beside a running relay, which is to be told. Not a part of the schema's
+/// number: who does not know the table does not need it.
+const CREATE_RELEASED: &str = "
+    CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID";
 
 const SELECT: &str = "SELECT name, fp FROM names ORDER BY name";
 
@@ -39,7 +46,7 @@ impl Database {
     /// Opens the file at `path`, which is made where it is not there yet. Beside it come the names
     /// in it with their keys, sorted.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
-        let unusable = |error| OpenError::Unusable { path: path.to_owned(), error };
+        let unusable = |error| OpenError::unusable(path, error);
         let mut database = Self::connect(path).map_err(unusable)?;
         let found = database.schema().map_err(unusable)?;
         if found != SCHEMA {
@@ -68,6 +75,35 @@ impl Database {
         Ok(outcomes)
     }
 
+    /// Releases a name, and notes that for the relay that may be running. Tells whose it was.
+    pub(super) fn release(&mut self, name: &str) -> rusqlite::Result<Option<Fingerprint>> {
+        let transaction = self.write()?;
+        let fp = transaction
+            .query_row("DELETE FROM names WHERE name = ?1 RETURNING fp", [name], |row| row.get(0))
+            .optional()?;
+        if fp.is_some() {
+            transaction.execute("INSERT OR IGNORE INTO released (name) VALUES (?1)", [name])?;
+        }
+        transaction.commit()?;
+        Ok(fp.map(Fingerprint))
+    }
+
+    /// The names that were released since this was last asked.
+    pub(super) fn take_released(&mut self) -> rusqlite::Result<Vec<String>> {
+        let transaction = self.write()?;
+        let mut take = transaction.prepare("DELETE FROM released RETURNING name")?;
+        let names = take.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        drop(take);
+        transaction.commit()?;
+        Ok(names)
+    }
+
+    /// Whoever starts now knows the names as they are now.
+    pub(super) fn forget_released(&mut self) -> rusqlite::Result<()> {
+        self.0.execute("DELETE FROM released", [])?;
+        Ok(())
+    }
+
     fn connect(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(STORE_BUSY)?;
@@ -81,16 +117,19 @@ impl Database {
     fn schema(&mut self) -> rusqlite::Result<i32> {
         let transaction = self.write()?;
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found != 0 {
+        if found == 0 {
+            transaction.execute_batch(CREATE)?;
+            transaction.pragma_update(None, "user_version", SCHEMA)?;
+        } else if found != SCHEMA {
             return Ok(found);
         }
-        transaction.execute_batch(CREATE)?;
-        transaction.pragma_update(None, "user_version", SCHEMA)?;
+        transaction.execute_batch(CREATE_RELEASED)?;
         transaction.commit()?;
         Ok(SCHEMA)
     }
 
-    fn names(&self) -> rusqlite::Result<Vec<(String, Fingerprint)>> {
+    /// The bound names with their keys, sorted.
+    pub(super) fn names(&self) -> rusqlite::Result<Vec<(String, Fingerprint)>> {
         let mut select = self.0.prepare(SELECT)?;
         select.query_map([], |row| Ok((row.get(0)?, Fingerprint(row.get(1)?))))?.collect()
     }
@@ -120,6 +159,12 @@ pub enum OpenError {
     },
     /// The thread, or what wakes the loop, could not be made.
     Thread(io::Error),
+}
+
+impl OpenError {
+    pub(super) fn unusable(path: &Path, error: rusqlite::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), error }
+    }
 }
 
 impl fmt::Display for OpenError {

@@ -9,7 +9,9 @@
 //! is kept, the name is *reserved*: held by the connection that waits, and bound to nobody yet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::hash::{BuildHasher, Hasher};
+
+use siphasher::sip::SipHasher13;
 
 use super::fault::Fault;
 use super::user_name::UserName;
@@ -19,10 +21,10 @@ use crate::wire::{ErrorCode, Fingerprint};
 
 /// The names.
 pub(super) struct Directory {
-    held: HashMap<UserName, Token, Seeded>,
-    bound: HashMap<UserName, Fingerprint, Seeded>,
+    held: HashMap<UserName, Token, Keyed>,
+    bound: HashMap<UserName, Fingerprint, Keyed>,
     /// How many names are bound to a fingerprint or reserved for it.
-    names_of: HashMap<Fingerprint, usize, Seeded>,
+    names_of: HashMap<Fingerprint, usize, Keyed>,
     /// What the store was asked to bind, by the number of the ask.
     reserved: BTreeMap<u64, Reservation>,
     asked: u64,
@@ -51,11 +53,11 @@ impl Directory {
         seed: [u8; 16],
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
     ) -> Self {
-        let seeded = Seeded::new(seed);
+        let keyed = Keyed(SipHasher13::new_with_key(&seed));
         let mut directory = Self {
-            held: HashMap::with_hasher(seeded.clone()),
-            bound: HashMap::with_hasher(seeded.clone()),
-            names_of: HashMap::with_hasher(seeded),
+            held: HashMap::with_hasher(keyed.clone()),
+            bound: HashMap::with_hasher(keyed.clone()),
+            names_of: HashMap::with_hasher(keyed),
             reserved: BTreeMap::new(),
             asked: 0,
         };
@@ -69,6 +71,11 @@ impl Directory {
     /// The connection that holds `name`; it may still be waiting for the store.
     pub(super) fn holder(&self, name: &str) -> Option<Token> {
         self.held.get(name).copied()
+    }
+
+    /// How many names are held, and how many the store is binding.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.held.len(), self.reserved.len())
     }
 
     /// Whether a connection may hold `name` without a proof, as original clients do.
@@ -101,6 +108,13 @@ impl Directory {
         Ok(Standing::Free)
     }
 
+    /// Whoever proves `name` next has it. Tells whether it was bound.
+    pub(super) fn unbind(&mut self, name: &str) -> bool {
+        let Some(fp) = self.bound.remove(name) else { return false };
+        self.forget_one_of(&fp);
+        true
+    }
+
     /// `name` is `by`'s from now on.
     pub(super) fn hold(&mut self, name: &UserName, by: Token) {
         self.held.insert(name.clone(), by);
@@ -131,13 +145,20 @@ impl Directory {
         self.release(&name, by);
         if bound {
             self.bound.insert(name, fp);
-        } else if let Some(names) = self.names_of.get_mut(&fp) {
-            *names -= 1;
-            if *names == 0 {
-                self.names_of.remove(&fp);
-            }
+        } else {
+            self.forget_one_of(&fp);
         }
         Some(by)
+    }
+
+    /// One name fewer is bound to `fp` or reserved for it.
+    fn forget_one_of(&mut self, fp: &Fingerprint) {
+        if let Some(names) = self.names_of.get_mut(fp) {
+            *names -= 1;
+            if *names == 0 {
+                self.names_of.remove(fp);
+            }
+        }
     }
 }
 
@@ -149,24 +170,35 @@ fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
 }
 
-/// Hashes with a secret start (`SipHash`, as the standard library's own), which is handed in: so a
-/// run can be repeated.
+/// `SipHash` 1-3, as the standard library's own, with a key that is handed in: so a run can be
+/// repeated.
 #[derive(Clone)]
-struct Seeded(DefaultHasher);
+struct Keyed(SipHasher13);
 
-impl Seeded {
-    fn new(seed: [u8; 16]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&seed);
-        Self(hasher)
+impl BuildHasher for Keyed {
+    type Hasher = Sum;
+
+    fn build_hasher(&self) -> Sum {
+        Sum { sip: self.0, sum: 0 }
     }
 }
 
-impl BuildHasher for Seeded {
-    type Hasher = DefaultHasher;
+/// What is hashed here is one run of bytes, which takes half the time where that is known.
+struct Sum {
+    sip: SipHasher13,
+    sum: u64,
+}
 
-    fn build_hasher(&self) -> DefaultHasher {
-        self.0.clone()
+impl Hasher for Sum {
+    fn write(&mut self, bytes: &[u8]) {
+        self.sum = self.sum.rotate_left(1) ^ self.sip.hash(bytes);
+    }
+
+    /// What `str` puts behind its bytes, so that two of them in a row are not mistaken for others.
+    fn write_u8(&mut self, _end: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.sum
     }
 }
 

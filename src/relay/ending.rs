@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::announce::tick_again;
 use super::event::{Event, Leaving};
 use super::peer::{Peer, State};
+use super::rates::Toll;
 use super::{DRAINED, Relay};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::reactor::{Context, Token};
@@ -17,11 +18,16 @@ impl Relay {
     pub(super) fn welcome(&mut self, cx: &mut Context, id: Token, address: SocketAddr) {
         if self.is_draining || self.peers.len() >= self.config.max_connections {
             self.log.tell(&Event::TurnedAway { peer: address });
+            self.counters.turned_away += 1;
             return cx.abort(id);
         }
         self.log.tell(&Event::Connected { peer: address });
-        self.peers.insert(Peer::new(id, address));
+        self.counters.connected += 1;
+        self.peers.insert(Peer::new(id, address, self.rates.origin(address)));
         cx.expect(id, true);
+        cx.narrow(id, true);
+        // The time to register runs while it waits: who floods is not to fill the relay.
+        self.may_pass(cx, id, Toll::Connect);
     }
 
     /// Ends a connection, with the reason as its last frame.
@@ -42,6 +48,7 @@ impl Relay {
         let Some(who) = peer.who() else { return };
         let (received, sent) = (peer.received, peer.sent);
         self.log.tell(&Event::Left { who, reason, received, sent });
+        self.counters.left(reason);
         // A name that the store is binding stays reserved until it has answered.
         if let State::Registered(user) = mem::replace(&mut peer.state, State::Leaving) {
             self.directory.release(&user.name, id);
@@ -65,7 +72,14 @@ impl Relay {
         for id in everybody {
             self.dismiss(cx, id, &goodbye);
         }
+        self.tell_counters();
         let wait = if self.peers.is_empty() { Duration::ZERO } else { DRAIN_TIMEOUT };
         cx.alarm(DRAINED, Some(cx.now() + wait));
+    }
+
+    /// Tells the operator how it went so far.
+    pub(super) fn tell_counters(&mut self) {
+        self.counters.lines_dropped = self.log.dropped();
+        self.log.tell(&Event::Counters { counters: &self.counters });
     }
 }

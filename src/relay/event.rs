@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use serde::{Serialize, Serializer};
 
+use super::counters::Counters;
 use crate::reactor::Signal;
 use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
 
@@ -114,7 +115,18 @@ pub enum Event<'a> {
         #[serde(serialize_with = "text")]
         error: Errno,
     },
-    /// Nobody took the log for a while, and this is missing from it.
+    /// The operator has released a name.
+    Released {
+        /// Which; its user keeps it while connected.
+        name: &'a str,
+    },
+    /// How it went so far: told at `SIGHUP`, and at the end.
+    Counters {
+        /// What was counted.
+        counters: &'a Counters,
+    },
+    /// Nobody took the log for a while, or others caused more lines than they may, and this is
+    /// missing from it.
     LinesDropped {
         /// How many lines.
         lines: u64,
@@ -179,6 +191,8 @@ impl Event<'_> {
             Self::Listening { .. }
             | Self::Ephemeral
             | Self::Signal { .. }
+            | Self::Released { .. }
+            | Self::Counters { .. }
             | Self::Draining { .. } => Kind::System,
             Self::Registered { .. } => Kind::Success,
             Self::Connected { .. }
@@ -199,6 +213,7 @@ impl Event<'_> {
             Self::Listening { .. }
             | Self::StoreFailed { .. }
             | Self::AcceptFailed { .. }
+            | Self::Counters { .. }
             | Self::LinesDropped { .. } => Level::Quiet,
             Self::Connected { .. }
             | Self::Left { who: Who::Peer(_), .. }
@@ -206,6 +221,18 @@ impl Event<'_> {
             Self::Forwarded { action: ForwardKind::Message, .. } => Level::Debug,
             _ => Level::Normal,
         }
+    }
+}
+
+impl Event<'_> {
+    /// Whether its lines have a rate: others could cause any number of them. Not so where the
+    /// operator has asked for each message.
+    pub(super) const fn has_rate(&self) -> bool {
+        !matches!(self.kind(), Kind::System)
+            && !matches!(
+                self,
+                Self::Forwarded { .. } | Self::StoreFailed { .. } | Self::LinesDropped { .. }
+            )
     }
 }
 
@@ -241,6 +268,10 @@ impl fmt::Display for Event<'_> {
             }
             Self::StoreFailed { detail } => write!(out, "a name was not kept: {detail}"),
             Self::AcceptFailed { error } => write!(out, "nobody can connect: {error}"),
+            Self::Released { name } => {
+                write!(out, "{} was released: the name is bound to no key", Quoted(name))
+            }
+            Self::Counters { counters } => write!(out, "so far: {counters}"),
             Self::LinesDropped { lines } => write!(out, "{lines} lines dropped"),
         }
     }
@@ -277,12 +308,14 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A name within a sentence: in quotes where it could pass for more of the sentence.
+/// A name within a sentence: in quotes where it could pass for more of the sentence, or for a name
+/// that looks the same (`аlice`, with a Cyrillic letter).
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let is_plain = |character: char| character.is_alphanumeric() || "._-".contains(character);
+        let is_plain =
+            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
         if !self.0.is_empty() && self.0.chars().all(is_plain) {
             return out.write_str(self.0);
         }

@@ -3,7 +3,9 @@
 use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
-use super::peer::{Peer, State, User};
+use super::peer::{Patience, Peer, State, User};
+use super::rates::{Origin, Toll};
+use crate::limits::{ANSWERS_PER_TICK, MAX_NAME_ORIGINAL, UNREGISTERED_BYTES};
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, ErrorCode, Refusal, Reply, Request, Scan};
 
@@ -12,21 +14,43 @@ impl Relay {
     /// are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let mut consumed = 0;
+        let mut sent_before = None;
         loop {
             let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
-            let max_frame = match peer.state {
+            let (max_frame, is_stranger) = match peer.state {
                 State::Registering(_) => return consumed,
                 State::Leaving => return bytes.len(),
-                State::Registered(_) => self.config.max_frame,
-                State::Stranger(_) | State::Challenged(_) => self.config.max_frame_unregistered(),
+                State::Registered(_) => (self.config.max_frame, false),
+                State::Stranger(_) | State::Challenged(_) => {
+                    (self.config.max_frame_unregistered(), true)
+                }
             };
-            if peer.held && consumed > 0 {
+            let answered = peer.sent - *sent_before.get_or_insert(peer.sent);
+            if consumed > 0 && peer.held {
+                return consumed;
+            }
+            if answered > ANSWERS_PER_TICK {
+                self.end_turn(cx, from);
                 return consumed;
             }
             let rest = &bytes[consumed..];
+            if !is_stranger && !peer.held && peer.scanner.is_fresh() {
+                let passed_on = self.pass_on(cx, from, rest);
+                if passed_on > 0 {
+                    self.came(from, passed_on);
+                    consumed += passed_on;
+                    self.hold_if_full(cx, from, is_stranger);
+                    continue;
+                }
+            }
+            let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
             match Request::scan(&mut peer.scanner, rest, max_frame) {
                 Scan::Frame((end, request)) => {
-                    peer.received += end as u64;
+                    match toll(peer, &request) {
+                        None => peer.received += end as u64,
+                        Some(toll) if self.may_pass(cx, from, toll) => self.came(from, end),
+                        Some(_) => return consumed, // the frame is shown again at its turn
+                    }
                     consumed += end;
                     self.handle(cx, from, request);
                 }
@@ -36,13 +60,16 @@ impl Relay {
                     return bytes.len();
                 }
             }
-            self.hold_if_full(cx, from);
+            self.hold_if_full(cx, from, is_stranger);
         }
     }
 
     /// Does what the frames in `rest` ask: the last of this connection, which may have been held
     /// with whole frames waiting.
     pub(super) fn read_rest(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.origin = Origin::EXEMPT; // nobody would show them again later
+        }
         let mut consumed = 0;
         loop {
             match self.read(cx, from, &rest[consumed..]) {
@@ -81,6 +108,10 @@ impl Relay {
                 self.forward(cx, from, request, forward)
             }
             Body::Prekey(_) | Body::Forward(_) => Err(wrong_version()),
+            // No name, and so long that it would fill the log.
+            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
+                Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
+            }
             Body::Lookup { target } => self.look_up(cx, from, target),
             Body::Ping => {
                 let id = request.id.as_deref().map(Into::into);
@@ -95,6 +126,7 @@ impl Relay {
         if let Some(who) = self.peers.get(to).and_then(Peer::who) {
             let (code, detail) = (refusal.code, &*refusal.detail);
             self.log.tell(&Event::Refused { who, code, detail });
+            self.counters.refused(code);
         }
         self.answer(cx, to, &Reply::from(refusal).encode());
     }
@@ -108,6 +140,13 @@ impl Relay {
         }
         cx.send(to, &[frame]);
         self.was_sent(to, frame.len());
+    }
+
+    /// Counts what was read from `from`.
+    fn came(&mut self, from: Token, bytes: usize) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.received += bytes as u64;
+        }
     }
 
     /// Counts what was queued for `to`.
@@ -124,10 +163,10 @@ impl Relay {
 
     /// Stops reading from a connection whose own queue is full: its requests would only make more
     /// answers.
-    fn hold_if_full(&mut self, cx: &mut Context, id: Token) {
-        if self.is_full(cx, id)
-            && let Some(peer) = self.peers.get_mut(id)
-        {
+    fn hold_if_full(&mut self, cx: &mut Context, id: Token, is_stranger: bool) {
+        let is_full =
+            if is_stranger { cx.queued(id) > UNREGISTERED_BYTES } else { self.is_full(cx, id) };
+        if is_full && let Some(peer) = self.peers.get_mut(id) {
             peer.held = true;
             cx.pause(id);
         }
@@ -137,9 +176,28 @@ impl Relay {
     pub(super) fn read_again(&mut self, cx: &mut Context, id: Token) {
         if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.held) {
             peer.held = false;
-            cx.resume(id);
+            if !peer.is_waiting() {
+                cx.resume(id);
+            }
         }
     }
+}
+
+/// What this frame costs of its address's rate.
+fn toll(peer: &mut Peer, request: &Result<Request, Refusal>) -> Option<Toll> {
+    if peer.origin == Origin::EXEMPT {
+        return None;
+    }
+    let toll = match (&peer.state, request) {
+        (State::Stranger(_) | State::Challenged(_), _) => Toll::Claim,
+        (State::Registered(_), Ok(Request { body: Body::Lookup { .. }, .. })) => Toll::Lookup,
+        _ => return None,
+    };
+    if peer.patience == Patience::Paid {
+        peer.patience = Patience::None;
+        return None;
+    }
+    Some(toll)
 }
 
 fn wrong_version() -> Fault {

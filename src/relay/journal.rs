@@ -39,19 +39,31 @@ pub struct Journal {
     /// the count stands where they are missing.
     dropped: u64,
     dropped_at: Utc,
+    /// Lines lost since the start, of which the above have not been told.
+    dropped_in_all: u64,
 }
 
 impl Journal {
     /// An empty journal that keeps what `level` tells.
     pub fn new(format: Format, level: Level) -> Self {
         let (queue, taken) = (Vec::new(), Vec::new());
-        Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0) }
+        Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0), dropped_in_all: 0 }
+    }
+
+    /// Lines that were lost since the start.
+    pub(super) fn dropped_in_all(&self) -> u64 {
+        self.dropped_in_all
+    }
+
+    /// Whether `event` makes a line here.
+    pub fn tells(&self, event: &Event) -> bool {
+        event.level() <= self.level
     }
 
     /// Queues the line for `event`, which happened at `wall_ms` (milliseconds since 1970, UTC), or
     /// counts it where [`LOG_QUEUE`] bytes are waiting.
     pub fn write(&mut self, wall_ms: u64, event: &Event) {
-        if event.level() > self.level {
+        if !self.tells(event) {
             return;
         }
         let before = self.queue.len();
@@ -60,9 +72,23 @@ impl Journal {
             && self.queue.len() <= LOG_QUEUE;
         if !is_kept {
             self.queue.truncate(before);
-            self.dropped += 1;
-            self.dropped_at = Utc(wall_ms);
+            self.count(wall_ms, 1);
         }
+    }
+
+    /// Counts `lines` as lost that were not written here.
+    pub(super) fn count(&mut self, wall_ms: u64, lines: u64) {
+        self.dropped += lines;
+        self.dropped_in_all += lines;
+        self.dropped_at = Utc(wall_ms);
+    }
+
+    /// What was taken last did not leave the process: its lines are lost, those too of which a part
+    /// had left before.
+    pub(super) fn lose_taken(&mut self) {
+        let lines = memchr::memchr_iter(b'\n', &self.taken).count() as u64;
+        self.taken.clear();
+        self.count(self.dropped_at.0, lines);
     }
 
     /// Hands out all that is queued, whole lines, and begins anew.
@@ -147,6 +173,7 @@ mod tests {
 
     use super::*;
     use crate::reactor::Signal;
+    use crate::relay::counters::Counters;
     use crate::relay::event::{Leaving, Who};
     use crate::wire::{ErrorCode, Fingerprint, ForwardKind};
 
@@ -163,7 +190,15 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    fn every_event() -> [Event<'static>; 15] {
+    fn counters() -> Counters {
+        let mut counters = Counters::default();
+        counters.refused(ErrorCode::BadFrame);
+        counters.refused(ErrorCode::BadFrame);
+        counters.left(Leaving::Lost(Errno::EPIPE));
+        counters
+    }
+
+    fn every_event(counters: &Counters) -> [Event<'_>; 17] {
         let peer = "[::1]:4242".parse().unwrap();
         let (who, stranger) = (Who::Name("alice"), Who::Peer(peer));
         let (from, to, fp) = ("alice", "bob", Fingerprint([0xff; 32]));
@@ -188,6 +223,8 @@ mod tests {
             Event::StoreFailed { detail: "disk full" },
             Event::AcceptFailed { error: Errno::EMFILE },
             Event::LinesDropped { lines: 7 },
+            Event::Counters { counters },
+            Event::Released { name: "bob" },
         ]
     }
 
@@ -210,8 +247,10 @@ mod tests {
             "error   a name was not kept: disk full".to_owned(),
             "error   nobody can connect: EMFILE: Too many open files".to_owned(),
             "warning 7 lines dropped".to_owned(),
+            "system  so far: 2 refused_bad_frame, 1 lost_EPIPE".to_owned(),
+            "system  bob was released: the name is bound to no key".to_owned(),
         ];
-        let lines = lines(TEXT, Level::Debug, &every_event());
+        let lines = lines(TEXT, Level::Debug, &every_event(&counters()));
         let without_time = |line: &String| line.replace("2009-02-13T23:31:30.123Z ", "");
         assert_eq!(lines.iter().map(without_time).collect::<Vec<_>>(), expected);
         assert!(lines[1..].iter().all(|line| line.starts_with("2009-02-13T23:31:30.123Z ")));
@@ -219,10 +258,12 @@ mod tests {
 
     #[test]
     fn every_event_is_an_object_a_line_in_json() {
-        let lines = lines(Format::Json, Level::Debug, &every_event());
+        let counters = counters();
+        let events = every_event(&counters);
+        let lines = lines(Format::Json, Level::Debug, &events);
         let objects: Vec<Value> =
             lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(objects.len(), every_event().len());
+        assert_eq!(objects.len(), events.len());
         for object in &objects {
             assert_eq!(object["time"], "2009-02-13T23:31:30.123Z");
             assert!(object["kind"].is_string() && object["event"].is_string());
@@ -235,13 +276,14 @@ mod tests {
         assert_eq!(objects[8], left);
         assert_eq!(objects[11]["name"], "alice");
         assert_eq!(objects[11]["code"], "queue_full");
+        assert_eq!(objects[15]["counters"], json!({"refused_bad_frame": 2, "lost_EPIPE": 1}));
     }
 
     #[test]
     fn each_level_tells_more_than_the_one_before() {
         let levels = [Level::Quiet, Level::Normal, Level::Verbose, Level::Debug];
-        let told = levels.map(|level| lines(TEXT, level, &every_event()).len());
-        assert_eq!(told, [4, 12, 14, 15]);
+        let told = levels.map(|level| lines(TEXT, level, &every_event(&counters())).len());
+        assert_eq!(told, [5, 14, 16, 17]);
     }
 
     #[test]

@@ -2,11 +2,21 @@
 //! through the loop.
 //!
 //! Knows the journal (`journal.rs`), a wall clock that was handed in, and the source that lines go
-//! to.
+//! to. Two things are not to be had from outside: a full disk, so the lines that others cause have
+//! a rate, beyond which they are counted and the count is told; and a relay that waits for its log,
+//! so what cannot be written is counted too, and tried again later.
 
+use nix::errno::Errno;
+
+use super::LOG;
 use super::event::Event;
 use super::journal::Journal;
-use crate::reactor::{Context, Token};
+use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
+use crate::reactor::{Context, Source, Time, Token};
+use crate::tokens::{Bucket, Rate};
+
+/// Of the lines that others cause.
+const RATE: Rate = Rate::new(LOG_LINES_BURST, LOG_LINES_PER_SECOND);
 
 /// Where events are told.
 pub(super) struct Log {
@@ -14,13 +24,32 @@ pub(super) struct Log {
     /// Milliseconds since 1970. For people only: nothing is decided by it.
     wall_clock: Box<dyn Fn() -> u64>,
     /// What the clock said in this tick, if anybody asked.
-    now: Option<u64>,
+    wall: Option<u64>,
+    /// The instant of this tick.
+    now: Time,
+    rate: Bucket,
+    /// The rate was spent: until then lines are only counted.
+    silent_until: Option<Time>,
+    /// Lines that were only counted since.
+    beyond: u64,
     to: Option<Token>,
+    /// It could not be written to, and is tried again then.
+    reopen_at: Option<Time>,
 }
 
 impl Log {
     pub(super) fn new(journal: Journal, wall_clock: Box<dyn Fn() -> u64>) -> Self {
-        Self { journal, wall_clock, now: None, to: None }
+        Self {
+            journal,
+            wall_clock,
+            wall: None,
+            now: Time::default(),
+            rate: Bucket::default(),
+            silent_until: None,
+            beyond: 0,
+            to: None,
+            reopen_at: None,
+        }
     }
 
     /// From now on lines go to `to`.
@@ -28,20 +57,61 @@ impl Log {
         self.to = Some(to);
     }
 
-    /// `id` is gone. If lines went there, they go nowhere from now on.
-    pub(super) fn closed(&mut self, id: Token) {
-        self.to = self.to.filter(|&to| to != id);
+    /// Tells the instant of this tick.
+    pub(super) fn at(&mut self, now: Time) {
+        self.now = now;
     }
 
+    /// `id` is gone, because of `failed` where it was not closed in order. Tells whether that was
+    /// where lines went. They go nowhere for a while, and if nobody has left for good who read
+    /// them, they are tried again.
+    pub(super) fn closed(&mut self, cx: &mut Context, id: Token, failed: Option<Errno>) -> bool {
+        if self.to != Some(id) {
+            return false;
+        }
+        self.to = None;
+        self.journal.lose_taken();
+        if failed.is_some_and(|errno| errno != Errno::EPIPE) {
+            self.reopen_at = Some(self.now + LOG_REOPEN);
+        }
+        self.await_next(cx);
+        true
+    }
+
+    /// A time has come that was asked for.
+    pub(super) fn try_again(&mut self, cx: &mut Context) {
+        if self.reopen_at.is_some_and(|at| at <= self.now) {
+            self.reopen_at = None;
+            self.to = Some(cx.open(Source::Error));
+        }
+        self.end_silence();
+        self.await_next(cx);
+    }
+
+    /// Tells an event, or counts it where others cause more lines than they may.
     pub(super) fn tell(&mut self, event: &Event) {
-        let now = *self.now.get_or_insert_with(&self.wall_clock);
-        self.journal.write(now, event);
+        if !self.journal.tells(event) {
+            return;
+        }
+        if event.has_rate() && !self.has_room() {
+            self.beyond += 1;
+            return;
+        }
+        self.write(event);
+    }
+
+    /// Lines that the operator was not told, so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.journal.dropped_in_all() + self.beyond
     }
 
     /// Hands the tick's lines to the loop, unless it still has some: then the journal keeps what it
     /// can, and counts the rest.
     pub(super) fn pass_on(&mut self, cx: &mut Context) {
-        self.now = None;
+        self.wall = None;
+        if self.silent_until.is_some() {
+            self.await_next(cx);
+        }
         if let Some(to) = self.to
             && !cx.is_behind(to)
         {
@@ -50,5 +120,35 @@ impl Log {
                 cx.send(to, &[lines]);
             }
         }
+    }
+
+    fn write(&mut self, event: &Event) {
+        let wall = *self.wall.get_or_insert_with(&self.wall_clock);
+        self.journal.write(wall, event);
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.end_silence();
+        if self.silent_until.is_some() {
+            return false;
+        }
+        let has_room = self.rate.take(RATE, self.now);
+        if !has_room {
+            self.silent_until = Some(self.now + LOG_SILENCE);
+        }
+        has_room
+    }
+
+    fn end_silence(&mut self) {
+        if self.silent_until.is_none_or(|until| self.now < until) {
+            return;
+        }
+        self.silent_until = None;
+        let wall = *self.wall.get_or_insert_with(&self.wall_clock);
+        self.journal.count(wall, std::mem::take(&mut self.beyond));
+    }
+
+    fn await_next(&self, cx: &mut Context) {
+        cx.alarm(LOG, [self.silent_until, self.reopen_at].into_iter().flatten().min());
     }
 }

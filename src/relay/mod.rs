@@ -21,13 +21,16 @@
 //! others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `roster.rs`,
-//! `changes.rs` and `announce.rs` (who is told who is here), `ending.rs`, `store.rs` (what outlives
-//! the process), `event.rs` and `journal.rs` (what the operator is told).
+//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `run.rs` (many
+//! frames on one way), `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here),
+//! `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`, `store.rs` (what outlives the
+//! process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
 
 mod announce;
+mod census;
 mod changes;
 mod config;
+pub mod counters;
 mod database;
 mod directory;
 mod ending;
@@ -36,39 +39,51 @@ mod exchange;
 mod fault;
 pub mod journal;
 mod log;
+pub mod names;
 mod peer;
+mod rates;
 mod registration;
 mod roster;
 mod routing;
+mod run;
 pub mod sqlite;
 pub mod store;
+mod turns;
 mod user_name;
 mod utc;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
 use self::announce::tick_again;
+use self::counters::Counters;
 use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::log::Log;
 use self::peer::Peers;
+use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
 use crate::crypto::Notary;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
 };
 use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
+pub use self::census::RelayCensus;
 pub use self::config::RelayConfig;
 
 /// Rings when rosters are due, and when there is more to do in the next tick.
 const ROSTER: Alarm = Alarm(0);
 /// Rings when the time to flush at the end is over, or nothing is left to flush.
 const DRAINED: Alarm = Alarm(1);
+/// Rings when somebody's turn comes who has spent the rate of its address.
+const TURNS: Alarm = Alarm(2);
+/// Rings when the log has something to tell or to try again.
+const LOG: Alarm = Alarm(3);
 
 /// The relay.
 pub struct Relay {
@@ -79,6 +94,12 @@ pub struct Relay {
     peers: Peers,
     directory: Directory,
     roster: Roster,
+    rates: Rates,
+    /// Who waits for its address's rate, by when its turn comes. Some of them are gone.
+    turns: BTreeSet<(Time, Token)>,
+    /// Who had enough in this tick and goes on in the next.
+    yielded: Vec<Token>,
+    counters: Counters,
     /// Who wants rosters. Some of them are gone; each gathering weeds them out.
     receivers: Vec<Token>,
     /// Receivers to be told something at the end of this tick.
@@ -138,6 +159,10 @@ impl Relay {
             peers: Peers::default(),
             directory: Directory::new(seed, bound),
             roster: Roster::new(config.max_frame),
+            rates: Rates::new(config.rates_loopback),
+            turns: BTreeSet::new(),
+            yielded: Vec::new(),
+            counters: Counters::default(),
             receivers: Vec::new(),
             owed: Vec::new(),
             sources: Vec::new(),
@@ -185,6 +210,7 @@ impl Relay {
 
 impl Handler for Relay {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        self.log.at(cx.now());
         match how {
             Opened::Listening(address) => {
                 self.log.tell(&Event::Listening { address });
@@ -198,10 +224,12 @@ impl Handler for Relay {
     }
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.log.at(cx.now());
         self.read(cx, from, bytes)
     }
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        self.log.at(cx.now());
         self.read_rest(cx, from, rest);
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
@@ -214,6 +242,7 @@ impl Handler for Relay {
     }
 
     fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.log.at(cx.now());
         let (code, detail) = match deadline {
             Deadline::Expected => (ErrorCode::RegisterTimeout, "no registration came in time"),
             Deadline::Partial => (ErrorCode::FrameTimeout, "the frame did not end in time"),
@@ -223,13 +252,17 @@ impl Handler for Relay {
     }
 
     fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        // ROSTER needs no more than the end of this tick.
-        if alarm == DRAINED {
-            cx.stop();
+        self.log.at(cx.now());
+        match alarm {
+            DRAINED => cx.stop(),
+            TURNS => self.take_turns(cx),
+            LOG => self.log.try_again(cx),
+            _ => {} // ROSTER needs no more than the end of this tick
         }
     }
 
     fn exhausted(&mut self, _cx: &mut Context, _listener: Token, errno: Errno) {
+        self.counters.accept_failed += 1;
         self.log.tell(&Event::AcceptFailed { error: errno });
     }
 
@@ -237,7 +270,12 @@ impl Handler for Relay {
         self.log.tell(&Event::Signal { signal });
         match signal {
             Signal::Interrupt | Signal::Terminate => self.drain(cx),
-            Signal::Hangup => {} // there are no settings to read again
+            // There are no settings to read again: it tells how it went so far, and looks which
+            // names the operator has released.
+            Signal::Hangup => {
+                self.tell_counters();
+                self.store.look_for_released();
+            }
         }
     }
 
@@ -251,9 +289,15 @@ impl Handler for Relay {
             }
             return;
         }
+        self.log.at(cx.now());
+        if self.log.closed(cx, id, failed) {
+            return;
+        }
+        if matches!(reason, CloseReason::Aborted { unsent: 1.. }) {
+            self.counters.cut_off += 1;
+        }
         self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
         self.peers.remove(id);
-        self.log.closed(id);
         if self.is_draining && self.peers.is_empty() {
             cx.alarm(DRAINED, Some(cx.now()));
         }
@@ -263,6 +307,10 @@ impl Handler for Relay {
         while let Some(answer) = self.store.next_answer() {
             self.settle(cx, answer);
         }
+        while let Some(name) = self.store.next_released() {
+            self.release(&name);
+        }
+        self.go_on(cx);
         self.announce(cx);
         self.log.pass_on(cx);
     }

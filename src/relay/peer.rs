@@ -19,6 +19,7 @@ use std::mem;
 use std::net::SocketAddr;
 
 use super::event::Who;
+use super::rates::Origin;
 use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
@@ -31,12 +32,29 @@ pub(super) struct Peer {
     pub(super) state: State,
     /// How far its unconsumed bytes have been looked at.
     pub(super) scanner: Scanner,
-    /// Nothing is read from it, because too much waits for it.
+    /// Nothing is read from it, because too much waits for it, or it had enough for this tick.
     pub(super) held: bool,
+    /// Whether it waits for its address's rate.
+    pub(super) patience: Patience,
+    /// Whose rates it spends.
+    pub(super) origin: Origin,
     /// Bytes that came from it.
     pub(super) received: u64,
     /// Bytes that were queued for it.
     pub(super) sent: u64,
+}
+
+/// What a connection has to do with the rate of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Nothing.
+    None,
+    /// It waits for its turn, and nothing is read from it.
+    Turn,
+    /// It waits until it may ask again, and nothing is read from it.
+    Again,
+    /// Its turn has come: its next frame has been paid for.
+    Paid,
 }
 
 /// See the diagram above.
@@ -91,12 +109,14 @@ pub(super) enum KeyText {
 }
 
 impl Peer {
-    pub(super) fn new(token: Token, address: SocketAddr) -> Self {
+    pub(super) fn new(token: Token, address: SocketAddr, origin: Origin) -> Self {
         Self {
             token,
             state: State::Stranger(address),
             scanner: Scanner::default(),
             held: false,
+            patience: Patience::None,
+            origin,
             received: 0,
             sent: 0,
         }
@@ -111,6 +131,11 @@ impl Peer {
             State::Registered(user) => Some(Who::Name(user.name.as_str())),
             State::Leaving => None,
         }
+    }
+
+    /// Whether it waits for its address's rate.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.patience, Patience::Turn | Patience::Again)
     }
 
     pub(super) fn user(&self) -> Option<&User> {

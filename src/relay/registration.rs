@@ -131,6 +131,7 @@ impl Relay {
         let Some(from) = self.directory.settle(ticket, outcome.is_ok()) else { return };
         if let Err(StoreFault::Failed(detail)) = &outcome {
             self.log.tell(&Event::StoreFailed { detail });
+            self.counters.store_failed += 1;
         }
         let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
         match outcome {
@@ -157,6 +158,8 @@ impl Relay {
         let receiver = Receiver::new(roster);
         peer.state = State::Registered(User { name: name.clone(), key, prekey, receiver, joined });
         cx.expect(from, false);
+        cx.narrow(from, false);
+        self.counters.registered += 1;
         self.directory.hold(&name, from);
         let name = name.as_str();
         self.log.tell(&Event::Registered { name, peer: address, version, fp });
@@ -165,6 +168,14 @@ impl Relay {
             self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
         }
         self.subscribe(from, receiver);
+    }
+
+    /// The operator has released `name`: the next who proves it has it. Whoever is registered under
+    /// it keeps it until then.
+    pub(super) fn release(&mut self, name: &str) {
+        if self.directory.unbind(name) {
+            self.log.tell(&Event::Released { name });
+        }
     }
 
     /// `prekey`: from now on hand out this one.

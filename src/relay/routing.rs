@@ -50,21 +50,26 @@ impl Relay {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
-        let json = sender.name.json();
-        let parts = forward.parts(json.as_bytes());
-        let bytes = parts.iter().map(|part| part.len()).sum();
-        cx.send(to, &parts);
-        let (name, action) = (sender.name.as_str(), forward.kind);
-        self.log.tell(&Event::Forwarded { action, from: name, to: &forward.to, bytes });
-        self.was_sent(to, bytes);
-        // Where others write to it without pause, its queue never runs dry and nothing else would
-        // say that it may be read again.
-        self.read_again(cx, to);
+        let name = sender.name.clone();
+        let bytes = self.queue(cx, to, &forward.parts(name.json().as_bytes()));
+        let (from_name, action) = (name.as_str(), forward.kind);
+        self.log.tell(&Event::Forwarded { action, from: from_name, to: &forward.to, bytes });
         if let Some(id) = &request.id {
             let (id, to) = (id.as_ref().into(), forward.to.as_ref().into());
             self.answer(cx, from, &Reply::Relayed { id, to, prekey }.encode());
         }
         Ok(())
+    }
+
+    /// Queues what others sent `to`; tells how many bytes that are.
+    pub(super) fn queue(&mut self, cx: &mut Context, to: Token, parts: &[&[u8]]) -> usize {
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        cx.send(to, parts);
+        self.was_sent(to, bytes);
+        // Where others write to it without pause, its queue never runs dry and nothing else would
+        // say that it may be read again.
+        self.read_again(cx, to);
+        bytes
     }
 }
 

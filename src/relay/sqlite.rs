@@ -36,22 +36,33 @@ pub struct SqliteStore {
     /// Given up to tell the thread that nothing more comes.
     asks: Option<SyncSender<Ask>>,
     answers: Receiver<Answer>,
+    released: Receiver<String>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A name that is to be bound.
-struct Ask {
-    ticket: u64,
-    name: String,
-    fp: Fingerprint,
+/// What is asked of the thread.
+enum Ask {
+    /// A name that is to be bound.
+    Bind { ticket: u64, name: String, fp: Fingerprint },
+    /// Which names were released by another process.
+    Released,
+}
+
+/// The thread's end of the queues.
+struct Desk {
+    asked: Receiver<Ask>,
+    answers: Sender<Answer>,
+    released: Sender<String>,
+    waker: Waker,
 }
 
 impl SqliteStore {
     /// Opens the database at `path`, which is made where it is not there yet, and starts the
     /// thread. Beside the store come the names bound so far with their keys, sorted.
     pub fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
-        let (database, bound) = Database::open(path)?;
+        let (mut database, bound) = Database::open(path)?;
+        database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
         Ok((Self::start(database).map_err(OpenError::Thread)?, bound))
     }
 
@@ -59,25 +70,33 @@ impl SqliteStore {
         let (asks, asked) = sync_channel(STORE_QUEUE);
         // Without a bound of its own: each answer is to an ask, and those are bounded.
         let (answer, answers) = channel();
+        let (tell_released, released) = channel();
         let waker = Waker::new()?;
-        let run = {
-            let waker = waker.clone();
-            move || keep(database, &asked, &answer, &waker)
-        };
+        let desk = Desk { asked, answers: answer, released: tell_released, waker: waker.clone() };
+        let run = move || keep(database, &desk);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(run)?;
-        Ok(Self { asks: Some(asks), answers, waker, thread: Some(thread) })
+        Ok(Self { asks: Some(asks), answers, released, waker, thread: Some(thread) })
     }
 }
 
 impl Store for SqliteStore {
     fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
-        let ask = Ask { ticket, name: name.to_owned(), fp: *fp };
+        let ask = Ask::Bind { ticket, name: name.to_owned(), fp: *fp };
         let asks = self.asks.as_ref().ok_or(QueueFull)?;
         asks.try_send(ask).map_err(|_| QueueFull)
     }
 
     fn next_answer(&mut self) -> Option<Answer> {
         self.answers.try_recv().ok()
+    }
+
+    fn look_for_released(&mut self) {
+        // A full queue: the operator asks again, as for whatever a busy relay has not done.
+        let _ = self.asks.as_ref().map(|asks| asks.try_send(Ask::Released));
+    }
+
+    fn next_released(&mut self) -> Option<String> {
+        self.released.try_recv().ok()
     }
 
     fn waker(&self) -> Option<Waker> {
@@ -94,21 +113,41 @@ impl Drop for SqliteStore {
     }
 }
 
-/// The thread: binds what is asked until the store is dropped, and the queue behind it is empty.
-fn keep(mut database: Database, asked: &Receiver<Ask>, answer: &Sender<Answer>, waker: &Waker) {
+/// The thread: does what is asked until the store is dropped, and the queue behind it is empty.
+fn keep(mut database: Database, desk: &Desk) {
     // Signals are the loop's; one that came to this thread would kill the process (`signal(7)`).
     let _ = SigSet::all().thread_block();
-    while let Ok(first) = asked.recv() {
-        let asks: Vec<Ask> = iter::once(first).chain(asked.try_iter()).take(STORE_QUEUE).collect();
-        let names = asks.iter().map(|ask| (ask.name.as_str(), &ask.fp));
-        let outcomes = database
-            .bind(names)
-            .unwrap_or_else(|error| vec![Err(StoreFault::Failed(error.to_string())); asks.len()]);
-        for (ask, outcome) in iter::zip(asks, outcomes) {
-            // Nobody listens only while the store is being dropped.
-            let _ = answer.send(Answer { ticket: ask.ticket, outcome });
+    while let Ok(first) = desk.asked.recv() {
+        let asks: Vec<Ask> =
+            iter::once(first).chain(desk.asked.try_iter()).take(STORE_QUEUE).collect();
+        if asks.iter().any(|ask| matches!(ask, Ask::Released)) {
+            // Nobody listens only while the store is being dropped. A disk that cannot be read now
+            // keeps the names for the next time.
+            let released = database.take_released().unwrap_or_default();
+            for name in released {
+                let _ = desk.released.send(name);
+            }
         }
-        waker.wake();
+        bind(&mut database, &asks, &desk.answers);
+        desk.waker.wake();
+    }
+}
+
+/// Binds all names in `asks`, in one transaction.
+fn bind(database: &mut Database, asks: &[Ask], answers: &Sender<Answer>) {
+    let names = asks.iter().filter_map(|ask| match ask {
+        Ask::Bind { ticket, name, fp } => Some((*ticket, name.as_str(), fp)),
+        Ask::Released => None,
+    });
+    if names.clone().next().is_none() {
+        return;
+    }
+    let outcomes = match database.bind(names.clone().map(|(_, name, fp)| (name, fp))) {
+        Ok(outcomes) => outcomes,
+        Err(error) => names.clone().map(|_| Err(StoreFault::Failed(error.to_string()))).collect(),
+    };
+    for ((ticket, ..), outcome) in iter::zip(names, outcomes) {
+        let _ = answers.send(Answer { ticket, outcome });
     }
 }
 
@@ -200,6 +239,35 @@ mod tests {
         assert!(taken >= STORE_QUEUE as u64);
         let answers = answers(&mut store, usize::try_from(taken).unwrap());
         assert!(answers.iter().map(|answer| answer.ticket).eq(0..taken));
+    }
+
+    #[test]
+    fn what_another_process_releases_is_told_once_to_who_asks() {
+        let (_home, path) = file();
+        let (mut store, _) = SqliteStore::open(&path).unwrap();
+        for (ticket, name) in (0..).zip(["alice", "bob"]) {
+            store.bind(ticket, name, &OURS).unwrap();
+        }
+        answers(&mut store, 2);
+        let (mut operator, _) = Database::open(&path).unwrap();
+        assert_eq!(operator.release("bob").unwrap(), Some(OURS));
+        assert_eq!(operator.release("bob").unwrap(), None);
+        assert_eq!(store.next_released(), None);
+        store.look_for_released();
+        store.look_for_released();
+        store.bind(2, "bob", &THEIRS).unwrap();
+        assert_eq!(answers(&mut store, 1)[0].outcome, Ok(()));
+        assert_eq!(store.next_released().as_deref(), Some("bob"));
+        assert_eq!(store.next_released(), None);
+        // Who starts later is not told: it has never known the name as bound.
+        assert_eq!(operator.release("alice").unwrap(), Some(OURS));
+        drop(store);
+        let (mut store, bound) = SqliteStore::open(&path).unwrap();
+        assert!(bound == [("bob".to_owned(), THEIRS)]);
+        store.look_for_released();
+        store.bind(0, "alice", &THEIRS).unwrap();
+        assert_eq!(answers(&mut store, 1)[0].outcome, Ok(()));
+        assert_eq!(store.next_released(), None);
     }
 
     proptest! {

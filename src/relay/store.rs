@@ -27,6 +27,15 @@ pub trait Store {
     /// The next answer that has come; answers come in the order of the asks.
     fn next_answer(&mut self) -> Option<Answer>;
 
+    /// Asks which names the operator has released since this was last asked, with a command of its
+    /// own beside this process. A store that nobody else can reach has none.
+    fn look_for_released(&mut self) {}
+
+    /// The next such name that has come.
+    fn next_released(&mut self) -> Option<String> {
+        None
+    }
+
     /// What wakes the loop when answers have come, for the relay to open as a source; `None` where
     /// an answer is there as soon as it was asked for.
     fn waker(&self) -> Option<Waker>;

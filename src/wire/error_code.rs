@@ -52,8 +52,8 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Every code, in the order of the protocol.
-    const ALL: [Self; 21] = [
+    /// Every code, in the order of the protocol, which is that of their numbers (`code as usize`).
+    pub const ALL: [Self; 21] = [
         Self::BadFrame,
         Self::FrameTooLarge,
         Self::UnknownAction,

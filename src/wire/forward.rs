@@ -33,6 +33,16 @@ pub enum ForwardKind {
 }
 
 impl<'a> Forward<'a> {
+    /// The length of the frame as it came, in bytes.
+    pub fn frame_len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Whether `from` says `sender_json` (a JSON string, quoted) already.
+    pub fn is_from(&self, sender_json: &[u8]) -> bool {
+        self.from.clone().is_some_and(|from| &self.frame[from] == sender_json)
+    }
+
     /// Its parts; joined they are what the addressee gets: the frame with `from` made
     /// `sender_json` (a JSON string, quoted), every other byte as it came, and a line end.
     pub fn parts<'b>(&'b self, sender_json: &'b [u8]) -> [&'b [u8]; 4] {

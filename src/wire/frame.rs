@@ -84,7 +84,7 @@ impl Scanner {
     }
 
     /// Whether nothing of the object at the front has been looked at.
-    pub(super) fn is_fresh(self) -> bool {
+    pub fn is_fresh(self) -> bool {
         self.looked == 0
     }
 

@@ -15,33 +15,6 @@ use sealwax::reactor::{Alarm, Context, Opened, Source, Token, Waker};
 use crate::recorder::{Recorder, Sim, Told};
 use crate::support::kernel::{Device, Fault, Op, Peer};
 
-/// What each call may fail with, by its manual page: at least one of a kind that is over, tried
-/// again or waited for.
-fn errnos(op: Op) -> &'static [Errno] {
-    match op {
-        Op::Wait => &[Errno::EINTR],
-        Op::Listen => &[Errno::EADDRINUSE, Errno::EACCES, Errno::EMFILE],
-        Op::Accept => &[
-            Errno::EAGAIN,
-            Errno::EINTR,
-            Errno::ECONNABORTED,
-            Errno::EMFILE,
-            Errno::ENFILE,
-            Errno::ENOBUFS,
-            Errno::ENOMEM,
-            Errno::EPROTO,
-        ],
-        Op::Connect => &[Errno::ENETUNREACH, Errno::EMFILE, Errno::EADDRNOTAVAIL],
-        Op::Error => &[Errno::ECONNREFUSED, Errno::ETIMEDOUT],
-        Op::Open => &[Errno::EMFILE, Errno::EACCES],
-        Op::Watch => &[Errno::ENOMEM, Errno::ENOSPC],
-        Op::Read => &[Errno::EAGAIN, Errno::EINTR, Errno::ECONNRESET, Errno::ETIMEDOUT],
-        Op::Writev => &[Errno::EAGAIN, Errno::EINTR, Errno::ECONNRESET, Errno::EPIPE],
-        Op::Shutdown => &[Errno::ENOTCONN],
-        Op::Close => &[],
-    }
-}
-
 /// A little of everything: a newcomer that talks, an outgoing connection to ourselves, standard
 /// streams, an end.
 fn play(sim: &mut Sim) {
@@ -108,11 +81,11 @@ fn whichever_call_fails_everyone_is_told_and_nothing_is_left_behind() {
                     return None;
                 }
                 op_called.set(Some(op));
-                errnos(op).get(attempt).copied().map(Fault::Fail)
+                op.errnos().get(attempt).copied().map(Fault::Fail)
             });
             play(&mut sim);
             let Some(op) = called.get() else { break };
-            if attempt >= errnos(op).len() {
+            if attempt >= op.errnos().len() {
                 break;
             }
             *refused.entry(op).or_insert(0) += 1;
@@ -285,7 +258,7 @@ proptest! {
         let mut chosen = faults.into_iter().cycle();
         sim.kernel.inject(move |op, _| {
             let number = chosen.next().flatten()?;
-            errnos(op).get(number).copied().map(Fault::Fail)
+            op.errnos().get(number).copied().map(Fault::Fail)
         });
         let mut peers = Vec::new();
         for whim in acted {

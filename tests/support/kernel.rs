@@ -10,7 +10,9 @@
 //! is the end of a connection that the test holds itself.
 
 mod calls;
+mod errnos;
 mod machine;
+mod wire;
 
 use std::cell::{RefCell, RefMut};
 use std::io::IoSlice;
@@ -20,10 +22,11 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::Sys;
+use sealwax::reactor::{Sys, Time, Token};
 
 pub use self::calls::{Call, Fault, Op};
 use self::machine::{Kind, Machine, Process};
+use self::wire::Packet;
 
 /// One process on a simulated machine. Clones are the same process.
 #[derive(Clone)]
@@ -71,6 +74,59 @@ impl Kernel {
     pub fn advance(&self, by: Duration) {
         let mut machine = self.machine.borrow_mut();
         machine.now = machine.now + by;
+        machine.deliver();
+    }
+
+    /// From now on the clock moves only with [`advance`](Self::advance): for whoever drives several
+    /// processes and knows when each wants to wake.
+    pub fn hold_clock(&self) {
+        self.machine.borrow_mut().clock_is_held = true;
+    }
+
+    /// From now on what is sent over a connection takes as long as `latency` says.
+    pub fn set_latency(&self, latency: impl FnMut() -> Duration + 'static) {
+        self.machine.borrow_mut().latency = Some(Box::new(latency));
+    }
+
+    /// When the next thing arrives that is on its way.
+    pub fn next_delivery(&self) -> Option<Time> {
+        self.machine.borrow().next_delivery()
+    }
+
+    /// Whether a wait of this process would return at once.
+    pub fn is_ready(&self) -> bool {
+        let mut machine = self.machine.borrow_mut();
+        machine.is_ready(self.process)
+    }
+
+    /// How many descriptors are open on the whole machine.
+    pub fn descriptors_in_all(&self) -> usize {
+        self.machine.borrow().files.iter().flatten().count()
+    }
+
+    /// Tokens whose descriptors this process has closed lately, the latest last.
+    pub fn retired(&self) -> Vec<Token> {
+        self.me().retired.iter().copied().collect()
+    }
+
+    /// Tokens of the sources that this process watches, but for connections that are not decided:
+    /// of those no kernel says that they can be written to.
+    pub fn watched(&self) -> Vec<Token> {
+        let machine = self.machine.borrow();
+        let files = machine.files.iter().flatten();
+        let ours = files.filter(|file| file.process == self.process && file.established);
+        ours.filter_map(|file| Some(file.watch?.0)).collect()
+    }
+
+    /// Whether `fd` is a connection.
+    pub fn is_socket(&self, fd: usize) -> bool {
+        let machine = self.machine.borrow();
+        machine.files.get(fd).and_then(Option::as_ref).is_some_and(|it| it.kind == Kind::Socket)
+    }
+
+    /// How many of this process's connections were broken by a fault, at either end.
+    pub fn harms(&self) -> u64 {
+        self.me().harms
     }
 
     /// How many bytes sockets and pipes hold that are opened from now on.
@@ -127,6 +183,23 @@ impl Kernel {
         Peer { process, io: Io(theirs) }
     }
 
+    /// Whether a standard stream that was put there was opened.
+    pub fn has_opened(&self, number: usize) -> bool {
+        self.me().standard[number].is_none()
+    }
+
+    /// The process ends: its standard streams that nobody opened are closed. The loop closes the
+    /// rest.
+    pub fn exit(&self) {
+        for number in 0..3 {
+            let unopened = self.me().standard[number].take();
+            if let Some(fd) = unopened {
+                self.me().open += 1;
+                self.machine.borrow_mut().close(fd);
+            }
+        }
+    }
+
     /// Sends this process a signal; lost where it does not listen for signals.
     pub fn signal(&self, number: u8) {
         self.machine.borrow_mut().push(self.process, Kind::Signals, &[number]);
@@ -150,7 +223,8 @@ impl Peer {
 
     /// Reads at most `most` bytes: none is the end.
     pub fn receive(&mut self, most: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; most];
+        let waiting = self.process.machine.borrow_mut().file(self.io.0).inbound.len();
+        let mut bytes = vec![0; most.min(waiting.max(1))];
         let count = self.process.read(&self.io, &mut bytes)?;
         bytes.truncate(count);
         Ok(bytes)
@@ -173,6 +247,35 @@ impl Peer {
         let _ = self.process.shutdown(&self.io);
     }
 
+    /// Whether a read would tell something.
+    pub fn can_receive(&self) -> bool {
+        let mut machine = self.process.machine.borrow_mut();
+        let file = machine.file(self.io.0);
+        !file.inbound.is_empty() || file.ended || file.reset
+    }
+
+    /// Whether a write would be taken, at least in part.
+    pub fn can_send(&self) -> bool {
+        let mut machine = self.process.machine.borrow_mut();
+        let file = machine.file(self.io.0);
+        let (is_over, established, peer) = (file.shut || file.reset, file.established, file.peer);
+        let has_room = |reader| {
+            let reader = machine.file(reader);
+            reader.unread() < reader.capacity
+        };
+        !is_over && established && peer.is_none_or(has_room)
+    }
+
+    /// Whether the other end will send no more.
+    pub fn has_ended(&self) -> bool {
+        self.process.machine.borrow_mut().file(self.io.0).ended
+    }
+
+    /// How many faults have broken this connection.
+    pub fn harms(&self) -> u64 {
+        self.process.harms()
+    }
+
     /// Closes; a reset where something was not read.
     pub fn close(mut self) {
         self.process.close(self.io);
@@ -182,7 +285,9 @@ impl Peer {
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
         if let Some(other) = machine.file(self.io.0).peer.take() {
-            machine.break_off(other, Errno::ECONNRESET);
+            machine.file(other).peer = None;
+            let (errno, destroys) = (Errno::ECONNRESET, false);
+            machine.transmit(other, Packet::Reset { errno, destroys });
         }
         machine.close(self.io.0);
     }

@@ -154,11 +154,23 @@ impl Client {
         self.write(frame.to_string().as_bytes());
     }
 
+    /// Sends, unless the connection has broken.
+    pub fn try_send(&mut self, frame: &Value) -> bool {
+        self.stream.write_all(frame.to_string().as_bytes()).is_ok()
+    }
+
     /// The next frame as it came, without its line end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).expect("a frame in time");
         line.strip_suffix('\n').expect("a frame ends in a line end").to_owned()
+    }
+
+    /// The next frame, unless the connection has ended.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line).ok()?;
+        (read > 0).then_some(line)
     }
 
     pub fn frame(&mut self) -> Value {

@@ -26,12 +26,16 @@ pub struct Simulated {
 
 impl Simulated {
     pub fn start(config: RelayConfig) -> Self {
+        Self::with(config, &Config::default())
+    }
+
+    pub fn with(config: RelayConfig, reactor: &Config) -> Self {
         let kernel = Kernel::new();
         let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
         let store = Box::new(MemoryStore::default());
         let journal = Journal::new(Format::Json, Level::Debug);
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
-        let mut reactor = Reactor::new(kernel.clone(), &Config::default());
+        let mut reactor = Reactor::new(kernel.clone(), reactor);
         let at = SocketAddr::from(([127, 0, 0, 1], 12345));
         let log = kernel.standard(2, Device::Pipe);
         relay.log_to(reactor.context().open(Source::Error));

@@ -15,8 +15,10 @@ use crate::limits;
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
 
-It prints one line `listening on HOST:PORT` to standard error for each address. SIGTERM and SIGINT:
-it stops listening, flushes for at most half a second and leaves with 0.")]
+It prints one line `listening on HOST:PORT` to standard error for each address; with --log json it
+is an object, {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
+SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
+SIGHUP: it tells what it has counted, and lets the names go that were released (`sealwax names`).")]
 pub struct Serve {
     /// Where to listen; repeatable, port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
@@ -50,6 +52,9 @@ pub struct Serve {
     /// How long a frame may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
+    /// Give connections of this machine the rates of any other address: for a relay behind a proxy
+    #[arg(long)]
+    pub rates_loopback: bool,
     /// When the kernel is to tell of a connection
     #[arg(long, value_enum, default_value_t = TriggerOption::Level)]
     pub trigger: TriggerOption,

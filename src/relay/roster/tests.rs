@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::super::peer::{KeyText, Peer, State, User};
+use super::super::rates::Origin;
 use super::*;
 use crate::limits::ROSTER_JOURNAL;
 use crate::reactor::Token;
@@ -34,7 +35,8 @@ impl Room {
         let joined = self.roster.came(&name);
         let key = KeyText::AsWritten("".into());
         let user = User { name, key, prekey: None, receiver: Receiver::None, joined };
-        let mut peer = Peer::new(Self::token(slot), SocketAddr::from(([0; 4], 0)));
+        let address = SocketAddr::from(([0; 4], 0));
+        let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);
         peer.state = State::Registered(user);
         self.peers.insert(peer);
     }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use sealwax::reactor::{Event, Interest, Source, Sys, Time, Token, Watch};
 
 use super::machine::{Kind, Machine};
+use super::wire::Packet;
 use super::{Io, Kernel};
 
 /// A system call, as it was asked and answered.
@@ -60,7 +61,12 @@ impl Kernel {
         let fault = inject.as_mut().and_then(|inject| inject(op, fd));
         self.me().inject = inject;
         let outcome = match fault {
-            Some(Fault::Fail(errno)) => Err(errno),
+            Some(Fault::Fail(errno)) => {
+                if let (Some(fd), true) = (fd, breaks(op, errno)) {
+                    self.machine.borrow_mut().harm(fd);
+                }
+                Err(errno)
+            }
             Some(Fault::Short(most)) => body(&mut self.machine.borrow_mut(), Some(most)),
             Some(Fault::Stale(_)) | None => body(&mut self.machine.borrow_mut(), None),
         };
@@ -71,6 +77,11 @@ impl Kernel {
     }
 }
 
+/// Whether the loop takes this answer for the end of the connection.
+fn breaks(op: Op, errno: Errno) -> bool {
+    !matches!((op, errno), (Op::Accept, _) | (_, Errno::EAGAIN | Errno::EINTR))
+}
+
 impl Sys for Kernel {
     type Io = Io;
 
@@ -78,7 +89,7 @@ impl Sys for Kernel {
         self.machine.borrow().now
     }
 
-    /// Nothing ready: the clock moves on by `timeout`.
+    /// Nothing ready: the clock moves on by `timeout`, unless it is held.
     ///
     /// # Panics
     /// Where a real kernel would wait for ever.
@@ -95,9 +106,10 @@ impl Sys for Kernel {
         if let Some(Fault::Stale(event)) = fault {
             events.push(event);
         }
-        if events.is_empty() {
+        if events.is_empty() && !machine.clock_is_held {
             let timeout = timeout.expect("nothing is ready, nothing is due: the loop would hang");
             machine.now = machine.now + timeout;
+            machine.deliver();
         }
         drop(machine);
         if let Some(calls) = &mut self.me().calls {
@@ -139,6 +151,7 @@ impl Sys for Kernel {
         let mut machine = self.machine.borrow_mut();
         if let Some((fd, _)) = machine.file(listener.0).backlog.pop_front() {
             machine.processes[self.process].open += 1;
+            machine.harm(fd);
             machine.close(fd);
         }
     }
@@ -195,9 +208,11 @@ impl Sys for Kernel {
         self.call(Op::Read, Some(io.0), |machine, most| {
             let file = machine.file(io.0);
             let limit = into.len().min(most.unwrap_or(usize::MAX)).min(file.inbound.len());
-            for (place, byte) in into.iter_mut().zip(file.inbound.drain(..limit)) {
-                *place = byte;
-            }
+            let (front, back) = file.inbound.as_slices();
+            let (first, second) = into[..limit].split_at_mut(limit.min(front.len()));
+            first.copy_from_slice(&front[..first.len()]);
+            second.copy_from_slice(&back[..second.len()]);
+            file.inbound.drain(..limit);
             let (error, is_over) =
                 (file.error, file.ended || file.reset || file.kind == Kind::File);
             if let (Some(writer), true) = (file.peer, limit > 0) {
@@ -222,13 +237,12 @@ impl Sys for Kernel {
             let room = machine.room(io.0, all)?;
             let taken = all.min(room);
             if let (Some(reader), true) = (machine.file(io.0).peer, taken > 0) {
-                let mut left = taken;
+                let mut bytes = Vec::with_capacity(taken);
                 for slice in slices {
-                    let some = left.min(slice.len());
-                    machine.file(reader).inbound.extend(&slice[..some]);
-                    left -= some;
+                    let left = taken - bytes.len();
+                    bytes.extend_from_slice(&slice[..left.min(slice.len())]);
                 }
-                machine.enlist(reader);
+                machine.transmit(reader, Packet::Bytes(bytes));
             }
             if taken == 0 && all > 0 { Err(Errno::EAGAIN) } else { Ok(taken) }
         })

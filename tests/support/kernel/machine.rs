@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use sealwax::limits;
 use sealwax::reactor::{Event, Interest, Time, Token};
 
+use super::wire::{Latency, Packet, Wire};
 use super::{Call, Inject};
 
 #[derive(Default)]
@@ -19,6 +20,10 @@ pub(super) struct Machine {
     pub(super) listening: BTreeMap<SocketAddr, usize>,
     pub(super) ports_used: u16,
     pub(super) buffer: usize,
+    /// How long what is sent is on its way; none: it arrives at once.
+    pub(super) latency: Option<Latency>,
+    /// The clock moves only where a test moves it, and a wait for nothing returns at once.
+    pub(super) clock_is_held: bool,
 }
 
 #[derive(Default)]
@@ -30,6 +35,10 @@ pub(super) struct Process {
     pub(super) calls: Option<Vec<Call>>,
     pub(super) inject: Option<Inject>,
     pub(super) standard: [Option<usize>; 3],
+    /// Tokens whose descriptors were closed, the latest last.
+    pub(super) retired: VecDeque<Token>,
+    /// How many of its connections a fault has broken.
+    pub(super) harms: u64,
 }
 
 pub(super) struct File {
@@ -50,7 +59,14 @@ pub(super) struct File {
     /// A connection that was reset, and what it has yet to say about it.
     pub(super) reset: bool,
     pub(super) error: Option<Errno>,
+    /// What is on its way here.
+    pub(super) wire: Wire,
+    /// A connection that the other end knows of.
+    pub(super) established: bool,
 }
+
+/// How many tokens of closed descriptors are remembered.
+const RETIRED: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -60,6 +76,14 @@ pub(super) enum Kind {
     File,
     Signals,
     Wake,
+}
+
+impl File {
+    /// Whether it is what was put on the ready list: its number may be another's by now, and two
+    /// processes may have the same tokens.
+    fn is_watched_as(&self, process: usize, token: Token) -> bool {
+        self.process == process && self.watch.is_some_and(|(now, _)| now == token)
+    }
 }
 
 impl Machine {
@@ -96,6 +120,8 @@ impl Machine {
             shut: false,
             reset: false,
             error: None,
+            wire: Wire::new(),
+            established: true,
         };
         let fd = self.free.pop().unwrap_or(self.files.len());
         if fd == self.files.len() {
@@ -122,14 +148,17 @@ impl Machine {
         self.charge(process)?;
         let Some(&listener) = self.listening.get(&to) else {
             let fd = self.create(Kind::Socket, process);
-            self.break_off(fd, Errno::ECONNREFUSED);
+            self.file(fd).established = false;
+            let (errno, destroys) = (Errno::ECONNREFUSED, false);
+            self.transmit(fd, Packet::Reset { errno, destroys });
             return Ok(fd);
         };
         let from = SocketAddr::from(([127, 0, 0, 1], self.free_port()));
         let server = self.file(listener).process;
         let (ours, theirs) = self.pair(Kind::Socket, process, server);
-        self.file(listener).backlog.push_back((theirs, from));
-        self.enlist(listener);
+        self.file(ours).established = false;
+        self.transmit(listener, Packet::Newcomer(theirs, from));
+        self.transmit(ours, Packet::Established);
         Ok(ours)
     }
 
@@ -143,11 +172,13 @@ impl Machine {
             return Err(Errno::EPIPE);
         }
         let Some(reader) = file.peer else {
-            self.break_off(fd, Errno::EPIPE); // these bytes are sent, and answered by a reset
+            // These bytes are sent, and answered by a reset.
+            let (errno, destroys) = (Errno::EPIPE, false);
+            self.transmit(fd, Packet::Reset { errno, destroys });
             return Ok(wanted);
         };
         let reader = self.file(reader);
-        Ok(reader.capacity.saturating_sub(reader.inbound.len()))
+        Ok(reader.capacity.saturating_sub(reader.unread()))
     }
 
     /// A reset arrives.
@@ -160,8 +191,18 @@ impl Machine {
     /// `fd` learns that nothing more will come.
     pub(super) fn end(&mut self, fd: Option<usize>) {
         if let Some(fd) = fd {
-            self.file(fd).ended = true;
-            self.enlist(fd);
+            self.transmit(fd, Packet::End);
+        }
+    }
+
+    /// A fault broke the connection `fd`: neither end can be blamed for what follows.
+    pub(super) fn harm(&mut self, fd: usize) {
+        let file = self.file(fd);
+        let (process, peer) = (file.process, file.peer);
+        self.processes[process].harms += 1;
+        if let Some(peer) = peer {
+            let process = self.file(peer).process;
+            self.processes[process].harms += 1;
         }
     }
 
@@ -170,18 +211,27 @@ impl Machine {
         self.free.push(fd);
         let process = &mut self.processes[file.process];
         process.open = process.open.saturating_sub(1);
+        process.retired.extend(file.watch.map(|(token, _)| token));
+        if process.retired.len() > RETIRED {
+            process.retired.pop_front();
+        }
         self.listening.retain(|_, listener| *listener != fd);
-        for (newcomer, _) in file.backlog {
+        let is_unread = file.unread() > 0;
+        let coming = file.wire.into_iter().filter_map(|(_, packet)| match packet {
+            Packet::Newcomer(newcomer, from) => Some((newcomer, from)),
+            _ => None,
+        });
+        for (newcomer, _) in file.backlog.into_iter().chain(coming) {
             self.processes[file.process].open += 1; // as if it had been accepted
             self.close(newcomer);
         }
         let Some(peer) = file.peer else { return };
         self.file(peer).peer = None;
-        if file.kind == Kind::Socket && !file.inbound.is_empty() {
+        if file.kind == Kind::Socket && is_unread {
             // What was not read is answered by a reset, which destroys what the other end has not
             // read.
-            self.file(peer).inbound.clear();
-            return self.break_off(peer, Errno::ECONNRESET);
+            let (errno, destroys) = (Errno::ECONNRESET, true);
+            return self.transmit(peer, Packet::Reset { errno, destroys });
         }
         self.end(Some(peer));
     }
@@ -215,7 +265,7 @@ impl Machine {
                 break;
             }
             let Some((fd, token)) = self.processes[process].ready.pop_front() else { break };
-            let is_the_same = |file: &File| file.watch.is_some_and(|(now, _)| now == token);
+            let is_the_same = |file: &File| file.is_watched_as(process, token);
             if !self.files[fd].as_ref().is_some_and(is_the_same) {
                 continue; // closed since
             }
@@ -233,6 +283,15 @@ impl Machine {
         }
     }
 
+    /// Whether [`take_ready`](Self::take_ready) would find any.
+    pub(super) fn is_ready(&mut self, process: usize) -> bool {
+        (0..self.processes[process].ready.len()).any(|place| {
+            let (fd, token) = self.processes[process].ready[place];
+            let is_the_same = |file: &File| file.is_watched_as(process, token);
+            self.files[fd].as_ref().is_some_and(is_the_same) && self.poll(fd).is_some()
+        })
+    }
+
     /// As `tcp_poll` and `pipe_poll` have it.
     pub(super) fn poll(&mut self, fd: usize) -> Option<Event> {
         let file = self.file(fd);
@@ -240,13 +299,15 @@ impl Machine {
         let (token, interest) = file.watch?;
         let has_input = !file.inbound.is_empty() || !file.backlog.is_empty();
         let (ended, shut, reset) = (file.ended, file.shut, file.reset);
+        let established = file.established;
         let reader = file.peer;
         let has_room = reader.is_none_or(|reader| {
             let reader = self.file(reader);
-            reader.inbound.len() < reader.capacity
+            reader.unread() < reader.capacity
         });
         let (readable, writable, hangup) = match kind {
             Kind::Listener | Kind::Signals | Kind::Wake | Kind::File => (has_input, false, false),
+            Kind::Socket if !established && !reset => (false, false, false),
             Kind::Socket => (has_input || ended || reset, has_room || shut, reset || ended && shut),
             Kind::Pipe => (has_input, has_room, gone),
         };

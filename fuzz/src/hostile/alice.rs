@@ -1,0 +1,141 @@
+//! Alice: the client as a view drives it, and what she was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use sealwax::client::{
+    Client, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayFingerprint, RelayPin,
+    Settings, Trust,
+};
+use sealwax::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Sys, Token};
+use sealwax::wire::RosterMode;
+
+use super::super::kernel::Kernel;
+use super::super::opening::ALICE;
+use super::super::vault::FakeVault;
+use super::friend::Friend;
+
+pub(crate) const ME: &str = "alice";
+/// The relay's key that is pinned.
+pub(crate) const PINNED: [u8; 32] = [5; 32];
+/// The wall clock when the machine starts, in milliseconds since 1970.
+pub(crate) const START_MS: u64 = 1_800_000_000_000;
+const ALARM: Alarm = Alarm(0);
+
+/// Alice.
+pub(crate) struct Alice {
+    pub(crate) client: Client,
+    /// Texts that were told and not looked at, and all that were.
+    pub(crate) messages: Vec<(String, String, Trust)>,
+    pub(crate) told: BTreeSet<(String, String)>,
+    /// Whether standard output takes what is written.
+    pub(crate) shows: bool,
+    unshown: Vec<Receipt>,
+    /// Her own texts, and to whom.
+    pub(crate) said: BTreeMap<String, &'static str>,
+    /// Those that were told to be delivered and not looked at, and all that are settled.
+    pub(crate) confirmed: Vec<(String, String)>,
+    pub(crate) settled: BTreeSet<String>,
+    pub(crate) is_over: bool,
+}
+
+impl Alice {
+    /// In a process of this machine; she knows the relay at `at`, and `friend`.
+    pub(crate) fn new(kernel: &Kernel, at: SocketAddr, friend: &Friend) -> Self {
+        let settings = Settings {
+            name: ME.to_owned(),
+            relay: at.to_string(),
+            roster: RosterMode::Delta,
+            strict: false,
+            every_warning: false,
+            keys: "sealwax keys".to_owned(),
+            alarm: ALARM,
+        };
+        let (peers, relays) = (MemoryPins::default(), MemoryPins::default());
+        let mut book = PinBook::<PeerPin>::new(Box::new(peers.clone()));
+        let fp = friend.key().fingerprint();
+        let pinned = book.change(|file| {
+            file.accept(friend.name, fp, START_MS);
+            file.mark_verified(friend.name, fp)
+        });
+        assert_eq!(pinned, Ok(true));
+        let mut book = PinBook::<RelayPin>::new(Box::new(relays.clone()));
+        let relay = RelayPin { address: at.to_string(), key: RelayFingerprint(PINNED) };
+        assert_eq!(book.change(|file| file.set(relay)), Ok(()));
+        let mut clock = kernel.clone();
+        let parts = Parts {
+            vault: Box::new(FakeVault::new(ALICE.clone())),
+            peers: Box::new(peers),
+            relays: Box::new(relays),
+            wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
+            resolve: Box::new(move |_| Ok(vec![at])),
+        };
+        Self {
+            client: Client::new(settings, parts),
+            messages: Vec::new(),
+            told: BTreeSet::new(),
+            shows: true,
+            unshown: Vec::new(),
+            said: BTreeMap::new(),
+            confirmed: Vec::new(),
+            settled: BTreeSet::new(),
+            is_over: false,
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.next_event() {
+            assert!(!self.is_over, "told after the end: {event:?}");
+            match event {
+                Event::Message { from, text, trust, receipt, .. } => {
+                    self.messages.push((from, text, trust));
+                    self.unshown.push(receipt);
+                }
+                Event::Delivered { id, to } => self.confirmed.push((id, to)),
+                Event::Failed { id, .. } => {
+                    assert!(self.settled.insert(id), "settled twice");
+                }
+                Event::Closed { .. } => self.is_over = true,
+                _ => {}
+            }
+        }
+        if self.shows {
+            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+        }
+    }
+}
+
+impl Handler for Alice {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        assert!(self.client.owns(id));
+        self.client.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.client.received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        self.client.ended(cx, from);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.client.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, _alarm: Alarm) {
+        self.client.alarm(cx);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        assert!(self.client.owns(id));
+        self.client.closed(cx, id, reason);
+        self.take_events();
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.take_events();
+        self.client.end_of_tick(cx);
+        self.take_events();
+    }
+}

@@ -1,0 +1,224 @@
+//! What one address may ask in a while: connections, registrations and proofs, public keys.
+//!
+//! Knows addresses and instants, no connections. Who has spent the rate of its address is told when
+//! its turn comes, and is not refused: a burst of honest users behind one address is served later,
+//! and a flood is served no faster than that.
+//!
+//! An address of version 6 counts by its /64, for that much every customer has to choose from (RFC
+//! 6177). Of a million addresses each has its own rate or shares one: the table is bounded, and
+//! holds only who has spent something lately.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::limits::{
+    ADDRESSES_SWEEP, CLAIMS_BURST, CLAIMS_PER_SECOND, CONNECTS_BURST, CONNECTS_PER_SECOND,
+    LOOKUPS_BURST, LOOKUPS_PER_SECOND, MAX_ADDRESSES, RATE_HORIZON,
+};
+use crate::reactor::Time;
+use crate::tokens::{Bucket, Rate};
+
+/// Whose rates are spent: an IPv4 address, or the first 64 bits of an IPv6 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin(u64);
+
+/// What has a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Toll {
+    /// A connection.
+    Connect,
+    /// A frame of a connection that has not registered.
+    Claim,
+    /// A `get_pubkey`.
+    Lookup,
+}
+
+/// When somebody may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// At once.
+    Now,
+    /// At this instant, which was given to nobody else.
+    At(Time),
+    /// At this instant it is to ask again.
+    Ask(Time),
+}
+
+/// All rates.
+#[derive(Default)]
+pub(super) struct Rates {
+    counts_loopback: bool,
+    // A tree and not a table: it never stops the loop to double, and nobody can make it collide.
+    spent: BTreeMap<Origin, Spent>,
+    /// What is shared by those for whom there is no place in the table.
+    others: Spent,
+    /// When places were last looked for.
+    swept: Time,
+}
+
+/// What one address has spent of each rate.
+#[derive(Clone, Copy, Default)]
+struct Spent([Bucket; Toll::COUNT]);
+
+impl Origin {
+    /// Not counted.
+    pub(super) const EXEMPT: Self = Self(0);
+
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // Within 0000::/8, which is nobody's (RFC 4291, section 2.4).
+            IpAddr::V4(v4) => Self(1 << 32 | u64::from(u32::from(v4))),
+            IpAddr::V6(v6) if v6.is_loopback() => Self::of(Ipv4Addr::LOCALHOST.into()),
+            #[allow(clippy::cast_possible_truncation)] // the first half is what is meant
+            IpAddr::V6(v6) => Self(((u128::from(v6) >> 64) as u64).max(1)),
+        }
+    }
+}
+
+impl Toll {
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
+
+    const fn rate(self) -> Rate {
+        match self {
+            Self::Connect => Rate::new(CONNECTS_BURST, CONNECTS_PER_SECOND),
+            Self::Claim => Rate::new(CLAIMS_BURST, CLAIMS_PER_SECOND),
+            Self::Lookup => Rate::new(LOOKUPS_BURST, LOOKUPS_PER_SECOND),
+        }
+    }
+}
+
+impl Rates {
+    /// Nobody has spent anything. `counts_loopback`: connections of this machine have a rate too.
+    pub(super) fn new(counts_loopback: bool) -> Self {
+        Self { counts_loopback, ..Self::default() }
+    }
+
+    /// Whose rates a connection from `address` spends.
+    pub(super) fn origin(&self, address: SocketAddr) -> Origin {
+        if !self.counts_loopback && address.ip().to_canonical().is_loopback() {
+            return Origin::EXEMPT;
+        }
+        Origin::of(address.ip())
+    }
+
+    /// Spends one of `toll`, and tells when that is. Where that is too far ahead nothing is spent:
+    /// a flood is not to make an address wait for hours.
+    pub(super) fn spend(&mut self, origin: Origin, toll: Toll, now: Time) -> Turn {
+        if origin == Origin::EXEMPT {
+            return Turn::Now;
+        }
+        let bucket = &mut self.spent_by(origin, now).0[toll as usize];
+        let next = bucket.next(toll.rate(), now);
+        if next > now + RATE_HORIZON {
+            return Turn::Ask(now + RATE_HORIZON);
+        }
+        bucket.spend(toll.rate(), now);
+        if next == now { Turn::Now } else { Turn::At(next) }
+    }
+
+    fn spent_by(&mut self, origin: Origin, now: Time) -> &mut Spent {
+        if self.spent.len() >= MAX_ADDRESSES && !self.spent.contains_key(&origin) {
+            if now.since(self.swept) >= ADDRESSES_SWEEP {
+                self.swept = now;
+                self.spent.retain(|_, spent| !spent.is_nothing(now));
+            }
+            if self.spent.len() >= MAX_ADDRESSES {
+                return &mut self.others;
+            }
+        }
+        self.spent.entry(origin).or_default()
+    }
+}
+
+impl Spent {
+    fn is_nothing(&self, now: Time) -> bool {
+        self.0.iter().all(|bucket| bucket.is_full(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Time = Time::from_nanos(1_000_000_000_000);
+
+    fn origin(address: &str) -> Origin {
+        Rates::new(true).origin(SocketAddr::new(address.parse().unwrap(), 1))
+    }
+
+    /// How many come at once, and when the next does.
+    fn drain(rates: &mut Rates, origin: Origin, toll: Toll) -> (usize, Turn) {
+        let mut count = 0;
+        loop {
+            match rates.spend(origin, toll, NOW) {
+                Turn::Now => count += 1,
+                turn => return (count, turn),
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_whatever_its_port_and_form_and_a_network_of_version_6_too() {
+        assert_eq!(origin("192.0.2.1"), origin("::ffff:192.0.2.1"));
+        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::1"), origin("127.0.0.1"));
+        assert_ne!(origin("::2"), Origin::EXEMPT);
+    }
+
+    #[test]
+    fn this_machine_is_exempt_unless_asked() {
+        let mut rates = Rates::new(false);
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(rates.origin(address.parse().unwrap()), Origin::EXEMPT, "{address}");
+        }
+        for _ in 0..10_000 {
+            assert_eq!(rates.spend(Origin::EXEMPT, Toll::Connect, NOW), Turn::Now);
+        }
+        assert_eq!(drain(&mut Rates::new(true), origin("127.0.0.1"), Toll::Connect).0, 512);
+    }
+
+    #[test]
+    fn each_toll_of_each_address_has_its_own_rate() {
+        let mut rates = Rates::new(true);
+        let ours = origin("192.0.2.1");
+        let period = Duration::from_secs(1) / CONNECTS_PER_SECOND;
+        assert_eq!(drain(&mut rates, ours, Toll::Connect), (512, Turn::At(NOW + period)));
+        assert_eq!(rates.spend(ours, Toll::Connect, NOW), Turn::At(NOW + period * 2));
+        assert_eq!(drain(&mut rates, ours, Toll::Claim).0, 1024);
+        assert_eq!(drain(&mut rates, ours, Toll::Lookup).0, 2048);
+        assert_eq!(drain(&mut rates, origin("192.0.2.2"), Toll::Connect).0, 512);
+        assert_eq!(rates.spend(ours, Toll::Connect, NOW + RATE_HORIZON * 10), Turn::Now);
+    }
+
+    #[test]
+    fn a_flood_makes_its_address_wait_for_so_long_and_no_longer() {
+        let mut rates = Rates::new(true);
+        let ours = origin("192.0.2.1");
+        let turns = (0..100_000).map(|_| rates.spend(ours, Toll::Connect, NOW));
+        assert_eq!(turns.last(), Some(Turn::Ask(NOW + RATE_HORIZON)));
+        let later = NOW + RATE_HORIZON + Duration::from_secs(1);
+        assert_eq!(rates.spend(ours, Toll::Connect, later), Turn::Now);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_those_without_a_place_share_one_rate() {
+        let mut rates = Rates::new(true);
+        let nth = |number: u32| Origin::of(Ipv4Addr::from(number).into());
+        let places = u32::try_from(MAX_ADDRESSES).unwrap();
+        for number in 0..places + 512 {
+            assert_eq!(rates.spend(nth(number), Toll::Connect, NOW), Turn::Now);
+        }
+        assert_eq!(rates.spent.len(), MAX_ADDRESSES);
+        assert_ne!(rates.spend(nth(places + 999), Toll::Connect, NOW), Turn::Now);
+        assert_eq!(rates.spend(nth(0), Toll::Connect, NOW), Turn::Now);
+        // Who has spent nothing for a while gives its place away.
+        let later = NOW + Duration::from_secs(2);
+        assert_eq!(rates.spend(nth(places + 999), Toll::Connect, later), Turn::Now);
+        assert_eq!(rates.spent.len(), 1);
+    }
+}

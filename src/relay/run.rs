@@ -1,0 +1,121 @@
+//! A run of common frames, passed on in one go.
+//!
+//! What a busy sender writes comes as many small frames for the same addressee, many to a read. Of
+//! each only its own bytes are looked at; what they have in common (who sends, whom the name means,
+//! whether there is room) is looked up once for the run, and where nothing is to be changed in them
+//! they are copied together.
+//!
+//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends the
+//! run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::Relay;
+use super::event::Event;
+use crate::limits::{ANSWERS_A_RUN, CHUNK_SIZE};
+use crate::reactor::{Context, Token};
+use crate::wire::{Body, CommonFrames, Reply};
+
+/// Where the frames of a run go.
+struct Route<'a> {
+    name: &'a str,
+    to: Token,
+    /// The id of its prekey, if it is of version 2.
+    prekey: Option<u32>,
+    /// Bytes that may be queued for it before it counts as full.
+    room: usize,
+    /// Of the bytes that came, those that are to be queued for it as they are.
+    pending: Range<usize>,
+}
+
+impl Relay {
+    /// Passes on the common frames at the front of `bytes`. Returns how many bytes are done with.
+    pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        let Some(sender) = self.peers.user(from) else { return 0 };
+        let (name, version2) = (sender.name.clone(), sender.is_version2());
+        let json = name.json();
+        let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
+        let (mut consumed, mut answered) = (0, 0);
+        while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
+            let Body::Forward(forward) = &request.body else { break };
+            let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
+            let route = match &mut last {
+                Some(route) if route.name == to => route,
+                _ => {
+                    self.queue_pending(cx, last.as_mut(), bytes);
+                    last = self.route(cx, to, version2);
+                    let Some(route) = &mut last else { break };
+                    route
+                }
+            };
+            if request.version2 != version2 || route.room == 0 {
+                break;
+            }
+            let end = consumed + end;
+            let frame = end - forward.frame_len()..end;
+            let len = if forward.is_from(json.as_bytes()) && bytes.get(end) == Some(&b'\n') {
+                consumed = end + 1;
+                self.append(cx, route, bytes, frame.start..consumed)
+            } else {
+                consumed = end;
+                self.queue_pending(cx, Some(route), bytes);
+                self.queue(cx, route.to, &forward.parts(json.as_bytes()))
+            };
+            route.room = route.room.saturating_sub(len);
+            let (from_name, action) = (name.as_str(), forward.kind);
+            self.log.tell(&Event::Forwarded {
+                action,
+                from: from_name,
+                to: route.name,
+                bytes: len,
+            });
+            if let Some(id) = &request.id {
+                let (id, to) = (id.as_ref().into(), route.name.into());
+                self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
+                answered += 1;
+                if answered == ANSWERS_A_RUN || self.is_full(cx, from) {
+                    break; // `exchange.rs` sees whether it had enough for this tick
+                }
+            }
+        }
+        self.queue_pending(cx, last.as_mut(), bytes);
+        consumed
+    }
+
+    /// The way to the user `name`, if frames of that version may go there.
+    fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
+        let to = self.directory.holder(name)?;
+        let user = self.peers.user(to).filter(|user| user.is_version2() == version2)?;
+        let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
+        // A frame may make it more than full, and is the last one then.
+        let room = (self.config.soft_limit(cx.queued_in_all()) + 1).saturating_sub(cx.queued(to));
+        Some(Route { name, to, prekey, room, pending: 0..0 })
+    }
+
+    /// Adds a frame that needs no change to those that are pending, as long as they fit into one
+    /// chunk together. Returns its length.
+    fn append(
+        &mut self,
+        cx: &mut Context,
+        route: &mut Route,
+        bytes: &[u8],
+        frame: Range<usize>,
+    ) -> usize {
+        let len = frame.len();
+        if route.pending.end == frame.start && route.pending.len() + len <= CHUNK_SIZE {
+            route.pending.end = frame.end;
+        } else {
+            self.queue_pending(cx, Some(route), bytes);
+            route.pending = frame;
+        }
+        len
+    }
+
+    fn queue_pending(&mut self, cx: &mut Context, route: Option<&mut Route>, bytes: &[u8]) {
+        if let Some(route) = route.filter(|route| !route.pending.is_empty()) {
+            let pending = std::mem::take(&mut route.pending);
+            self.queue(cx, route.to, &[&bytes[pending]]);
+        }
+    }
+}

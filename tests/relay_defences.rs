@@ -1,0 +1,452 @@
+//! What the relay does against those who flood it, hold it or fill its log: on a kernel in memory,
+//! where a test decides when time passes (`docs/promises.md`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test says what it expects
+
+mod support;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use sealwax::limits::{
+    ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
+    FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST, LOOKUPS_PER_SECOND,
+    NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
+};
+use sealwax::reactor::Config;
+use sealwax::relay::RelayConfig;
+use serde_json::{Value, json};
+use support::kernel::{Device, Fault, Op, Peer};
+use support::relay::PEM;
+use support::simulated::{Simulated, hear, say};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A relay for which this machine is an address like any other.
+fn strict() -> Simulated {
+    Simulated::start(RelayConfig { rates_loopback: true, ..RelayConfig::default() })
+}
+
+fn register(name: &str) -> Value {
+    json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"})
+}
+
+fn ping() -> Value {
+    json!({"action": "ping"})
+}
+
+fn frame_ends(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
+}
+
+/// What each frame is: its action, or the code of its error.
+fn actions(frames: &[Value]) -> Vec<&str> {
+    let kind = |frame: &Value| if frame["code"].is_null() { "action" } else { "code" };
+    frames.iter().filter_map(|frame| frame[kind(frame)].as_str()).collect()
+}
+
+/// What the relay has logged, and how many lines it did not.
+fn log(relay: &mut Simulated) -> (Vec<Value>, u64) {
+    let mut text = Vec::new();
+    loop {
+        let more = relay.log.receive_all();
+        if more.is_empty() {
+            break;
+        }
+        text.extend(more);
+        relay.settle();
+    }
+    let text = String::from_utf8(text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lost = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
+    (lines, lost)
+}
+
+/// What `SIGHUP` tells of what was counted.
+fn counters(relay: &mut Simulated) -> BTreeMap<String, u64> {
+    log(relay);
+    relay.kernel.signal(u8::try_from(libc::SIGHUP).unwrap());
+    relay.settle();
+    let (lines, _) = log(relay);
+    let told = lines.iter().find(|line| line["event"] == "counters").expect("it tells them");
+    serde_json::from_value(told["counters"].clone()).unwrap()
+}
+
+#[test]
+fn connections_of_one_address_are_held_back_and_served_in_turn() {
+    let mut relay = strict();
+    let mut peers: Vec<Peer> = (0..CONNECTS_BURST + 10).map(|_| relay.dial()).collect();
+    let mut late = peers.split_off(CONNECTS_BURST as usize);
+    for (number, peer) in late.iter_mut().enumerate() {
+        say(peer, &register(&format!("late{number}")));
+        say(peer, &ping());
+    }
+    relay.settle();
+    assert!(late.iter_mut().all(|peer| hear(peer).is_empty()), "their turn has not come");
+    let period = SECOND / CONNECTS_PER_SECOND;
+    for number in 0..late.len() {
+        relay.pass(period);
+        let served = late.iter_mut().map(|peer| hear(peer).len()).collect::<Vec<_>>();
+        let expected: Vec<_> = (0..late.len()).map(|place| usize::from(place == number)).collect();
+        assert_eq!(served, expected, "one each time, in order");
+    }
+    assert_eq!(counters(&mut relay)["held_back_connect"], 10);
+    for mut peer in late {
+        say(&mut peer, &ping());
+        relay.settle();
+        assert_eq!(actions(&hear(&mut peer)), ["pong"], "nobody was cut");
+    }
+}
+
+#[test]
+fn who_waits_has_the_time_to_register_that_others_have() {
+    let mut relay = strict();
+    let most = CONNECTS_BURST + 11 * CONNECTS_PER_SECOND;
+    let mut peers: Vec<Peer> = (0..most).map(|_| relay.dial()).collect();
+    relay.pass(REGISTER_TIMEOUT);
+    for peer in &mut peers {
+        assert_eq!(actions(&hear(peer)), ["register_timeout"]);
+    }
+    peers.into_iter().for_each(Peer::close);
+    relay.settle();
+    // Nothing is left of them, and the address is served again.
+    assert_eq!(relay.kernel.descriptors(), 3);
+    relay.pass(SECOND);
+    let mut next = relay.join("JG", "none");
+    say(&mut next, &ping());
+    relay.settle();
+    assert_eq!(actions(&hear(&mut next)), ["pong"]);
+}
+
+#[test]
+fn registrations_and_proofs_of_one_address_are_held_back() {
+    let mut relay = strict();
+    let mut stranger = relay.dial();
+    let mut answered = 0;
+    for _ in 0..CLAIMS_BURST {
+        say(&mut stranger, &register(""));
+        relay.settle();
+        answered += hear(&mut stranger).len();
+    }
+    assert_eq!(answered, CLAIMS_BURST as usize);
+    say(&mut stranger, &register("JG"));
+    let mut other = relay.dial();
+    say(&mut other, &json!({"action": "prove", "v": 2, "sig": "AAAA"}));
+    relay.settle();
+    assert!(hear(&mut other).is_empty());
+    relay.pass(SECOND / 10);
+    assert_eq!(actions(&hear(&mut other)), ["bad_frame"], "there was nothing to prove");
+    say(&mut stranger, &ping());
+    relay.settle();
+    assert_eq!(actions(&hear(&mut stranger)), ["pong"]);
+    let counted = counters(&mut relay);
+    assert_eq!((counted["held_back_claim"], counted["refused_bad_name"]), (2, 1024));
+}
+
+#[test]
+fn public_keys_are_asked_for_at_a_rate_and_other_frames_are_not() {
+    let mut relay = strict();
+    let (mut asking, mut other) = (relay.join("asking", "none"), relay.join("other", "none"));
+    let ask = json!({"action": "get_pubkey", "target": "other"});
+    let mut answers = 0;
+    let mut asked = 0;
+    while asked < LOOKUPS_BURST + 2 * LOOKUPS_PER_SECOND {
+        for _ in 0..32 {
+            say(&mut asking, &ask);
+            asked += 1;
+        }
+        relay.settle();
+        answers += hear(&mut asking).len();
+    }
+    assert_eq!(answers, LOOKUPS_BURST as usize);
+    say(&mut other, &json!({"action": "message", "to": "asking", "id": "1", "content": ""}));
+    say(&mut other, &ask);
+    relay.settle();
+    assert_eq!(actions(&hear(&mut other)), ["relayed"], "its own question waits");
+    assert_eq!(actions(&hear(&mut asking)), ["message"]);
+    relay.pass(SECOND);
+    let more = hear(&mut asking).len() + hear(&mut other).len();
+    assert_eq!(more, LOOKUPS_PER_SECOND as usize);
+    let mut rest = 0;
+    for _ in 0..3 {
+        relay.pass(SECOND);
+        rest += hear(&mut asking).len() + hear(&mut other).len();
+    }
+    assert_eq!(answers + more + rest, asked as usize + 1, "all were answered");
+}
+
+#[test]
+fn this_machine_has_no_rates_unless_asked() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut peers: Vec<Peer> = (0..2 * CONNECTS_BURST).map(|_| relay.dial()).collect();
+    let last = peers.last_mut().unwrap();
+    say(last, &register("JG"));
+    say(last, &ping());
+    relay.settle();
+    assert_eq!(actions(&hear(last)), ["pong"]);
+}
+
+#[test]
+fn a_stranger_makes_the_relay_keep_little() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    relay.kernel.set_buffer(32 * 1024);
+    let mut stranger = relay.dial();
+    let flood = b"{}".repeat(16 * 1024);
+    assert_eq!(stranger.send(&flood), flood.len());
+    for _ in 0..100 {
+        relay.settle();
+        relay.log.receive_all();
+    }
+    let taken = stranger.send(&flood);
+    let answered = relay.reactor.context().queued_in_all();
+    assert!(taken > 0 && taken <= 2 * NARROW_READ, "{taken} bytes were read");
+    let frame = 200;
+    assert!(answered > 0 && answered <= UNREGISTERED_BYTES + frame, "{answered} bytes wait");
+    // It is no worse off than others for it: who reads is answered.
+    let mut heard = 0;
+    for _ in 0..1_000 {
+        heard += stranger.receive_all().len();
+        relay.settle();
+        relay.log.receive_all();
+    }
+    assert!(heard > 1_000_000, "{heard}");
+}
+
+#[test]
+fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
+    let kept = 1024 * 1024;
+    let reactor = Config { kept, ..Config::default() };
+    let mut relay = Simulated::with(RelayConfig::default(), &reactor);
+    let mut half = "{\"action\":\"".to_owned();
+    half.push_str(&"x".repeat(50_000));
+    let mut evil: Vec<Peer> =
+        (0..100).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
+    let mut jg = relay.join("JG", "none");
+    let most = kept + half.len() + evil.len() * READ_IN_NEED;
+    let mut taken = 0;
+    for peer in &mut evil {
+        taken += peer.send(half.as_bytes());
+        relay.settle();
+    }
+    // What the relay has not read lies in the kernel, which refuses what exceeds it.
+    for peer in &mut evil {
+        taken += peer.send(&vec![b'x'; 64 * 1024]);
+    }
+    relay.settle();
+    let in_kernel = evil.len() * 64 * 1024;
+    assert!(taken.saturating_sub(in_kernel) <= most, "{taken} bytes were taken");
+    say(
+        &mut jg,
+        &json!({"action": "message", "to": "JG", "id": "1", "content": "x".repeat(1_500)}),
+    );
+    relay.settle();
+    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed"], "a small frame passes");
+    // A large one is read to its end once those others are out of time.
+    relay.pass(SECOND);
+    say(
+        &mut jg,
+        &json!({"action": "message", "to": "JG", "id": "2", "content": "x".repeat(9_000)}),
+    );
+    relay.settle();
+    assert!(hear(&mut jg).is_empty());
+    say(&mut jg, &ping());
+    relay.pass(FRAME_TIMEOUT.saturating_sub(SECOND));
+    assert_eq!(counters(&mut relay)["ended_frame_timeout"], 100);
+    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed", "pong"]);
+}
+
+#[test]
+fn many_small_frames_get_no_more_answers_in_a_tick_than_a_read_suggests() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    relay.kernel.set_buffer(16 * 1024 * 1024);
+    let mut loud = relay.join("loud", "none");
+    let frames = 16 * 1024;
+    assert_eq!(loud.send(&b"{}".repeat(frames)), 2 * frames);
+    let (mut answers, mut most) = (0, 0);
+    while answers < frames {
+        relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+        relay.log.receive_all();
+        let heard = loud.receive_all();
+        most = most.max(heard.len());
+        answers += frame_ends(&heard);
+    }
+    let one_more = 200;
+    assert!(most as u64 <= ANSWERS_PER_TICK + one_more, "{most} bytes in one tick");
+    assert_eq!(answers, frames);
+}
+
+#[test]
+fn half_a_frame_half_a_registration_and_nobody_else_is_ended_by_time() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut idle = relay.join("idle", "none");
+    let mut half = relay.join("half", "none");
+    let mut stranger = relay.dial();
+    half.send(b"{\"action\":");
+    relay.settle();
+    relay.pass(REGISTER_TIMEOUT.saturating_sub(SECOND));
+    assert!(hear(&mut stranger).is_empty());
+    half.send(b"\"ping\""); // no new beginning
+    relay.pass(SECOND);
+    assert_eq!(actions(&hear(&mut stranger)), ["register_timeout"]);
+    relay.pass(FRAME_TIMEOUT.saturating_sub(REGISTER_TIMEOUT + SECOND));
+    assert!(hear(&mut half).is_empty());
+    relay.pass(SECOND);
+    assert_eq!(actions(&hear(&mut half)), ["frame_timeout"]);
+    relay.pass(24 * 3600 * SECOND);
+    say(&mut idle, &ping());
+    relay.settle();
+    assert_eq!(actions(&hear(&mut idle)), ["pong"]);
+    let counted = counters(&mut relay);
+    assert_eq!((counted["ended_register_timeout"], counted["ended_frame_timeout"]), (1, 1));
+}
+
+/// A process that was stopped finds deadlines that have passed, and what others did in time: a slow
+/// reader who has made room, and more newcomers than one wait tells of.
+#[test]
+fn a_relay_that_was_stopped_for_a_while_ends_nobody_for_it() {
+    for newcomers in [0, 2 * EVENTS_PER_TICK] {
+        let mut relay = Simulated::start(RelayConfig::default());
+        let mut loud = relay.join("loud", "none");
+        relay.kernel.set_buffer(1_000);
+        let mut slow = relay.join("slow", "none");
+        relay.kernel.set_buffer(64 * 1024);
+        let message = json!({"action": "message", "to": "slow", "content": "x".repeat(900)});
+        for _ in 0..3 {
+            say(&mut loud, &message);
+        }
+        relay.settle();
+        assert!(relay.reactor.context().queued_in_all() > 0, "it reads too slowly");
+        let mut newcomers: Vec<Peer> = (0..newcomers).map(|_| relay.dial()).collect();
+        // While the relay stands still, everybody does what they have to.
+        let mut heard = slow.receive_all();
+        for (number, newcomer) in newcomers.iter_mut().enumerate() {
+            say(newcomer, &register(&format!("late{number}")));
+            say(newcomer, &ping());
+        }
+        relay.kernel.advance(STALL_TIMEOUT + REGISTER_TIMEOUT);
+        while frame_ends(&heard) < 3 {
+            relay.settle();
+            let more = slow.receive_all();
+            assert!(!more.is_empty(), "all was sent");
+            heard.extend(more);
+        }
+        assert!(!String::from_utf8(heard).unwrap().contains("slow_reader"));
+        for newcomer in &mut newcomers {
+            assert_eq!(actions(&hear(newcomer)), ["pong"]);
+        }
+    }
+}
+
+#[test]
+fn each_refusal_and_each_end_is_counted_by_its_code() {
+    let mut relay = Simulated::start(RelayConfig { max_connections: 4, ..RelayConfig::default() });
+    let mut user = relay.join("JG", "none");
+    for frame in [json!({}), json!({"action": "dance"}), register("JG"), ping()] {
+        say(&mut user, &frame);
+    }
+    say(&mut user, &json!({"action": "get_pubkey", "target": "x".repeat(60_000)}));
+    let mut stranger = relay.dial();
+    say(&mut stranger, &ping());
+    say(&mut stranger, &register("JG"));
+    stranger.send(b"!");
+    let gone = relay.join("gone", "none");
+    gone.reset();
+    relay.settle();
+    let left = relay.join("left", "none");
+    relay.leave(left);
+    let _others = [relay.dial(), relay.dial()];
+    let counted = counters(&mut relay);
+    let expected = [
+        ("connected", 6),
+        ("ended_bad_frame", 1),
+        ("lost_ECONNRESET", 1),
+        ("quit", 1),
+        ("refused_already_registered", 1),
+        ("refused_bad_frame", 1),
+        ("refused_name_in_use", 1),
+        ("refused_not_registered", 1),
+        ("refused_unknown_action", 1),
+        ("refused_unknown_user", 1),
+        ("registered", 3),
+    ];
+    let expected = expected.map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(counted, BTreeMap::from(expected));
+    let _too_many: Vec<Peer> = (0..3).map(|_| relay.dial()).collect();
+    assert_eq!(counters(&mut relay)["turned_away"], 3);
+    // At the end they are told once more.
+    relay.kernel.signal(u8::try_from(libc::SIGTERM).unwrap());
+    relay.settle();
+    let (lines, _) = log(&mut relay);
+    let last = lines.iter().find(|line| line["event"] == "counters").expect("told at the end");
+    assert!(last["counters"]["ended_shutting_down"].as_u64() >= Some(2), "{last}");
+}
+
+#[test]
+fn a_name_that_is_none_and_fills_the_log_is_not_written_there() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut user = relay.join("JG", "none");
+    say(&mut user, &json!({"action": "get_pubkey", "target": "x".repeat(60_000)}));
+    relay.settle();
+    assert_eq!(actions(&hear(&mut user)), ["unknown_user"]);
+    let longest = |line: &Value| line.to_string().len();
+    assert!(log(&mut relay).0.iter().map(longest).max() < Some(500));
+}
+
+#[test]
+fn lines_that_others_cause_have_a_rate_and_those_beyond_are_counted() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut loud = relay.join("loud", "none");
+    log(&mut relay);
+    let frames = u64::from(LOG_LINES_BURST) + 2_000;
+    let (mut told, mut lost) = (0, 0);
+    for _ in 0..frames / 200 {
+        for _ in 0..200 {
+            say(&mut loud, &json!({}));
+        }
+        relay.settle();
+        hear(&mut loud);
+        let (lines, dropped) = log(&mut relay);
+        told += lines.iter().filter(|line| line["event"] == "refused").count() as u64;
+        lost += dropped;
+    }
+    assert_eq!((told, lost), (u64::from(LOG_LINES_BURST) - 2, 0), "two were told before");
+    relay.pass(LOG_SILENCE); // and without anything else to tell
+    let (_, lost) = log(&mut relay);
+    assert_eq!(told + lost, frames);
+    say(&mut loud, &json!({}));
+    relay.settle();
+    assert_eq!(log(&mut relay).0.len(), 1, "it goes on");
+    assert_eq!(counters(&mut relay)["lines_dropped"], lost);
+}
+
+#[test]
+fn a_full_disk_under_the_log_holds_nobody_up_and_what_is_missing_is_told() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut user = relay.join("JG", "none");
+    log(&mut relay);
+    let (is_full, log_fd) = (Rc::new(Cell::new(true)), Cell::new(None));
+    let full = Rc::clone(&is_full);
+    relay.kernel.inject(move |op, fd| {
+        if op != Op::Writev || !full.get() {
+            return None;
+        }
+        log_fd.set(log_fd.get().or(fd)); // the first that is written to
+        (fd == log_fd.get()).then_some(Fault::Fail(Errno::ENOSPC))
+    });
+    let _stranger = relay.dial();
+    for _ in 0..5 {
+        say(&mut user, &json!({}));
+        relay.settle();
+        assert_eq!(actions(&hear(&mut user)), ["bad_frame"]);
+    }
+    is_full.set(false);
+    relay.log = relay.kernel.standard(2, Device::Pipe);
+    relay.pass(LOG_REOPEN);
+    let (lines, lost) = log(&mut relay);
+    let told = lines.iter().filter(|line| line["event"] != "lines_dropped").count() as u64;
+    assert_eq!(told + lost, 6, "{lines:?}");
+    assert!(lost > 0);
+}

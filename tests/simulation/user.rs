@@ -1,0 +1,215 @@
+//! A user of version 2: who it is as long as the world stands, and one run of its client.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use sealwax::client::{Client, Event, MemoryPins, Parts, Receipt, Settings};
+use sealwax::crypto::PublicKey;
+use sealwax::reactor::{
+    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
+};
+use sealwax::wire::RosterMode;
+
+use crate::support::kernel::Kernel;
+use crate::support::relay::PEM;
+use crate::vault::FakeVault;
+
+const ALARM: Alarm = Alarm(3);
+/// The wall clock when the machine starts, in milliseconds since 1970.
+pub(crate) const START_MS: i64 = 1_800_000_000_000;
+
+/// A user, and what it keeps between two runs of its client.
+pub(crate) struct User {
+    pub(crate) name: String,
+    key: PublicKey,
+    peers: MemoryPins,
+    relays: MemoryPins,
+    roster: RosterMode,
+    /// How far its wall clock is ahead, in milliseconds.
+    ahead_ms: Rc<Cell<i64>>,
+    /// How far ahead it ever was.
+    most_ahead_ms: i64,
+    /// Counts the runs.
+    pub(crate) run: u64,
+    pub(crate) process: Option<Process>,
+}
+
+/// One run of a client.
+pub(crate) struct Process {
+    pub(crate) kernel: Kernel,
+    pub(crate) reactor: Reactor<Kernel>,
+    pub(crate) probe: Probe,
+    /// It was stopped (`SIGSTOP`), and goes on then.
+    pub(crate) stopped: Option<Time>,
+    /// It was told to leave.
+    pub(crate) leaves: bool,
+    /// Its user did something: it has a turn, as it would for a line on standard input.
+    pub(crate) is_nudged: bool,
+}
+
+/// The client, as a view drives it.
+pub(crate) struct Probe {
+    pub(crate) client: Client,
+    /// What was told and nobody looked at yet.
+    pub(crate) told: Vec<Told>,
+    /// Messages whose lines standard output has not taken.
+    unshown: Vec<Receipt>,
+    is_held: bool,
+}
+
+/// What a client told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A message, without its receipt.
+    Text { from: String, text: String },
+    /// Anything else.
+    Event(Event),
+}
+
+impl User {
+    pub(crate) fn new(number: u8, name: &str, roster: RosterMode) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: key(number),
+            peers: MemoryPins::default(),
+            relays: MemoryPins::default(),
+            roster,
+            ahead_ms: Rc::default(),
+            most_ahead_ms: 0,
+            run: 0,
+            process: None,
+        }
+    }
+
+    pub(crate) fn wants_roster(&self) -> bool {
+        self.roster != RosterMode::None
+    }
+
+    /// Its wall clock jumps.
+    pub(crate) fn set_clock(&mut self, ahead_ms: i64) {
+        self.ahead_ms.set(ahead_ms);
+        self.most_ahead_ms = self.most_ahead_ms.max(ahead_ms);
+    }
+
+    /// Its wall clock is not behind what it showed before. Where it stays behind, peers refuse what
+    /// a new run of its client makes, as they refuse a replay (`docs/protocol.md`, section 5), until
+    /// it has caught up: nothing is lost, and nothing is delivered.
+    pub(crate) fn mend_clock(&mut self) {
+        self.ahead_ms.set(self.most_ahead_ms);
+    }
+
+    /// Starts its client in this process; the relay is at one of these addresses.
+    pub(crate) fn start(&mut self, kernel: Kernel, relay: Vec<SocketAddr>, seed: u64) {
+        self.run += 1;
+        self.mend_clock();
+        let settings = Settings {
+            name: self.name.clone(),
+            relay: "relay".to_owned(),
+            roster: self.roster,
+            strict: false,
+            every_warning: true,
+            keys: "sealwax keys".to_owned(),
+            alarm: ALARM,
+        };
+        let (mut clock, ahead_ms) = (kernel.clone(), Rc::clone(&self.ahead_ms));
+        let parts = Parts {
+            vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
+            peers: Box::new(self.peers.clone()),
+            relays: Box::new(self.relays.clone()),
+            wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
+            resolve: Box::new(move |_| Ok(relay.clone())),
+        };
+        let mut reactor = Reactor::new(kernel.clone(), &Config::default());
+        let client = Client::new(settings, parts);
+        let mut probe = Probe { client, told: Vec::new(), unshown: Vec::new(), is_held: false };
+        probe.client.start(reactor.context());
+        let (stopped, leaves, is_nudged) = (None, false, false);
+        self.process = Some(Process { kernel, reactor, probe, stopped, leaves, is_nudged });
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn wall(now: Time, ahead_ms: i64) -> u64 {
+    let now_ms = i64::try_from(now.as_nanos() / 1_000_000).expect("the world is young");
+    (START_MS + now_ms + ahead_ms).unsigned_abs()
+}
+
+/// A key that looks like one: no two have the same number. Nobody has its secret half.
+fn key(number: u8) -> PublicKey {
+    let mut der = PublicKey::from_pem(PEM).expect("a key").der().to_vec();
+    der[64] = number; // in the middle of the modulus
+    PublicKey::from_der(&der).expect("a modulus has no more form than this")
+}
+
+impl Process {
+    /// Lets standard output take nothing for a while (`true`), and read nothing meanwhile.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        self.probe.is_held = is_held;
+        self.probe.client.hold(self.reactor.context(), is_held);
+        self.probe.show();
+        self.is_nudged = true;
+    }
+
+    pub(crate) fn leave(&mut self) {
+        (self.leaves, self.is_nudged) = (true, true);
+        self.probe.client.leave(self.reactor.context());
+        self.probe.take_events();
+    }
+}
+
+impl Probe {
+    fn take_events(&mut self) {
+        while let Some(event) = self.client.next_event() {
+            if let Event::Message { from, text, receipt, .. } = event {
+                self.unshown.push(receipt);
+                self.told.push(Told::Text { from, text });
+            } else {
+                self.told.push(Told::Event(event));
+            }
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        if !self.is_held {
+            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+        }
+    }
+}
+
+impl Handler for Probe {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        assert!(self.client.owns(id));
+        self.client.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.client.received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        self.client.ended(cx, from);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        self.client.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        assert_eq!(alarm, ALARM);
+        self.client.alarm(cx);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        assert!(self.client.owns(id));
+        self.client.closed(cx, id, reason);
+        self.take_events();
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.take_events();
+        self.client.end_of_tick(cx);
+        self.take_events();
+    }
+}
