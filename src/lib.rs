@@ -8,4 +8,5 @@ pub mod load;
 pub mod reactor;
 pub mod relay;
 pub mod tokens;
+pub mod trace;
 pub mod wire;

@@ -184,6 +184,15 @@ pub const LOG_REOPEN: Duration = Duration::from_secs(1);
 /// dropped.
 pub const LOG_QUEUE: usize = 256 * 1024;
 
+// --- The trace of the loop: `src/trace` ---
+
+/// Bytes of a trace that wait for whoever reads it; ticks beyond it are counted and dropped.
+pub const TRACE_QUEUE: usize = 1024 * 1024;
+/// How long the loop stands still for a trace that is not read, before it goes on without it.
+pub const TRACE_PATIENCE: Duration = Duration::from_millis(100);
+/// Sources that are named after one call of the handler; the others are counted.
+pub const TRACE_TARGETS: usize = 8;
+
 // --- The client: `src/client`, `docs/protocol.md` sections 4 to 6 ---
 
 /// How long one address may take to accept a connection.

@@ -321,6 +321,30 @@ fn the_floor_stands_beside_the_relay() {
 }
 
 #[test]
+fn other_servers_stand_beside_the_relay_where_they_are_installed() {
+    let servers = [
+        ("redis", "redis-server"),
+        ("nats", "nats-server"),
+        ("mosquitto", "mosquitto"),
+        ("ngircd", "ngircd"),
+    ];
+    for (server, program) in servers {
+        for work in
+            [&["connect"][..], &["pingpong", "--pairs", "2"], &["flood", "--pairs", "2", "--mesh"]]
+        {
+            let short = ["--beside", server, "--rounds", "1", "--warm-up", "0", "--count", "100"];
+            let ended = Process::start(&[&["load"], work, &short].concat()).end();
+            if ended.transcript.contains("is not installed") {
+                println!("skipped: {program} is not installed");
+                assert_eq!(ended.code, Some(1), "{ended:?}");
+                break;
+            }
+            assert!(ended.with_code(0).stdout[0].contains(server));
+        }
+    }
+}
+
+#[test]
 fn a_run_is_kept_and_compared_with() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| home.path().join(name).to_str().expect("UTF-8").to_owned();

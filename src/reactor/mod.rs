@@ -37,7 +37,7 @@
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
 //! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
-//! `inherited.rs` (as system calls).
+//! `inherited.rs` (as system calls). `trace` is the loop watched from both of its seams.
 
 mod accept;
 mod census;
@@ -50,12 +50,14 @@ mod inbox;
 mod inherited;
 mod linux;
 mod outbox;
+mod pages;
 mod pool;
 mod settle;
 mod slab;
 mod sys;
 mod time;
 mod token;
+pub mod trace;
 
 use std::time::Duration;
 
@@ -69,7 +71,8 @@ use crate::limits;
 pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, inherited, monotonic, raise_descriptor_limit};
+pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
@@ -127,7 +130,7 @@ pub struct Reactor<S: Sys> {
     context: Context,
     /// The descriptors, by slot: beside the books and not in them, so that no handler is generic
     /// over the kernel.
-    ios: Vec<Option<S::Io>>,
+    ios: Pages<Option<S::Io>>,
     buffer: ReadBuffer,
     events: Vec<Event>,
     /// Listeners with newcomers in this tick.
@@ -154,7 +157,7 @@ impl<S: Sys> Reactor<S> {
         Self {
             sys,
             context,
-            ios: Vec::new(),
+            ios: Pages::default(),
             buffer: ReadBuffer::new(),
             events: Vec::with_capacity(limits::EVENTS_PER_TICK),
             accepting: Vec::new(),
@@ -311,6 +314,6 @@ impl<S: Sys> Reactor<S> {
 impl<S: Sys> Drop for Reactor<S> {
     /// Descriptors are closed by a call and never by being dropped: here are those that are left.
     fn drop(&mut self) {
-        self.ios.drain(..).flatten().for_each(|io| self.sys.close(io));
+        self.ios.iter_mut().filter_map(Option::take).for_each(|io| self.sys.close(io));
     }
 }

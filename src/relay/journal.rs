@@ -9,11 +9,12 @@ use std::io::{self, Write};
 use std::mem;
 
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::Serializer;
 
 use super::event::{Event, Kind, Level};
 use super::utc::Utc;
 use crate::limits::LOG_QUEUE;
+use crate::wire::Ascii;
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,16 @@ pub enum Format {
     Json,
 }
 
+/// Whoever wants to know of events as they happen.
+type Hears = Box<dyn FnMut(&Event)>;
+
 /// The lines that nobody has taken yet.
-#[derive(Debug)]
 pub struct Journal {
     format: Format,
     level: Level,
+    /// Is told of all events, whatever the level; and the level up to which there is anything to do.
+    hears: Option<Hears>,
+    most: Level,
     queue: Vec<u8>,
     /// What the last `take` handed out; kept so that its room is used again.
     taken: Vec<u8>,
@@ -47,7 +53,23 @@ impl Journal {
     /// An empty journal that keeps what `level` tells.
     pub fn new(format: Format, level: Level) -> Self {
         let (queue, taken) = (Vec::new(), Vec::new());
-        Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0), dropped_in_all: 0 }
+        let (hears, most) = (None, level);
+        Self {
+            format,
+            level,
+            hears,
+            most,
+            queue,
+            taken,
+            dropped: 0,
+            dropped_at: Utc(0),
+            dropped_in_all: 0,
+        }
+    }
+
+    /// The same, and each event is told to `hears` as it happens, the quietest too.
+    pub fn heard_by(self, hears: impl FnMut(&Event) + 'static) -> Self {
+        Self { hears: Some(Box::new(hears)), most: Level::Debug, ..self }
     }
 
     /// Lines that were lost since the start.
@@ -55,8 +77,13 @@ impl Journal {
         self.dropped_in_all
     }
 
-    /// Whether `event` makes a line here.
+    /// Whether `event` makes a line here, or is heard.
     pub fn tells(&self, event: &Event) -> bool {
+        event.level() <= self.most
+    }
+
+    /// Whether `event` makes a line here.
+    pub fn logs(&self, event: &Event) -> bool {
         event.level() <= self.level
     }
 
@@ -65,6 +92,12 @@ impl Journal {
     pub fn write(&mut self, wall_ms: u64, event: &Event) {
         if !self.tells(event) {
             return;
+        }
+        if let Some(hears) = &mut self.hears {
+            hears(event);
+            if !self.logs(event) {
+                return;
+            }
         }
         let before = self.queue.len();
         let is_kept = self.dropped == 0
@@ -144,26 +177,6 @@ struct Line<'a> {
     kind: Kind,
     #[serde(flatten)]
     event: &'a Event<'a>,
-}
-
-/// Writes everything beyond printable ASCII as `\uXXXX`. A program reads the same text, and a
-/// terminal that shows the line has nothing to obey (C1 controls, bidirectional overrides).
-struct Ascii;
-
-impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        out: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for unit in fragment.encode_utf16() {
-            match u8::try_from(unit) {
-                Ok(byte @ b' '..=b'~') => out.write_all(&[byte])?,
-                _ => write!(out, "\\u{unit:04x}")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Log {
         if !self.journal.tells(event) {
             return;
         }
-        if event.has_rate() && !self.has_room() {
+        if event.has_rate() && self.journal.logs(event) && !self.has_room() {
             self.beyond += 1;
             return;
         }

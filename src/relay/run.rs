@@ -34,7 +34,7 @@ impl Relay {
     pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
-        let json = name.json();
+        let json = name.json_bytes();
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
         let (mut consumed, mut answered) = (0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
@@ -54,13 +54,13 @@ impl Relay {
             }
             let end = consumed + end;
             let frame = end - forward.frame_len()..end;
-            let len = if forward.is_from(json.as_bytes()) && bytes.get(end) == Some(&b'\n') {
+            let len = if forward.is_from(&json) && bytes.get(end) == Some(&b'\n') {
                 consumed = end + 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
                 consumed = end;
                 self.queue_pending(cx, Some(route), bytes);
-                self.queue(cx, route.to, &forward.parts(json.as_bytes()))
+                self.queue(cx, route.to, &forward.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
             let (from_name, action) = (name.as_str(), forward.kind);
@@ -85,7 +85,7 @@ impl Relay {
 
     /// The way to the user `name`, if frames of that version may go there.
     fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
-        let to = self.directory.holder(name)?;
+        let to = self.directory.holder(name, &self.peers)?;
         let user = self.peers.user(to).filter(|user| user.is_version2() == version2)?;
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         // A frame may make it more than full, and is the last one then.
