@@ -117,7 +117,8 @@ mod tests {
             prop_assert_eq!(name.as_str(), &text);
             prop_assert_eq!(name.json(), json_string(&text));
             prop_assert_eq!(&*name.json_bytes(), json_string(&text).as_bytes());
-            prop_assert!(name.is(&text) && !name.is(&format!("{text}x")));
+            let longer = format!("{text}x");
+            prop_assert!(name.is(&text) && !name.is(&longer));
             prop_assert_eq!(name.clone(), name);
         }
     }
