@@ -28,7 +28,8 @@ pub(crate) fn pause(dice: &mut Dice) -> Duration {
 pub(crate) fn act(world: &mut World) {
     match world.dice.below(100) {
         0..30 => say(world),
-        30..34 => burst(world),
+        30..33 => burst(world),
+        33 => flood(world),
         34..64 => write(world),
         64..70 => quirk(world),
         70..77 => dial(world),
@@ -78,6 +79,19 @@ fn write(world: &mut World) {
     let most = if world.dice.chance(100) { 6000 } else { 300 };
     let length = world.dice.below(most);
     world.write(place, &to, is_asked, length);
+}
+
+/// An original has much to say to somebody.
+fn flood(world: &mut World) {
+    if world.originals.is_empty() {
+        return dial(world);
+    }
+    let place = world.dice.below(world.originals.len());
+    let to = world.dice.below(world.originals.len());
+    let to = world.originals[to].name.clone();
+    for _ in 0..60 {
+        world.write(place, &to, true, 1000);
+    }
 }
 
 /// An original does something odd.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use sealwax::client::{Caution, Ending, Event, Progress};
 use sealwax::limits;
-use sealwax::reactor::{Handler, Reactor, Sys, Time};
+use sealwax::reactor::{Config, Handler, Reactor, Sys, Time, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
 use serde_json::json;
@@ -63,6 +63,8 @@ pub(crate) struct World {
     excused: BTreeMap<String, Time>,
     /// What socket buffers hold.
     pub(crate) buffer: usize,
+    /// When kernels tell of a connection.
+    pub(crate) trigger: Trigger,
     pub(crate) is_ending: bool,
     pub(crate) numbers: u64,
     idle: BTreeMap<String, (Time, u32)>,
@@ -111,6 +113,7 @@ impl World {
             weathered: BTreeMap::new(),
             excused: BTreeMap::new(),
             buffer: 64 * 1024,
+            trigger: Trigger::Level,
             is_ending: false,
             numbers: 0,
             idle: BTreeMap::new(),
@@ -140,15 +143,20 @@ impl World {
     fn process(&self) -> Kernel {
         let kernel = self.kernel.process();
         kernel.calls(); // notes them from now on
-        self.weather.strike(&kernel);
+        self.weather.strike(&kernel, self.trigger);
         kernel
+    }
+
+    fn reactor_config(&self) -> Config {
+        Config { trigger: self.trigger, ..Config::default() }
     }
 
     pub(crate) fn start_relay(&mut self) {
         self.note(|| "the relay starts".to_owned());
         let (kernel, seed) = (self.process(), self.dice.number());
         self.kernel.set_buffer(64 * 1024); // of its log
-        self.relay = Some(relay::Process::start(kernel, self.config, AT, &self.disk, seed));
+        let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
+        self.relay = Some(relay::Process::start(kernel, reactor, self.config, &self.disk, seed));
         self.kernel.set_buffer(self.buffer);
     }
 
@@ -172,8 +180,9 @@ impl World {
         }
         let (kernel, seed) = (self.process(), self.dice.number());
         let relay = if self.dice.chance(200) { vec![NOWHERE, AT] } else { vec![AT] };
+        let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
         let user = &mut self.users[place];
-        user.start(kernel, relay, seed);
+        user.start(kernel, reactor, relay, seed);
         let name = user.name.clone();
         self.weathered.insert(name.clone(), (self.upheavals, 0));
         self.disturb(&name);
@@ -488,7 +497,12 @@ impl World {
         self.note(|| format!("{name} {}", sentence(&calls)));
         let now = self.now();
         let (at, idle) = self.idle.entry(name.to_owned()).or_default();
-        if *at != now || injected != self.weather.injected() || calls.iter().any(gets_on) {
+        // An edge tells of something new, also to who does nothing about it.
+        let is_news = |call: &Call| {
+            self.trigger == Trigger::Edge && call.op == Op::Wait && call.outcome != Ok(0)
+        };
+        let gets_on = calls.iter().any(|call| gets_on(call) || is_news(call));
+        if *at != now || injected != self.weather.injected() || gets_on {
             (*at, *idle) = (now, 0);
         }
         *idle += 1;
