@@ -246,8 +246,8 @@ pub const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
 pub const RESEND_MAX: Duration = Duration::from_mins(5);
-/// Frames of a session that are kept until the relay has answered them: those of a window of texts,
-/// and as many with receipts.
+/// Frames of a session that are kept until the relay has answered them, while texts of ours are
+/// unconfirmed: those of a window of texts, and as many with receipts.
 pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);

@@ -168,7 +168,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn it_agrees_with_a_set(steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400)) {
+        fn it_agrees_with_a_set(
+            steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400),
+        ) {
             let (mut index, mut set) = (Index::default(), HashSet::new());
             for (is_arrival, number) in steps {
                 if is_arrival && set.insert(number) {

@@ -5,8 +5,8 @@
 //! whether there is room) is looked up once for the run, and where nothing is to be changed in them
 //! they are copied together.
 //!
-//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends the
-//! run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
+//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends
+//! the run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
