@@ -50,12 +50,9 @@ pub(crate) fn play(nth: usize, attempt: usize, trace: Trace) -> Option<Op> {
         world.write(0, "Zoé", true, 3000);
     }
     world.run(moment);
-    world.originals.first_mut().into_iter().for_each(|original| {
-        original.is_at_fault = true;
-        original.peer.shut();
-    });
+    world.originals.first_mut().into_iter().for_each(|original| original.finish(true));
     if let Some(original) = world.originals.last_mut() {
-        original.is_at_fault = true;
+        original.offend();
         original.say_bytes(b"]]"); // the relay says why it hangs up
     }
     world.run(moment);
