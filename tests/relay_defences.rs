@@ -246,7 +246,8 @@ fn who_is_held_back_for_several_reasons_is_never_forgotten() {
                     }
                 }
                 2 => {
-                    heard[user] += frame_ends(&users[user].receive(roll(2_000)).unwrap_or_default())
+                    let some = users[user].receive(roll(2_000)).unwrap_or_default();
+                    heard[user] += frame_ends(&some);
                 }
                 _ => relay.pass(SECOND * u32::try_from(roll(10)).unwrap() / 1000),
             }
