@@ -35,7 +35,8 @@ type Hears = Box<dyn FnMut(&Event)>;
 pub struct Journal {
     format: Format,
     level: Level,
-    /// Is told of all events, whatever the level; and the level up to which there is anything to do.
+    /// Is told of all events, whatever the level; and the level up to which there is anything to
+    /// do.
     hears: Option<Hears>,
     most: Level,
     queue: Vec<u8>,
