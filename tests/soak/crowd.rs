@@ -125,6 +125,7 @@ fn plan(at: &str, work: Work, workers: u32, rate: Option<f64>, count: Option<u64
         extent: count.map_or(FOR_EVER, Extent::Operations),
         connecting: LOAD_CONNECTING,
         ramp: Duration::ZERO,
+        connecting: LOAD_CONNECTING,
         timeout: TIMEOUT,
     }
 }
