@@ -123,7 +123,6 @@ fn plan(at: &str, work: Work, workers: u32, rate: Option<f64>, count: Option<u64
         rate,
         warm_up: Duration::ZERO,
         extent: count.map_or(FOR_EVER, Extent::Operations),
-        connecting: LOAD_CONNECTING,
         ramp: Duration::ZERO,
         connecting: LOAD_CONNECTING,
         timeout: TIMEOUT,
