@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use crate::text::{Document, documents, root};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealwax");
+/// How long a block may run, in seconds (`timeout(1)`), before it has failed.
+const PATIENCE: &str = "120";
 /// Options of `cargo` and others that the text names.
 const FOREIGN_OPTIONS: &[&str] = &[];
 
@@ -153,8 +155,17 @@ fn blocks_that_are_said_to_run_do() {
             }
             let programs = std::path::Path::new(PROGRAM).parent().expect("it lies in a folder");
             let path = std::env::var("PATH").unwrap_or_default();
-            let output = Command::new("bash")
-                .args(["-euo", "pipefail", "-c", &block.lines.join("\n")])
+            // What hangs has failed: a relay that does not start, say, and is waited for.
+            let output = Command::new("timeout")
+                .args([
+                    "--kill-after=5",
+                    PATIENCE,
+                    "bash",
+                    "-euo",
+                    "pipefail",
+                    "-c",
+                    &block.lines.join("\n"),
+                ])
                 .current_dir(home.path())
                 .env("HOME", home.path())
                 .env_remove("XDG_DATA_HOME")

@@ -2,6 +2,8 @@
 
 /// Files of other programs, of a system or of a build.
 pub(crate) const FOREIGN_FILES: &[&str] = &[
+    // Written by `benches/measure`.
+    "measurements/figures.ndjson",
     // In the data directory of a user.
     "sealwax/relay",
     // Of the kernel and of other servers (`docs/loop`).

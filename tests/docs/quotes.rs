@@ -34,7 +34,7 @@ fn stands_in(quoted: &[&str], lines: &[&str]) -> bool {
 
 #[test]
 fn what_is_quoted_from_a_file_stands_in_it() {
-    let mut found = 0;
+    let (mut found, mut faults) = (0, Vec::new());
     for document in documents() {
         for block in &document.blocks {
             let Some(of) = block.mark.as_ref().and_then(|mark| mark.strip_prefix("same as "))
@@ -46,10 +46,13 @@ fn what_is_quoted_from_a_file_stands_in_it() {
             let lines: Vec<_> = text.lines().map(bare).filter(|line| !line.is_empty()).collect();
             let quoted = block.lines.iter().map(|line| bare(line));
             let quoted: Vec<_> = quoted.filter(|line| !line.is_empty()).collect();
-            assert!(stands_in(&quoted, &lines), "{at}: this does not stand in {of}");
+            if !stands_in(&quoted, &lines) {
+                faults.push(format!("{at}: this does not stand in {of}"));
+            }
             found += 1;
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(found > 20, "the quotes were not found");
 }
 

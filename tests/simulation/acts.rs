@@ -13,7 +13,8 @@ use crate::world::{AT, Due, World};
 pub(crate) const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const ORIGINALS: [&str; 4] = ["JG", "Zoé", "a \"quoted\" one", "hulot"];
 /// By how much wall clocks jump: two of them stay within what peers accept.
-const JUMP_MS: usize = CLOCK_SKEW.as_secs() as usize * 1000 / 2 - 10_000;
+const JUMP_MS: i64 = 290_000;
+const _: () = assert!(2 * JUMP_MS.unsigned_abs() < CLOCK_SKEW.as_secs() * 1000);
 
 /// How long nothing more is done.
 pub(crate) fn pause(dice: &mut Dice) -> Duration {
@@ -252,8 +253,8 @@ fn relay_ends(world: &mut World) {
 
 fn clock_jumps(world: &mut World) {
     let place = world.dice.below(world.users.len());
-    let ahead = i64::try_from(world.dice.below(2 * JUMP_MS)).expect("some minutes");
-    let ahead = ahead - i64::try_from(JUMP_MS).expect("some minutes");
+    let ahead = i64::try_from(world.dice.number() % (2 * JUMP_MS.unsigned_abs()));
+    let ahead = ahead.expect("some minutes") - JUMP_MS;
     world.users[place].set_clock(ahead);
     world.weather.count("clock jumped");
     let name = world.users[place].name.clone();

@@ -109,8 +109,8 @@ impl Process {
 }
 
 /// A wall clock that runs with the machine's.
-fn clock_of(mut now: impl FnMut() -> Time + 'static) -> impl Fn() -> u64 {
-    let now = std::cell::RefCell::new(move || now());
+fn clock_of(now: impl FnMut() -> Time + 'static) -> impl Fn() -> u64 {
+    let now = std::cell::RefCell::new(now);
     move || wall((now.borrow_mut())(), 0)
 }
 

@@ -243,7 +243,7 @@ impl World {
         let (from, number) = (original.name.clone(), original.number);
         let (id, content) = self.post.write((&from, number), (to, there), is_asked, length);
         let mut frame = json!({"action": "message", "to": to, "from": "me", "content": content});
-        if length % 5 == 0 {
+        if length.is_multiple_of(5) {
             frame = json!({"action": "send_key", "to": to, "key": content});
         }
         if is_asked {
