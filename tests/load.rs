@@ -100,6 +100,7 @@ fn plan(work: Work) -> Plan {
         rate: None,
         warm_up: Duration::ZERO,
         extent: Extent::Time(Duration::from_millis(20)),
+        connecting: 128,
         ramp: Duration::ZERO,
         timeout: TIMEOUT,
     }

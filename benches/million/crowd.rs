@@ -124,7 +124,13 @@ impl Sys for Crowd {
         let passes = timeout.filter(|_| is_idle).unwrap_or(STEP).max(STEP);
         world.now = world.now + passes;
         let mut push = |token| {
-            events.push(Event { token, readable: true, writable: false, hangup: false });
+            events.push(Event {
+                token,
+                readable: true,
+                writable: false,
+                ended: false,
+                hangup: false,
+            });
         };
         if let Some(listener) = world.listener.filter(|_| world.newcomers > 0) {
             push(listener);

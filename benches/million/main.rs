@@ -33,6 +33,8 @@ const PEM: &str = include_str!("../../tests/data/public-alice.pem");
 const KEY: usize = 304;
 /// Users who talk while all others are silent.
 const ACTIVE: u32 = 1000;
+/// Users who are there before anything is measured: what all share has its size then.
+const FIRST: usize = 5000;
 /// Messages that each of them sends, in each round.
 const MESSAGES: u32 = 20;
 const ROUNDS: usize = 9;
@@ -48,15 +50,15 @@ fn main() {
     let mut small = Room::new(ACTIVE as usize);
     small.come(ACTIVE as usize, "none");
     let mut room = Room::new(million + more + RECEIVERS + 2);
-    room.come(ACTIVE as usize, "none");
+    room.come(FIRST, "none");
     small.talk(); // so that what all share is there
     room.talk();
     let before = Counts::now();
 
-    let pace = room.come(million - ACTIVE as usize, "none");
+    let pace = room.come(million - FIRST, "none");
     println!("{million} users, each with a name of 16 bytes and a key of its own ({KEY} bytes)\n");
     pace.print("coming");
-    let each = before.print_since(million - ACTIVE as usize);
+    let each = before.print_since(million - FIRST);
 
     println!("\na message, {ACTIVE} users active:");
     let (alone, among) = compare(&mut small, &mut room);
@@ -66,7 +68,7 @@ fn main() {
     let pace = room.come(more, "none");
     println!();
     pace.print(&format!("{more} more"));
-    let total = million + more - ACTIVE as usize;
+    let total = million + more - FIRST;
     let each = each.max(before.print_since(total));
 
     println!("\nthe roster:");

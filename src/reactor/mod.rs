@@ -27,9 +27,9 @@
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
-//! Two settings change how step 1 asks, and nothing else ([`Config`]): to be told of edges instead of
-//! levels, for which the queue of those who are not done has to be kept here (`dispatch.rs`); and to
-//! ask for a while before it sleeps.
+//! Two settings change how step 1 asks, and nothing else ([`Config`]): to be told of edges instead
+//! of levels, for which the queue of those who are not done has to be kept here (`dispatch.rs`);
+//! and to ask for a while before it sleeps.
 //!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
 //! bytes and says how many it has used.
@@ -80,12 +80,12 @@ pub use self::token::Token;
 /// When the kernel tells of a connection (`epoll(7)`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trigger {
-    /// For as long as there is something to read or room to write. The kernel keeps the queue of those
-    /// who wait, and nothing that was told and not yet done can be forgotten.
+    /// For as long as there is something to read or room to write. The kernel keeps the queue of
+    /// those who wait, and nothing that was told and not yet done can be forgotten.
     #[default]
     Level,
-    /// When something comes or there is room again. Who was not read to the end is kept in a queue of
-    /// ours; in return what is watched for never changes, not even for a reader that is slow.
+    /// When something comes or there is room again. Who was not read to the end is kept in a queue
+    /// of ours; in return what is watched for never changes, not even for a reader that is slow.
     Edge,
 }
 
@@ -137,7 +137,8 @@ pub struct Reactor<S: Sys> {
     accepting: Vec<Token>,
     /// Listeners that rest, and until when: the process was out of descriptors or memory.
     resting: Vec<(Token, Time)>,
-    /// Sources that are to be read although no event tells of them, in this tick and then in the next.
+    /// Sources that are to be read although no event tells of them, in this tick and then in the
+    /// next.
     turns: Vec<Token>,
     /// See [`Config::spin`].
     spin: Duration,
@@ -225,8 +226,8 @@ impl<S: Sys> Reactor<S> {
         self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
-    /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain for
-    /// so long.
+    /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain
+    /// for so long.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
         let asleep_from = self.context.now + timeout.unwrap_or(Duration::MAX).min(self.spin);
         while self.context.now < asleep_from {

@@ -21,18 +21,20 @@ impl<S: Sys> Reactor<S> {
         if connection.can_flush() {
             let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
             let filled = connection.outbox.slices(&mut slices);
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
             match self.sys.writev(io, &slices[..filled]) {
-                Ok(taken) => self.written(handler, id, taken),
-                Err(Errno::EAGAIN | Errno::EINTR) => self.written(handler, id, 0),
+                Ok(taken) => self.written(handler, id, taken, taken < offered),
+                Err(Errno::EAGAIN) => self.written(handler, id, 0, true),
+                Err(Errno::EINTR) => self.written(handler, id, 0, false),
                 Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
             }
         }
         self.finish_if_flushed(id);
     }
 
-    /// The kernel took `taken` bytes. If that was not all of them, it will be asked to say when
-    /// there is room.
-    fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize) {
+    /// The kernel took `taken` bytes. If it has no room for more, it will say when there is;
+    /// otherwise what is left is tried in the next tick, for no event would tell.
+    fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize, is_full: bool) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
         connection.outbox.advance(taken, &mut cx.pool);
@@ -41,11 +43,12 @@ impl<S: Sys> Reactor<S> {
         let was_behind = std::mem::replace(&mut connection.behind, behind);
         let (always_ready, paused) = (connection.always_ready, connection.paused);
         let in_use = connection.is_in_use();
-        connection.blocked = behind && !always_ready;
+        let blocked = behind && is_full && !always_ready;
+        connection.blocked = blocked;
         let stalled = Wait::Told(Deadline::Stalled);
         if behind {
-            if always_ready {
-                cx.touch(id); // no event will come: try again in the next tick
+            if !blocked {
+                cx.touch(id);
             }
             if taken > 0 || !was_behind {
                 cx.begin_wait(id, stalled); // it took something: its time starts anew

@@ -10,13 +10,13 @@
 //!
 //! Which name a connection holds is kept with the connection ([`Holders`]), and only there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
 
-use siphasher::sip::SipHasher13;
-
+use super::bindings::Bindings;
 use super::fault::Fault;
 use super::index::Index;
+use super::keyed::Keyed;
 use super::user_name::UserName;
 use crate::limits::{MAX_BOUND_NAMES, MAX_NAMES_PER_KEY};
 use crate::reactor::Token;
@@ -33,9 +33,7 @@ pub(super) struct Directory {
     keyed: Keyed,
     /// The slots of the connections that hold a name.
     held: Index,
-    bound: HashMap<UserName, Fingerprint, Keyed>,
-    /// How many names are bound to a fingerprint or reserved for it.
-    names_of: HashMap<Fingerprint, usize, Keyed>,
+    bound: Bindings,
     /// What the store was asked to bind, by the number of the ask.
     reserved: BTreeMap<u64, Reservation>,
     /// The names in there.
@@ -66,11 +64,10 @@ impl Directory {
         seed: [u8; 16],
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
     ) -> Self {
-        let keyed = Keyed(SipHasher13::new_with_key(&seed));
+        let keyed = Keyed::new(seed);
         let mut directory = Self {
             held: Index::default(),
-            bound: HashMap::with_hasher(keyed.clone()),
-            names_of: HashMap::with_hasher(keyed.clone()),
+            bound: Bindings::new(keyed.clone()),
             reserved: BTreeMap::new(),
             reserved_names: HashSet::with_hasher(keyed.clone()),
             keyed,
@@ -78,7 +75,6 @@ impl Directory {
         };
         for (name, fp) in bound {
             directory.bound.insert(UserName::new(&name), fp);
-            *directory.names_of.entry(fp).or_default() += 1;
         }
         directory
     }
@@ -92,12 +88,12 @@ impl Directory {
 
     /// How many names are held, and how many the store is binding.
     pub(super) fn count(&self) -> (usize, usize) {
-        (self.held.len(), self.reserved.len())
+        (self.held.len() + self.reserved.len(), self.reserved.len())
     }
 
     /// Whether a connection may hold `name` without a proof, as original clients do.
     pub(super) fn check_original(&self, name: &str, holders: &impl Holders) -> Result<(), Fault> {
-        if self.bound.contains_key(name) {
+        if self.bound.owner(name).is_some() {
             return Err(name_bound());
         }
         if self.is_taken(name, holders) { Err(name_in_use()) } else { Ok(()) }
@@ -110,7 +106,7 @@ impl Directory {
         fp: &Fingerprint,
         holders: &impl Holders,
     ) -> Result<Standing, Fault> {
-        match self.bound.get(name) {
+        match self.bound.owner(name) {
             Some(owner) if owner == fp => return Ok(Standing::Bound),
             Some(_) => return Err(name_bound()),
             None => {}
@@ -118,7 +114,8 @@ impl Directory {
         if self.is_taken(name, holders) {
             return Err(name_in_use());
         }
-        if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
+        let reserved = self.reserved.values().filter(|it| it.fp == *fp).count();
+        if self.bound.count_of(fp) + reserved >= MAX_NAMES_PER_KEY {
             return Err(Fault::new(
                 ErrorCode::DirectoryFull,
                 "the key has as many names as it may",
@@ -132,9 +129,7 @@ impl Directory {
 
     /// Whoever proves `name` next has it. Tells whether it was bound.
     pub(super) fn unbind(&mut self, name: &str) -> bool {
-        let Some(fp) = self.bound.remove(name) else { return false };
-        self.forget_one_of(&fp);
-        true
+        self.bound.remove(name)
     }
 
     /// `name` is `by`'s from now on, and was nobody's.
@@ -158,10 +153,9 @@ impl Directory {
     /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number
     /// returned.
     pub(super) fn reserve(&mut self, name: &UserName, fp: Fingerprint, by: Token) -> u64 {
-        debug_assert!(!self.bound.contains_key(name.as_str()), "it was checked");
+        debug_assert!(self.bound.owner(name.as_str()).is_none(), "it was checked");
         let is_new = self.reserved_names.insert(name.clone());
         debug_assert!(is_new, "it was checked");
-        *self.names_of.entry(fp).or_default() += 1;
         self.asked += 1;
         self.reserved.insert(self.asked, Reservation { name: name.clone(), fp, by });
         self.asked
@@ -174,20 +168,8 @@ impl Directory {
         self.reserved_names.remove(&name);
         if bound {
             self.bound.insert(name, fp);
-        } else {
-            self.forget_one_of(&fp);
         }
         Some(by)
-    }
-
-    /// One name fewer is bound to `fp` or reserved for it.
-    fn forget_one_of(&mut self, fp: &Fingerprint) {
-        if let Some(names) = self.names_of.get_mut(fp) {
-            *names -= 1;
-            if *names == 0 {
-                self.names_of.remove(fp);
-            }
-        }
     }
 }
 
@@ -197,38 +179,6 @@ fn name_bound() -> Fault {
 
 fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
-}
-
-/// `SipHash` 1-3, as the standard library's own, with a key that is handed in: so a run can be
-/// repeated.
-#[derive(Clone)]
-struct Keyed(SipHasher13);
-
-impl BuildHasher for Keyed {
-    type Hasher = Sum;
-
-    fn build_hasher(&self) -> Sum {
-        Sum { sip: self.0, sum: 0 }
-    }
-}
-
-/// What is hashed here is one run of bytes, which takes half the time where that is known.
-struct Sum {
-    sip: SipHasher13,
-    sum: u64,
-}
-
-impl Hasher for Sum {
-    fn write(&mut self, bytes: &[u8]) {
-        self.sum = self.sum.rotate_left(1) ^ self.sip.hash(bytes);
-    }
-
-    /// What `str` puts behind its bytes, so that two of them in a row are not mistaken for others.
-    fn write_u8(&mut self, _end: u8) {}
-
-    fn finish(&self) -> u64 {
-        self.sum
-    }
 }
 
 #[cfg(test)]
@@ -299,7 +249,7 @@ mod tests {
         directory.settle(number, false);
         assert_eq!(directory.check_original("alice", &room), Ok(()));
         assert_eq!(directory.check("alice", &EVE, &room), Ok(Standing::Free));
-        assert!(directory.names_of.is_empty() && directory.settle(number, true).is_none());
+        assert_eq!(directory.settle(number, true), None);
     }
 
     #[test]

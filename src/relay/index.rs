@@ -43,10 +43,14 @@ impl Index {
 
     /// The number of this hash that `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        self.all(hash).find(|&number| is_it(number))
+    }
+
+    /// All numbers of this hash, and perhaps some that share half of it.
+    pub(super) fn all(&self, hash: u64) -> impl Iterator<Item = usize> {
         let hash = low(hash);
-        let in_bucket = self.chain(self.bucket(hash));
-        let same = in_bucket.filter(|(_, link)| link.hash == hash);
-        same.map(|(number, _)| number as usize).find(|&number| is_it(number))
+        let same = self.chain(self.bucket(hash)).filter(move |(_, link)| link.hash == hash);
+        same.map(|(number, _)| number as usize)
     }
 
     /// Adds a number that is not in here.
@@ -164,7 +168,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn it_agrees_with_a_set(steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400)) {
+        fn it_agrees_with_a_set(
+            steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400),
+        ) {
             let (mut index, mut set) = (Index::default(), HashSet::new());
             for (is_arrival, number) in steps {
                 if is_arrival && set.insert(number) {

@@ -35,7 +35,8 @@ type Hears = Box<dyn FnMut(&Event)>;
 pub struct Journal {
     format: Format,
     level: Level,
-    /// Is told of all events, whatever the level; and the level up to which there is anything to do.
+    /// Is told of all events, whatever the level; and the level up to which there is anything to
+    /// do.
     hears: Option<Hears>,
     most: Level,
     queue: Vec<u8>,
@@ -45,6 +46,8 @@ pub struct Journal {
     /// the count stands where they are missing.
     dropped: u64,
     dropped_at: Utc,
+    /// What the line at the end of the last `take` says of them.
+    counted: u64,
     /// Lines lost since the start, of which the above have not been told.
     dropped_in_all: u64,
 }
@@ -63,6 +66,7 @@ impl Journal {
             taken,
             dropped: 0,
             dropped_at: Utc(0),
+            counted: 0,
             dropped_in_all: 0,
         }
     }
@@ -119,9 +123,12 @@ impl Journal {
     /// What was taken last did not leave the process: its lines are lost, those too of which a part
     /// had left before.
     pub(super) fn lose_taken(&mut self) {
-        let lines = memchr::memchr_iter(b'\n', &self.taken).count() as u64;
+        let counted = mem::take(&mut self.counted);
+        let count_lines = u64::from(counted > 0);
+        let lines = memchr::memchr_iter(b'\n', &self.taken).count() as u64 - count_lines;
         self.taken.clear();
         self.count(self.dropped_at.0, lines);
+        self.dropped += counted; // which is to be told again
     }
 
     /// Hands out all that is queued, whole lines, and begins anew.
@@ -129,8 +136,9 @@ impl Journal {
     /// To be called when what was taken before has left the process: what is taken is no longer
     /// bounded here.
     pub fn take(&mut self) -> &[u8] {
-        if self.dropped > 0 {
-            let event = Event::LinesDropped { lines: mem::take(&mut self.dropped) };
+        self.counted = mem::take(&mut self.dropped);
+        if self.counted > 0 {
+            let event = Event::LinesDropped { lines: self.counted };
             let is_written = self.append(self.dropped_at, &event).is_ok();
             debug_assert!(is_written, "a number can always be shown");
         }
@@ -333,5 +341,22 @@ mod tests {
         assert!(journal.take().is_empty());
         journal.write(NOW, &Event::Signal { signal: Signal::Terminate });
         assert_eq!(journal.take(), line.as_bytes());
+    }
+
+    #[test]
+    fn what_was_taken_and_is_lost_is_counted_and_no_count_is_lost() {
+        let mut journal = Journal::new(TEXT, Level::Normal);
+        let tell = |journal: &mut Journal| journal.write(NOW, &Event::Ephemeral);
+        tell(&mut journal);
+        tell(&mut journal);
+        journal.take();
+        for _ in 0..3 {
+            journal.lose_taken();
+            tell(&mut journal);
+            journal.take();
+        }
+        let told = std::str::from_utf8(&journal.taken).unwrap();
+        assert!(told.ends_with("warning 5 lines dropped\n"), "{told}");
+        assert_eq!((told.lines().count(), journal.dropped_in_all()), (1, 5));
     }
 }

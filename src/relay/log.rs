@@ -63,15 +63,14 @@ impl Log {
     }
 
     /// `id` is gone, because of `failed` where it was not closed in order. Tells whether that was
-    /// where lines went. They go nowhere for a while, and if nobody has left for good who read
-    /// them, they are tried again.
+    /// where lines went. They are tried again after a while, unless there is nobody to read them.
     pub(super) fn closed(&mut self, cx: &mut Context, id: Token, failed: Option<Errno>) -> bool {
         if self.to != Some(id) {
             return false;
         }
         self.to = None;
         self.journal.lose_taken();
-        if failed.is_some_and(|errno| errno != Errno::EPIPE) {
+        if failed.is_some_and(|errno| !matches!(errno, Errno::EPIPE | Errno::EBADF)) {
             self.reopen_at = Some(self.now + LOG_REOPEN);
         }
         self.await_next(cx);

@@ -97,6 +97,11 @@ impl Receiver {
             RosterMode::None => Self::None,
         }
     }
+
+    /// Whether what it is told next is a part of the whole list, made for it alone.
+    pub(super) const fn is_listing(self) -> bool {
+        matches!(self, Self::Delta { listing: Some(_), .. })
+    }
 }
 
 impl Roster {

@@ -5,8 +5,8 @@
 //! whether there is room) is looked up once for the run, and where nothing is to be changed in them
 //! they are copied together.
 //!
-//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends the
-//! run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
+//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends
+//! the run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -34,7 +34,7 @@ impl Relay {
     pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
-        let json = name.json_bytes();
+        let (from_name, json) = (name.as_str(), name.json_bytes());
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
         let (mut consumed, mut answered) = (0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
@@ -63,13 +63,13 @@ impl Relay {
                 self.queue(cx, route.to, &forward.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
-            let (from_name, action) = (name.as_str(), forward.kind);
-            self.log.tell(&Event::Forwarded {
-                action,
+            let told = Event::Forwarded {
+                action: forward.kind,
                 from: from_name,
                 to: route.name,
                 bytes: len,
-            });
+            };
+            self.log.tell(&told);
             if let Some(id) = &request.id {
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());

@@ -25,8 +25,9 @@ pub fn escape_visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Has `serde_json` write everything beyond printable ASCII as `\uXXXX`. A program reads the same text, and a
-/// terminal that shows the line has nothing to obey (C1 controls, bidirectional overrides).
+/// Has `serde_json` write everything beyond printable ASCII as `\uXXXX`. A program reads the same
+/// text, and a terminal that shows the line has nothing to obey (C1 controls, bidirectional
+/// overrides).
 #[derive(Clone, Copy, Debug)]
 pub struct Ascii;
 

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
 use proptest::prelude::*;
-use sealwax::limits::READ_SIZE;
+use sealwax::limits::{CHUNK_SIZE, READ_SIZE, SLICES_PER_WRITE};
 use sealwax::reactor::{CloseReason, Config, Token, Trigger};
 
 use crate::recorder::{Recorder, Sim, Told, echo, silent};
-use crate::support::kernel::{Call, Op, Peer};
+use crate::support::kernel::{Call, Fault, Op, Peer};
 
 fn edges() -> Sim {
     Sim::with(&Config { trigger: Trigger::Edge, ..Config::default() })
@@ -142,4 +143,29 @@ fn a_reader_that_is_slow_costs_no_change_of_what_is_watched() {
     assert!(!sim.kernel.calls().iter().any(is_watch));
     sim.pass(&mut handler, Duration::from_mins(1));
     assert!(!handler.told.iter().any(|told| matches!(told, Told::Expired(..))));
+}
+
+/// A write that took all it was offered, or was interrupted, has not found the socket full: there
+/// will be no edge.
+#[test]
+fn what_one_write_cannot_offer_leaves_without_an_event() {
+    const FRAMES: usize = SLICES_PER_WRITE + 1;
+    for interrupted in [false, true] {
+        let mut sim = edges();
+        sim.kernel.set_buffer(FRAMES * CHUNK_SIZE);
+        let mut handler = silent();
+        let (id, mut peer) = accepted(&mut sim, &mut handler);
+        let mut left = usize::from(interrupted);
+        sim.kernel.inject(move |op, _| {
+            let fails = op == Op::Writev && left > 0;
+            left -= usize::from(fails);
+            fails.then_some(Fault::Fail(Errno::EINTR))
+        });
+        for _ in 0..FRAMES {
+            sim.cx().send(id, &[&[7; CHUNK_SIZE]]);
+        }
+        sim.settle(&mut handler);
+        assert_eq!(sim.cx().queued(id), 0);
+        assert_eq!(peer.receive_all().len(), FRAMES * CHUNK_SIZE);
+    }
 }

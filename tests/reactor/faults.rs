@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use proptest::prelude::*;
 use sealwax::limits::FINISH_TIMEOUT;
 use sealwax::reactor::{Alarm, Context, Opened, Source, Token, Waker};

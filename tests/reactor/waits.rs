@@ -320,3 +320,30 @@ fn a_listener_that_is_closed_while_it_rests_leaves_nothing_behind() {
     assert_eq!(handler.take(), [Told::Closed(listener, CloseReason::Closed)]);
     sim.assert_clean(&mut handler, 0);
 }
+
+#[test]
+fn what_a_pause_left_is_shown_at_once_although_nothing_else_happens() {
+    let (mut shown, mut was_paused) = (Vec::new(), false);
+    let mut paused = None;
+    let mut handler = Recorder::new(|cx, told| match told {
+        Told::Received(from, _) => {
+            shown.push(cx.now());
+            if !std::mem::replace(&mut was_paused, true) {
+                cx.pause(*from);
+                paused = Some(*from);
+            }
+        }
+        // Within the tick, behind the events and before the flush.
+        Told::EndOfTick => paused.take().into_iter().for_each(|id| cx.resume(id)),
+        _ => {}
+    });
+    handler.consume = lines;
+    let mut sim = Sim::new();
+    let (_, at) = sim.listen(&mut handler);
+    let (_, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"half a line");
+    sim.settle(&mut handler);
+    drop(handler);
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[0], shown[1]);
+}

@@ -13,7 +13,8 @@ use crate::world::{AT, Due, World};
 pub(crate) const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const ORIGINALS: [&str; 4] = ["JG", "Zoé", "a \"quoted\" one", "hulot"];
 /// By how much wall clocks jump: two of them stay within what peers accept.
-const JUMP_MS: usize = CLOCK_SKEW.as_secs() as usize * 1000 / 2 - 10_000;
+const JUMP_MS: i64 = 290_000;
+const _: () = assert!(2 * JUMP_MS.unsigned_abs() < CLOCK_SKEW.as_secs() * 1000);
 
 /// How long nothing more is done.
 pub(crate) fn pause(dice: &mut Dice) -> Duration {
@@ -28,7 +29,8 @@ pub(crate) fn pause(dice: &mut Dice) -> Duration {
 pub(crate) fn act(world: &mut World) {
     match world.dice.below(100) {
         0..30 => say(world),
-        30..34 => burst(world),
+        30..33 => burst(world),
+        33 => flood(world),
         34..64 => write(world),
         64..70 => quirk(world),
         70..77 => dial(world),
@@ -80,6 +82,19 @@ fn write(world: &mut World) {
     world.write(place, &to, is_asked, length);
 }
 
+/// An original has much to say to somebody.
+fn flood(world: &mut World) {
+    if world.originals.is_empty() {
+        return dial(world);
+    }
+    let place = world.dice.below(world.originals.len());
+    let to = world.dice.below(world.originals.len());
+    let to = world.originals[to].name.clone();
+    for _ in 0..60 {
+        world.write(place, &to, true, 1000);
+    }
+}
+
 /// An original does something odd.
 fn quirk(world: &mut World) {
     if world.originals.is_empty() {
@@ -90,6 +105,14 @@ fn quirk(world: &mut World) {
     let now = world.now();
     let what = world.dice.below(8);
     let pause = world.dice.millis(100, 4000);
+    if what > 5 && world.dice.chance(500) {
+        // So much to itself that it is held back with frames unread when its end comes.
+        let name = world.originals[place].name.clone();
+        for _ in 0..60 {
+            world.write(place, &name, true, 100);
+        }
+    }
+    let is_fair = world.is_prompt && world.relay.as_ref().is_some_and(|it| it.stopped.is_none());
     let original = &mut world.originals[place];
     let told = match what {
         0 | 1 => {
@@ -97,12 +120,12 @@ fn quirk(world: &mut World) {
             "half frame"
         }
         2 => {
-            original.is_at_fault = true;
+            original.offend();
             original.hesitate(now + Duration::from_secs(35));
             "frame that does not end"
         }
         3 => {
-            original.is_at_fault = true;
+            original.offend();
             original.say_bytes(b"]]");
             "garbage"
         }
@@ -116,8 +139,7 @@ fn quirk(world: &mut World) {
             "question"
         }
         _ => {
-            original.is_at_fault = true;
-            original.peer.shut();
+            original.finish(is_fair);
             "half close"
         }
     };
@@ -209,6 +231,9 @@ fn relay_stops(world: &mut World) {
     let Some(process) = &mut world.relay else { return };
     process.stopped = Some(until);
     process.is_absent |= is_long;
+    for original in &mut world.originals {
+        original.ends_well = false; // it may take too long
+    }
     world.upheavals += u64::from(is_long);
     world.weather.count("relay stopped");
     world.note(|| format!("the relay is stopped for {pause:?}"));
@@ -238,8 +263,8 @@ fn relay_ends(world: &mut World) {
 
 fn clock_jumps(world: &mut World) {
     let place = world.dice.below(world.users.len());
-    let ahead = i64::try_from(world.dice.below(2 * JUMP_MS)).expect("some minutes");
-    let ahead = ahead - i64::try_from(JUMP_MS).expect("some minutes");
+    let ahead = i64::try_from(world.dice.number() % (2 * JUMP_MS.unsigned_abs()));
+    let ahead = ahead.expect("some minutes") - JUMP_MS;
     world.users[place].set_clock(ahead);
     world.weather.count("clock jumped");
     let name = world.users[place].name.clone();

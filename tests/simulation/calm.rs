@@ -51,7 +51,8 @@ fn unsettled(world: &World) -> Option<String> {
         if !outlook.connected || outlook.receipts > 0 || !open.is_empty() {
             return Some(format!("{name}: {outlook:?}, {open:?}"));
         }
-        let view: BTreeSet<String> = process.probe.client.users().map(str::to_owned).collect();
+        let users = process.probe.client.users().into_iter().flatten();
+        let view: BTreeSet<String> = users.map(str::to_owned).collect();
         if user.wants_roster() && view != everybody {
             return Some(format!("{name} sees {view:?}, and there are {everybody:?}"));
         }

@@ -21,7 +21,7 @@ struct Text {
     run: u64,
     to: String,
     number: u64,
-    text: String,
+    words: String,
     /// How often anything had disturbed the two when it was said.
     disturbed: u64,
     fate: Fate,
@@ -56,7 +56,7 @@ impl Ledger {
             run,
             to: to.to_owned(),
             number: self.said,
-            text,
+            words: text,
             disturbed: now,
             fate: Fate::Open,
             was_relayed: false,
@@ -70,7 +70,7 @@ impl Ledger {
         let id = text.split('|').next().unwrap_or_default();
         let Some(entry) = self.texts.get_mut(id) else { panic!("{at} shows what nobody said") };
         assert_eq!((&*entry.from, &*entry.to), (from, at), "{id} is shown at the wrong place");
-        assert!(entry.text == text, "{id} is not whole");
+        assert!(entry.words == text, "{id} is not whole");
         assert!(entry.shown.insert(run), "{id} is shown twice");
         let pair = (from.to_owned(), entry.run, at.to_owned(), run);
         let last = self.last_shown.entry(pair).or_default();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use sealwax::reactor::Trigger;
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
 
@@ -75,8 +76,13 @@ pub(crate) fn play(seed: u64, trace: Trace) -> Outcome {
 fn begin(world: &mut World) {
     world.buffer = *world.dice.pick(&[2, 4, 64]) * 1024;
     world.kernel.set_buffer(world.buffer);
+    if world.dice.chance(300) {
+        world.trigger = Trigger::Edge;
+        world.weather.count("told of edges only");
+    }
     let most = *world.dice.pick(&[0, 1, 20]);
     if most > 0 {
+        world.is_prompt = false;
         let mut dice = world.dice.fork();
         world.kernel.set_latency(move || dice.millis(0, most));
         world.weather.count("delayed delivery");

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use sealwax::client::{Client, Event, MemoryPins, Parts, Receipt, Settings};
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
 };
 use sealwax::wire::RosterMode;
 
@@ -100,7 +100,13 @@ impl User {
     }
 
     /// Starts its client in this process; the relay is at one of these addresses.
-    pub(crate) fn start(&mut self, kernel: Kernel, relay: Vec<SocketAddr>, seed: u64) {
+    pub(crate) fn start(
+        &mut self,
+        kernel: Kernel,
+        mut reactor: Reactor<Kernel>,
+        relay: Vec<SocketAddr>,
+        seed: u64,
+    ) {
         self.run += 1;
         self.mend_clock();
         let settings = Settings {
@@ -120,7 +126,6 @@ impl User {
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
             resolve: Box::new(move |_| Ok(relay.clone())),
         };
-        let mut reactor = Reactor::new(kernel.clone(), &Config::default());
         let client = Client::new(settings, parts);
         let mut probe = Probe { client, told: Vec::new(), unshown: Vec::new(), is_held: false };
         probe.client.start(reactor.context());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use sealwax::reactor::Event;
+use sealwax::reactor::{Event, Trigger};
 
 use crate::dice::Dice;
 use crate::support::kernel::{Fault, Kernel, Op};
@@ -84,16 +84,31 @@ impl Weather {
     }
 
     /// From now on this process feels the weather.
-    pub(crate) fn strike(&self, process: &Kernel) {
+    pub(crate) fn strike(&self, process: &Kernel, trigger: Trigger) {
         let (weather, kernel) = (self.clone(), process.clone());
-        process.inject(move |op, fd| weather.0.borrow_mut().fault(op, fd, &kernel));
+        process.inject(move |op, fd| {
+            // Who is told of edges may rely on it that a call says "not now" only where that is
+            // so: then another edge will come.
+            let is_short = |fault: &Fault| {
+                matches!(fault, Fault::Short(_) | Fault::Fail(Errno::EAGAIN))
+                    && op != Op::Accept
+                    && trigger == Trigger::Edge
+            };
+            weather.0.borrow_mut().fault(op, fd, &kernel, is_short)
+        });
     }
 }
 
 impl Inner {
-    fn fault(&mut self, op: Op, fd: Option<usize>, kernel: &Kernel) -> Option<Fault> {
+    fn fault(
+        &mut self,
+        op: Op,
+        fd: Option<usize>,
+        kernel: &Kernel,
+        is_short: impl Fn(&Fault) -> bool,
+    ) -> Option<Fault> {
         if let Some(one) = &mut self.one {
-            let fault = one.fault(op)?;
+            let fault = one.fault(op).filter(|fault| !is_short(fault))?;
             self.injected += 1;
             return Some(fault);
         }
@@ -116,6 +131,9 @@ impl Inner {
             Op::Read | Op::Writev => Fault::Fail(*dice.pick(&soft)),
             _ => return None,
         };
+        if is_short(&fault) {
+            return None;
+        }
         let what = match fault {
             Fault::Fail(errno) => format!("{op:?} {errno:?}"),
             _ => format!("{op:?} short"),
@@ -146,7 +164,7 @@ impl Inner {
             if hangup && kernel.watched().iter().any(|other| other.slot() == token.slot()) {
                 self.count("Wait stale event, slot used again");
             }
-            Fault::Stale(Event { token, readable: true, writable: true, hangup })
+            Fault::Stale(Event { token, readable: true, writable: true, ended: hangup, hangup })
         };
         self.injected += 1;
         self.count(what);

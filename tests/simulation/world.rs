@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use sealwax::client::{Caution, Ending, Event, Progress};
 use sealwax::limits;
-use sealwax::reactor::{Handler, Reactor, Sys, Time};
+use sealwax::reactor::{Config, Handler, Reactor, Sys, Time, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
 use serde_json::json;
@@ -63,6 +63,10 @@ pub(crate) struct World {
     excused: BTreeMap<String, Time>,
     /// What socket buffers hold.
     pub(crate) buffer: usize,
+    /// What is sent arrives at once.
+    pub(crate) is_prompt: bool,
+    /// When kernels tell of a connection.
+    pub(crate) trigger: Trigger,
     pub(crate) is_ending: bool,
     pub(crate) numbers: u64,
     idle: BTreeMap<String, (Time, u32)>,
@@ -111,6 +115,8 @@ impl World {
             weathered: BTreeMap::new(),
             excused: BTreeMap::new(),
             buffer: 64 * 1024,
+            is_prompt: true,
+            trigger: Trigger::Level,
             is_ending: false,
             numbers: 0,
             idle: BTreeMap::new(),
@@ -140,15 +146,20 @@ impl World {
     fn process(&self) -> Kernel {
         let kernel = self.kernel.process();
         kernel.calls(); // notes them from now on
-        self.weather.strike(&kernel);
+        self.weather.strike(&kernel, self.trigger);
         kernel
+    }
+
+    fn reactor_config(&self) -> Config {
+        Config { trigger: self.trigger, ..Config::default() }
     }
 
     pub(crate) fn start_relay(&mut self) {
         self.note(|| "the relay starts".to_owned());
         let (kernel, seed) = (self.process(), self.dice.number());
         self.kernel.set_buffer(64 * 1024); // of its log
-        self.relay = Some(relay::Process::start(kernel, self.config, AT, &self.disk, seed));
+        let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
+        self.relay = Some(relay::Process::start(kernel, reactor, self.config, &self.disk, seed));
         self.kernel.set_buffer(self.buffer);
     }
 
@@ -172,8 +183,9 @@ impl World {
         }
         let (kernel, seed) = (self.process(), self.dice.number());
         let relay = if self.dice.chance(200) { vec![NOWHERE, AT] } else { vec![AT] };
+        let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
         let user = &mut self.users[place];
-        user.start(kernel, relay, seed);
+        user.start(kernel, reactor, relay, seed);
         let name = user.name.clone();
         self.weathered.insert(name.clone(), (self.upheavals, 0));
         self.disturb(&name);
@@ -234,7 +246,7 @@ impl World {
         let (from, number) = (original.name.clone(), original.number);
         let (id, content) = self.post.write((&from, number), (to, there), is_asked, length);
         let mut frame = json!({"action": "message", "to": to, "from": "me", "content": content});
-        if length % 5 == 0 {
+        if length.is_multiple_of(5) {
             frame = json!({"action": "send_key", "to": to, "key": content});
         }
         if is_asked {
@@ -466,11 +478,14 @@ impl World {
         let original = self.originals.remove(place);
         let Original { name, number, last_error, .. } = &original;
         self.note(|| format!("{name} ({number}) is disconnected: {last_error}"));
-        let is_excused = original.is_at_fault
-            || original.peer.harms() > 0
-            || original.born != self.upheavals
-            || self.relay_is_absent();
+        let is_harmed =
+            original.peer.harms() > 0 || original.born != self.upheavals || self.relay_is_absent();
+        let is_excused = original.is_at_fault || is_harmed;
         assert!(is_excused, "{name} was disconnected for nothing: {last_error}");
+        if original.ends_well && !is_harmed && last_error != "slow_reader" {
+            self.weather.count("half close, all answered");
+            self.post.ended(*number);
+        }
         original.peer.close();
     }
 
@@ -488,7 +503,12 @@ impl World {
         self.note(|| format!("{name} {}", sentence(&calls)));
         let now = self.now();
         let (at, idle) = self.idle.entry(name.to_owned()).or_default();
-        if *at != now || injected != self.weather.injected() || calls.iter().any(gets_on) {
+        // An edge tells of something new, also to who does nothing about it.
+        let is_news = |call: &Call| {
+            self.trigger == Trigger::Edge && call.op == Op::Wait && call.outcome != Ok(0)
+        };
+        let gets_on = calls.iter().any(|call| gets_on(call) || is_news(call));
+        if *at != now || injected != self.weather.injected() || gets_on {
             (*at, *idle) = (now, 0);
         }
         *idle += 1;

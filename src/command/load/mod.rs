@@ -1,8 +1,8 @@
 //! `sealwax load`: measures a relay, alone or beside something else.
 //!
 //! The generator itself is pure (`src/load`). Here are the processes that are measured
-//! (`target.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the
-//! clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
+//! (`target.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and
+//! the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
 //! `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
@@ -176,6 +176,7 @@ impl<'a> Task<'a> {
             rate: self.rate,
             warm_up: run.warm_up,
             extent: run.count.map_or(Extent::Time(run.duration), Extent::Operations),
+            connecting: subject.backlog(),
             ramp: run.ramp,
             timeout: run.timeout,
         }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::super::{Exit, Failure};
 use super::target::{Pins, Target, failed};
+use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
 use crate::load::{Dialect, Irc, LONGEST_IRC, Mqtt, Nats, Payload, Redis};
 use crate::reactor::raise_descriptor_limit;
 
@@ -58,6 +59,15 @@ impl Server {
         }
     }
 
+    /// How many connections may wait for it to accept them; those beyond it lose seconds until
+    /// their next try.
+    pub(super) fn backlog(self) -> usize {
+        match self {
+            Self::Redis | Self::Nats | Self::Mosquitto => LOAD_CONNECTING,
+            Self::Ngircd => LOAD_CONNECTING_NGIRCD,
+        }
+    }
+
     /// Whether it is here, and carries messages of `size` bytes. Said before anything begins.
     pub(super) fn check(self, size: usize) -> Result<(), Failure> {
         self.path()?;
@@ -96,6 +106,8 @@ impl Server {
             Self::Redis => {
                 command.args(["--bind", &host, "--port", &port, "--save", ""]);
                 command.args(["--appendonly", "no", "--maxclients", "100000"]);
+                // Its protected mode takes 127.0.0.1 for the only address of loopback.
+                command.args(["--protected-mode", "no"]);
             }
             Self::Nats => {
                 command.args(["--addr", &host, "--port", &port]);

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use super::super::{Exit, Failure};
 use super::process::Usage;
 use super::servers::{Folder, Server};
-use crate::limits::CONNECT_TIMEOUT;
+use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
 use crate::load::{Dialect, Keys, Payload, Sealwax};
 use crate::wire::RosterMode;
 
@@ -107,6 +107,11 @@ impl Subject {
     /// Whether it can be started, and carries messages of `size` bytes.
     pub(super) fn check(&self, size: usize) -> Result<(), Failure> {
         if let Self::Server(server) = self { server.check(size) } else { Ok(()) }
+    }
+
+    /// How many connections may be on their way to it at a time.
+    pub(super) fn backlog(&self) -> usize {
+        if let Self::Server(server) = self { server.backlog() } else { LOAD_CONNECTING }
     }
 
     /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.

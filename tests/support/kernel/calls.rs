@@ -216,7 +216,7 @@ impl Sys for Kernel {
             let (error, is_over) =
                 (file.error, file.ended || file.reset || file.kind == Kind::File);
             if let (Some(writer), true) = (file.peer, limit > 0) {
-                machine.enlist(writer); // there is room now
+                machine.make_room(writer);
             }
             match error {
                 _ if limit > 0 => Ok(limit),
@@ -236,6 +236,7 @@ impl Sys for Kernel {
             let all = all.min(most.unwrap_or(usize::MAX));
             let room = machine.room(io.0, all)?;
             let taken = all.min(room);
+            machine.file(io.0).no_space |= taken < all;
             if let (Some(reader), true) = (machine.file(io.0).peer, taken > 0) {
                 let mut bytes = Vec::with_capacity(taken);
                 for slice in slices {

@@ -63,6 +63,8 @@ pub(super) struct File {
     pub(super) wire: Wire,
     /// A connection that the other end knows of.
     pub(super) established: bool,
+    /// Somebody found no room to write here, and is to be told when there is (`SOCK_NOSPACE`).
+    pub(super) no_space: bool,
 }
 
 /// How many tokens of closed descriptors are remembered.
@@ -122,6 +124,7 @@ impl Machine {
             error: None,
             wire: Wire::new(),
             established: true,
+            no_space: false,
         };
         let fd = self.free.pop().unwrap_or(self.files.len());
         if fd == self.files.len() {
@@ -283,6 +286,13 @@ impl Machine {
         }
     }
 
+    /// Some of what `fd` had sent was read.
+    pub(super) fn make_room(&mut self, fd: usize) {
+        if std::mem::take(&mut self.file(fd).no_space) {
+            self.enlist(fd);
+        }
+    }
+
     /// Whether [`take_ready`](Self::take_ready) would find any.
     pub(super) fn is_ready(&mut self, process: usize) -> bool {
         (0..self.processes[process].ready.len()).any(|place| {
@@ -305,6 +315,9 @@ impl Machine {
             let reader = self.file(reader);
             reader.unread() < reader.capacity
         });
+        if !has_room && interest.write {
+            self.file(fd).no_space = true;
+        }
         let (readable, writable, hangup) = match kind {
             Kind::Listener | Kind::Signals | Kind::Wake | Kind::File => (has_input, false, false),
             Kind::Socket if !established && !reset => (false, false, false),
