@@ -1,5 +1,6 @@
 //! What a frame costs between the read and the write: found, checked and read on either path, then
-//! passed on and confirmed. First it prints how often the fast path answers.
+//! passed on and confirmed; and what a roster costs that goes to many. First it prints how often
+//! the fast path answers, which is always.
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
 use std::hint::black_box;
@@ -7,7 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sealwax::limits::{BUCKETS, MAX_FRAME, MAX_SEND_KEY};
 use sealwax::wire::{
-    Body, Reply, Request, Scan, Scanner, base64, compose, json_string, scan_common,
+    Body, Reply, Request, Scan, Scanner, base64, compose, encode_roster, encode_userlist,
+    json_string, scan_common,
 };
 
 /// The frame that the authors of the original system published.
@@ -26,6 +28,7 @@ fn ours() -> Vec<Vec<u8>> {
 fn hit_rate(whose: &str, frames: &[Vec<u8>]) {
     let hits = frames.iter().filter(|frame| scan_common(frame, MAX_FRAME).is_some()).count();
     println!("{whose}: {hits} of {} frames take the fast path", frames.len());
+    assert_eq!(hits, frames.len(), "it was made for these");
 }
 
 fn framing(c: &mut Criterion) {
@@ -66,5 +69,16 @@ fn passing_on(c: &mut Criterion) {
     group.bench_function("relayed", |b| b.iter(|| black_box(&relayed).encode()));
 }
 
-criterion_group!(benches, framing, passing_on);
+/// A list of a thousand users, encoded once for all who get it.
+fn roster(c: &mut Criterion) {
+    let names: Vec<_> = (0..1000).map(|number| format!("\"user-{number:011}\"")).collect();
+    let all = || names.iter().map(String::as_str);
+    let mut group = c.benchmark_group("roster of 1000");
+    group.bench_function("whole list", |b| b.iter(|| encode_userlist(black_box(all()))));
+    group.bench_function("changes", |b| {
+        b.iter(|| encode_roster(black_box(all().take(500)), all().skip(500), false));
+    });
+}
+
+criterion_group!(benches, framing, passing_on, roster);
 criterion_main!(benches);

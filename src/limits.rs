@@ -164,6 +164,9 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 /// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
 /// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
+/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
+/// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
+pub const LIST_PARTS_PER_TICK: usize = 8;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with
 /// `directory_full`.
 pub const STORE_QUEUE: usize = 1024;
@@ -183,6 +186,15 @@ pub const LOG_REOPEN: Duration = Duration::from_secs(1);
 /// Bytes of log lines that wait for a standard error that does not take them; more are counted and
 /// dropped.
 pub const LOG_QUEUE: usize = 256 * 1024;
+
+// --- The trace of the loop: `src/trace` ---
+
+/// Bytes of a trace that wait for whoever reads it; ticks beyond it are counted and dropped.
+pub const TRACE_QUEUE: usize = 1024 * 1024;
+/// How long the loop stands still for a trace that is not read, before it goes on without it.
+pub const TRACE_PATIENCE: Duration = Duration::from_millis(100);
+/// Sources that are named after one call of the handler; the others are counted.
+pub const TRACE_TARGETS: usize = 8;
 
 // --- The client: `src/client`, `docs/protocol.md` sections 4 to 6 ---
 
@@ -234,8 +246,8 @@ pub const UNCONFIRMED_BYTES: usize = 16 * 1024 * 1024;
 pub const RESEND_MIN: Duration = Duration::from_secs(3);
 /// The longest pause between two such attempts.
 pub const RESEND_MAX: Duration = Duration::from_mins(5);
-/// Frames of a session that are kept until the relay has answered them: those of a window of texts,
-/// and as many with receipts.
+/// Frames of a session that are kept until the relay has answered them, while texts of ours are
+/// unconfirmed: those of a window of texts, and as many with receipts.
 pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
@@ -292,6 +304,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 /// Connections that a run has on their way at a time while its users gather: well below
 /// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
 pub const LOAD_CONNECTING: usize = 128;
+/// The same for ngircd, which listens with a backlog of ten.
+pub const LOAD_CONNECTING_NGIRCD: usize = 8;
 /// The longest frame that the generator takes, in bytes: a list of all users.
 pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
 /// Round trips a second of the pair that is active while others only are there, unless `--rate`

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("limits", &[]),
     ("reactor", &["limits"]),
     ("tokens", &["reactor"]),
@@ -15,9 +15,13 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "crypto"]),
+    ("trace", &["limits", "reactor", "wire"]),
     ("load", &["limits", "reactor", "wire", "crypto"]),
     ("client", &["limits", "reactor", "tokens", "wire", "crypto", "home"]),
-    ("command", &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client"]),
+    (
+        "command",
+        &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client", "trace"],
+    ),
 ];
 const MAX_COLUMNS: usize = 100;
 const MAX_LINES: usize = 400;
@@ -145,10 +149,77 @@ fn only_the_reactor_asks_the_kernel_about_readiness() {
     }
 }
 
+/// The reactor is the only loop. The bound to measure against has to do without it, and nothing
+/// else may. (Tracing looks at the seam from outside, and writes a stream of its own through it.)
+#[test]
+fn only_the_bound_has_a_loop_of_its_own() {
+    for (path, text) in sources() {
+        let places = ["src/reactor", "src/load/floor.rs", "src/trace", "src/command/tracing.rs"];
+        let may = places.iter().any(|place| path.starts_with(place));
+        let code = without_tests(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
+        let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+        assert!(may || !words.any(|word| word == "Sys"), "{}: a second loop", path.display());
+    }
+}
+
 #[test]
 fn planted_faults_still_apply() {
     let run = root().join("tests/faults/run");
     let checked = std::process::Command::new(run).arg("--check").output().expect("the script runs");
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{told}");
+}
+
+/// The tests that a command of `docs/promises.md` runs: the words behind `--test` or `--lib`, and
+/// what a name has to contain. `… words` stands for the command before with other words.
+fn commands(text: &str) -> Vec<(String, Option<String>)> {
+    let mut found: Vec<(String, Option<String>)> = Vec::new();
+    for command in text.split('`').skip(1).step_by(2) {
+        let mut words = command.split(' ').skip_while(|word| word.contains('=')).peekable();
+        let place = match (words.next(), words.next()) {
+            (Some("cargo"), Some("test")) => {
+                let place = words.find(|word| *word == "--test" || *word == "--lib");
+                let named = if place == Some("--test") { words.next() } else { Some("--lib") };
+                named.expect("a test has a name").to_owned()
+            }
+            (Some("…"), Some(filter)) => {
+                let before = found.last().expect("a command stands before").0.clone();
+                found.push((before, Some(filter.to_owned())));
+                continue;
+            }
+            _ => continue,
+        };
+        let filter = words.next().filter(|word| *word != "--").map(str::to_owned);
+        found.push((place, filter));
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_promises_runs_a_test() {
+    let text = fs::read_to_string(root().join("docs/promises.md")).expect("it is there");
+    let commands = commands(&text);
+    assert!(commands.len() > 40, "{} commands were found", commands.len());
+    for (place, filter) in commands {
+        let (folder, file) = if place == "--lib" {
+            (root().join("src"), root().join("src/lib.rs"))
+        } else {
+            (root().join("tests").join(&place), root().join(format!("tests/{place}.rs")))
+        };
+        let mut sources = files(&folder, "rs");
+        sources.extend(file.exists().then_some(file));
+        assert!(!sources.is_empty(), "there is no test {place}");
+        let Some(filter) = filter else { continue };
+        let last = filter.trim_end_matches("::").rsplit("::").next().unwrap_or_default().to_owned();
+        let is_module = sources.iter().any(|path| path.file_stem().is_some_and(|it| *it == *last));
+        let is_test = sources.iter().any(|path| {
+            let text = fs::read_to_string(path).expect("a source file is readable");
+            text.lines().any(|line| {
+                line.trim_start().strip_prefix("fn ").is_some_and(|name| {
+                    name.split('(').next().is_some_and(|name| name.contains(&last))
+                })
+            })
+        });
+        assert!(is_module || is_test, "`{place} {filter}` runs nothing");
+    }
 }

@@ -100,6 +100,7 @@ fn plan(work: Work) -> Plan {
         rate: None,
         warm_up: Duration::ZERO,
         extent: Extent::Time(Duration::from_millis(20)),
+        connecting: 128,
         ramp: Duration::ZERO,
         timeout: TIMEOUT,
     }
@@ -318,6 +319,30 @@ fn the_floor_stands_beside_the_relay() {
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
     let ended = Process::start(&[&arguments[..], &short].concat()).end().with_code(0);
     assert!(ended.stdout[0].contains("floor-spin"), "{ended:?}");
+}
+
+#[test]
+fn other_servers_stand_beside_the_relay_where_they_are_installed() {
+    let servers = [
+        ("redis", "redis-server"),
+        ("nats", "nats-server"),
+        ("mosquitto", "mosquitto"),
+        ("ngircd", "ngircd"),
+    ];
+    for (server, program) in servers {
+        for work in
+            [&["connect"][..], &["pingpong", "--pairs", "2"], &["flood", "--pairs", "2", "--mesh"]]
+        {
+            let short = ["--beside", server, "--rounds", "1", "--warm-up", "0", "--count", "100"];
+            let ended = Process::start(&[&["load"], work, &short].concat()).end();
+            if ended.transcript.contains("is not installed") {
+                println!("skipped: {program} is not installed");
+                assert_eq!(ended.code, Some(1), "{ended:?}");
+                break;
+            }
+            assert!(ended.with_code(0).stdout[0].contains(server));
+        }
+    }
 }
 
 #[test]

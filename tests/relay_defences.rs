@@ -16,7 +16,7 @@ use sealwax::limits::{
     FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST, LOOKUPS_PER_SECOND,
     NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
 };
-use sealwax::reactor::Config;
+use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
 use serde_json::{Value, json};
 use support::kernel::{Device, Fault, Op, Peer};
@@ -27,7 +27,18 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A relay for which this machine is an address like any other.
 fn strict() -> Simulated {
-    Simulated::start(RelayConfig { rates_loopback: true, ..RelayConfig::default() })
+    strict_with(Trigger::Level)
+}
+
+fn strict_with(trigger: Trigger) -> Simulated {
+    let config = RelayConfig { rates_loopback: true, ..RelayConfig::default() };
+    Simulated::with(config, &Config { trigger, ..Config::default() })
+}
+
+/// Runs a test on a kernel that tells of levels and on one that tells of edges.
+fn with_both(test: impl Fn(Trigger)) {
+    test(Trigger::Level);
+    test(Trigger::Edge);
 }
 
 fn register(name: &str) -> Value {
@@ -77,28 +88,31 @@ fn counters(relay: &mut Simulated) -> BTreeMap<String, u64> {
 
 #[test]
 fn connections_of_one_address_are_held_back_and_served_in_turn() {
-    let mut relay = strict();
-    let mut peers: Vec<Peer> = (0..CONNECTS_BURST + 10).map(|_| relay.dial()).collect();
-    let mut late = peers.split_off(CONNECTS_BURST as usize);
-    for (number, peer) in late.iter_mut().enumerate() {
-        say(peer, &register(&format!("late{number}")));
-        say(peer, &ping());
-    }
-    relay.settle();
-    assert!(late.iter_mut().all(|peer| hear(peer).is_empty()), "their turn has not come");
-    let period = SECOND / CONNECTS_PER_SECOND;
-    for number in 0..late.len() {
-        relay.pass(period);
-        let served = late.iter_mut().map(|peer| hear(peer).len()).collect::<Vec<_>>();
-        let expected: Vec<_> = (0..late.len()).map(|place| usize::from(place == number)).collect();
-        assert_eq!(served, expected, "one each time, in order");
-    }
-    assert_eq!(counters(&mut relay)["held_back_connect"], 10);
-    for mut peer in late {
-        say(&mut peer, &ping());
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        let mut peers: Vec<Peer> = (0..CONNECTS_BURST + 10).map(|_| relay.dial()).collect();
+        let mut late = peers.split_off(CONNECTS_BURST as usize);
+        for (number, peer) in late.iter_mut().enumerate() {
+            say(peer, &register(&format!("late{number}")));
+            say(peer, &ping());
+        }
         relay.settle();
-        assert_eq!(actions(&hear(&mut peer)), ["pong"], "nobody was cut");
-    }
+        assert!(late.iter_mut().all(|peer| hear(peer).is_empty()), "their turn has not come");
+        let period = SECOND / CONNECTS_PER_SECOND;
+        for number in 0..late.len() {
+            relay.pass(period);
+            let served = late.iter_mut().map(|peer| hear(peer).len()).collect::<Vec<_>>();
+            let expected: Vec<_> =
+                (0..late.len()).map(|place| usize::from(place == number)).collect();
+            assert_eq!(served, expected, "one each time, in order");
+        }
+        assert_eq!(counters(&mut relay)["held_back_connect"], 10);
+        for mut peer in late {
+            say(&mut peer, &ping());
+            relay.settle();
+            assert_eq!(actions(&hear(&mut peer)), ["pong"], "nobody was cut");
+        }
+    });
 }
 
 #[test]
@@ -148,34 +162,110 @@ fn registrations_and_proofs_of_one_address_are_held_back() {
 
 #[test]
 fn public_keys_are_asked_for_at_a_rate_and_other_frames_are_not() {
-    let mut relay = strict();
-    let (mut asking, mut other) = (relay.join("asking", "none"), relay.join("other", "none"));
-    let ask = json!({"action": "get_pubkey", "target": "other"});
-    let mut answers = 0;
-    let mut asked = 0;
-    while asked < LOOKUPS_BURST + 2 * LOOKUPS_PER_SECOND {
-        for _ in 0..32 {
-            say(&mut asking, &ask);
-            asked += 1;
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        let (mut asking, mut other) = (relay.join("asking", "none"), relay.join("other", "none"));
+        let ask = json!({"action": "get_pubkey", "target": "other"});
+        let mut answers = 0;
+        let mut asked = 0;
+        while asked < LOOKUPS_BURST + 2 * LOOKUPS_PER_SECOND {
+            for _ in 0..32 {
+                say(&mut asking, &ask);
+                asked += 1;
+            }
+            relay.settle();
+            answers += hear(&mut asking).len();
         }
+        assert_eq!(answers, LOOKUPS_BURST as usize);
+        say(&mut other, &json!({"action": "message", "to": "asking", "id": "1", "content": ""}));
+        say(&mut other, &ask);
         relay.settle();
-        answers += hear(&mut asking).len();
-    }
-    assert_eq!(answers, LOOKUPS_BURST as usize);
-    say(&mut other, &json!({"action": "message", "to": "asking", "id": "1", "content": ""}));
-    say(&mut other, &ask);
-    relay.settle();
-    assert_eq!(actions(&hear(&mut other)), ["relayed"], "its own question waits");
-    assert_eq!(actions(&hear(&mut asking)), ["message"]);
-    relay.pass(SECOND);
-    let more = hear(&mut asking).len() + hear(&mut other).len();
-    assert_eq!(more, LOOKUPS_PER_SECOND as usize);
-    let mut rest = 0;
-    for _ in 0..3 {
+        assert_eq!(actions(&hear(&mut other)), ["relayed"], "its own question waits");
+        assert_eq!(actions(&hear(&mut asking)), ["message"]);
         relay.pass(SECOND);
-        rest += hear(&mut asking).len() + hear(&mut other).len();
+        let more = hear(&mut asking).len() + hear(&mut other).len();
+        assert_eq!(more, LOOKUPS_PER_SECOND as usize);
+        let mut rest = 0;
+        for _ in 0..3 {
+            relay.pass(SECOND);
+            rest += hear(&mut asking).len() + hear(&mut other).len();
+        }
+        assert_eq!(answers + more + rest, asked as usize + 1, "all were answered");
+    });
+}
+
+/// Whoever waits for room, for the rate of its address or for the next tick, in whatever order these
+/// come and go, is heard again: each request is answered once.
+#[test]
+fn who_is_held_back_for_several_reasons_is_never_forgotten() {
+    for seed in 0..6 {
+        let trigger = if seed % 2 == 0 { Trigger::Level } else { Trigger::Edge };
+        let config =
+            RelayConfig { rates_loopback: true, outbox_soft: 3_000, ..RelayConfig::default() };
+        let mut relay = Simulated::with(config, &Config { trigger, ..Config::default() });
+        let ask = json!({"action": "get_pubkey", "target": "user0"}).to_string();
+        let mut spender = relay.join("spender", "none");
+        for _ in 0..LOOKUPS_BURST / 64 {
+            assert!(spender.send(ask.repeat(64).as_bytes()) > 0);
+            relay.settle();
+            hear(&mut spender);
+            relay.settle();
+            hear(&mut spender);
+        }
+        relay.kernel.set_buffer(2_500);
+        let mut users: Vec<Peer> =
+            (0..4).map(|number| relay.join(&format!("user{number}"), "none")).collect();
+        let frames = [ask.as_str(), "{}", "{\"action\":\"ping\"}", "{\"action\":\"dance\"}"];
+        let (mut asked, mut heard) = ([0; 4], [0; 4]);
+        let mut dice = seed;
+        let mut roll = |sides: usize| {
+            // Knuth's linear congruential generator; its high bits are the good ones.
+            dice = u64::wrapping_mul(dice, 6_364_136_223_846_793_005).wrapping_add(1_442_695_041);
+            usize::try_from(dice >> 40).unwrap() % sides
+        };
+        for _ in 0..400 {
+            let user = roll(users.len());
+            match roll(4) {
+                0 | 1 => {
+                    for _ in 0..roll(8) {
+                        let frame = frames[roll(frames.len())].as_bytes();
+                        match users[user].send(frame) {
+                            0 => break,
+                            sent if sent == frame.len() => asked[user] += 1,
+                            sent => {
+                                // The rest of it, as soon as there is room.
+                                let mut rest = &frame[sent..];
+                                while !rest.is_empty() {
+                                    heard[user] += frame_ends(&users[user].receive_all());
+                                    relay.pass(SECOND / 1000);
+                                    rest = &rest[users[user].send(rest)..];
+                                }
+                                asked[user] += 1;
+                            }
+                        }
+                    }
+                }
+                2 => {
+                    let some = users[user].receive(roll(2_000)).unwrap_or_default();
+                    heard[user] += frame_ends(&some);
+                }
+                _ => relay.pass(SECOND * u32::try_from(roll(10)).unwrap() / 1000),
+            }
+            relay.settle();
+            relay.log.receive_all();
+        }
+        for _ in 0..200 {
+            relay.pass(SECOND / 4);
+            relay.log.receive_all();
+            for (user, heard) in users.iter_mut().zip(&mut heard) {
+                *heard += frame_ends(&user.receive_all());
+            }
+        }
+        assert_eq!(asked, heard, "seed {seed}");
+        assert!(
+            asked.iter().sum::<usize>() > 300 && counters(&mut relay)["held_back_get_pubkey"] > 0
+        );
     }
-    assert_eq!(answers + more + rest, asked as usize + 1, "all were answered");
 }
 
 #[test]
@@ -191,91 +281,99 @@ fn this_machine_has_no_rates_unless_asked() {
 
 #[test]
 fn a_stranger_makes_the_relay_keep_little() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    relay.kernel.set_buffer(32 * 1024);
-    let mut stranger = relay.dial();
-    let flood = b"{}".repeat(16 * 1024);
-    assert_eq!(stranger.send(&flood), flood.len());
-    for _ in 0..100 {
-        relay.settle();
-        relay.log.receive_all();
-    }
-    let taken = stranger.send(&flood);
-    let answered = relay.reactor.context().queued_in_all();
-    assert!(taken > 0 && taken <= 2 * NARROW_READ, "{taken} bytes were read");
-    let frame = 200;
-    assert!(answered > 0 && answered <= UNREGISTERED_BYTES + frame, "{answered} bytes wait");
-    // It is no worse off than others for it: who reads is answered.
-    let mut heard = 0;
-    for _ in 0..1_000 {
-        heard += stranger.receive_all().len();
-        relay.settle();
-        relay.log.receive_all();
-    }
-    assert!(heard > 1_000_000, "{heard}");
+    with_both(|trigger| {
+        let mut relay =
+            Simulated::with(RelayConfig::default(), &Config { trigger, ..Config::default() });
+        relay.kernel.set_buffer(32 * 1024);
+        let mut stranger = relay.dial();
+        let flood = b"{}".repeat(16 * 1024);
+        assert_eq!(stranger.send(&flood), flood.len());
+        for _ in 0..100 {
+            relay.settle();
+            relay.log.receive_all();
+        }
+        let taken = stranger.send(&flood);
+        let answered = relay.reactor.context().queued_in_all();
+        assert!(taken > 0 && taken <= 2 * NARROW_READ, "{taken} bytes were read");
+        let frame = 200;
+        assert!(answered > 0 && answered <= UNREGISTERED_BYTES + frame, "{answered} bytes wait");
+        // It is no worse off than others for it: who reads is answered.
+        let mut heard = 0;
+        for _ in 0..1_000 {
+            heard += stranger.receive_all().len();
+            relay.settle();
+            relay.log.receive_all();
+        }
+        assert!(heard > 1_000_000, "{heard}");
+    });
 }
 
 #[test]
 fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
-    let kept = 1024 * 1024;
-    let reactor = Config { kept, ..Config::default() };
-    let mut relay = Simulated::with(RelayConfig::default(), &reactor);
-    let mut half = "{\"action\":\"".to_owned();
-    half.push_str(&"x".repeat(50_000));
-    let mut evil: Vec<Peer> =
-        (0..100).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
-    let mut jg = relay.join("JG", "none");
-    let most = kept + half.len() + evil.len() * READ_IN_NEED;
-    let mut taken = 0;
-    for peer in &mut evil {
-        taken += peer.send(half.as_bytes());
+    with_both(|trigger| {
+        let kept = 1024 * 1024;
+        let reactor = Config { kept, trigger, ..Config::default() };
+        let mut relay = Simulated::with(RelayConfig::default(), &reactor);
+        let mut half = "{\"action\":\"".to_owned();
+        half.push_str(&"x".repeat(50_000));
+        let mut evil: Vec<Peer> =
+            (0..100).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
+        let mut jg = relay.join("JG", "none");
+        let most = kept + half.len() + evil.len() * READ_IN_NEED;
+        let mut taken = 0;
+        for peer in &mut evil {
+            taken += peer.send(half.as_bytes());
+            relay.settle();
+        }
+        // What the relay has not read lies in the kernel, which refuses what exceeds it.
+        for peer in &mut evil {
+            taken += peer.send(&vec![b'x'; 64 * 1024]);
+        }
         relay.settle();
-    }
-    // What the relay has not read lies in the kernel, which refuses what exceeds it.
-    for peer in &mut evil {
-        taken += peer.send(&vec![b'x'; 64 * 1024]);
-    }
-    relay.settle();
-    let in_kernel = evil.len() * 64 * 1024;
-    assert!(taken.saturating_sub(in_kernel) <= most, "{taken} bytes were taken");
-    say(
-        &mut jg,
-        &json!({"action": "message", "to": "JG", "id": "1", "content": "x".repeat(1_500)}),
-    );
-    relay.settle();
-    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed"], "a small frame passes");
-    // A large one is read to its end once those others are out of time.
-    relay.pass(SECOND);
-    say(
-        &mut jg,
-        &json!({"action": "message", "to": "JG", "id": "2", "content": "x".repeat(9_000)}),
-    );
-    relay.settle();
-    assert!(hear(&mut jg).is_empty());
-    say(&mut jg, &ping());
-    relay.pass(FRAME_TIMEOUT.saturating_sub(SECOND));
-    assert_eq!(counters(&mut relay)["ended_frame_timeout"], 100);
-    assert_eq!(actions(&hear(&mut jg)), ["message", "relayed", "pong"]);
+        let in_kernel = evil.len() * 64 * 1024;
+        assert!(taken.saturating_sub(in_kernel) <= most, "{taken} bytes were taken");
+        say(
+            &mut jg,
+            &json!({"action": "message", "to": "JG", "id": "1", "content": "x".repeat(1_500)}),
+        );
+        relay.settle();
+        assert_eq!(actions(&hear(&mut jg)), ["message", "relayed"], "a small frame passes");
+        // A large one is read to its end once those others are out of time.
+        relay.pass(SECOND);
+        say(
+            &mut jg,
+            &json!({"action": "message", "to": "JG", "id": "2", "content": "x".repeat(9_000)}),
+        );
+        relay.settle();
+        assert!(hear(&mut jg).is_empty());
+        say(&mut jg, &ping());
+        relay.pass(FRAME_TIMEOUT.saturating_sub(SECOND));
+        assert_eq!(counters(&mut relay)["ended_frame_timeout"], 100);
+        assert_eq!(actions(&hear(&mut jg)), ["message", "relayed", "pong"]);
+    });
 }
 
 #[test]
 fn many_small_frames_get_no_more_answers_in_a_tick_than_a_read_suggests() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    relay.kernel.set_buffer(16 * 1024 * 1024);
-    let mut loud = relay.join("loud", "none");
-    let frames = 16 * 1024;
-    assert_eq!(loud.send(&b"{}".repeat(frames)), 2 * frames);
-    let (mut answers, mut most) = (0, 0);
-    while answers < frames {
-        relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
-        relay.log.receive_all();
-        let heard = loud.receive_all();
-        most = most.max(heard.len());
-        answers += frame_ends(&heard);
-    }
-    let one_more = 200;
-    assert!(most as u64 <= ANSWERS_PER_TICK + one_more, "{most} bytes in one tick");
-    assert_eq!(answers, frames);
+    with_both(|trigger| {
+        let mut relay =
+            Simulated::with(RelayConfig::default(), &Config { trigger, ..Config::default() });
+        relay.kernel.set_buffer(16 * 1024 * 1024);
+        let mut loud = relay.join("loud", "none");
+        let frames = 16 * 1024;
+        assert_eq!(loud.send(&b"{}".repeat(frames)), 2 * frames);
+        let (mut answers, mut most) = (0, 0);
+        while answers < frames {
+            relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+            relay.log.receive_all();
+            let heard = loud.receive_all();
+            most = most.max(heard.len());
+            answers += frame_ends(&heard);
+        }
+        let one_more = 200;
+        assert!(most as u64 <= ANSWERS_PER_TICK + one_more, "{most} bytes in one tick");
+        assert_eq!(answers, frames);
+    });
 }
 
 #[test]

@@ -5,9 +5,11 @@ mod support;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::limits::DRAIN_TIMEOUT;
+use sealwax::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
 use sealwax::relay::{Failure, Purpose, RelayConfig};
 use serde_json::{Value, json};
+use support::kernel::Op;
+use support::relay::PEM;
 use support::simulated::{Simulated, hear, say};
 
 fn codes(frames: &[Value]) -> Vec<&str> {
@@ -51,6 +53,32 @@ fn a_relay_without_users_ends_at_once_and_sighup_is_no_end() {
     relay.leave(user);
     relay.kernel.signal(15);
     assert_eq!(relay.run(), Duration::ZERO);
+}
+
+#[test]
+fn a_crowd_of_newcomers_is_shown_the_list_in_turn() {
+    let mut relay = Simulated::start(RelayConfig { max_frame: 1000, ..RelayConfig::default() });
+    let users: Vec<_> = (0..100).map(|user| relay.join(&format!("user-{user}"), "none")).collect();
+    let mut crowd: Vec<_> = (0..3 * LIST_PARTS_PER_TICK).map(|_| relay.dial()).collect();
+    for (number, newcomer) in crowd.iter_mut().enumerate() {
+        let name = format!("newcomer-{number}");
+        let frame = json!({"action": "register", "name": name, "pubkey": PEM, "roster": "delta"});
+        say(newcomer, &frame);
+    }
+    let mut quiet = 0;
+    while quiet < 3 {
+        relay.kernel.calls();
+        relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+        let calls = relay.kernel.calls();
+        let written = calls.iter().filter(|call| call.op == Op::Writev).count();
+        assert!(written <= LIST_PARTS_PER_TICK + 1, "{written}, one of them to the log");
+        quiet = if written == 0 { quiet + 1 } else { 0 };
+    }
+    for newcomer in &mut crowd {
+        let told = hear(newcomer);
+        let joined = told.iter().filter_map(|frame| frame["joined"].as_array());
+        assert!(joined.map(Vec::len).sum::<usize>() >= users.len(), "{told:?}");
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn take(stage: &mut Stage, step: u8, program: &mut Program) {
         1 => stage.tell(&frame(stage, program)),
         2 => stage.answer_honestly(1 + more),
         3 => stage.swallow(1 + more),
-        4 => stage.friend_says(whom, more % 2 == 1),
+        4 => stage.friend_says(whom, more % 2 == 1, more > 3),
         5 => stage.friend_confirms(whom),
         6 => stage.say(whom),
         7 => stage.deliver(program.byte(), |_| {}),

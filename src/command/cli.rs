@@ -4,6 +4,7 @@ mod keys;
 mod load;
 mod names;
 mod serve;
+mod trace;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use self::keys::{Keys, KeysCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 pub use self::names::{Names, NamesCommand};
 pub use self::serve::{LogFormat, Serve, TriggerOption};
+pub use self::trace::{TraceArgs, TraceForm};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
 #[derive(Debug, Parser)]
@@ -155,6 +157,9 @@ pub struct Chat {
     /// How long the end of input waits for confirmations, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+    /// Whether the loop is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// `sealwax send`
@@ -206,6 +211,9 @@ pub struct Demo {
     /// Show the frames without shortening
     #[arg(long)]
     pub full: bool,
+    /// Whether the three loops are traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// One word for a shell.

@@ -20,8 +20,10 @@ mod qr;
 mod serve;
 mod streams;
 mod talk;
+mod tracing;
 mod trusted;
 mod view;
+mod words;
 
 use std::fmt;
 

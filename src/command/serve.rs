@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
-use super::{Exit, Failure, Outcome, owner};
+use super::{Exit, Failure, Outcome, owner, tracing};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
 use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
-use crate::reactor::{
-    Config, Linux, Reactor, Source, Trigger, block_signals, raise_descriptor_limit,
-};
+use crate::reactor::trace::Recorder;
+use crate::reactor::{Config, Linux, Source, Trigger, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::sqlite::SqliteStore;
 use crate::relay::store::{MemoryStore, Store};
 use crate::relay::{Purpose, Relay, RelayConfig};
+use crate::trace::Trace;
 use crate::wire::Fingerprint;
 
 /// The relay's Ed25519 key, PKCS#8.
@@ -59,15 +59,21 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
         outbox_hard: arguments.outbox_hard,
         rates_loopback: arguments.rates_loopback,
     };
+    let trace = tracing::open(&arguments.trace)?;
+    let recorder = tracing::recorder(trace.as_ref(), None);
     let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
-    let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &reactor_config);
+    let journal = heard(journal, recorder.as_ref());
     let (mut relay, _lock) = state.relay(config, journal);
     if arguments.ephemeral {
         relay.tell(&Event::Ephemeral);
     }
-    relay.log_to(reactor.context().open(Source::Error));
-    relay.start(reactor.context(), &arguments.listen);
-    reactor.run(&mut relay).map_err(kernel)?;
+    let linux = Linux::new().map_err(kernel)?;
+    let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {
+        relay.log_to(cx.open(Source::Error));
+        relay.start(cx, &arguments.listen);
+    });
+    trace.inspect(Trace::finish);
+    ended.map_err(kernel)?;
     match relay.failure() {
         None => Ok(Exit::Done),
         Some(failure) => Err(Failure::new(Exit::Failed, explain(&failure))),
@@ -75,8 +81,8 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
 }
 
 /// A relay that keeps nothing and tells nobody: the demo's.
-pub(super) fn ephemeral_relay() -> Relay {
-    let quiet = Journal::new(Format::Json, Level::Quiet);
+pub(super) fn ephemeral_relay(recorder: Option<&Recorder>) -> Relay {
+    let quiet = heard(Journal::new(Format::Json, Level::Quiet), recorder);
     State::ephemeral().relay(RelayConfig::default(), quiet).0
 }
 
@@ -128,6 +134,15 @@ fn load_key(home: &Home) -> Result<RelayKey, Failure> {
         let path = home.path(KEY_FILE);
         let help = "restore it from a copy: clients know the relay by it and refuse another";
         Failure::new(Exit::Failed, format!("{}: {fault}; {help}", path.display()))
+    })
+}
+
+/// What the journal is told, the trace says as the relay's own words.
+fn heard(journal: Journal, recorder: Option<&Recorder>) -> Journal {
+    let Some(recorder) = recorder.cloned() else { return journal };
+    journal.heard_by(move |event| {
+        let json = serde_json::to_string(event).unwrap_or_default(); // names, counts: never fails
+        recorder.say(event.to_string(), json);
     })
 }
 

@@ -4,15 +4,16 @@ use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::cli::{Chat, Common, Recv, Send};
+use super::cli::{Chat, Common, Recv, Send, TraceArgs};
 use super::front::{CLIENT_ALARM, Front, Task};
 use super::lines::Form;
 use super::owner::{self, Owner};
 use super::view::{Level, View};
-use super::{Exit, Failure, Outcome};
+use super::{Exit, Failure, Outcome, tracing};
 use crate::client::{Client, FilePins, Parts, Settings};
 use crate::crypto::IdentityVault;
-use crate::reactor::{Config, Linux, Reactor, block_signals};
+use crate::reactor::{Config, Linux, block_signals};
+use crate::trace::Trace;
 use crate::wire::RosterMode;
 
 /// `sealwax chat [TO]`
@@ -20,7 +21,7 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { Form::Json } else { Form::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
     let task = Task { input: Some(form), to, wait, ..Task::default() };
-    talk(&arguments.common, RosterMode::Delta, task)
+    talk(&arguments.common, RosterMode::Delta, task, &arguments.trace)
 }
 
 /// `sealwax send TO [TEXT]`
@@ -33,16 +34,16 @@ pub(super) fn send(arguments: &Send) -> Outcome {
         wait: Some(arguments.wait),
         count: None,
     };
-    talk(&arguments.common, RosterMode::None, task)
+    talk(&arguments.common, RosterMode::None, task, &TraceArgs::default())
 }
 
 /// `sealwax recv`
 pub(super) fn recv(arguments: &Recv) -> Outcome {
     let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
-    talk(&arguments.common, RosterMode::None, task)
+    talk(&arguments.common, RosterMode::None, task, &TraceArgs::default())
 }
 
-fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
+fn talk(common: &Common, roster: RosterMode, task: Task, traced: &TraceArgs) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
@@ -68,10 +69,15 @@ fn talk(common: &Common, roster: RosterMode, task: Task) -> Outcome {
         wall: Box::new(wall_clock),
         resolve: Box::new(resolve),
     };
-    let mut reactor = Reactor::new(Linux::new().map_err(kernel)?, &Config::default());
-    let mut front = Front::new(Client::new(settings, parts), view, task);
-    front.start(reactor.context());
-    reactor.run(&mut front).map_err(kernel)?;
+    let trace = tracing::open(traced)?;
+    let recorder = tracing::recorder(trace.as_ref(), None);
+    let mut front = Front::new(Client::new(settings, parts), view, task, recorder.clone());
+    let linux = Linux::new().map_err(kernel)?;
+    let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {
+        front.start(cx);
+    });
+    trace.inspect(Trace::finish);
+    ended.map_err(kernel)?;
     Ok(front.exit())
 }
 

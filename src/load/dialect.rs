@@ -1,6 +1,10 @@
 //! What is said to a target and what is understood of its answers, as far as the generator needs
 //! it.
 
+/// What stands before an addressee's name, the name, what stands between it and the message, the
+/// message, and what ends it.
+pub(super) const PARTS: usize = 5;
+
 /// A protocol, from the users' side. Users are known by index.
 pub trait Dialect {
     /// What `user` says first.
@@ -9,8 +13,8 @@ pub trait Dialect {
     /// What the first thing in `bytes` is, that came to `user`, and how many bytes it takes.
     fn hear<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>);
 
-    /// What is said to send `message` to `to`, in parts that leave joined.
-    fn parts<'a>(&'a mut self, to: u32, message: &'a [u8]) -> [&'a [u8]; 3];
+    /// What is said to send `message` to the user whom it names, in parts that leave joined.
+    fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS];
 }
 
 /// The first thing in the bytes of a connection.

@@ -10,6 +10,7 @@
 //! name a user, are taken for a whole registration, and are answered. From then on all bytes go to
 //! the other of the pair, whose number differs in the last bit.
 
+use std::collections::HashMap;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -29,8 +30,6 @@ const WELCOME: &[u8] = b"{\"action\": \"userlist\", \"users\": []}\n";
 /// What stands before the name in a registration.
 const NAME: &[u8] = br#""name": ""#;
 const LISTENER: usize = 0;
-/// Users have lower numbers than this.
-const MOST_USERS: u32 = 1 << 22;
 /// Its slots are not used again within a tick, and what an old event would do to a new tenant is no
 /// harm: it reads nothing. So one generation is enough.
 const GENERATION: NonZeroU32 = NonZeroU32::MIN;
@@ -47,8 +46,8 @@ pub struct Floor {
     /// By slot; the first is the listener's and stays empty.
     ends: Vec<Option<End>>,
     free: Vec<usize>,
-    /// The slot of each user.
-    users: Vec<usize>,
+    /// The slot of each user who is here.
+    users: HashMap<u32, usize>,
     buffer: Box<[u8]>,
 }
 
@@ -78,7 +77,7 @@ impl Floor {
             address,
             ends: vec![None],
             free: Vec::new(),
-            users: Vec::new(),
+            users: HashMap::new(),
             buffer,
         })
     }
@@ -172,14 +171,9 @@ impl Floor {
     fn register(&mut self, slot: usize, count: usize) {
         let text = &self.buffer[..count];
         let name = memmem::find(text, NAME).map(|place| &text[place + NAME.len()..]);
-        let user = name.and_then(number_in).filter(|&user| user < MOST_USERS);
-        let Some(user) = user else { return self.close(slot) };
-        let (own, other) = (user as usize, user as usize ^ 1);
-        if self.users.len() <= own.max(other) {
-            self.users.resize(own.max(other) + 1, LISTENER);
-        }
-        self.users[own] = slot;
-        let other = self.users[other];
+        let Some(user) = name.and_then(number_in) else { return self.close(slot) };
+        self.users.insert(user, slot);
+        let other = self.users.get(&(user ^ 1)).copied().unwrap_or(LISTENER);
         if let Some(Some(end)) = self.ends.get_mut(other) {
             end.partner = Some(slot);
         }
@@ -197,7 +191,7 @@ impl Floor {
         self.sys.close(end.io);
         self.free.push(slot);
         if let Some(user) = end.user {
-            self.users[user as usize] = LISTENER;
+            self.users.remove(&user);
         }
         if let Some(Some(partner)) = end.partner.and_then(|partner| self.ends.get_mut(partner)) {
             partner.partner = None;

@@ -3,7 +3,6 @@
 use super::generator::Generator;
 use super::tally::Fault;
 use super::user::State;
-use crate::limits::LOAD_CONNECTING;
 use crate::reactor::{Context, Time, Token};
 
 impl Generator {
@@ -12,7 +11,7 @@ impl Generator {
     pub(super) fn gather(&mut self, cx: &mut Context, until: u32) -> bool {
         let now = cx.now();
         while self.called < until
-            && self.coming < LOAD_CONNECTING
+            && self.coming < self.plan.connecting
             && self.next_start().is_none_or(|start| start <= now)
         {
             self.connect(cx, self.called, now);

@@ -29,7 +29,7 @@ use super::plan::{Extent, Plan, Work};
 use super::schedule::Schedule;
 use super::tally::{Fault, Tally};
 use super::user::{State, User, Worker};
-use crate::limits::LOAD_SWEEP;
+use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
     Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
 };
@@ -253,6 +253,9 @@ impl Handler for Generator {
             let (length, heard) = self.dialect.hear(user, &bytes[consumed..]);
             consumed += length;
             match heard {
+                Heard::Nothing if bytes.len() - consumed > LOAD_MAX_FRAME => {
+                    self.lose(cx, user, Fault::Nonsense);
+                }
                 Heard::Nothing => return consumed,
                 Heard::Noise => {}
                 Heard::Welcome => self.answered(cx, user, from),

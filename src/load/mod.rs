@@ -13,16 +13,21 @@
 //!
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
 //! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept),
-//! `payload.rs`, `dialect.rs` and `sealwax.rs` (what is said), `keys.rs`.
+//! `payload.rs`, `dialect.rs` and `sealwax.rs` (what is said), `keys.rs`. What other servers are
+//! told, at equal payload, is in `redis.rs`, `nats.rs`, `mqtt.rs` and `irc.rs`.
 
 mod dialect;
 mod flight;
 mod floor;
 mod gather;
 mod generator;
+mod irc;
 mod keys;
+mod mqtt;
+mod nats;
 mod payload;
 mod plan;
+mod redis;
 mod schedule;
 mod sealwax;
 mod tally;
@@ -32,8 +37,12 @@ mod work;
 pub use self::dialect::{Dialect, Heard};
 pub use self::floor::Floor;
 pub use self::generator::{Generator, Stage};
+pub use self::irc::{Irc, LONGEST as LONGEST_IRC};
 pub use self::keys::Keys;
+pub use self::mqtt::Mqtt;
+pub use self::nats::Nats;
 pub use self::payload::Payload;
 pub use self::plan::{Extent, Plan, Work};
+pub use self::redis::Redis;
 pub use self::sealwax::Sealwax;
 pub use self::tally::{Fault, Faults, Recent, Tally};

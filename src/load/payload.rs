@@ -5,8 +5,8 @@
 //! whom and which one of the sender's it is; the rest is the same in each, so a byte that was
 //! changed on the way is noticed.
 
-/// The length of [`name`], in bytes.
-const NAME: usize = 8;
+/// The length of a name, in bytes.
+pub(super) const NAME: usize = 8;
 /// Digits of a message's number.
 const NUMBER: usize = 16;
 
@@ -83,6 +83,11 @@ impl Payload {
         })
     }
 
+    /// The name of the user whom one of our messages is for.
+    pub(super) fn addressee<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        message.get(self.to - 1..).and_then(|text| text.get(..NAME)).unwrap_or_default()
+    }
+
     /// The user whose digits `text` begins with.
     fn user(&self, text: &[u8]) -> Option<u32> {
         u32::try_from(read_hex(text.get(..NAME - 1)?)?).ok()?.checked_sub(self.first)
@@ -155,6 +160,7 @@ mod tests {
         let mut payload = Payload::new(131, false, FIRST).unwrap();
         let bytes = payload.write(&LABEL).to_vec();
         assert_eq!(payload.read(&bytes), Some(LABEL));
+        assert_eq!(payload.addressee(&bytes), payload.name(LABEL.to).as_bytes());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How much is measured.
     pub extent: Extent,
+    /// How many connections may be on their way at a time while users gather.
+    pub connecting: usize,
     /// Over how long the connections that are made beforehand are spread; zero: as fast as it goes.
     pub ramp: Duration,
     /// How long anything may take before it counts as failed.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::str::FromStr;
 
-use super::dialect::{Dialect, Heard};
+use super::dialect::{Dialect, Heard, PARTS};
 use super::keys::Keys;
 use super::payload::Payload;
 use crate::crypto::register_proof;
@@ -101,8 +101,8 @@ impl Dialect for Sealwax {
         }
     }
 
-    fn parts<'a>(&'a mut self, _to: u32, message: &'a [u8]) -> [&'a [u8]; 3] {
-        [message, b"\n", b""]
+    fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS] {
+        [b"", b"", b"", message, b"\n"]
     }
 }
 

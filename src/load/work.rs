@@ -92,7 +92,7 @@ impl Generator {
         let Some(token) = sender.token else { return };
         let number = sender.flight.depart(to, start, cx.now());
         let message = self.payload.write(&Label { from, to, number });
-        cx.send(token, &self.dialect.parts(to, message));
+        cx.send(token, &self.dialect.parts(message));
         self.in_flight += 1;
     }
 

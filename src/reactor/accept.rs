@@ -102,10 +102,7 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = self.context.connections.get_mut(id) else { return false };
         let wanted = connection.wanted();
         let watched = self.sys.watch(&io, id, wanted, Watch::Begin);
-        if self.ios.len() <= id.slot() {
-            self.ios.resize_with(id.slot() + 1, || None);
-        }
-        self.ios[id.slot()] = Some(io);
+        *self.ios.reach(id.slot(), || None) = Some(io);
         match watched {
             Ok(()) => connection.armed = wanted,
             Err(Errno::EPERM) => {

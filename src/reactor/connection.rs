@@ -57,10 +57,11 @@ pub(crate) struct Connection {
     pub(crate) always_ready: bool,
     /// It is watched for edges.
     pub(crate) edge: bool,
-    /// There may be input of which no event will tell: always, where it is always ready; where it is
-    /// watched for edges, until it was read to its end.
+    /// There may be input of which no event will tell: always, where it is always ready; where it
+    /// is watched for edges, until it was read to its end.
     pub(crate) unread: bool,
-    /// Watched for edges, it told that the other end will send no more: that is the end to be read to.
+    /// Watched for edges, it told that the other end will send no more: that is the end to be read
+    /// to.
     pub(crate) ending: bool,
     /// Its turn to be read comes in this tick or the next, without an event.
     pub(crate) in_turn: bool,
@@ -129,8 +130,8 @@ impl Wait {
 }
 
 impl Connection {
-    /// Only sockets are watched for edges: of a terminal, a read of one line does not tell that there
-    /// is no other, and of a listener that cannot accept nobody would hear again.
+    /// Only sockets are watched for edges: of a terminal, a read of one line does not tell that
+    /// there is no other, and of a listener that cannot accept nobody would hear again.
     pub(crate) fn new(kind: Kind, state: State, trigger: Trigger) -> Self {
         Self {
             kind,

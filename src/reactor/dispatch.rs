@@ -4,9 +4,9 @@
 //! when the kernel wrote it down, and the handler may have decided otherwise since.
 //!
 //! Level-triggered, the kernel's ready list is the queue of those who wait for their turn. Of some
-//! sources it tells nothing more, although there is more to read: files are never on it, and what is
-//! watched for edges leaves it when it is told. Their turns are kept here (`turns`), one read a tick
-//! as for all others.
+//! sources it tells nothing more, although there is more to read: files are never on it, and what
+//! is watched for edges leaves it when it is told. Their turns are kept here (`turns`), one read a
+//! tick as for all others.
 
 use nix::errno::Errno;
 

@@ -61,6 +61,12 @@ pub trait Handler {
     /// it leaves with the same tick's flush. What that flush brings about (`drained`, `closed`) has
     /// an end of tick of its own, at once: so whatever a handler is told, this is called after it.
     fn end_of_tick(&mut self, _cx: &mut Context) {}
+
+    /// What the handler calls `id`, where it has a name for it; what came from the network is
+    /// escaped. Asked by a trace of the loop ([`Told`](super::trace::Told)), and never without.
+    fn name(&self, _id: Token) -> Option<String> {
+        None
+    }
 }
 
 /// How a source came to be.

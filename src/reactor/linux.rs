@@ -97,9 +97,7 @@ impl Sys for Linux {
     type Io = Io;
 
     fn now(&mut self) -> Time {
-        // It cannot fail for this clock (clock_gettime(2)); zero would only make deadlines late.
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
-        Time::from_nanos(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
+        monotonic()
     }
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()> {
@@ -269,6 +267,13 @@ impl Waker {
     pub fn wake(&self) {
         let _ = self.0.write(1); // EAGAIN: 2⁶⁴ - 2 wake-ups are waiting already
     }
+}
+
+/// The clock that [`Linux`] tells the time by.
+pub fn monotonic() -> Time {
+    // It cannot fail for this clock (clock_gettime(2)); zero would only make deadlines late.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+    Time::from_nanos(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Raises the limit on descriptors as far as this process may, and tells it.

@@ -27,9 +27,9 @@
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
-//! Two settings change how step 1 asks, and nothing else ([`Config`]): to be told of edges instead of
-//! levels, for which the queue of those who are not done has to be kept here (`dispatch.rs`); and to
-//! ask for a while before it sleeps.
+//! Two settings change how step 1 asks, and nothing else ([`Config`]): to be told of edges instead
+//! of levels, for which the queue of those who are not done has to be kept here (`dispatch.rs`);
+//! and to ask for a while before it sleeps.
 //!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
 //! bytes and says how many it has used.
@@ -37,7 +37,7 @@
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
 //! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
-//! `inherited.rs` (as system calls).
+//! `inherited.rs` (as system calls). `trace` is the loop watched from both of its seams.
 
 mod accept;
 mod census;
@@ -50,12 +50,14 @@ mod inbox;
 mod inherited;
 mod linux;
 mod outbox;
+mod pages;
 mod pool;
 mod settle;
 mod slab;
 mod sys;
 mod time;
 mod token;
+pub mod trace;
 
 use std::time::Duration;
 
@@ -69,7 +71,8 @@ use crate::limits;
 pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, inherited, raise_descriptor_limit};
+pub use self::linux::{Linux, Waker, block_signals, inherited, monotonic, raise_descriptor_limit};
+pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;
 pub use self::token::Token;
@@ -77,12 +80,12 @@ pub use self::token::Token;
 /// When the kernel tells of a connection (`epoll(7)`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trigger {
-    /// For as long as there is something to read or room to write. The kernel keeps the queue of those
-    /// who wait, and nothing that was told and not yet done can be forgotten.
+    /// For as long as there is something to read or room to write. The kernel keeps the queue of
+    /// those who wait, and nothing that was told and not yet done can be forgotten.
     #[default]
     Level,
-    /// When something comes or there is room again. Who was not read to the end is kept in a queue of
-    /// ours; in return what is watched for never changes, not even for a reader that is slow.
+    /// When something comes or there is room again. Who was not read to the end is kept in a queue
+    /// of ours; in return what is watched for never changes, not even for a reader that is slow.
     Edge,
 }
 
@@ -127,14 +130,15 @@ pub struct Reactor<S: Sys> {
     context: Context,
     /// The descriptors, by slot: beside the books and not in them, so that no handler is generic
     /// over the kernel.
-    ios: Vec<Option<S::Io>>,
+    ios: Pages<Option<S::Io>>,
     buffer: ReadBuffer,
     events: Vec<Event>,
     /// Listeners with newcomers in this tick.
     accepting: Vec<Token>,
     /// Listeners that rest, and until when: the process was out of descriptors or memory.
     resting: Vec<(Token, Time)>,
-    /// Sources that are to be read although no event tells of them, in this tick and then in the next.
+    /// Sources that are to be read although no event tells of them, in this tick and then in the
+    /// next.
     turns: Vec<Token>,
     /// See [`Config::spin`].
     spin: Duration,
@@ -153,7 +157,7 @@ impl<S: Sys> Reactor<S> {
         Self {
             sys,
             context,
-            ios: Vec::new(),
+            ios: Pages::default(),
             buffer: ReadBuffer::new(),
             events: Vec::with_capacity(limits::EVENTS_PER_TICK),
             accepting: Vec::new(),
@@ -222,8 +226,8 @@ impl<S: Sys> Reactor<S> {
         self.time_to_wait(None).map(|wait| self.context.now + wait)
     }
 
-    /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain for
-    /// so long.
+    /// Waits, and reads the clock. With [`Config::spin`] it sleeps only after it has asked in vain
+    /// for so long.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
         let asleep_from = self.context.now + timeout.unwrap_or(Duration::MAX).min(self.spin);
         while self.context.now < asleep_from {
@@ -310,6 +314,6 @@ impl<S: Sys> Reactor<S> {
 impl<S: Sys> Drop for Reactor<S> {
     /// Descriptors are closed by a call and never by being dropped: here are those that are left.
     fn drop(&mut self) {
-        self.ios.drain(..).flatten().for_each(|io| self.sys.close(io));
+        self.ios.iter_mut().filter_map(Option::take).for_each(|io| self.sys.close(io));
     }
 }

@@ -1,20 +1,15 @@
-//! A table whose places are used again, in pages that never move.
+//! A table whose places are used again, in pages that never move (`pages.rs`).
 //!
-//! Knows nothing of what it holds. A growing `Vec` copies all of its elements each time that it
-//! doubles, which for a million connections is a pause of tens of milliseconds in the middle of a
-//! tick. Here growth adds one page.
+//! Knows nothing of what it holds.
 
 use std::num::NonZeroU32;
 
 use super::Token;
-
-/// Entries a page. Large enough that the page table stays small, small enough that a page is no
-/// pause.
-const PAGE: usize = 1024;
+use super::pages::{PAGE, Pages};
 
 /// Values by [`Token`]. Insertion, removal and look-up take constant time.
 pub(crate) struct Slab<T> {
-    pages: Vec<Box<[Slot<T>]>>,
+    slots: Pages<Slot<T>>,
     /// The first vacant slot, each vacant slot naming the next; `NONE` ends the list.
     vacant: u32,
     len: usize,
@@ -30,8 +25,8 @@ struct Slot<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
-    pub(crate) const fn new() -> Self {
-        Self { pages: Vec::new(), vacant: NONE, len: 0 }
+    pub(crate) fn new() -> Self {
+        Self { slots: Pages::default(), vacant: NONE, len: 0 }
     }
 
     /// How many values it holds.
@@ -46,7 +41,9 @@ impl<T> Slab<T> {
             self.add_page();
         }
         let index = self.vacant;
-        let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            unreachable!("vacant slots exist")
+        };
         debug_assert!(slot.value.is_none() && slot.generation.is_multiple_of(2));
         slot.generation = slot.generation.wrapping_add(1);
         slot.value = Some(value);
@@ -57,26 +54,26 @@ impl<T> Slab<T> {
 
     /// The value, if `token` still names one.
     pub(crate) fn get(&self, token: Token) -> Option<&T> {
-        let slot = self.pages.get(token.slot() / PAGE)?.get(token.slot() % PAGE)?;
+        let slot = self.slots.get(token.slot())?;
         if slot.generation == token.generation().get() { slot.value.as_ref() } else { None }
     }
 
     /// The value, if `token` still names one.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let slot = self.pages.get_mut(token.slot() / PAGE)?.get_mut(token.slot() % PAGE)?;
+        let slot = self.slots.get_mut(token.slot())?;
         if slot.generation == token.generation().get() { slot.value.as_mut() } else { None }
     }
 
     /// All values, by place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        let slots = self.pages.iter().flatten();
+        let slots = self.slots.iter_from(0);
         slots.filter_map(|slot| slot.value.as_ref()).take(self.len)
     }
 
     /// Takes the value out; from here on `token` names nothing.
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         let vacant = self.vacant;
-        let slot = self.pages.get_mut(token.slot() / PAGE)?.get_mut(token.slot() % PAGE)?;
+        let slot = self.slots.get_mut(token.slot())?;
         if slot.generation != token.generation().get() {
             return None;
         }
@@ -91,9 +88,9 @@ impl<T> Slab<T> {
     /// Adds a page and makes its slots the vacant list, lowest first.
     fn add_page(&mut self) {
         debug_assert_eq!(self.vacant, NONE);
-        let first = self.pages.len() * PAGE;
+        let first = self.slots.len();
         let index = |at: usize| u32::try_from(at).unwrap_or(NONE);
-        let page = (first..first + PAGE).map(|at| {
+        self.slots.grow(|at| {
             let last = at + 1 == first + PAGE;
             Slot {
                 generation: 0,
@@ -101,7 +98,6 @@ impl<T> Slab<T> {
                 value: None,
             }
         });
-        self.pages.push(page.collect());
         self.vacant = index(first);
     }
 }

@@ -89,8 +89,8 @@ pub struct Event {
     pub readable: bool,
     /// `EPOLLOUT`: a write will not block.
     pub writable: bool,
-    /// `EPOLLRDHUP`: the other end will send no more, and what came before is still to be read. Told
-    /// only of what is watched edge-triggered ([`Interest::EDGES`]).
+    /// `EPOLLRDHUP`: the other end will send no more, and what came before is still to be read.
+    /// Told only of what is watched edge-triggered ([`Interest::EDGES`]).
     pub ended: bool,
     /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so
     /// a source that shows them has to be read, written or closed, or watched for nothing

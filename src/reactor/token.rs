@@ -33,6 +33,11 @@ impl Token {
         self.generation
     }
 
+    /// The same counted from 1: the slab counts departures too.
+    pub const fn tenant(self) -> u32 {
+        self.generation.get() / 2 + 1
+    }
+
     /// The 64 bits that the kernel keeps for us (`epoll_data`, `epoll_ctl(2)`).
     pub(crate) const fn to_bits(self) -> u64 {
         (self.generation.get() as u64) << 32 | self.slot as u64

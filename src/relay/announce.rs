@@ -5,6 +5,7 @@
 
 use super::roster::{Notice, Receiver};
 use super::{ROSTER, Relay};
+use crate::limits::LIST_PARTS_PER_TICK;
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
@@ -24,7 +25,15 @@ impl Relay {
             self.receivers.retain(|&id| self.peers.user(id).is_some());
             self.owed.clone_from(&self.receivers);
         }
+        let mut parts = LIST_PARTS_PER_TICK;
         for id in std::mem::take(&mut self.owed) {
+            if self.peers.user(id).is_some_and(|user| user.receiver.is_listing()) {
+                let Some(left) = usize::checked_sub(parts, 1) else {
+                    self.owed.push(id); // in the next tick, after those before it
+                    continue;
+                };
+                parts = left;
+            }
             self.notify(cx, id);
         }
         if self.owed.is_empty() {

@@ -11,7 +11,7 @@ pub struct RelayCensus {
     pub connections: usize,
     /// Connections that are registered.
     pub users: usize,
-    /// Names that a connection holds, and names kept for one that waits for the store.
+    /// Names that a connection holds.
     pub held: usize,
     /// Names that the store is binding.
     pub reserved: usize,

@@ -6,27 +6,38 @@
 //!
 //! A name is *held* by the connection that is registered under it, and *bound*, for good, to the
 //! fingerprint that was first proven under it. Between a first proof and the store's word that it
-//! is kept, the name is *reserved*: held by the connection that waits, and bound to nobody yet.
+//! is kept, the name is *reserved*: nobody else can have it, and nobody has it yet.
+//!
+//! Which name a connection holds is kept with the connection ([`Holders`]), and only there.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, Hasher};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
 
-use siphasher::sip::SipHasher13;
-
+use super::bindings::Bindings;
 use super::fault::Fault;
+use super::index::Index;
+use super::keyed::Keyed;
 use super::user_name::UserName;
 use crate::limits::{MAX_BOUND_NAMES, MAX_NAMES_PER_KEY};
 use crate::reactor::Token;
 use crate::wire::{ErrorCode, Fingerprint};
 
+/// Those who can hold names.
+pub(super) trait Holders {
+    /// The connection in this slot, and the name that it holds, if it does.
+    fn in_slot(&self, slot: usize) -> Option<(Token, &UserName)>;
+}
+
 /// The names.
 pub(super) struct Directory {
-    held: HashMap<UserName, Token, Keyed>,
-    bound: HashMap<UserName, Fingerprint, Keyed>,
-    /// How many names are bound to a fingerprint or reserved for it.
-    names_of: HashMap<Fingerprint, usize, Keyed>,
+    keyed: Keyed,
+    /// The slots of the connections that hold a name.
+    held: Index,
+    bound: Bindings,
     /// What the store was asked to bind, by the number of the ask.
     reserved: BTreeMap<u64, Reservation>,
+    /// The names in there.
+    reserved_names: HashSet<UserName, Keyed>,
     asked: u64,
 }
 
@@ -53,50 +64,58 @@ impl Directory {
         seed: [u8; 16],
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
     ) -> Self {
-        let keyed = Keyed(SipHasher13::new_with_key(&seed));
+        let keyed = Keyed::new(seed);
         let mut directory = Self {
-            held: HashMap::with_hasher(keyed.clone()),
-            bound: HashMap::with_hasher(keyed.clone()),
-            names_of: HashMap::with_hasher(keyed),
+            held: Index::default(),
+            bound: Bindings::new(keyed.clone()),
             reserved: BTreeMap::new(),
+            reserved_names: HashSet::with_hasher(keyed.clone()),
+            keyed,
             asked: 0,
         };
         for (name, fp) in bound {
             directory.bound.insert(UserName::new(&name), fp);
-            *directory.names_of.entry(fp).or_default() += 1;
         }
         directory
     }
 
-    /// The connection that holds `name`; it may still be waiting for the store.
-    pub(super) fn holder(&self, name: &str) -> Option<Token> {
-        self.held.get(name).copied()
+    /// The connection that holds `name`.
+    pub(super) fn holder(&self, name: &str, holders: &impl Holders) -> Option<Token> {
+        let named = |slot| holders.in_slot(slot).filter(|(_, its)| its.is(name));
+        let slot = self.held.find(self.hash(name), |slot| named(slot).is_some())?;
+        named(slot).map(|(token, _)| token)
     }
 
     /// How many names are held, and how many the store is binding.
     pub(super) fn count(&self) -> (usize, usize) {
-        (self.held.len(), self.reserved.len())
+        (self.held.len() + self.reserved.len(), self.reserved.len())
     }
 
     /// Whether a connection may hold `name` without a proof, as original clients do.
-    pub(super) fn check_original(&self, name: &str) -> Result<(), Fault> {
-        if self.bound.contains_key(name) {
+    pub(super) fn check_original(&self, name: &str, holders: &impl Holders) -> Result<(), Fault> {
+        if self.bound.owner(name).is_some() {
             return Err(name_bound());
         }
-        if self.held.contains_key(name) { Err(name_in_use()) } else { Ok(()) }
+        if self.is_taken(name, holders) { Err(name_in_use()) } else { Ok(()) }
     }
 
     /// Whether a connection that has proven `fp` may hold `name`, instead of whoever holds it now.
-    pub(super) fn check(&self, name: &str, fp: &Fingerprint) -> Result<Standing, Fault> {
-        match self.bound.get(name) {
+    pub(super) fn check(
+        &self,
+        name: &str,
+        fp: &Fingerprint,
+        holders: &impl Holders,
+    ) -> Result<Standing, Fault> {
+        match self.bound.owner(name) {
             Some(owner) if owner == fp => return Ok(Standing::Bound),
             Some(_) => return Err(name_bound()),
             None => {}
         }
-        if self.held.contains_key(name) {
+        if self.is_taken(name, holders) {
             return Err(name_in_use());
         }
-        if self.names_of.get(fp).is_some_and(|&names| names >= MAX_NAMES_PER_KEY) {
+        let reserved = self.reserved.values().filter(|it| it.fp == *fp).count();
+        if self.bound.count_of(fp) + reserved >= MAX_NAMES_PER_KEY {
             return Err(Fault::new(
                 ErrorCode::DirectoryFull,
                 "the key has as many names as it may",
@@ -110,55 +129,47 @@ impl Directory {
 
     /// Whoever proves `name` next has it. Tells whether it was bound.
     pub(super) fn unbind(&mut self, name: &str) -> bool {
-        let Some(fp) = self.bound.remove(name) else { return false };
-        self.forget_one_of(&fp);
-        true
+        self.bound.remove(name)
     }
 
-    /// `name` is `by`'s from now on.
+    /// `name` is `by`'s from now on, and was nobody's.
     pub(super) fn hold(&mut self, name: &UserName, by: Token) {
-        self.held.insert(name.clone(), by);
+        self.held.insert(self.hash(name.as_str()), by.slot());
     }
 
     /// `by` no longer holds `name`.
     pub(super) fn release(&mut self, name: &UserName, by: Token) {
-        if self.holder(name.as_str()) == Some(by) {
-            self.held.remove(name);
-        }
+        self.held.remove(self.hash(name.as_str()), by.slot());
+    }
+
+    fn is_taken(&self, name: &str, holders: &impl Holders) -> bool {
+        self.reserved_names.contains(name) || self.holder(name, holders).is_some()
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.keyed.hash_one(name)
     }
 
     /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number
     /// returned.
     pub(super) fn reserve(&mut self, name: &UserName, fp: Fingerprint, by: Token) -> u64 {
-        debug_assert_eq!(self.check(name.as_str(), &fp), Ok(Standing::Free));
-        self.hold(name, by);
-        *self.names_of.entry(fp).or_default() += 1;
+        debug_assert!(self.bound.owner(name.as_str()).is_none(), "it was checked");
+        let is_new = self.reserved_names.insert(name.clone());
+        debug_assert!(is_new, "it was checked");
         self.asked += 1;
         self.reserved.insert(self.asked, Reservation { name: name.clone(), fp, by });
         self.asked
     }
 
-    /// What became of a reservation: the name is bound, or free again. Either way nobody holds it.
+    /// What became of a reservation: the name is bound, or free again. Nobody holds it yet.
     /// Returns who waited for it, and may be gone by now.
     pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Token> {
         let Reservation { name, fp, by } = self.reserved.remove(&number)?;
-        self.release(&name, by);
+        self.reserved_names.remove(&name);
         if bound {
             self.bound.insert(name, fp);
-        } else {
-            self.forget_one_of(&fp);
         }
         Some(by)
-    }
-
-    /// One name fewer is bound to `fp` or reserved for it.
-    fn forget_one_of(&mut self, fp: &Fingerprint) {
-        if let Some(names) = self.names_of.get_mut(fp) {
-            *names -= 1;
-            if *names == 0 {
-                self.names_of.remove(fp);
-            }
-        }
     }
 }
 
@@ -168,38 +179,6 @@ fn name_bound() -> Fault {
 
 fn name_in_use() -> Fault {
     Fault::new(ErrorCode::NameInUse, "another connection holds the name")
-}
-
-/// `SipHash` 1-3, as the standard library's own, with a key that is handed in: so a run can be
-/// repeated.
-#[derive(Clone)]
-struct Keyed(SipHasher13);
-
-impl BuildHasher for Keyed {
-    type Hasher = Sum;
-
-    fn build_hasher(&self) -> Sum {
-        Sum { sip: self.0, sum: 0 }
-    }
-}
-
-/// What is hashed here is one run of bytes, which takes half the time where that is known.
-struct Sum {
-    sip: SipHasher13,
-    sum: u64,
-}
-
-impl Hasher for Sum {
-    fn write(&mut self, bytes: &[u8]) {
-        self.sum = self.sum.rotate_left(1) ^ self.sip.hash(bytes);
-    }
-
-    /// What `str` puts behind its bytes, so that two of them in a row are not mistaken for others.
-    fn write_u8(&mut self, _end: u8) {}
-
-    fn finish(&self) -> u64 {
-        self.sum
-    }
 }
 
 #[cfg(test)]
@@ -215,8 +194,25 @@ mod tests {
         Token::new(slot, NonZeroU32::MIN)
     }
 
-    fn empty() -> Directory {
-        Directory::new([7; 16], [])
+    /// Whoever is registered.
+    #[derive(Default)]
+    struct Room(BTreeMap<usize, (Token, UserName)>);
+
+    impl Holders for Room {
+        fn in_slot(&self, slot: usize) -> Option<(Token, &UserName)> {
+            self.0.get(&slot).map(|(token, name)| (*token, name))
+        }
+    }
+
+    /// A directory, and nobody there.
+    fn empty() -> (Directory, Room) {
+        (Directory::new([7; 16], []), Room::default())
+    }
+
+    /// `by` is registered under a name.
+    fn hold((directory, room): (&mut Directory, &mut Room), name: &UserName, by: Token) {
+        directory.hold(name, by);
+        room.0.insert(by.slot(), (by, name.clone()));
     }
 
     fn code<T>(result: Result<T, Fault>) -> Option<ErrorCode> {
@@ -225,59 +221,63 @@ mod tests {
 
     #[test]
     fn a_name_that_was_proven_is_one_keys_for_good() {
-        let mut directory = empty();
+        let (mut directory, mut room) = empty();
         let (name, first) = (UserName::new("alice"), connection(1));
-        assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Free));
+        assert_eq!(directory.check("alice", &ALICE, &room), Ok(Standing::Free));
         let number = directory.reserve(&name, ALICE, first);
         assert_eq!(directory.settle(number, true), Some(first));
-        directory.hold(&name, first);
+        hold((&mut directory, &mut room), &name, first);
+        assert_eq!(directory.holder("alice", &room), Some(first));
         for _ in 0..2 {
-            assert_eq!(directory.check("alice", &ALICE), Ok(Standing::Bound));
-            assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameBound));
-            assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameBound));
+            assert_eq!(directory.check("alice", &ALICE, &room), Ok(Standing::Bound));
+            assert_eq!(code(directory.check("alice", &EVE, &room)), Some(ErrorCode::NameBound));
+            assert_eq!(code(directory.check_original("alice", &room)), Some(ErrorCode::NameBound));
             directory.release(&name, first);
         }
-        assert_eq!(directory.holder("alice"), None);
+        assert_eq!(directory.holder("alice", &room), None);
     }
 
     #[test]
     fn a_name_that_is_being_bound_is_nobody_elses() {
-        let mut directory = empty();
+        let (mut directory, room) = empty();
         let name = UserName::new("alice");
         let number = directory.reserve(&name, ALICE, connection(1));
-        assert_eq!(code(directory.check("alice", &ALICE)), Some(ErrorCode::NameInUse));
-        assert_eq!(code(directory.check("alice", &EVE)), Some(ErrorCode::NameInUse));
-        assert_eq!(code(directory.check_original("alice")), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("alice", &ALICE, &room)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("alice", &EVE, &room)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check_original("alice", &room)), Some(ErrorCode::NameInUse));
         // The store failed: it is free again, and the key has its place back.
         directory.settle(number, false);
-        assert_eq!(directory.check_original("alice"), Ok(()));
-        assert_eq!(directory.check("alice", &EVE), Ok(Standing::Free));
-        assert!(directory.names_of.is_empty() && directory.settle(number, true).is_none());
+        assert_eq!(directory.check_original("alice", &room), Ok(()));
+        assert_eq!(directory.check("alice", &EVE, &room), Ok(Standing::Free));
+        assert_eq!(directory.settle(number, true), None);
     }
 
     #[test]
     fn an_original_holds_a_name_while_it_is_there() {
-        let mut directory = empty();
+        let (mut directory, mut room) = empty();
         let (name, original) = (UserName::new("JG"), connection(1));
-        directory.hold(&name, original);
-        assert_eq!(directory.holder("JG"), Some(original));
-        assert_eq!(code(directory.check_original("JG")), Some(ErrorCode::NameInUse));
-        assert_eq!(code(directory.check("JG", &ALICE)), Some(ErrorCode::NameInUse));
+        hold((&mut directory, &mut room), &name, original);
+        assert_eq!(directory.holder("JG", &room), Some(original));
+        assert_eq!(code(directory.check_original("JG", &room)), Some(ErrorCode::NameInUse));
+        assert_eq!(code(directory.check("JG", &ALICE, &room)), Some(ErrorCode::NameInUse));
         directory.release(&name, connection(2)); // not its holder
-        assert_eq!(directory.holder("JG"), Some(original));
+        assert_eq!(directory.holder("JG", &room), Some(original));
         directory.release(&name, original);
-        assert_eq!(directory.check_original("JG"), Ok(()));
+        assert_eq!(directory.check_original("JG", &room), Ok(()));
     }
 
     #[test]
     fn a_key_has_few_names_and_what_is_being_bound_counts() {
         let names = (1..MAX_NAMES_PER_KEY).map(|number| (format!("alice{number}"), ALICE));
-        let mut directory = Directory::new([0; 16], names);
+        let (mut directory, room) = (Directory::new([0; 16], names), Room::default());
         let number = directory.reserve(&UserName::new("alice"), ALICE, connection(1));
-        assert_eq!(code(directory.check("one-more", &ALICE)), Some(ErrorCode::DirectoryFull));
-        assert_eq!(directory.check("alice1", &ALICE), Ok(Standing::Bound));
-        assert_eq!(directory.check("one-more", &EVE), Ok(Standing::Free));
+        assert_eq!(
+            code(directory.check("one-more", &ALICE, &room)),
+            Some(ErrorCode::DirectoryFull)
+        );
+        assert_eq!(directory.check("alice1", &ALICE, &room), Ok(Standing::Bound));
+        assert_eq!(directory.check("one-more", &EVE, &room), Ok(Standing::Free));
         directory.settle(number, false);
-        assert_eq!(directory.check("one-more", &ALICE), Ok(Standing::Free));
+        assert_eq!(directory.check("one-more", &ALICE, &room), Ok(Standing::Free));
     }
 }

@@ -9,11 +9,12 @@ use std::io::{self, Write};
 use std::mem;
 
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::Serializer;
 
 use super::event::{Event, Kind, Level};
 use super::utc::Utc;
 use crate::limits::LOG_QUEUE;
+use crate::wire::Ascii;
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,17 @@ pub enum Format {
     Json,
 }
 
+/// Whoever wants to know of events as they happen.
+type Hears = Box<dyn FnMut(&Event)>;
+
 /// The lines that nobody has taken yet.
-#[derive(Debug)]
 pub struct Journal {
     format: Format,
     level: Level,
+    /// Is told of all events, whatever the level; and the level up to which there is anything to
+    /// do.
+    hears: Option<Hears>,
+    most: Level,
     queue: Vec<u8>,
     /// What the last `take` handed out; kept so that its room is used again.
     taken: Vec<u8>,
@@ -39,6 +46,8 @@ pub struct Journal {
     /// the count stands where they are missing.
     dropped: u64,
     dropped_at: Utc,
+    /// What the line at the end of the last `take` says of them.
+    counted: u64,
     /// Lines lost since the start, of which the above have not been told.
     dropped_in_all: u64,
 }
@@ -47,7 +56,24 @@ impl Journal {
     /// An empty journal that keeps what `level` tells.
     pub fn new(format: Format, level: Level) -> Self {
         let (queue, taken) = (Vec::new(), Vec::new());
-        Self { format, level, queue, taken, dropped: 0, dropped_at: Utc(0), dropped_in_all: 0 }
+        let (hears, most) = (None, level);
+        Self {
+            format,
+            level,
+            hears,
+            most,
+            queue,
+            taken,
+            dropped: 0,
+            dropped_at: Utc(0),
+            counted: 0,
+            dropped_in_all: 0,
+        }
+    }
+
+    /// The same, and each event is told to `hears` as it happens, the quietest too.
+    pub fn heard_by(self, hears: impl FnMut(&Event) + 'static) -> Self {
+        Self { hears: Some(Box::new(hears)), most: Level::Debug, ..self }
     }
 
     /// Lines that were lost since the start.
@@ -55,8 +81,18 @@ impl Journal {
         self.dropped_in_all
     }
 
-    /// Whether `event` makes a line here.
+    /// Whether `event` makes a line here, or is heard.
     pub fn tells(&self, event: &Event) -> bool {
+        self.tells_level(event.level())
+    }
+
+    /// Whether anything of this level does.
+    pub(super) fn tells_level(&self, level: Level) -> bool {
+        level <= self.most
+    }
+
+    /// Whether `event` makes a line here.
+    pub fn logs(&self, event: &Event) -> bool {
         event.level() <= self.level
     }
 
@@ -65,6 +101,12 @@ impl Journal {
     pub fn write(&mut self, wall_ms: u64, event: &Event) {
         if !self.tells(event) {
             return;
+        }
+        if let Some(hears) = &mut self.hears {
+            hears(event);
+            if !self.logs(event) {
+                return;
+            }
         }
         let before = self.queue.len();
         let is_kept = self.dropped == 0
@@ -86,9 +128,12 @@ impl Journal {
     /// What was taken last did not leave the process: its lines are lost, those too of which a part
     /// had left before.
     pub(super) fn lose_taken(&mut self) {
-        let lines = memchr::memchr_iter(b'\n', &self.taken).count() as u64;
+        let counted = mem::take(&mut self.counted);
+        let count_lines = u64::from(counted > 0);
+        let lines = memchr::memchr_iter(b'\n', &self.taken).count() as u64 - count_lines;
         self.taken.clear();
         self.count(self.dropped_at.0, lines);
+        self.dropped += counted; // which is to be told again
     }
 
     /// Hands out all that is queued, whole lines, and begins anew.
@@ -96,8 +141,9 @@ impl Journal {
     /// To be called when what was taken before has left the process: what is taken is no longer
     /// bounded here.
     pub fn take(&mut self) -> &[u8] {
-        if self.dropped > 0 {
-            let event = Event::LinesDropped { lines: mem::take(&mut self.dropped) };
+        self.counted = mem::take(&mut self.dropped);
+        if self.counted > 0 {
+            let event = Event::LinesDropped { lines: self.counted };
             let is_written = self.append(self.dropped_at, &event).is_ok();
             debug_assert!(is_written, "a number can always be shown");
         }
@@ -144,26 +190,6 @@ struct Line<'a> {
     kind: Kind,
     #[serde(flatten)]
     event: &'a Event<'a>,
-}
-
-/// Writes everything beyond printable ASCII as `\uXXXX`. A program reads the same text, and a
-/// terminal that shows the line has nothing to obey (C1 controls, bidirectional overrides).
-struct Ascii;
-
-impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        out: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for unit in fragment.encode_utf16() {
-            match u8::try_from(unit) {
-                Ok(byte @ b' '..=b'~') => out.write_all(&[byte])?,
-                _ => write!(out, "\\u{unit:04x}")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -320,5 +346,22 @@ mod tests {
         assert!(journal.take().is_empty());
         journal.write(NOW, &Event::Signal { signal: Signal::Terminate });
         assert_eq!(journal.take(), line.as_bytes());
+    }
+
+    #[test]
+    fn what_was_taken_and_is_lost_is_counted_and_no_count_is_lost() {
+        let mut journal = Journal::new(TEXT, Level::Normal);
+        let tell = |journal: &mut Journal| journal.write(NOW, &Event::Ephemeral);
+        tell(&mut journal);
+        tell(&mut journal);
+        journal.take();
+        for _ in 0..3 {
+            journal.lose_taken();
+            tell(&mut journal);
+            journal.take();
+        }
+        let told = std::str::from_utf8(&journal.taken).unwrap();
+        assert!(told.ends_with("warning 5 lines dropped\n"), "{told}");
+        assert_eq!((told.lines().count(), journal.dropped_in_all()), (1, 5));
     }
 }

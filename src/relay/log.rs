@@ -9,7 +9,7 @@
 use nix::errno::Errno;
 
 use super::LOG;
-use super::event::Event;
+use super::event::{Event, Level};
 use super::journal::Journal;
 use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
 use crate::reactor::{Context, Source, Time, Token};
@@ -63,15 +63,14 @@ impl Log {
     }
 
     /// `id` is gone, because of `failed` where it was not closed in order. Tells whether that was
-    /// where lines went. They go nowhere for a while, and if nobody has left for good who read
-    /// them, they are tried again.
+    /// where lines went. They are tried again after a while, unless there is nobody to read them.
     pub(super) fn closed(&mut self, cx: &mut Context, id: Token, failed: Option<Errno>) -> bool {
         if self.to != Some(id) {
             return false;
         }
         self.to = None;
         self.journal.lose_taken();
-        if failed.is_some_and(|errno| errno != Errno::EPIPE) {
+        if failed.is_some_and(|errno| !matches!(errno, Errno::EPIPE | Errno::EBADF)) {
             self.reopen_at = Some(self.now + LOG_REOPEN);
         }
         self.await_next(cx);
@@ -88,12 +87,17 @@ impl Log {
         self.await_next(cx);
     }
 
+    /// Whether it tells anything of this level: so that what nobody hears is not even put together.
+    pub(super) fn tells(&self, level: Level) -> bool {
+        self.journal.tells_level(level)
+    }
+
     /// Tells an event, or counts it where others cause more lines than they may.
     pub(super) fn tell(&mut self, event: &Event) {
         if !self.journal.tells(event) {
             return;
         }
-        if event.has_rate() && !self.has_room() {
+        if event.has_rate() && self.journal.logs(event) && !self.has_room() {
             self.beyond += 1;
             return;
         }

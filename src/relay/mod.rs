@@ -21,12 +21,14 @@
 //! others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `registration.rs` and `directory.rs` (whose a name is), `routing.rs`, `run.rs` (many
-//! frames on one way), `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here),
-//! `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`, `store.rs` (what outlives the
-//! process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! out), `registration.rs`, `directory.rs`, `bindings.rs` and `index.rs` (whose a name is),
+//! `routing.rs`, `run.rs` (many frames on one way), `roster.rs`, `changes.rs` and `announce.rs`
+//! (who is told who is here), `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`,
+//! `store.rs` (what outlives the process), `event.rs`, `counters.rs` and `journal.rs` (what the
+//! operator is told).
 
 mod announce;
+mod bindings;
 mod census;
 mod changes;
 mod config;
@@ -37,7 +39,9 @@ mod ending;
 pub mod event;
 mod exchange;
 mod fault;
+mod index;
 pub mod journal;
+mod keyed;
 mod log;
 pub mod names;
 mod peer;
@@ -63,7 +67,7 @@ use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::log::Log;
-use self::peer::Peers;
+use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
@@ -313,5 +317,9 @@ impl Handler for Relay {
         self.go_on(cx);
         self.announce(cx);
         self.log.pass_on(cx);
+    }
+
+    fn name(&self, id: Token) -> Option<String> {
+        self.peers.get(id).and_then(Peer::who).map(|who| who.to_string())
     }
 }

@@ -18,12 +18,13 @@
 use std::mem;
 use std::net::SocketAddr;
 
+use super::directory::Holders;
 use super::event::Who;
 use super::rates::Origin;
 use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
-use crate::reactor::Token;
+use crate::reactor::{Pages, Token};
 use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 
 /// What the relay knows of one connection.
@@ -104,9 +105,14 @@ pub(super) struct User {
 pub(super) enum KeyText {
     /// That text is the canonical one of this key, which takes half the memory.
     Canonical(PublicKey),
-    /// Other line ends or widths.
-    AsWritten(Box<str>),
+    /// Other line ends or widths. Rare, so it is what all have room for: one pointer.
+    #[allow(clippy::box_collection)]
+    AsWritten(Box<Box<str>>),
 }
+
+/// A connection costs this much here (`docs/architecture.md`, "Memory"), and what it has registered
+/// with: its key, its prekey, and a name that is long.
+const _: () = assert!(size_of::<Option<Peer>>() <= 120);
 
 impl Peer {
     pub(super) fn new(token: Token, address: SocketAddr, origin: Origin) -> Self {
@@ -184,7 +190,7 @@ impl KeyText {
         if key.to_pem() == text {
             Self::Canonical(key.clone())
         } else {
-            Self::AsWritten(text.into())
+            Self::AsWritten(Box::new(text.into()))
         }
     }
 
@@ -199,35 +205,31 @@ impl KeyText {
 /// All connections, by token.
 #[derive(Default)]
 pub(super) struct Peers {
-    /// By the token's slot. Boxed, so that an unused slot costs little and growth moves nothing but
-    /// pointers.
-    slots: Vec<Option<Box<Peer>>>,
+    /// By the token's slot.
+    slots: Pages<Option<Peer>>,
     count: usize,
 }
 
 impl Peers {
     pub(super) fn insert(&mut self, peer: Peer) {
-        let slot = peer.token.slot();
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, || None);
-        }
-        debug_assert!(self.slots[slot].is_none(), "its last tenant was told to be closed");
-        self.slots[slot] = Some(Box::new(peer));
+        let slot = self.slots.reach(peer.token.slot(), || None);
+        debug_assert!(slot.is_none(), "its last tenant was told to be closed");
+        *slot = Some(peer);
         self.count += 1;
     }
 
-    pub(super) fn remove(&mut self, token: Token) -> Option<Box<Peer>> {
+    pub(super) fn remove(&mut self, token: Token) -> Option<Peer> {
         self.get(token)?;
         self.count -= 1;
         self.slots.get_mut(token.slot())?.take()
     }
 
     pub(super) fn get(&self, token: Token) -> Option<&Peer> {
-        self.slots.get(token.slot())?.as_deref().filter(|peer| peer.token == token)
+        self.slots.get(token.slot())?.as_ref().filter(|peer| peer.token == token)
     }
 
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Peer> {
-        self.slots.get_mut(token.slot())?.as_deref_mut().filter(|peer| peer.token == token)
+        self.slots.get_mut(token.slot())?.as_mut().filter(|peer| peer.token == token)
     }
 
     pub(super) fn user(&self, token: Token) -> Option<&User> {
@@ -249,12 +251,19 @@ impl Peers {
 
     /// All of them, by slot.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.slots.iter().flatten().map(|peer| peer.token)
+        self.slots.iter_from(0).flatten().map(|peer| peer.token)
     }
 
     /// The users from `slot` on, each with its slot: an order that stays while they stay.
     pub(super) fn users_from(&self, slot: usize) -> impl Iterator<Item = (usize, &User)> {
-        let from = self.slots.get(slot..).unwrap_or_default().iter().flatten();
+        let from = self.slots.iter_from(slot).flatten();
         from.filter_map(|peer| Some((peer.token.slot(), peer.user()?)))
+    }
+}
+
+impl Holders for Peers {
+    fn in_slot(&self, slot: usize) -> Option<(Token, &UserName)> {
+        let peer = self.slots.get(slot)?.as_ref()?;
+        Some((peer.token, &peer.user()?.name))
     }
 }

@@ -50,7 +50,7 @@ impl Relay {
         if let Some(v2) = &asked.v2 {
             return self.challenge(cx, from, claim, key, v2);
         }
-        self.directory.check_original(&asked.name)?;
+        self.directory.check_original(&asked.name, &self.peers)?;
         self.admit(cx, from, claim);
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         check_prekey_form(&v2.prekey)?;
         let (name, fp) = (claim.name.as_str(), &claim.fp);
-        self.directory.check(name, fp)?;
+        self.directory.check(name, fp, &self.peers)?;
         let relay = self.notary.public();
         let mut nonce = [0; 32];
         self.notary.random(&mut nonce);
@@ -96,10 +96,11 @@ impl Relay {
             return Err(Fault::new(ErrorCode::BadProof, "the signature does not hold").last());
         }
         // Asked again, for others may have come since the challenge.
-        match self.directory.check(claim.name.as_str(), &claim.fp).map_err(Fault::last)? {
+        let (name, fp) = (claim.name.as_str(), &claim.fp);
+        match self.directory.check(name, fp, &self.peers).map_err(Fault::last)? {
             Standing::Free => self.bind(cx, from, claim),
             Standing::Bound => {
-                if let Some(old) = self.directory.holder(claim.name.as_str()) {
+                if let Some(old) = self.directory.holder(name, &self.peers) {
                     let fault = Refusal::new(ErrorCode::Replaced, "the same user connected again");
                     self.dismiss(cx, old, &fault);
                 }

@@ -9,6 +9,7 @@
 //! grows with what the last batch cost. So a thousand joins into a room of a thousand cost a few
 //! dozen rosters and not a million.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,8 +44,10 @@ pub(super) enum Receiver {
     None,
     /// The whole list on each change.
     Full {
-        /// Told of all changes below this number; none, if of nothing yet.
-        told: Option<u64>,
+        /// Told of all changes below this number.
+        told: u64,
+        /// Not told of anything yet.
+        is_new: bool,
         /// Told that the list is too long.
         warned: bool,
     },
@@ -53,9 +56,16 @@ pub(super) enum Receiver {
         /// Told of all changes below this number.
         told: u64,
         /// In the middle of the whole list, as it was then: the slot from which it goes on.
-        listing: Option<usize>,
+        listing: Option<Slot>,
     },
 }
+
+/// Every user has one.
+const _: () = assert!(size_of::<Receiver>() == 16);
+
+/// A place in the table of connections, as one more than its number: so that none takes no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(NonZeroU32);
 
 /// What a receiver is to be told next.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,13 +78,29 @@ pub(super) enum Notice {
     TooLarge,
 }
 
+impl Slot {
+    fn new(number: usize) -> Self {
+        let above = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1);
+        Self(NonZeroU32::new(above).unwrap_or(NonZeroU32::MAX))
+    }
+
+    fn number(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
 impl Receiver {
     pub(super) fn new(mode: RosterMode) -> Self {
         match mode {
-            RosterMode::Full => Self::Full { told: None, warned: false },
-            RosterMode::Delta => Self::Delta { told: 0, listing: Some(0) },
+            RosterMode::Full => Self::Full { told: 0, is_new: true, warned: false },
+            RosterMode::Delta => Self::Delta { told: 0, listing: Some(Slot::new(0)) },
             RosterMode::None => Self::None,
         }
+    }
+
+    /// Whether what it is told next is a part of the whole list, made for it alone.
+    pub(super) const fn is_listing(self) -> bool {
+        matches!(self, Self::Delta { listing: Some(_), .. })
     }
 }
 
@@ -133,7 +159,7 @@ impl Roster {
     pub(super) fn owes(&self, receiver: Receiver) -> bool {
         match receiver {
             Receiver::None => false,
-            Receiver::Full { told, .. } => told.is_none_or(|told| told < self.gathered),
+            Receiver::Full { told, is_new, .. } => is_new || told < self.gathered,
             Receiver::Delta { told, listing } => listing.is_some() || told < self.gathered,
         }
     }
@@ -145,8 +171,8 @@ impl Roster {
         }
         match receiver {
             Receiver::None => Notice::Nothing,
-            Receiver::Full { told, warned } => {
-                *told = Some(self.changes.end());
+            Receiver::Full { told, is_new, warned } => {
+                (*told, *is_new) = (self.changes.end(), false);
                 if let Some(list) = self.whole_list(peers) {
                     return Notice::Frame(list);
                 }
@@ -154,7 +180,7 @@ impl Roster {
             }
             Receiver::Delta { told, listing } => {
                 if *told < self.changes.first() {
-                    *listing = Some(0); // it fell behind what is kept
+                    *listing = Some(Slot::new(0)); // it fell behind what is kept
                 }
                 Notice::Frame(match *listing {
                     Some(slot) => self.part_of_list(told, listing, slot, peers),
@@ -188,20 +214,21 @@ impl Roster {
     fn part_of_list(
         &self,
         told: &mut u64,
-        listing: &mut Option<usize>,
-        slot: usize,
+        listing: &mut Option<Slot>,
+        from: Slot,
         peers: &Peers,
     ) -> Rc<[u8]> {
-        let is_first = slot == 0;
+        let is_first = from == Slot::new(0);
         if is_first {
             *told = self.changes.end();
         }
         let mut space = Space::new(self.max_frame);
         let mut names = Vec::new();
         *listing = None;
-        for (slot, user) in peers.users_from(slot).filter(|(_, user)| user.joined < *told) {
+        for (slot, user) in peers.users_from(from.number()).filter(|(_, user)| user.joined < *told)
+        {
             if !space.take(&user.name) {
-                *listing = Some(slot);
+                *listing = Some(Slot::new(slot));
                 break;
             }
             names.push(user.name.json());

@@ -17,7 +17,8 @@ impl Relay {
         from: Token,
         target: &str,
     ) -> Result<(), Fault> {
-        let found = self.directory.holder(target).and_then(|token| self.peers.user(token));
+        let found =
+            self.directory.holder(target, &self.peers).and_then(|token| self.peers.user(token));
         if let Some(asking) = self.peers.user(from) {
             let (by, found) = (asking.name.as_str(), found.is_some());
             self.log.tell(&Event::KeyAsked { by, target, found });
@@ -41,7 +42,7 @@ impl Relay {
         forward: &Forward,
     ) -> Result<(), Fault> {
         let Some(sender) = self.peers.user(from) else { return Ok(()) };
-        let to = self.directory.holder(&forward.to).ok_or_else(unknown_user)?;
+        let to = self.directory.holder(&forward.to, &self.peers).ok_or_else(unknown_user)?;
         let addressee = self.peers.user(to).ok_or_else(unknown_user)?;
         if addressee.is_version2() != request.version2 {
             return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
@@ -51,7 +52,7 @@ impl Relay {
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
         let name = sender.name.clone();
-        let bytes = self.queue(cx, to, &forward.parts(name.json().as_bytes()));
+        let bytes = self.queue(cx, to, &forward.parts(&name.json_bytes()));
         let (from_name, action) = (name.as_str(), forward.kind);
         self.log.tell(&Event::Forwarded { action, from: from_name, to: &forward.to, bytes });
         if let Some(id) = &request.id {

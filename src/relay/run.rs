@@ -5,14 +5,14 @@
 //! whether there is room) is looked up once for the run, and where nothing is to be changed in them
 //! they are copied together.
 //!
-//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends the
-//! run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
+//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends
+//! the run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Relay;
-use super::event::Event;
+use super::event::{Event, Level};
 use crate::limits::{ANSWERS_A_RUN, CHUNK_SIZE};
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
@@ -34,7 +34,7 @@ impl Relay {
     pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
-        let json = name.json();
+        let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
         let (mut consumed, mut answered) = (0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
@@ -54,22 +54,19 @@ impl Relay {
             }
             let end = consumed + end;
             let frame = end - forward.frame_len()..end;
-            let len = if forward.is_from(json.as_bytes()) && bytes.get(end) == Some(&b'\n') {
+            let len = if forward.is_from(&json) && bytes.get(end) == Some(&b'\n') {
                 consumed = end + 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
                 consumed = end;
                 self.queue_pending(cx, Some(route), bytes);
-                self.queue(cx, route.to, &forward.parts(json.as_bytes()))
+                self.queue(cx, route.to, &forward.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
-            let (from_name, action) = (name.as_str(), forward.kind);
-            self.log.tell(&Event::Forwarded {
-                action,
-                from: from_name,
-                to: route.name,
-                bytes: len,
-            });
+            if is_told {
+                let (action, from, to) = (forward.kind, name.as_str(), route.name);
+                self.log.tell(&Event::Forwarded { action, from, to, bytes: len });
+            }
             if let Some(id) = &request.id {
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
@@ -85,7 +82,7 @@ impl Relay {
 
     /// The way to the user `name`, if frames of that version may go there.
     fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
-        let to = self.directory.holder(name)?;
+        let to = self.directory.holder(name, &self.peers)?;
         let user = self.peers.user(to).filter(|user| user.is_version2() == version2)?;
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         // A frame may make it more than full, and is the last one then.

@@ -43,4 +43,4 @@ pub use refusal::Refusal;
 pub use reply::{Reply, WireLimits};
 pub use request::{Body, Register, Registration2, Request, RosterMode};
 pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
-pub use text::escape_visible;
+pub use text::{Ascii, escape_visible};

@@ -4,6 +4,9 @@
 //! a line. Names may not have such characters; every other text is shown escaped.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde_json::ser::Formatter;
 
 /// `text` with everything that could steer a terminal or forge a line made visible: `\n`, `\t`,
 /// `\u{1b}`. For terminals and logs; a backslash stays as it is, so the text cannot be read back.
@@ -20,6 +23,28 @@ pub fn escape_visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// Has `serde_json` write everything beyond printable ASCII as `\uXXXX`. A program reads the same
+/// text, and a terminal that shows the line has nothing to obey (C1 controls, bidirectional
+/// overrides).
+#[derive(Clone, Copy, Debug)]
+pub struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for unit in fragment.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte @ b' '..=b'~') => out.write_all(&[byte])?,
+                _ => write!(out, "\\u{unit:04x}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a character is of Unicode's categories Cc (C0, DEL, C1), Cf, Zl or Zp.

@@ -5,8 +5,10 @@
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use crate::real::PATIENCE;
+/// How long a test waits for what has to come, before it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Set in the child; names the test that started it.
 const IN_CHILD: &str = "SEALWAX_TEST_CHILD";

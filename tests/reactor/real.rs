@@ -11,10 +11,8 @@ use sealwax::reactor::{
     Config, Context, Event, Interest, Linux, Opened, Reactor, Source, Sys, Time, Token, Watch,
 };
 
+pub(crate) use crate::child::PATIENCE;
 use crate::recorder::{Recorder, Told};
-
-/// How long a test waits for what has to come, before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Any port of this machine.
 pub(crate) const ANYWHERE: &str = "127.0.0.1:0";

@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 const GROWTH: u64 = 4 * MIB;
 
 fn quiet() -> Relay {
-    Relay::start(&["--ephemeral", "--quiet"])
+    Relay::start(&["--ephemeral", "-q"])
 }
 
 fn address(relay: &Relay) -> SocketAddr {

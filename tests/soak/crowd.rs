@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use sealwax::limits::LOAD_CONNECTING;
 use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
 use sealwax::reactor::{Handler, Linux, Reactor, Signal, raise_descriptor_limit};
 use sealwax::wire::RosterMode;
@@ -123,6 +124,7 @@ fn plan(at: &str, work: Work, workers: u32, rate: Option<f64>, count: Option<u64
         warm_up: Duration::ZERO,
         extent: count.map_or(FOR_EVER, Extent::Operations),
         ramp: Duration::ZERO,
+        connecting: LOAD_CONNECTING,
         timeout: TIMEOUT,
     }
 }

@@ -17,10 +17,10 @@ const STILL: Duration = Duration::from_millis(200);
 #[test]
 fn a_relay_that_is_stopped_and_continued_loses_nothing() {
     let _alone = alone();
-    let relay = Relay::start(&["--ephemeral", "--quiet"]);
+    let relay = Relay::start(&["--ephemeral", "-q"]);
     let gauge = Gauge::of(&relay.process);
     let flood = Crowd::flood(&relay.address, 0, 20, 64);
-    let pairs = Crowd::pairs(&relay.address, 1000, 20, Some(500.0));
+    let pairs = Crowd::pairs(&relay.address, 1000, 20, Some(50.0));
     let stops = scaled(3, 50);
     for _ in 0..stops {
         flood.goes_on(1000);
@@ -28,7 +28,7 @@ fn a_relay_that_is_stopped_and_continued_loses_nothing() {
         until(|| gauge.is_stopped(), || "it does not stop".to_owned());
         thread::sleep(STILL);
         relay.process.signal(Signal::SIGCONT);
-        pairs.goes_on(20);
+        pairs.goes_on(10);
     }
     figure("stopped and continued", format!("{stops} times, {} each", milliseconds(STILL)));
     is_whole(&flood.finish(), "a flood of 20 pairs");
@@ -45,7 +45,7 @@ struct Immortal {
 impl Immortal {
     fn start(homes: &Homes) -> Self {
         let home = text(&homes.path("relay")).to_owned();
-        let Relay { process, address } = Relay::start(&["--home", &home, "--quiet"]);
+        let Relay { process, address } = Relay::start(&["--home", &home, "-q"]);
         Self { relay: Some(process), address, home }
     }
 
@@ -53,7 +53,7 @@ impl Immortal {
         let relay = self.relay.take().expect("it runs");
         relay.signal(Signal::SIGKILL);
         assert_eq!(relay.end().code, None, "a signal has no code");
-        let arguments = ["serve", "--listen", &self.address, "--home", &self.home, "--quiet"];
+        let arguments = ["serve", "--listen", &self.address, "--home", &self.home, "-q"];
         let relay = self.relay.insert(Process::start(&arguments));
         relay.talk_with("listening");
     }
@@ -67,10 +67,10 @@ fn a_relay_that_is_killed_and_restarted_under_load_loses_nothing_and_repeats_not
     let homes = Homes::new();
     let mut relay = Immortal::start(&homes);
     let (number, wait) = (count.to_string(), "120");
-    let recv = ["recv", "--json", "--quiet", "-n", &number, "--wait", wait];
+    let recv = ["recv", "--json", "-q", "-n", &number, "--wait", wait];
     let bob = homes.client("bob", &relay.address, &recv);
     bob.event("registered");
-    let send = ["send", "bob", "--json", "--quiet", "--wait", wait];
+    let send = ["send", "bob", "--json", "-q", "--wait", wait];
     let mut alice = homes.client("alice", &relay.address, &send);
     let mut input = alice.input();
     let writer = thread::spawn(move || {

@@ -242,7 +242,7 @@ impl Homes {
 
 /// The command with `-vv`, unless it says itself how much it tells.
 fn with_all_told(mut arguments: Vec<&str>) -> Vec<&str> {
-    if !arguments.iter().any(|argument| ["-v", "-vv", "-q", "-qq"].contains(argument)) {
+    if !arguments.iter().any(|argument| ["-v", "-vv", "-q", "-qq", "--quiet"].contains(argument)) {
         arguments.push("-vv");
     }
     arguments

@@ -16,6 +16,8 @@ use super::alice::ME;
 /// The key behind one name, and its conversation with Alice.
 pub(crate) struct Friend {
     pub(crate) name: &'static str,
+    /// How its texts begin.
+    voice: &'static str,
     vault: FakeVault,
     pair: PrekeyPair,
     pub(crate) prekey: Prekey,
@@ -31,12 +33,18 @@ pub(crate) struct Friend {
 }
 
 impl Friend {
-    pub(crate) fn new(name: &'static str, key: &PublicKey, now_ms: u64) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        voice: &'static str,
+        key: &PublicKey,
+        now_ms: u64,
+    ) -> Self {
         let vault = FakeVault::new(key.clone());
         let pair = PrekeyPair::new(&vault, now_ms);
         let prekey = pair.publish(&vault, name);
         Self {
             name,
+            voice,
             vault,
             pair,
             prekey,
@@ -82,9 +90,10 @@ impl Friend {
         self.send.is_some()
     }
 
-    /// A text that nobody has said before.
-    pub(crate) fn say(&mut self) -> Option<Vec<u8>> {
-        let text = format!("{} {}", self.name, self.said.len());
+    /// A text that nobody has said before, or the last one again.
+    pub(crate) fn say(&mut self, again: bool) -> Option<Vec<u8>> {
+        let number = self.said.len().saturating_sub(usize::from(again));
+        let text = format!("{} {number}", self.voice);
         let mid = sha256(&tuple(&[b"mid", text.as_bytes()]));
         let mid = *mid.first_chunk().unwrap_or(&[0; 16]);
         self.said.insert(text.clone());

@@ -21,9 +21,8 @@ use super::super::vault::relay_signature;
 use super::alice::{Alice, PINNED, START_MS};
 use super::friend::Friend;
 
-/// Bob is pinned and verified. Carol is met here; and whatever the relay likes may be said to be
-/// hers, but for Bob's key.
-pub(crate) const FRIENDS: usize = 2;
+/// Bob is pinned and verified, Carol is met here. The third is Carol's key, which calls itself Bob.
+pub(crate) const FRIENDS: usize = 3;
 const BOB_AT: usize = 0;
 const AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 12345);
 /// A relay's key that is not the one that is pinned.
@@ -81,7 +80,11 @@ impl Stage {
         let kernel = Kernel::new();
         let (mut relay, ours) = (kernel.process(), kernel.process());
         let Ok((listener, _)) = relay.listen(AT) else { panic!("no listener") };
-        let friends = [Friend::new("bob", &BOB, START_MS), Friend::new("carol", &CAROL, START_MS)];
+        let friends = [
+            Friend::new("bob", "bob", &BOB, START_MS),
+            Friend::new("carol", "carol", &CAROL, START_MS),
+            Friend::new("bob", "impostor", &CAROL, START_MS),
+        ];
         let mut alice = Alice::new(&ours, AT, &friends[BOB_AT]);
         let mut reactor = Reactor::new(ours.clone(), &Config::default());
         alice.client.start(reactor.context());
@@ -144,13 +147,9 @@ impl Stage {
     pub(crate) fn pubkey(&self, name: &str, choice: usize) -> Vec<u8> {
         let keys = [&*BOB, &*CAROL, &*ALICE];
         let key = keys[choice % keys.len()];
-        let prekeys = [
-            None,
-            Some(&self.friends[0].prekey),
-            Some(&self.friends[1].prekey),
-            self.prekey.as_ref(),
-        ];
-        let prekey = prekeys[choice / 4 % 4].map(Cow::Borrowed);
+        let friends = self.friends.iter().map(|friend| &friend.prekey);
+        let mut prekeys = friends.chain(&self.prekey);
+        let prekey = prekeys.nth(choice / 4 % 5).map(Cow::Borrowed);
         Reply::Pubkey { from: name.into(), pubkey: key.to_pem().into(), prekey }.encode()
     }
 
@@ -180,8 +179,8 @@ impl Stage {
 
     // --- What the others do ---
 
-    /// A friend says something new, in a session that was open or in another.
-    pub(crate) fn friend_says(&mut self, whom: usize, anew: bool) {
+    /// A friend says something, new or not, in a session that was open or in another.
+    pub(crate) fn friend_says(&mut self, whom: usize, anew: bool, again: bool) {
         let now_ms = self.now_ms();
         let Some(prekey) = self.prekey.clone() else { return };
         let friend = &mut self.friends[whom];
@@ -189,7 +188,7 @@ impl Stage {
             let frame = friend.open(&ALICE, &prekey, now_ms);
             self.keep(frame);
         }
-        if let Some(frame) = self.friends[whom].say() {
+        if let Some(frame) = self.friends[whom].say(again) {
             self.keep(frame);
         }
     }

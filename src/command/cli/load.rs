@@ -166,6 +166,14 @@ pub enum Beside {
     Floor,
     /// The same, never asleep
     FloorSpin,
+    /// Publish and subscribe of redis-server, where it is installed
+    Redis,
+    /// nats-server, where it is installed
+    Nats,
+    /// mosquitto (MQTT at most once), where it is installed
+    Mosquitto,
+    /// ngircd (private messages of IRC), where it is installed
+    Ngircd,
 }
 
 /// What all kinds of load have in common.
@@ -229,7 +237,7 @@ pub struct RunArgs {
     pub serve: Vec<String>,
 }
 
-/// No more than names, and than the floor has places for.
+/// Far more than one machine connects, and few enough names.
 const MOST_USERS: u32 = 1_000_000;
 const MOST_PAIRS: u32 = 250_000;
 

@@ -28,8 +28,13 @@ pub struct Names {
 #[derive(Debug, Subcommand)]
 pub enum NamesCommand {
     /// Print every bound name and the fingerprint of its key
+    #[command(after_help = "Examples:
+  sealwax names list
+  sealwax names list --home /srv/relay --json | jq -r .name")]
     List,
     /// Bind NAME to no key
+    #[command(after_help = "Examples:
+  sealwax names release bob && pkill -HUP -x sealwax    a running relay lets it go at SIGHUP")]
     Release {
         /// The name
         name: String,

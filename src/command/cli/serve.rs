@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Verbosity, bytes, timeout};
+use super::{TraceArgs, Verbosity, bytes, timeout};
 use crate::limits;
 
 /// `sealwax serve`
@@ -68,6 +68,9 @@ pub struct Serve {
     /// How much is told.
     #[command(flatten)]
     pub verbosity: Verbosity,
+    /// Whether the loop is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// When the kernel is to tell of a connection.

@@ -6,7 +6,9 @@ use std::sync::mpsc::Sender;
 use super::{Report, SCRIPT};
 use crate::client::{Client, Ending, Event, MemoryPins, Parts, Settings};
 use crate::command::talk::wall_clock;
+use crate::command::words;
 use crate::crypto::{Identity, IdentityVault};
+use crate::reactor::trace::Recorder;
 use crate::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Token};
 use crate::wire::RosterMode;
 
@@ -23,6 +25,8 @@ pub(super) struct Actor {
     done: usize,
     /// Our lines that the other's client has not confirmed yet.
     unconfirmed: usize,
+    /// Notes what the loop does, where that is asked.
+    recorder: Option<Recorder>,
 }
 
 impl Actor {
@@ -31,6 +35,7 @@ impl Actor {
         key: Identity,
         relay: SocketAddr,
         reports: Sender<Report>,
+        recorder: Option<Recorder>,
     ) -> Self {
         let settings = Settings {
             name: name.to_owned(),
@@ -50,7 +55,7 @@ impl Actor {
         };
         let unconfirmed = SCRIPT.iter().filter(|(by, _)| *by == name).count();
         let client = Client::new(settings, parts);
-        Self { name, client, reports, together: false, done: 0, unconfirmed }
+        Self { name, client, reports, together: false, done: 0, unconfirmed, recorder }
     }
 
     pub(super) fn start(&mut self, cx: &mut Context) {
@@ -58,6 +63,9 @@ impl Actor {
     }
 
     fn take(&mut self, cx: &mut Context, event: Event) {
+        if let Some(recorder) = &self.recorder {
+            words::say(recorder, &event);
+        }
         match event {
             Event::Users { users } | Event::Joined { users } => {
                 let others = users.iter().any(|user| user != self.name);

@@ -18,10 +18,12 @@ use self::actor::Actor;
 use self::stage::Stage;
 use self::tap::Tap;
 use super::cli::Demo;
-use super::{Exit, Failure, Outcome, serve};
+use super::{Exit, Failure, Outcome, serve, tracing};
 use crate::crypto::Identity;
 use crate::limits::{DEMO_PATIENCE, NEW_RSA_BITS};
-use crate::reactor::{Config, Handler, Linux, Reactor, Source, Waker};
+use crate::reactor::trace::Recorder;
+use crate::reactor::{Config, Context, Handler, Linux, Source, Waker};
+use crate::trace::Trace;
 
 /// What the three threads report.
 enum Report {
@@ -58,10 +60,12 @@ pub(super) fn demo(arguments: &Demo) -> Outcome {
     let keys = make_keys()?;
     let (reports, reported) = channel();
     let closing = Waker::new().map_err(kernel)?;
-    let relay = start_relay(&reports, &closing);
-    let played = play(&mut stage, keys, &reports, &reported);
+    let trace = tracing::open(&arguments.trace)?;
+    let relay = start_relay(&reports, &closing, trace.clone());
+    let played = play(&mut stage, keys, &reports, &reported, trace.as_ref());
     closing.wake();
     let _ = relay.join(); // what it had to report, it has reported
+    trace.inspect(Trace::finish);
     played?;
     stage.summary().map(|()| Exit::Done).map_err(|why| Failure::new(Exit::Failed, why))
 }
@@ -76,15 +80,18 @@ fn make_keys() -> Result<[Identity; 2], Failure> {
     Ok([alice?, bob?])
 }
 
-fn start_relay(reports: &Sender<Report>, closing: &Waker) -> thread::JoinHandle<()> {
+fn start_relay(
+    reports: &Sender<Report>,
+    closing: &Waker,
+    trace: Option<Trace>,
+) -> thread::JoinHandle<()> {
     let (reports, closing) = (reports.clone(), closing.clone());
     thread::spawn(move || {
-        let relay = serve::ephemeral_relay();
+        let recorder = tracing::recorder(trace.as_ref(), Some("relay"));
+        let relay = serve::ephemeral_relay(recorder.as_ref());
         let mut tap = Tap::new(relay, reports.clone());
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        run(&reports, &mut tap, |reactor, tap| {
-            tap.start(reactor.context(), here, Source::Wake(closing));
-        });
+        run(&reports, recorder, &mut tap, |cx, tap| tap.start(cx, here, Source::Wake(closing)));
     })
 }
 
@@ -94,6 +101,7 @@ fn play(
     keys: [Identity; 2],
     reports: &Sender<Report>,
     reported: &Receiver<Report>,
+    trace: Option<&Trace>,
 ) -> Result<(), Failure> {
     let mut keys = Some(keys);
     let mut left = 0;
@@ -104,7 +112,7 @@ fn play(
             Report::Listening(address) => {
                 Stage::open(address);
                 for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
-                    start_user(name, identity, address, reports);
+                    start_user(name, identity, address, reports, trace.cloned());
                 }
             }
             Report::Left => left += 1,
@@ -118,25 +126,30 @@ fn play(
     Ok(())
 }
 
-fn start_user(name: &'static str, key: Identity, relay: SocketAddr, reports: &Sender<Report>) {
+fn start_user(
+    name: &'static str,
+    key: Identity,
+    relay: SocketAddr,
+    reports: &Sender<Report>,
+    trace: Option<Trace>,
+) {
     let reports = reports.clone();
     thread::spawn(move || {
-        let mut actor = Actor::new(name, key, relay, reports.clone());
-        run(&reports, &mut actor, |reactor, actor| actor.start(reactor.context()));
+        let recorder = tracing::recorder(trace.as_ref(), Some(name));
+        let mut actor = Actor::new(name, key, relay, reports.clone(), recorder.clone());
+        run(&reports, recorder, &mut actor, |cx, actor| actor.start(cx));
     });
 }
 
 /// A loop for one handler, on the thread that calls this.
 fn run<H: Handler>(
     reports: &Sender<Report>,
+    recorder: Option<Recorder>,
     handler: &mut H,
-    start: impl FnOnce(&mut Reactor<Linux>, &mut H),
+    start: impl FnOnce(&mut Context, &mut H),
 ) {
-    let ended = Linux::new().and_then(|linux| {
-        let mut reactor = Reactor::new(linux, &Config::default());
-        start(&mut reactor, handler);
-        reactor.run(handler)
-    });
+    let ended = Linux::new()
+        .and_then(|linux| tracing::run(linux, &Config::default(), recorder, handler, start));
     if let Err(errno) = ended {
         let _ = reports.send(Report::Failed(format!("an event loop failed: {errno}")));
     }

@@ -90,4 +90,8 @@ impl<H: Handler> Handler for Tap<H> {
     fn end_of_tick(&mut self, cx: &mut Context) {
         self.relay.end_of_tick(cx);
     }
+
+    fn name(&self, id: Token) -> Option<String> {
+        self.relay.name(id)
+    }
 }

@@ -24,6 +24,7 @@ use super::lines::{Ask, Form};
 use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
+use crate::reactor::trace::Recorder;
 use crate::reactor::{
     Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
 };
@@ -69,6 +70,8 @@ pub(super) struct Front {
     /// An answer to that is owed.
     asks_who_is_here: bool,
     exit: Exit,
+    /// Notes what the loop does, where that is asked.
+    recorder: Option<Recorder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,12 @@ enum Phase {
 
 impl Front {
     /// A front that has done nothing yet.
-    pub(super) fn new(client: Client, view: View, mut task: Task) -> Self {
+    pub(super) fn new(
+        client: Client,
+        view: View,
+        mut task: Task,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let recipient = task.to.take();
         Self {
             client,
@@ -95,6 +103,7 @@ impl Front {
             changed: BTreeSet::new(),
             asks_who_is_here: false,
             exit: Exit::Done,
+            recorder,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::Exit;
 use super::super::view::Level;
+use super::super::words;
 use super::{Front, SHOWN_ALARM};
 use crate::client::{Ending, Event, Failure, Receipt, Standing};
 use crate::reactor::Context;
@@ -17,6 +18,9 @@ impl Front {
     // --- What is shown ---
 
     pub(super) fn tell(&mut self, cx: &mut Context, event: Event) {
+        if let Some(recorder) = &self.recorder {
+            words::say(recorder, &event);
+        }
         let enough = self.task.count.is_some_and(|count| self.printed >= count);
         if enough && matches!(event, Event::Message { .. }) {
             return; // not shown, and so not confirmed: its sender will send it again

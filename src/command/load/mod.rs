@@ -1,9 +1,9 @@
 //! `sealwax load`: measures a relay, alone or beside something else.
 //!
 //! The generator itself is pure (`src/load`). Here are the processes that are measured
-//! (`target.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and the clocks that
-//! are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`, `figures.rs`,
-//! `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
+//! (`target.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and
+//! the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
+//! `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
 mod earlier;
@@ -13,6 +13,7 @@ mod process;
 mod progress;
 mod report;
 mod room;
+mod servers;
 mod table;
 mod target;
 
@@ -24,11 +25,12 @@ use serde_json::{Value, json};
 
 use self::report::Report;
 use self::room::Room;
+use self::servers::Server;
 use self::target::{Pins, Subject, Target};
 use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
 use super::{Exit, Failure, Outcome};
 use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
-use crate::load::{Extent, Floor, Generator, Keys, Payload, Plan, Sealwax, Work};
+use crate::load::{Extent, Floor, Generator, Keys, Payload, Plan, Work};
 use crate::reactor::raise_descriptor_limit;
 use crate::wire::RosterMode;
 
@@ -80,6 +82,7 @@ impl<'a> Task<'a> {
         let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
         let keys = self.run.v2.then(|| Rc::new(self.keys()));
         let subjects = self.subjects();
+        subjects.iter().try_for_each(|subject| subject.check(self.run.size))?;
         let pins = self.pins();
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
         let mut report = Report::new(&subjects, self.settings(), self.run)?;
@@ -90,7 +93,7 @@ impl<'a> Task<'a> {
                 let room = Room::for_run(&plan, target.pid)?;
                 let keys = keys.clone().filter(|_| subject.proves());
                 let payload = if keys.is_some() { &version2 } else { &original };
-                let dialect = Box::new(Sealwax::new(self.roster, payload, keys));
+                let dialect = subject.dialect(self.roster, payload, keys);
                 let generator = Generator::new(plan.clone(), dialect, payload.clone());
                 let run = drive::run(generator, &target, room)?;
                 report.add(place, &run, &plan)?;
@@ -144,6 +147,10 @@ impl<'a> Task<'a> {
         let beside = run.beside.iter().map(|beside| match beside {
             Beside::Floor => Subject::Floor { spin: false },
             Beside::FloorSpin => Subject::Floor { spin: true },
+            Beside::Redis => Subject::Server(Server::Redis),
+            Beside::Nats => Subject::Server(Server::Nats),
+            Beside::Mosquitto => Subject::Server(Server::Mosquitto),
+            Beside::Ngircd => Subject::Server(Server::Ngircd),
         });
         std::iter::once(relay).chain(beside).collect()
     }
@@ -169,6 +176,7 @@ impl<'a> Task<'a> {
             rate: self.rate,
             warm_up: run.warm_up,
             extent: run.count.map_or(Extent::Time(run.duration), Extent::Operations),
+            connecting: subject.backlog(),
             ramp: run.ramp,
             timeout: run.timeout,
         }
@@ -179,7 +187,7 @@ impl<'a> Task<'a> {
 /// run: bound to keys that are gone, or of connections that it has not seen the end of.
 fn random_first() -> Result<u32, Failure> {
     let drawn = getrandom::u32().map_err(|error| Failure::new(Exit::Failed, error))?;
-    Ok(drawn >> 5) // the highest name stays below 2²⁸
+    Ok(drawn >> 5 & !1) // the highest name stays below 2²⁸, and pairs begin with an even one
 }
 
 /// `sealwax load floor`

@@ -100,6 +100,7 @@ mod tests {
             rate: None,
             warm_up: Duration::ZERO,
             extent: Extent::Operations(1),
+            connecting: 1,
             ramp: Duration::ZERO,
             timeout: Duration::ZERO,
         }

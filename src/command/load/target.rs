@@ -5,13 +5,19 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::rc::Rc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
 use super::process::Usage;
-use crate::limits::CONNECT_TIMEOUT;
+use super::servers::{Folder, Server};
+use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
+use crate::load::{Dialect, Keys, Payload, Sealwax};
+use crate::wire::RosterMode;
 
 /// The processors of a target and of the generator.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +32,19 @@ pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// Its process, if that is known.
     pub(super) pid: Option<Pid>,
-    /// Ended when this is dropped, and its standard error is open until then.
+    /// Ended when this is dropped.
     _child: Option<Started>,
 }
 
-/// A process that ends with us.
+/// A process that ends with us, and what it needs until then.
 struct Started {
     child: Child,
-    errors: BufReader<ChildStderr>,
+    errors: Option<BufReader<ChildStderr>>,
+    folder: Option<Folder>,
 }
+
+/// Between two looks whether a server listens, that does not say so.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Pins {
     /// These two.
@@ -59,6 +69,8 @@ pub(super) enum Subject {
     Relay(Vec<String>),
     /// The bound, asleep when there is nothing to do or not.
     Floor { spin: bool },
+    /// Another server.
+    Server(Server),
 }
 
 impl Subject {
@@ -68,12 +80,38 @@ impl Subject {
             Self::Found { .. } | Self::Relay(_) => "relay",
             Self::Floor { spin: false } => "floor",
             Self::Floor { spin: true } => "floor-spin",
+            Self::Server(server) => server.name(),
         }
     }
 
     /// Whether users of version 2 can register and prove their keys.
     pub(super) fn proves(&self) -> bool {
         matches!(self, Self::Found { .. } | Self::Relay(_))
+    }
+
+    /// What its users speak; without `keys` they are original ones.
+    pub(super) fn dialect(
+        &self,
+        roster: RosterMode,
+        payload: &Payload,
+        keys: Option<Rc<Keys>>,
+    ) -> Box<dyn Dialect> {
+        match self {
+            Self::Found { .. } | Self::Relay(_) | Self::Floor { .. } => {
+                Box::new(Sealwax::new(roster, payload, keys))
+            }
+            Self::Server(server) => server.dialect(payload),
+        }
+    }
+
+    /// Whether it can be started, and carries messages of `size` bytes.
+    pub(super) fn check(&self, size: usize) -> Result<(), Failure> {
+        if let Self::Server(server) = self { server.check(size) } else { Ok(()) }
+    }
+
+    /// How many connections may be on their way to it at a time.
+    pub(super) fn backlog(&self) -> usize {
+        if let Self::Server(server) = self { server.backlog() } else { LOAD_CONNECTING }
     }
 
     /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.
@@ -101,6 +139,7 @@ impl Subject {
                 command.args(spin.then_some("--spin"));
                 Target::start(command, pins)
             }
+            Self::Server(server) => server.start(pins),
         }
     }
 }
@@ -126,26 +165,49 @@ impl Target {
     /// Starts what prints `listening on HOST:PORT` when it does.
     fn start(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0); // Ctrl-C is for us: the target is needed until the end
         let mut started = Started::spawn(command, pins)?;
+        let mut errors = started.errors.take().ok_or_else(|| failed("the target", "it is mute"))?;
         let (mut said, mut line) = (String::new(), String::new());
-        while started.errors.read_line(&mut line).is_ok_and(|read| read > 0) {
+        while errors.read_line(&mut line).is_ok_and(|read| read > 0) {
             if let Some(address) = line.trim_end().strip_prefix("listening on ")
                 && let Ok(address) = address.parse()
             {
-                let pid = i32::try_from(started.child.id()).ok().map(Pid::from_raw);
-                return Ok(Self { address, pid, _child: Some(started) });
+                started.errors = Some(errors); // open, so that it can say more
+                return Ok(started.at(address));
             }
             said.push_str(&line);
             line.clear();
         }
         Err(failed("the target", format!("it says: {}", said.trim_end())))
     }
+
+    /// Starts what listens at `address` some time later and does not say so.
+    pub(super) fn start_at(
+        command: Command,
+        address: SocketAddr,
+        pins: Option<Pins>,
+        folder: Folder,
+    ) -> Result<Self, Failure> {
+        let mut started = Started::spawn(command, pins)?;
+        started.folder = Some(folder);
+        let begun = Instant::now();
+        while TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_err() {
+            if started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return Err(failed("the target", "it ended."));
+            }
+            if begun.elapsed() > CONNECT_TIMEOUT {
+                return Err(failed("the target", format!("it does not listen at {address}.")));
+            }
+            sleep(LOOK);
+        }
+        Ok(started.at(address))
+    }
 }
 
 impl Started {
     /// Starts a process on its processor; afterwards this thread is on its own.
     fn spawn(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
+        command.process_group(0); // Ctrl-C is for us: the target is needed until the end
         if let Some(pins) = pins {
             pin(pins.target)?; // what is started inherits it
         }
@@ -154,9 +216,13 @@ impl Started {
             pin(pins.own)?;
         }
         let mut child = spawned.map_err(|error| failed("the target", error))?;
-        let errors =
-            child.stderr.take().ok_or_else(|| failed("the target", "no standard error"))?;
-        Ok(Self { child, errors: BufReader::new(errors) })
+        let errors = child.stderr.take().map(BufReader::new);
+        Ok(Self { child, errors, folder: None })
+    }
+
+    fn at(self, address: SocketAddr) -> Target {
+        let pid = i32::try_from(self.child.id()).ok().map(Pid::from_raw);
+        Target { address, pid, _child: Some(self) }
     }
 }
 
@@ -174,6 +240,6 @@ fn pin(cpu: usize) -> Result<(), Failure> {
     done.map_err(|errno| Failure::new(Exit::Usage, format!("--pin: no processor {cpu}: {errno}")))
 }
 
-fn failed(what: &str, why: impl Display) -> Failure {
+pub(super) fn failed(what: &str, why: impl Display) -> Failure {
     Failure::new(Exit::Failed, format!("{what} could not be started: {why}"))
 }

@@ -33,7 +33,7 @@ impl Room {
     fn join(&mut self, slot: u32, name: &str) {
         let name = UserName::new(name);
         let joined = self.roster.came(&name);
-        let key = KeyText::AsWritten("".into());
+        let key = KeyText::AsWritten(Box::default());
         let user = User { name, key, prekey: None, receiver: Receiver::None, joined };
         let address = SocketAddr::from(([0; 4], 0));
         let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);

@@ -80,7 +80,7 @@ impl Stage {
             self.serve();
             self.pool.clear();
             if step == STEP_TO_SPEAK {
-                self.friend_says(BOB_AT, true);
+                self.friend_says(BOB_AT, true, false);
             }
             if step > STEP_TO_SPEAK {
                 self.friend_confirms(BOB_AT);

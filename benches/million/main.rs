@@ -1,0 +1,312 @@
+//! A million registered users: what each costs in memory, by part, what the others feel of them,
+//! and the longest that the loop stands still while they come.
+//!
+//! Relay and reactor are the real ones; the kernel is in memory and counts for nothing (`crowd.rs`).
+//! Memory is what the allocator hands out for them (`memory.rs`). `--test` is the same with a
+//! fiftieth of the users.
+#![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
+
+mod crowd;
+mod memory;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use sealwax::crypto::{RelayKey, RelayNotary};
+use sealwax::limits::ROSTER_INTERVAL_MAX;
+use sealwax::reactor::{
+    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Token,
+};
+use sealwax::relay::event::Level;
+use sealwax::relay::journal::{Format, Journal};
+use sealwax::relay::store::MemoryStore;
+use sealwax::relay::{Relay, RelayConfig};
+
+use self::crowd::Crowd;
+use self::memory::{Account, Book, Working};
+
+const PEM: &str = include_str!("../../tests/data/public-alice.pem");
+/// What glibc takes for the DER of that key, 294 bytes: it is kept for each user, and is not
+/// counted with what a user costs.
+const KEY: usize = 304;
+/// Users who talk while all others are silent.
+const ACTIVE: u32 = 1000;
+/// Users who are there before anything is measured: what all share has its size then.
+const FIRST: usize = 5000;
+/// Messages that each of them sends, in each round.
+const MESSAGES: u32 = 20;
+const ROUNDS: usize = 9;
+/// Who wants to be told who is here.
+const RECEIVERS: usize = 100;
+/// What a user may cost besides key and prekey, in bytes.
+const TARGET: f64 = 256.0;
+
+fn main() {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let million = if is_test { 20_000 } else { 1_000_000 };
+    let more = million / 10;
+    let mut small = Room::new(ACTIVE as usize);
+    small.come(ACTIVE as usize, "none");
+    let mut room = Room::new(million + more + RECEIVERS + 2);
+    room.come(FIRST, "none");
+    small.talk(); // so that what all share is there
+    room.talk();
+    let before = Counts::now();
+
+    let pace = room.come(million - FIRST, "none");
+    println!("{million} users, each with a name of 16 bytes and a key of its own ({KEY} bytes)\n");
+    pace.print("coming");
+    let each = before.print_since(million - FIRST);
+
+    println!("\na message, {ACTIVE} users active:");
+    let (alone, among) = compare(&mut small, &mut room);
+    println!("{:<44}{alone:>10.0} ns", "nobody else there");
+    println!("{:<44}{among:>10.0} ns", format!("among {million}"));
+
+    let pace = room.come(more, "none");
+    println!();
+    pace.print(&format!("{more} more"));
+    let total = million + more - FIRST;
+    let each = each.max(before.print_since(total));
+
+    println!("\nthe roster:");
+    room.roster();
+    assert!(each <= TARGET, "a user costs {each:.1} bytes, and may cost {TARGET}");
+}
+
+/// A relay on a crowd.
+struct Room {
+    crowd: Crowd,
+    reactor: Reactor<Crowd>,
+    relay: Counted,
+}
+
+/// The relay, whose memory is on its own account.
+struct Counted {
+    relay: Relay,
+    /// Connections that it was told of.
+    came: usize,
+}
+
+/// How long ticks took.
+#[derive(Default)]
+struct Pace {
+    ticks: usize,
+    spent: Duration,
+    longest: Duration,
+    /// How many users were here then.
+    longest_at: usize,
+}
+
+impl Room {
+    fn new(most: usize) -> Self {
+        let crowd = Crowd::new(most, PEM);
+        let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
+        let journal = Journal::new(Format::Json, Level::Quiet);
+        let config = RelayConfig { max_connections: most, ..RelayConfig::default() };
+        let store = Box::new(MemoryStore::default());
+        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
+        let mut reactor = Reactor::new(crowd.clone(), &Config::default());
+        relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
+        let mut room = Self { crowd, reactor, relay: Counted { relay, came: 0 } };
+        room.tick(Duration::ZERO);
+        room
+    }
+
+    /// One turn of the loop, and the processor time that it took: others may be busy here as well.
+    fn tick(&mut self, timeout: Duration) -> Duration {
+        let _working = Working::on(Account::Reactor);
+        let begun = cpu();
+        self.reactor.tick(&mut self.relay, Some(timeout)).expect("the kernel waits");
+        cpu().saturating_sub(begun)
+    }
+
+    /// So many users come.
+    fn come(&mut self, count: usize, roster: &str) -> Pace {
+        self.crowd.come(count, PEM, roster);
+        self.turn(|room| room.crowd.is_waiting())
+    }
+
+    /// The loop turns as long as there is something to do.
+    fn turn(&mut self, is_busy: impl Fn(&Self) -> bool) -> Pace {
+        let mut pace = Pace::default();
+        while is_busy(self) {
+            let took = self.tick(Duration::ZERO);
+            pace.ticks += 1;
+            pace.spent += took;
+            if took > pace.longest {
+                (pace.longest, pace.longest_at) = (took, self.relay.came);
+            }
+        }
+        pace
+    }
+
+    /// Nanoseconds a message of some who talk while all others are silent.
+    fn talk(&mut self) -> f64 {
+        for _ in 0..MESSAGES {
+            (0..ACTIVE).for_each(|user| self.crowd.say(user, (user + 1) % ACTIVE));
+        }
+        let (before, _) = self.crowd.written();
+        let pace = self.turn(|room| room.crowd.is_waiting());
+        assert!(self.crowd.written().0 > before, "they arrive");
+        pace.spent.as_secs_f64() * 1e9 / f64::from(ACTIVE * MESSAGES)
+    }
+
+    /// What it costs to tell who is here, and that somebody came.
+    fn roster(&mut self) {
+        let said = self.crowd.written().0;
+        self.come(1, "delta");
+        self.told("the whole list, to one", said);
+        let said = self.crowd.written().0;
+        self.come(RECEIVERS - 1, "delta");
+        let more = RECEIVERS - 1;
+        self.told(&format!("the same to {more} more"), said);
+        let said = self.crowd.written().0;
+        self.come(1, "none");
+        self.told(&format!("one more user, told to {RECEIVERS}"), said);
+    }
+
+    /// Turns until nothing more is written for as long as a roster may wait.
+    fn told(&mut self, what: &str, before: u64) {
+        let mut pace = Pace::default();
+        let (mut quiet, mut written) = (0, self.crowd.written().0);
+        while quiet < ROSTER_INTERVAL_MAX.as_secs() {
+            let took = self.tick(Duration::from_secs(1));
+            let now = self.crowd.written().0;
+            quiet = if now == written { quiet + 1 } else { 0 };
+            written = now;
+            pace.ticks += 1;
+            pace.spent += took;
+            pace.longest = pace.longest.max(took);
+        }
+        println!("{:<44}{:>10} bytes", what, written - before);
+        pace.print("  telling");
+    }
+}
+
+impl Pace {
+    fn print(&self, what: &str) {
+        let (spent, longest) = (self.spent.as_secs_f64(), self.longest.as_secs_f64() * 1e3);
+        let at = if self.longest_at > 0 {
+            format!(" (of user {})", self.longest_at)
+        } else {
+            String::new()
+        };
+        println!(
+            "{what:<44}{spent:>10.3} s in {} ticks, the longest {longest:.2} ms{at}",
+            self.ticks
+        );
+    }
+}
+
+/// A message's nanoseconds among few and among many, medians of rounds in turn.
+fn compare(small: &mut Room, large: &mut Room) -> (f64, f64) {
+    let mut rounds: Vec<_> = (0..ROUNDS).map(|_| (small.talk(), large.talk())).collect();
+    let mut median = |of: fn(&(f64, f64)) -> f64| {
+        rounds.sort_by(|one, other| of(one).total_cmp(&of(other)));
+        of(&rounds[ROUNDS / 2])
+    };
+    (median(|it| it.0), median(|it| it.1))
+}
+
+/// What is alive on the accounts of reactor and relay.
+struct Counts([Share; 2]);
+
+struct Share {
+    account: Account,
+    bytes: i64,
+    blocks: Vec<(usize, i64)>,
+}
+
+impl Counts {
+    fn now() -> Self {
+        Self([Account::Reactor, Account::Relay].map(|account| {
+            let book = Book::of(account);
+            Share { account, bytes: book.bytes(), blocks: book.small().collect() }
+        }))
+    }
+
+    /// What came since, by part, for each of so many users. Returns what a user costs besides its
+    /// key, in bytes.
+    fn print_since(&self, users: usize) -> f64 {
+        let each = |bytes: i64| as_f64(bytes) / as_f64(i64::try_from(users).unwrap_or(i64::MAX));
+        let mut all = 0.0;
+        println!("\nbytes a user:");
+        for (before, now) in self.0.iter().zip(&Self::now().0) {
+            let mut rest = each(now.bytes - before.bytes);
+            let account = format!("{:?}", now.account).to_lowercase();
+            for (&(size, now), (_, before)) in now.blocks.iter().zip(&before.blocks) {
+                let count = each(now - before);
+                if count < 0.5 {
+                    continue;
+                }
+                let bytes = count * as_f64(i64::try_from(size).unwrap_or(i64::MAX));
+                rest -= bytes;
+                let what = if size == KEY { "its key, which is not counted" } else { "a block" };
+                println!("{:<44}{bytes:>10.1}", format!("  {account}: {what}, {size} bytes"));
+                all += if size == KEY { 0.0 } else { bytes };
+            }
+            let largest = Book::of(now.account).largest();
+            let rests = format!("  {account}: pages and tables, {largest} at most");
+            println!("{rests:<44}{rest:>10.1}");
+            all += rest;
+        }
+        println!("{:<44}{all:>10.1}", "  together");
+        all
+    }
+}
+
+/// The processor time of this thread.
+fn cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every thread has one").into()
+}
+
+#[allow(clippy::cast_precision_loss)] // no count here has 53 bits
+fn as_f64(count: i64) -> f64 {
+    count as f64
+}
+
+impl Handler for Counted {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        let _working = Working::on(Account::Relay);
+        self.came += usize::from(matches!(how, Opened::Accepted { .. }));
+        self.relay.opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        let _working = Working::on(Account::Relay);
+        self.relay.received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        let _working = Working::on(Account::Relay);
+        self.relay.ended(cx, from, rest);
+    }
+
+    fn drained(&mut self, cx: &mut Context, to: Token) {
+        let _working = Working::on(Account::Relay);
+        self.relay.drained(cx, to);
+    }
+
+    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+        let _working = Working::on(Account::Relay);
+        self.relay.expired(cx, id, deadline);
+    }
+
+    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+        let _working = Working::on(Account::Relay);
+        self.relay.alarm(cx, alarm);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        let _working = Working::on(Account::Relay);
+        self.relay.closed(cx, id, reason);
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        let _working = Working::on(Account::Relay);
+        self.relay.end_of_tick(cx);
+    }
+}

@@ -1,0 +1,169 @@
+//! Other servers that can stand beside the relay, where they are installed: how each is started,
+//! with nothing kept, nobody kept out and no limit that our users would meet.
+
+use std::env;
+use std::fs::{self, DirBuilder, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::super::{Exit, Failure};
+use super::target::{Pins, Target, failed};
+use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
+use crate::load::{Dialect, Irc, LONGEST_IRC, Mqtt, Nats, Payload, Redis};
+use crate::reactor::raise_descriptor_limit;
+
+/// A server that carries messages between names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    Redis,
+    Nats,
+    Mosquitto,
+    Ngircd,
+}
+
+/// A directory of a server's own, gone with this.
+pub(super) struct Folder(PathBuf);
+
+/// Where servers are beside what `PATH` says: it has no such places for most users.
+const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+impl Server {
+    /// What it is called in tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+            Self::Mosquitto => "mosquitto",
+            Self::Ngircd => "ngircd",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::Nats => "nats-server",
+            Self::Mosquitto => "mosquitto",
+            Self::Ngircd => "ngircd",
+        }
+    }
+
+    /// What its users speak.
+    pub(super) fn dialect(self, payload: &Payload) -> Box<dyn Dialect> {
+        match self {
+            Self::Redis => Box::new(Redis::new(payload)),
+            Self::Nats => Box::new(Nats::new(payload)),
+            Self::Mosquitto => Box::new(Mqtt::new(payload)),
+            Self::Ngircd => Box::new(Irc::new(payload)),
+        }
+    }
+
+    /// How many connections may wait for it to accept them; those beyond it lose seconds until
+    /// their next try.
+    pub(super) fn backlog(self) -> usize {
+        match self {
+            Self::Redis | Self::Nats | Self::Mosquitto => LOAD_CONNECTING,
+            Self::Ngircd => LOAD_CONNECTING_NGIRCD,
+        }
+    }
+
+    /// Whether it is here, and carries messages of `size` bytes. Said before anything begins.
+    pub(super) fn check(self, size: usize) -> Result<(), Failure> {
+        self.path()?;
+        if self == Self::Ngircd && size > LONGEST_IRC {
+            let why = format!("--size: {} takes {LONGEST_IRC} bytes at most", self.name());
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        Ok(())
+    }
+
+    /// Starts it on a free port of loopback.
+    pub(super) fn start(self, pins: Option<Pins>) -> Result<Target, Failure> {
+        let folder = Folder::new().map_err(|error| failed("a temporary directory", error))?;
+        let address = free_address().map_err(|error| failed(self.program(), error))?;
+        raise_descriptor_limit().map_err(|errno| failed(self.program(), errno))?;
+        let mut command = Command::new(self.path()?);
+        let prepared = self.prepare(&mut command, address, &folder.0);
+        let said = folder.0.join("said");
+        let output = prepared.and_then(|()| File::create(&said));
+        let (first, second) = output
+            .and_then(|output| Ok((output.try_clone()?, output)))
+            .map_err(|error| failed(self.program(), error))?;
+        command.current_dir(&folder.0).stdin(Stdio::null()).stdout(first).stderr(second);
+        Target::start_at(command, address, pins, folder).map_err(|failure| {
+            let said = fs::read_to_string(&said).unwrap_or_default();
+            let message = format!("{}: {} {}", self.name(), failure.message, said.trim_end());
+            Failure::new(failure.exit, message)
+        })
+    }
+
+    /// Tells it where to listen, and to keep nothing and let everybody in.
+    fn prepare(self, command: &mut Command, at: SocketAddr, folder: &Path) -> std::io::Result<()> {
+        let (host, port) = (at.ip().to_string(), at.port().to_string());
+        let file = folder.join("settings");
+        match self {
+            Self::Redis => {
+                command.args(["--bind", &host, "--port", &port, "--save", ""]);
+                command.args(["--appendonly", "no", "--maxclients", "100000"]);
+                // Its protected mode takes 127.0.0.1 for the only address of loopback.
+                command.args(["--protected-mode", "no"]);
+            }
+            Self::Nats => {
+                command.args(["--addr", &host, "--port", &port]);
+            }
+            Self::Mosquitto => {
+                let settings = "allow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
+                    max_queued_messages 0\nlog_type error\nlog_dest stderr\n";
+                fs::write(&file, format!("listener {port} {host}\n{settings}"))?;
+                command.arg("-c").arg(file);
+            }
+            Self::Ngircd => {
+                let limits = "MaxConnections = 0\nMaxConnectionsIP = 0\nMaxPenaltyTime = 0\n";
+                let options = "DNS = no\nIdent = no\nPAM = no\nRequireAuthPing = no\n";
+                let settings = format!(
+                    "[Global]\nName = irc.test\nInfo = load\nListen = {host}\nPorts = {port}\n\
+                     MotdPhrase = load\n[Limits]\n{limits}[Options]\n{options}"
+                );
+                fs::write(&file, settings)?;
+                command.arg("--nodaemon").arg("--config").arg(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn path(self) -> Result<PathBuf, Failure> {
+        let named = env::var_os("PATH").unwrap_or_default();
+        let places = env::split_paths(&named).chain(PLACES.map(PathBuf::from));
+        places.map(|place| place.join(self.program())).find(|path| path.is_file()).ok_or_else(
+            || {
+                let why = "is not installed (Debian has it as a package of that name)";
+                Failure::new(
+                    Exit::Failed,
+                    format!("--beside {}: {} {why}", self.name(), self.program()),
+                )
+            },
+        )
+    }
+}
+
+impl Folder {
+    fn new() -> std::io::Result<Self> {
+        let number = getrandom::u64().map_err(std::io::Error::other)?;
+        let path = env::temp_dir().join(format!("sealwax-load-{number:016x}"));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An address of loopback that nobody listens at. Somebody else may take it before it is used:
+/// then the server ends, and that is told.
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

@@ -1,0 +1,85 @@
+//! `--trace` and `--trace-file`: a loop that runs, and one that is watched while it runs.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::cli::{TraceArgs, TraceForm};
+use super::{Exit, Failure};
+use crate::limits::TRACE_PATIENCE;
+use crate::reactor::trace::{Recorder, Stream, Told, Traced};
+use crate::reactor::{Config, Context, Handler, Linux, Reactor, Source, monotonic};
+use crate::trace::{Form, Taker, Trace};
+
+/// What the options ask for; none where they ask for nothing.
+pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
+    if arguments.trace.is_none() && arguments.trace_file.is_none() {
+        return Ok(None);
+    }
+    let told = match arguments.trace {
+        None => None,
+        Some(form) => {
+            let form = match form {
+                TraceForm::Text => Form::Text,
+                TraceForm::Json => Form::Json,
+            };
+            let stream = standard_error().map_err(|errno| {
+                Failure::new(Exit::Failed, format!("the trace cannot be told: {errno}"))
+            })?;
+            Some((form, Box::new(stream) as Box<dyn Taker + Send>))
+        }
+    };
+    let file = match &arguments.trace_file {
+        None => None,
+        Some(path) => {
+            // A named pipe is opened only where somebody reads it, and its reader is not waited
+            // for. On a regular file the flag does nothing (open(2), O_NONBLOCK).
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
+            let file: File = options.open(path).map_err(|error| {
+                let path = path.display();
+                Failure::new(Exit::Failed, format!("the trace cannot go to {path}: {error}"))
+            })?;
+            Some(Box::new(file) as Box<dyn Taker + Send>)
+        }
+    };
+    Ok(Some(Trace::new(told, file, complain)))
+}
+
+/// Notes the loop that [`run`] runs on this thread, which is called `name` where there are several.
+pub(super) fn recorder(trace: Option<&Trace>, name: Option<&'static str>) -> Option<Recorder> {
+    trace.map(|trace| trace.recorder(name, monotonic))
+}
+
+/// Runs `handler` on a loop of its own over `sys`; `start` asks for its first sources. Where there
+/// is a `recorder`, the loop is another type, which notes; the one that does not knows nothing of
+/// it.
+pub(super) fn run<H: Handler>(
+    sys: Linux,
+    config: &Config,
+    recorder: Option<Recorder>,
+    handler: &mut H,
+    start: impl FnOnce(&mut Context, &mut H),
+) -> nix::Result<()> {
+    let Some(recorder) = recorder else {
+        let mut reactor = Reactor::new(sys, config);
+        start(reactor.context(), handler);
+        return reactor.run(handler);
+    };
+    let mut reactor = Reactor::new(Traced::new(sys, recorder.clone()), config);
+    start(reactor.context(), handler);
+    let ended = reactor.run(&mut Told::new(handler, recorder.clone()));
+    drop(reactor); // closes what is left
+    recorder.finish();
+    ended
+}
+
+fn standard_error() -> nix::Result<Stream<Linux>> {
+    Stream::open(Linux::new()?, &Source::Error)
+}
+
+/// One line, where it can be written.
+fn complain(why: &str) {
+    if let Ok(mut stream) = standard_error() {
+        let _ = stream.take(format!("sealwax: {why}\n").as_bytes(), TRACE_PATIENCE);
+    }
+}

@@ -1,0 +1,112 @@
+//! The protocol of NATS: a user is a subject that one connection is subscribed to
+//! (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
+
+use memchr::memchr;
+
+use super::dialect::{Dialect, Heard, PARTS};
+use super::payload::Payload;
+
+/// A user of NATS.
+pub struct Nats {
+    payload: Payload,
+    /// What stands between an addressee's name and a message.
+    middle: String,
+}
+
+impl Nats {
+    /// Users who exchange messages like `payload`.
+    pub fn new(payload: &Payload) -> Self {
+        Self { payload: payload.clone(), middle: format!(" {}\r\n", payload.size()) }
+    }
+}
+
+impl Dialect for Nats {
+    /// A `PONG` says that what stands before the `PING` is done.
+    fn greeting(&self, user: u32) -> Vec<u8> {
+        let name = self.payload.name(user);
+        let options = r#"{"verbose":false,"pedantic":false,"tls_required":false,"lang":"rust"}"#;
+        format!("CONNECT {options}\r\nSUB {name} 1\r\nPING\r\n").into_bytes()
+    }
+
+    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
+        let Some(end) = memchr(b'\n', bytes) else { return (0, Heard::Nothing) };
+        let (line, length) = (bytes[..end].trim_ascii_end(), end + 1);
+        let (verb, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
+        let heard = match verb {
+            b"MSG" => return message(bytes, rest, length),
+            b"PING" => Heard::Asked(b"PONG\r\n".to_vec()),
+            b"PONG" => Heard::Welcome,
+            b"INFO" | b"+OK" => Heard::Noise,
+            b"-ERR" => Heard::Refused("an error"),
+            _ => Heard::Nonsense,
+        };
+        (length, heard)
+    }
+
+    fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS] {
+        let to = self.payload.addressee(message);
+        [b"PUB ", to, self.middle.as_bytes(), message, b"\r\n"]
+    }
+}
+
+/// The message that begins behind `start` bytes, as long as the last field says.
+fn message<'a>(bytes: &'a [u8], fields: &[u8], start: usize) -> (usize, Heard<'a>) {
+    let size = fields.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let size = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u32>().ok());
+    let Some(size) = size else { return (start, Heard::Nonsense) };
+    let end = start + size as usize;
+    match bytes.get(end..end + 2) {
+        None => (0, Heard::Nothing),
+        Some(b"\r\n") => (end + 2, Heard::Message(&bytes[start..end])),
+        Some(_) => (start, Heard::Nonsense),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::payload::Label;
+    use super::*;
+
+    fn nats() -> (Nats, Vec<u8>) {
+        let mut payload = Payload::new(131, false, 0).unwrap();
+        let message = payload.write(&Label { from: 2, to: 3, number: 4 }).to_vec();
+        (Nats::new(&payload), message)
+    }
+
+    #[test]
+    fn a_message_is_published_to_its_addressee() {
+        let (nats, message) = nats();
+        let text = String::from_utf8(message.clone()).unwrap();
+        let expected = format!("PUB u0000003 131\r\n{text}\r\n");
+        assert_eq!(nats.parts(&message).concat(), expected.as_bytes());
+    }
+
+    #[test]
+    fn what_comes_is_told_apart_however_it_is_cut() {
+        let (nats, message) = nats();
+        let text = String::from_utf8(message.clone()).unwrap();
+        let msg = format!("MSG u0000003 1 131\r\n{text}\r\n");
+        let cases = [
+            ("INFO {\"server_id\":\"N\"}\r\n", Heard::Noise),
+            ("PONG\r\n", Heard::Welcome),
+            ("PING\r\n", Heard::Asked(b"PONG\r\n".to_vec())),
+            (&msg, Heard::Message(&message)),
+            ("-ERR 'Authorization Violation'\r\n", Heard::Refused("an error")),
+        ];
+        for (bytes, heard) in cases {
+            for cut in 0..bytes.len() {
+                let part = nats.hear(0, &bytes.as_bytes()[..cut]);
+                assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
+            }
+            assert_eq!(nats.hear(0, format!("{bytes}PI").as_bytes()), (bytes.len(), heard));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_nonsense() {
+        let (nats, _) = nats();
+        for bytes in ["HTTP/1.1 400\r\n", "MSG a 1 x\r\n", "MSG a 1 1\r\nabc\r\n", "\n"] {
+            assert_eq!(nats.hear(0, bytes.as_bytes()).1, Heard::Nonsense, "{bytes}");
+        }
+    }
+}

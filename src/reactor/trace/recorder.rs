@@ -1,0 +1,236 @@
+//! The notes of a tick, gathered from both sides of the loop.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::Result;
+
+use super::record::{Call, Change, Named, Phase, Said, Step, Tell, Tick, What};
+use crate::reactor::connection::State;
+use crate::reactor::{CloseReason, Context, Event, Time, Token};
+
+/// Gathers what is noted, and hands out a [`Tick`] whenever the loop waits again. Clones are the
+/// same one.
+#[derive(Clone)]
+pub struct Recorder(Rc<RefCell<Notes>>);
+
+struct Notes {
+    clock: Box<dyn FnMut() -> Time>,
+    give: Box<dyn FnMut(&Tick)>,
+    tick: Tick,
+    /// Each source as it was last seen.
+    known: HashMap<Token, Known>,
+    /// The handler's words since the last call to it began.
+    said: Vec<Said>,
+}
+
+/// What was last seen of a source.
+struct Known {
+    name: Rc<str>,
+    /// By the handler, or by what it was opened as.
+    is_named: bool,
+    queued: usize,
+    paused: bool,
+    in_use: bool,
+}
+
+impl Recorder {
+    /// One that reads the time from `clock`, which has to be the loop's own, and gives each tick to
+    /// `give` when it is over.
+    pub fn new(clock: impl FnMut() -> Time + 'static, give: impl FnMut(&Tick) + 'static) -> Self {
+        Self(Rc::new(RefCell::new(Notes {
+            clock: Box::new(clock),
+            give: Box::new(give),
+            tick: Tick::default(),
+            known: HashMap::new(),
+            said: Vec::new(),
+        })))
+    }
+
+    /// The handler says what it is doing, while it is being called.
+    pub fn say(&self, text: String, json: String) {
+        self.0.borrow_mut().said.push(Said { text, json });
+    }
+
+    /// Nothing more will be noted: gives the last tick.
+    pub fn finish(&self) {
+        self.0.borrow_mut().end_tick();
+    }
+
+    pub(super) fn now(&self) -> Time {
+        (self.0.borrow_mut().clock)()
+    }
+
+    /// The loop is about to wait: the tick before is over.
+    pub(super) fn wait(&self, timeout: Option<Duration>) {
+        let notes = &mut *self.0.borrow_mut();
+        notes.end_tick();
+        notes.tick.timeout = timeout;
+        notes.tick.began = (notes.clock)();
+    }
+
+    /// It has waited, and this is ready.
+    pub(super) fn woke(&self, events: &[Event]) {
+        let notes = &mut *self.0.borrow_mut();
+        notes.tick.woke = (notes.clock)();
+        let named = |event: &Event| (*event, notes.named(event.token));
+        notes.tick.events = events.iter().map(named).collect();
+    }
+
+    /// A source has got its descriptor.
+    pub(super) fn meet(&self, token: Token, name: &Rc<str>) {
+        let notes = &mut *self.0.borrow_mut();
+        let known = notes.known(token);
+        if !known.is_named {
+            (known.name, known.is_named) = (Rc::clone(name), true);
+        }
+    }
+
+    /// The kernel was called at `at`, and has answered.
+    pub(super) fn called(
+        &self,
+        phase: Phase,
+        at: Time,
+        token: Option<Token>,
+        mut call: Call,
+        outcome: Result<usize>,
+    ) {
+        let notes = &mut *self.0.borrow_mut();
+        let took = (notes.clock)().since(at);
+        if let (Call::Writev { offered, left, .. }, Some(token)) = (&mut call, token) {
+            *left = notes.written(token, *offered, outcome.unwrap_or(0));
+        }
+        let whom = token.and_then(|token| notes.named(token));
+        let what = What::Called(call, outcome);
+        let (said, changes) = (Vec::new(), Vec::new());
+        notes.tick.steps.push(Step { phase, at, took, whom, what, said, changes });
+    }
+
+    /// The handler is about to be called. What changed until now is the loop's own doing.
+    pub(super) fn begin(&self, cx: &Context) -> Time {
+        let notes = &mut *self.0.borrow_mut();
+        notes.changes(cx, |_| None);
+        notes.said.clear();
+        (notes.clock)()
+    }
+
+    /// The handler was called at `at`, and has returned; `name` is what it calls its sources.
+    pub(super) fn told(
+        &self,
+        cx: &Context,
+        at: Time,
+        token: Option<Token>,
+        tell: Tell,
+        name: impl Fn(Token) -> Option<String>,
+    ) {
+        let notes = &mut *self.0.borrow_mut();
+        let took = (notes.clock)().since(at);
+        if let Some(token) = token {
+            notes.rename(token, name(token));
+        }
+        let changes = notes.changes(cx, name);
+        let said = std::mem::take(&mut notes.said);
+        if let Tell::EndOfTick = tell {
+            notes.tick.end_of_tick = Some((at, took));
+            notes.tick.queued = cx.queued_in_all;
+        }
+        notes.tick.left = cx.queued_in_all;
+        if matches!(tell, Tell::EndOfTick) && said.is_empty() && changes.is_empty() {
+            return;
+        }
+        let whom = token.and_then(|token| notes.named(token));
+        if let (Tell::Closed(_), Some(token)) = (tell, token) {
+            notes.known.remove(&token);
+        }
+        let (phase, what) = (tell.phase(), What::Told(tell));
+        notes.tick.steps.push(Step { phase, at, took, whom, what, said, changes });
+    }
+}
+
+impl Notes {
+    fn end_tick(&mut self) {
+        self.tick.ended = (self.clock)();
+        let begins = self.tick.number == 0 && self.tick.is_empty();
+        let is_empty = self.tick.is_empty();
+        if !is_empty {
+            (self.give)(&self.tick);
+        }
+        let empty_before = match (is_empty, begins) {
+            (true, false) => self.tick.empty_before + 1,
+            _ => 0,
+        };
+        let (number, left) = (self.tick.number + 1, self.tick.left);
+        self.tick = Tick { number, empty_before, queued: left, left, ..Tick::default() };
+    }
+
+    fn named(&self, token: Token) -> Option<Named> {
+        let name = Rc::clone(&self.known.get(&token)?.name);
+        Some(Named { token, name })
+    }
+
+    fn rename(&mut self, token: Token, name: Option<String>) {
+        let Some(name) = name else { return };
+        let known = self.known(token);
+        known.is_named = true;
+        if *known.name != *name {
+            known.name = name.into();
+        }
+    }
+
+    fn known(&mut self, token: Token) -> &mut Known {
+        let new = || Known {
+            name: "a new one".into(),
+            is_named: false,
+            queued: 0,
+            paused: false,
+            in_use: true,
+        };
+        self.known.entry(token).or_insert_with(new)
+    }
+
+    /// `gone` bytes of `offered` have left; tells what waits now.
+    fn written(&mut self, token: Token, offered: usize, gone: usize) -> usize {
+        self.tick.left = self.tick.left.saturating_sub(gone);
+        let known = self.known(token);
+        // What was queued within the flush itself was not seen until now.
+        known.queued = known.queued.max(offered).saturating_sub(gone);
+        known.queued
+    }
+
+    /// What is different since this was last asked, of the sources that the tick has touched.
+    fn changes(
+        &mut self,
+        cx: &Context,
+        name: impl Fn(Token) -> Option<String>,
+    ) -> Vec<(Named, Change)> {
+        let mut changes = Vec::new();
+        for &token in &cx.touched {
+            let Some(now) = cx.connections.get(token) else { continue };
+            let queued = now.outbox.len();
+            let known = self.known(token);
+            let mut of_this = [None; 3];
+            if queued > known.queued {
+                of_this[0] = Some(Change::Queued(queued - known.queued));
+            }
+            if now.paused != known.paused {
+                of_this[1] = Some(if now.paused { Change::Paused } else { Change::Resumed });
+            }
+            if known.in_use && !now.is_in_use() {
+                of_this[2] = match now.state {
+                    State::Closing => Some(Change::Closing),
+                    State::Dead(CloseReason::Aborted { .. }) => Some(Change::Aborted),
+                    _ => None,
+                };
+            }
+            (known.queued, known.paused, known.in_use) = (queued, now.paused, now.is_in_use());
+            if of_this.iter().any(Option::is_some) {
+                self.rename(token, name(token));
+                let Some(named) = self.named(token) else { continue };
+                changes.extend(of_this.into_iter().flatten().map(|change| (named.clone(), change)));
+            }
+        }
+        changes
+    }
+}

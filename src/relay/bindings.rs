@@ -1,0 +1,110 @@
+//! The names that are bound, each to one key.
+//!
+//! As many as a relay ever had users, and found by name and by key: so they lie in pages and are
+//! found by indexes (`index.rs`), which grow without moving anything.
+
+use std::hash::BuildHasher;
+
+use super::index::Index;
+use super::keyed::Keyed;
+use super::user_name::UserName;
+use crate::reactor::Pages;
+use crate::wire::Fingerprint;
+
+/// Names, and the key of each.
+pub(super) struct Bindings {
+    keyed: Keyed,
+    places: Pages<Option<Binding>>,
+    /// Places that were used and are free again.
+    free: Vec<usize>,
+    by_name: Index,
+    by_key: Index,
+}
+
+struct Binding {
+    name: UserName,
+    fp: Fingerprint,
+}
+
+impl Bindings {
+    pub(super) fn new(keyed: Keyed) -> Self {
+        let (by_name, by_key) = (Index::default(), Index::default());
+        Self { keyed, places: Pages::default(), free: Vec::new(), by_name, by_key }
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The key that `name` is bound to.
+    pub(super) fn owner(&self, name: &str) -> Option<&Fingerprint> {
+        self.at(self.find(name)?).map(|binding| &binding.fp)
+    }
+
+    /// How many names are bound to a key.
+    pub(super) fn count_of(&self, fp: &Fingerprint) -> usize {
+        let same = self.by_key.all(self.keyed.hash_one(fp));
+        same.filter(|&place| self.at(place).is_some_and(|binding| binding.fp == *fp)).count()
+    }
+
+    /// Binds a name that is free.
+    pub(super) fn insert(&mut self, name: UserName, fp: Fingerprint) {
+        debug_assert!(self.owner(name.as_str()).is_none());
+        // As many places as there are names, and those that are free again, are in use or were.
+        let place = self.free.pop().unwrap_or(self.len());
+        self.by_name.insert(self.keyed.hash_one(name.as_str()), place);
+        self.by_key.insert(self.keyed.hash_one(fp), place);
+        *self.places.reach(place, || None) = Some(Binding { name, fp });
+    }
+
+    /// Frees a name, and tells whether it was bound.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let place = self.find(name);
+        let found = place.and_then(|place| Some((place, self.places.get_mut(place)?.take()?)));
+        let Some((place, Binding { fp, .. })) = found else { return false };
+        self.by_name.remove(self.keyed.hash_one(name), place);
+        self.by_key.remove(self.keyed.hash_one(fp), place);
+        self.free.push(place);
+        true
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let is_it = |place| self.at(place).is_some_and(|binding| binding.name.is(name));
+        self.by_name.find(self.keyed.hash_one(name), is_it)
+    }
+
+    fn at(&self, place: usize) -> Option<&Binding> {
+        self.places.get(place)?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: Fingerprint = Fingerprint([1; 32]);
+    const BOB: Fingerprint = Fingerprint([2; 32]);
+
+    #[test]
+    fn names_are_found_counted_freed_and_bound_again() {
+        let mut bindings = Bindings::new(Keyed::new([7; 16]));
+        let name = |number: usize| format!("name-{number}");
+        for number in 0..3000 {
+            bindings.insert(UserName::new(&name(number)), if number < 8 { ALICE } else { BOB });
+        }
+        assert_eq!((bindings.len(), bindings.count_of(&ALICE)), (3000, 8));
+        assert_eq!(bindings.owner("name-7"), Some(&ALICE));
+        assert_eq!(bindings.owner("name-3000"), None);
+        for number in (0..3000).step_by(2) {
+            assert!(bindings.remove(&name(number)) && !bindings.remove(&name(number)));
+        }
+        assert_eq!((bindings.len(), bindings.count_of(&ALICE)), (1500, 4));
+        for number in (0..3000).step_by(2) {
+            bindings.insert(UserName::new(&name(number)), ALICE);
+        }
+        assert_eq!((bindings.len(), bindings.count_of(&ALICE)), (3000, 1504));
+        assert_eq!(bindings.owner("name-2998"), Some(&ALICE));
+        assert!(bindings.free.is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! A tick as one JSON object on one line, for programs.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Serializer, Value, json};
+
+use super::text::{deadline_name, readiness, signal_name};
+use crate::reactor::trace::{Call, Change, Named, Said, Step, Tell, Tick, What};
+use crate::reactor::{CloseReason, Interest, Opened, Time, Watch};
+use crate::wire::Ascii;
+
+/// The line of one tick; `name` is that of its loop, where there are several.
+pub(super) fn tick(name: Option<&str>, tick: &Tick) -> String {
+    let event = |(event, named): &(_, Option<Named>)| {
+        let mut object = source(named.as_ref());
+        object.insert("ready".to_owned(), readiness(event).split(", ").collect());
+        Value::Object(object)
+    };
+    let parts = tick.parts().into_iter();
+    let parts = parts.map(|(phase, _, took)| (phase.as_str().to_owned(), json!(nanos(took))));
+    let mut object = json!({
+        "trace": "tick",
+        "tick": tick.number,
+        "empty_before": tick.empty_before,
+        "began_ns": tick.began.as_nanos(),
+        "timeout_ns": tick.timeout.map(nanos),
+        "waited_ns": nanos(tick.woke.since(tick.began)),
+        "events": tick.events.iter().map(event).collect::<Vec<_>>(),
+        "steps": tick.steps.iter().map(|it| step(it, tick.woke)).collect::<Vec<_>>(),
+        "parts_ns": parts.collect::<Map<_, _>>(),
+        "worked_ns": nanos(tick.ended.since(tick.woke)),
+        "calls": tick.calls(),
+        "queued": tick.queued,
+        "left": tick.left,
+    });
+    if let Some(name) = name {
+        object["loop"] = name.into();
+    }
+    line(&object)
+}
+
+/// In place of `ticks` that were dropped.
+pub(super) fn missing(ticks: u64) -> String {
+    line(&json!({"trace": "missing", "ticks": ticks}))
+}
+
+/// Everything beyond printable ASCII escaped: it may be shown on a terminal.
+fn line(object: &Value) -> String {
+    let mut out = Vec::new();
+    // A `Vec` takes all that is written, and a `Value` has nothing that JSON has not.
+    let _ = object.serialize(&mut Serializer::with_formatter(&mut out, Ascii));
+    out.push(b'\n');
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn step(step: &Step, woke: Time) -> Value {
+    let mut object = source(step.whom.as_ref());
+    let mut add = |name: &str, value: Value| object.insert(name.to_owned(), value);
+    add("phase", step.phase.as_str().into());
+    add("at_ns", nanos(step.at.since(woke)).into());
+    add("took_ns", nanos(step.took).into());
+    match &step.what {
+        What::Called(call, outcome) => {
+            add("call", call.name().into());
+            if let Err(errno) = outcome {
+                add("errno", format!("{errno:?}").into());
+            }
+            for (name, value) in call_members(call, outcome.unwrap_or(0)) {
+                add(name, value);
+            }
+        }
+        What::Told(tell) => {
+            add("told", tell.name().into());
+            for (name, value) in tell_members(*tell) {
+                add(name, value);
+            }
+        }
+    }
+    if !step.said.is_empty() {
+        add("said", step.said.iter().map(said).collect());
+    }
+    if !step.changes.is_empty() {
+        add("changes", step.changes.iter().map(change).collect());
+    }
+    Value::Object(object)
+}
+
+fn call_members(call: &Call, count: usize) -> Vec<(&'static str, Value)> {
+    match call {
+        Call::Listen(at) | Call::Connect(at) | Call::Accept(Some(at)) => {
+            vec![("address", at.to_string().into())]
+        }
+        Call::Open(what) => vec![("what", (*what).into())],
+        Call::Watch(interest, how) => {
+            let how = if *how == Watch::Begin { "add" } else { "mod" };
+            vec![("how", how.into()), ("interest", interest_members(*interest))]
+        }
+        Call::Read(room) => vec![("bytes", count.into()), ("room", (*room).into())],
+        Call::Writev { offered, slices, left } => vec![
+            ("bytes", count.into()),
+            ("offered", (*offered).into()),
+            ("slices", (*slices).into()),
+            ("left", (*left).into()),
+        ],
+        Call::Accept(None) | Call::TurnAway | Call::Error | Call::Shutdown | Call::Close => vec![],
+    }
+}
+
+fn tell_members(tell: Tell) -> Vec<(&'static str, Value)> {
+    match tell {
+        Tell::Opened(how) => vec![match how {
+            Opened::Listening(at) => ("listening", at.to_string().into()),
+            Opened::Accepted { peer, .. } => ("accepted", peer.to_string().into()),
+            Opened::Connected => ("connected", true.into()),
+            Opened::Source => ("source_opened", true.into()),
+        }],
+        Tell::Received { shown, used } => vec![("shown", shown.into()), ("used", used.into())],
+        Tell::Ended(rest) => vec![("rest", rest.into())],
+        Tell::Expired(deadline) => vec![("deadline", deadline_name(deadline).into())],
+        Tell::Alarm(alarm) => vec![("alarm", alarm.0.into())],
+        Tell::Exhausted(errno) => vec![("errno", format!("{errno:?}").into())],
+        Tell::Signal(signal) => vec![("signal", signal_name(signal).into())],
+        Tell::Closed(CloseReason::Closed) => vec![("reason", "closed".into())],
+        Tell::Closed(CloseReason::Aborted { unsent }) => {
+            vec![("reason", "aborted".into()), ("unsent", unsent.into())]
+        }
+        Tell::Closed(CloseReason::Failed(errno)) => {
+            vec![("reason", "failed".into()), ("errno", format!("{errno:?}").into())]
+        }
+        Tell::Drained | Tell::EndOfTick => vec![],
+    }
+}
+
+fn interest_members(interest: Interest) -> Value {
+    let (read, write, edge) = (interest.read, interest.write, interest.edge);
+    let flags = [(read, "EPOLLIN"), (write, "EPOLLOUT"), (edge, "EPOLLET")];
+    flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+}
+
+fn change((whom, change): &(Named, Change)) -> Value {
+    let mut object = source(Some(whom));
+    let (name, value) = match change {
+        Change::Queued(bytes) => ("queued", (*bytes).into()),
+        Change::Paused => ("paused", true.into()),
+        Change::Resumed => ("resumed", true.into()),
+        Change::Closing => ("closing", true.into()),
+        Change::Aborted => ("aborted", true.into()),
+    };
+    object.insert(name.to_owned(), value);
+    Value::Object(object)
+}
+
+/// The handler's own object, or where it is none, its sentence.
+pub(super) fn said(said: &Said) -> Value {
+    let parsed = serde_json::from_str::<&RawValue>(&said.json);
+    let object = parsed.ok().and_then(|raw| serde_json::from_str(raw.get()).ok());
+    object.unwrap_or_else(|| said.text.as_str().into())
+}
+
+/// Which source: its slot, which tenant of that, and its name.
+pub(super) fn source(named: Option<&Named>) -> Map<String, Value> {
+    let mut object = Map::new();
+    if let Some(named) = named {
+        object.insert("source".to_owned(), named.token.slot().into());
+        object.insert("tenant".to_owned(), named.token.tenant().into());
+        object.insert("name".to_owned(), (*named.name).into());
+    }
+    object
+}
+
+pub(super) fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,125 @@
+//! What the loop does, told: each tick in words, as JSON, or for a viewer of traces.
+//!
+//! Knows the ticks that the reactor notes (`src/reactor/trace`) and how they read; where bytes go
+//! is `output.rs`. It is a tool to study the loop with, so it may slow the loop down, and does: a
+//! tick is written when it is over and before the next wait, by the loop's own thread. It never
+//! holds it up for good. Standard error gets [`TRACE_PATIENCE`](crate::limits::TRACE_PATIENCE) a
+//! tick to make room, and none once it has let that pass, until it takes something again; what does
+//! not fit into the queue meanwhile is counted, and the count is told in its place. What cannot be
+//! written at all ends the trace with one line, and nothing else.
+
+mod events;
+mod json;
+mod output;
+mod text;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+
+use self::events::Events;
+use self::output::Output;
+use crate::reactor::Time;
+use crate::reactor::trace::{Recorder, Tick};
+
+pub use self::output::Taker;
+
+/// How ticks are told on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// In words.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Where the traces of one process go. Clones are the same, for loops on several threads.
+#[derive(Clone)]
+pub struct Trace(Arc<Mutex<Outputs>>);
+
+struct Outputs {
+    told: Option<(Form, Output)>,
+    /// In the trace-event format.
+    file: Option<Output>,
+    complain: Complain,
+    loops: u32,
+}
+
+type Complain = Box<dyn FnMut(&str) + Send>;
+
+impl Trace {
+    /// Tells ticks to `told`, and writes them to `file` in the trace-event format, either or both;
+    /// `complain` is given the line that says why one of them has ended.
+    pub fn new(
+        told: Option<(Form, Box<dyn Taker + Send>)>,
+        file: Option<Box<dyn Taker + Send>>,
+        complain: impl FnMut(&str) + Send + 'static,
+    ) -> Self {
+        let told = told.map(|(form, taker)| {
+            let missing = match form {
+                Form::Text => text::missing,
+                Form::Json => json::missing,
+            };
+            (form, Output::new(taker, missing))
+        });
+        let file = file.map(|taker| Output::new(taker, events::missing));
+        Self(Arc::new(Mutex::new(Outputs { told, file, complain: Box::new(complain), loops: 0 })))
+    }
+
+    /// Notes the ticks of one loop, which is called `name` where there are several; `clock` is that
+    /// of the loop.
+    pub fn recorder(
+        &self,
+        name: Option<&'static str>,
+        clock: impl FnMut() -> Time + 'static,
+    ) -> Recorder {
+        let outputs = Arc::clone(&self.0);
+        let mut events = {
+            let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            outputs.loops += 1;
+            let events = Events::new(outputs.loops, name);
+            let begin = if outputs.loops == 1 { "[\n" } else { ",\n" };
+            outputs.write_file(&format!("{begin}{}", events.begin()));
+            events
+        };
+        Recorder::new(clock, move |tick| {
+            outputs.lock().unwrap_or_else(PoisonError::into_inner).tick(name, tick, &mut events);
+        })
+    }
+
+    /// All loops have finished: the file is closed in order.
+    pub fn finish(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_file("\n]\n");
+    }
+}
+
+impl Outputs {
+    fn tick(&mut self, name: Option<&str>, tick: &Tick, events: &mut Events) {
+        if let Some((form, output)) = &mut self.told {
+            let lines = match form {
+                Form::Text => text::tick(name, tick),
+                Form::Json => json::tick(name, tick),
+            };
+            if let Err(errno) = output.write(lines.as_bytes()) {
+                self.told = None;
+                self.end("on standard error", errno);
+            }
+        }
+        if self.file.is_some() {
+            self.write_file(&events.tick(tick));
+        }
+    }
+
+    fn write_file(&mut self, bytes: &str) {
+        if let Some(output) = &mut self.file
+            && let Err(errno) = output.write(bytes.as_bytes())
+        {
+            self.file = None;
+            self.end("in the file", errno);
+        }
+    }
+
+    fn end(&mut self, which: &str, errno: Errno) {
+        (self.complain)(&format!("the trace {which} ends here: {errno}"));
+    }
+}

@@ -1,0 +1,29 @@
+//! Names in the text that are not ours, so that nothing here can hold them to anything.
+
+/// Files of other programs, of a system or of a build.
+pub(crate) const FOREIGN_FILES: &[&str] = &[
+    // Written by `benches/measure`.
+    "measurements/figures.ndjson",
+    // In the data directory of a user.
+    "sealwax/relay",
+    // Of the kernel and of other servers (`docs/loop`).
+    "ae.c",
+    "fs/eventpoll.c",
+    "src/ae.c",
+    "src/ev_epoll.c",
+    "src/event/modules/ngx_epoll_module.c",
+    "src/networking.c",
+    "src/sys/unix/selector/epoll.rs",
+    "src/unix/linux.c",
+    "src/unix/stream.c",
+    "tokio/src/runtime/io/scheduled_io.rs",
+];
+
+/// Names of the kernel, of protocols and of other programs.
+pub(crate) const FOREIGN_NAMES: &[&str] = &[
+    "EpollTimeout::NONE",
+    "TCP_NODELAY",
+    "ep_poll_callback",
+    // In a formula of `docs/protocol.md`.
+    "relay_pub",
+];

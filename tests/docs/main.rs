@@ -1,0 +1,19 @@
+//! Holds the text to the code: what `README.md` and `docs` name exists, what they quote stands
+//! there, and what they call runnable runs.
+//!
+//! What is checked, by its form in the text:
+//!
+//! - `` `a/path` `` and `` `file.rs` ``: a file or a folder (`names.rs`);
+//! - `` `function` in `file.rs` ``, `` `function`, `file.rs` ``: defined there;
+//! - `` `Type::name` ``, and a name in snake case or capitals: defined or used in the sources;
+//! - `` `--option` ``, `` `sealwax COMMAND` ``, also in blocks of commands: known to the program;
+//! - a block with `<!-- same as FILE -->` behind it: stands there, line by line (`quotes.rs`);
+//! - a block with `<!-- runs -->` behind it: runs, with a home of its own (`commands.rs`).
+
+#![allow(clippy::expect_used, clippy::unwrap_used)] // a test says what it expects
+
+mod commands;
+mod foreign;
+mod names;
+mod quotes;
+mod text;
