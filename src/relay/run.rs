@@ -68,6 +68,9 @@ impl Relay {
                 self.log.tell(&Event::Forwarded { action, from, to, bytes: len });
             }
             if let Some(id) = &request.id {
+                if route.to == from {
+                    self.queue_pending(cx, Some(route), bytes); // it stands before its answer
+                }
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
