@@ -194,6 +194,80 @@ fn public_keys_are_asked_for_at_a_rate_and_other_frames_are_not() {
     });
 }
 
+/// Whoever waits for room, for the rate of its address or for the next tick, in whatever order these
+/// come and go, is heard again: each request is answered once.
+#[test]
+fn who_is_held_back_for_several_reasons_is_never_forgotten() {
+    for seed in 0..6 {
+        let trigger = if seed % 2 == 0 { Trigger::Level } else { Trigger::Edge };
+        let config =
+            RelayConfig { rates_loopback: true, outbox_soft: 3_000, ..RelayConfig::default() };
+        let mut relay = Simulated::with(config, &Config { trigger, ..Config::default() });
+        let ask = json!({"action": "get_pubkey", "target": "user0"}).to_string();
+        let mut spender = relay.join("spender", "none");
+        for _ in 0..LOOKUPS_BURST / 64 {
+            assert!(spender.send(ask.repeat(64).as_bytes()) > 0);
+            relay.settle();
+            hear(&mut spender);
+            relay.settle();
+            hear(&mut spender);
+        }
+        relay.kernel.set_buffer(2_500);
+        let mut users: Vec<Peer> =
+            (0..4).map(|number| relay.join(&format!("user{number}"), "none")).collect();
+        let frames = [ask.as_str(), "{}", "{\"action\":\"ping\"}", "{\"action\":\"dance\"}"];
+        let (mut asked, mut heard) = ([0; 4], [0; 4]);
+        let mut dice = seed;
+        let mut roll = |sides: usize| {
+            // Knuth's linear congruential generator; its high bits are the good ones.
+            dice = u64::wrapping_mul(dice, 6_364_136_223_846_793_005).wrapping_add(1_442_695_041);
+            usize::try_from(dice >> 40).unwrap() % sides
+        };
+        for _ in 0..400 {
+            let user = roll(users.len());
+            match roll(4) {
+                0 | 1 => {
+                    for _ in 0..roll(8) {
+                        let frame = frames[roll(frames.len())].as_bytes();
+                        match users[user].send(frame) {
+                            0 => break,
+                            sent if sent == frame.len() => asked[user] += 1,
+                            sent => {
+                                // The rest of it, as soon as there is room.
+                                let mut rest = &frame[sent..];
+                                while !rest.is_empty() {
+                                    heard[user] += frame_ends(&users[user].receive_all());
+                                    relay.pass(SECOND / 1000);
+                                    rest = &rest[users[user].send(rest)..];
+                                }
+                                asked[user] += 1;
+                            }
+                        }
+                    }
+                }
+                2 => {
+                    let some = users[user].receive(roll(2_000)).unwrap_or_default();
+                    heard[user] += frame_ends(&some);
+                }
+                _ => relay.pass(SECOND * u32::try_from(roll(10)).unwrap() / 1000),
+            }
+            relay.settle();
+            relay.log.receive_all();
+        }
+        for _ in 0..200 {
+            relay.pass(SECOND / 4);
+            relay.log.receive_all();
+            for (user, heard) in users.iter_mut().zip(&mut heard) {
+                *heard += frame_ends(&user.receive_all());
+            }
+        }
+        assert_eq!(asked, heard, "seed {seed}");
+        assert!(
+            asked.iter().sum::<usize>() > 300 && counters(&mut relay)["held_back_get_pubkey"] > 0
+        );
+    }
+}
+
 #[test]
 fn this_machine_has_no_rates_unless_asked() {
     let mut relay = Simulated::start(RelayConfig::default());

@@ -22,9 +22,10 @@
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
 //! out), `registration.rs`, `directory.rs`, `bindings.rs` and `index.rs` (whose a name is),
-//! `routing.rs`, `run.rs` (many frames on one way), `roster.rs`, `changes.rs` and `announce.rs` (who
-//! is told who is here), `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`, `store.rs` (what outlives the
-//! process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! `routing.rs`, `run.rs` (many frames on one way), `roster.rs`, `changes.rs` and `announce.rs`
+//! (who is told who is here), `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`,
+//! `store.rs` (what outlives the process), `event.rs`, `counters.rs` and `journal.rs` (what the
+//! operator is told).
 
 mod announce;
 mod bindings;

@@ -105,6 +105,14 @@ fn quirk(world: &mut World) {
     let now = world.now();
     let what = world.dice.below(8);
     let pause = world.dice.millis(100, 4000);
+    if what > 5 && world.dice.chance(500) {
+        // So much to itself that it is held back with frames unread when its end comes.
+        let name = world.originals[place].name.clone();
+        for _ in 0..60 {
+            world.write(place, &name, true, 100);
+        }
+    }
+    let is_fair = world.is_prompt && world.relay.as_ref().is_some_and(|it| it.stopped.is_none());
     let original = &mut world.originals[place];
     let told = match what {
         0 | 1 => {
@@ -112,12 +120,12 @@ fn quirk(world: &mut World) {
             "half frame"
         }
         2 => {
-            original.is_at_fault = true;
+            original.offend();
             original.hesitate(now + Duration::from_secs(35));
             "frame that does not end"
         }
         3 => {
-            original.is_at_fault = true;
+            original.offend();
             original.say_bytes(b"]]");
             "garbage"
         }
@@ -131,8 +139,7 @@ fn quirk(world: &mut World) {
             "question"
         }
         _ => {
-            original.is_at_fault = true;
-            original.peer.shut();
+            original.finish(is_fair);
             "half close"
         }
     };
@@ -224,6 +231,9 @@ fn relay_stops(world: &mut World) {
     let Some(process) = &mut world.relay else { return };
     process.stopped = Some(until);
     process.is_absent |= is_long;
+    for original in &mut world.originals {
+        original.ends_well = false; // it may take too long
+    }
     world.upheavals += u64::from(is_long);
     world.weather.count("relay stopped");
     world.note(|| format!("the relay is stopped for {pause:?}"));

@@ -37,7 +37,7 @@ pub(crate) fn play(nth: usize, attempt: usize, trace: Trace) -> Option<Op> {
         }
     }
     world.run(moment);
-    talk(&mut world, 100);
+    talk(&mut world);
     world.run(moment);
     // More than a socket holds: writes are short, and go on when there is room.
     world.buffer = 2 * 1024;
@@ -45,14 +45,14 @@ pub(crate) fn play(nth: usize, attempt: usize, trace: Trace) -> Option<Op> {
     world.kill_user(1);
     world.start_user(1);
     world.run(moment);
-    talk(&mut world, 3000);
+    world.say(0, "bob", 3000);
+    if !world.originals.is_empty() {
+        world.write(0, "Zoé", true, 3000);
+    }
     world.run(moment);
-    world.originals.first_mut().into_iter().for_each(|original| {
-        original.is_at_fault = true;
-        original.peer.shut();
-    });
+    world.originals.first_mut().into_iter().for_each(|original| original.finish(true));
     if let Some(original) = world.originals.last_mut() {
-        original.is_at_fault = true;
+        original.offend();
         original.say_bytes(b"]]"); // the relay says why it hangs up
     }
     world.run(moment);
@@ -62,14 +62,13 @@ pub(crate) fn play(nth: usize, attempt: usize, trace: Trace) -> Option<Op> {
 }
 
 /// Everybody has something to say.
-fn talk(world: &mut World, length: usize) {
+fn talk(world: &mut World) {
     for place in 0..2 {
-        world.say(place, ["bob", "alice"][place], length);
         world.say(place, ["bob", "alice"][place], 1);
     }
     for place in 0..world.originals.len() {
-        for to in ["JG", "Zoé", "alice", "nobody"] {
-            world.write(place, to, true, length);
+        for to in ["JG", "Zoé", "nobody"] {
+            world.write(place, to, true, 100);
         }
     }
 }

@@ -191,8 +191,12 @@ fn whichever_call_fails_everything_comes_right() {
         for attempt in 0.. {
             let what = format!("call {nth}, its error {attempt}");
             match replay(&what, |trace| fixed::play(nth, attempt, trace))? {
-                Some(op) if attempt < op.errnos().len() => *all.entry(op).or_default() += 1,
-                Some(_) => break,
+                Some(op) => {
+                    *all.entry(op).or_default() += 1;
+                    if attempt + 1 == op.errnos().len() {
+                        break;
+                    }
+                }
                 None => return Ok(false),
             }
         }

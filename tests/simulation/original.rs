@@ -31,6 +31,10 @@ pub(crate) struct Original {
     pub(crate) temper: Temper,
     /// It asked for its end, or does what ends it.
     pub(crate) is_at_fault: bool,
+    /// It says its last word once all before has left (a half close).
+    finishes: bool,
+    /// It has done so, and nothing wrong before: everything that it asked is to be answered.
+    pub(crate) ends_well: bool,
     /// How often the relay had been disturbed when it came.
     pub(crate) born: u64,
     pub(crate) is_registered: bool,
@@ -72,6 +76,8 @@ impl Original {
             peer,
             temper,
             is_at_fault: temper == Temper::Dead,
+            finishes: false,
+            ends_well: false,
             born: 0,
             is_registered: false,
             mode: *dice.pick(&["full", "full", "delta", "none"]),
@@ -107,6 +113,18 @@ impl Original {
         self.outgoing.extend(bytes);
     }
 
+    /// Does what ends it.
+    pub(crate) fn offend(&mut self) {
+        (self.is_at_fault, self.ends_well) = (true, false);
+    }
+
+    /// Will send no more than it has said so far. `is_fair`: and the relay has every chance to
+    /// answer all of it.
+    pub(crate) fn finish(&mut self, is_fair: bool) {
+        self.ends_well = is_fair && !self.is_at_fault && self.temper == Temper::Prompt;
+        (self.is_at_fault, self.finishes) = (true, true);
+    }
+
     /// Stops writing in the middle of what it has to say.
     pub(crate) fn hesitate(&mut self, until: Time) {
         self.stuck = Some((self.outgoing.len() / 2, until));
@@ -130,7 +148,8 @@ impl Original {
             Temper::Slow => self.next_read <= now,
             Temper::Dead => !self.is_registered,
         };
-        reads && self.peer.can_receive() || self.may_write(now) > 0 && self.peer.can_send()
+        let writes = self.may_write(now) > 0 || self.finishes && self.outgoing.is_empty();
+        reads && self.peer.can_receive() || writes && self.peer.can_send()
     }
 
     /// When it would do something, if nobody else did before.
@@ -157,6 +176,10 @@ impl Original {
             if *until <= now {
                 self.stuck = None;
             }
+        }
+        if self.finishes && self.outgoing.is_empty() {
+            self.finishes = false;
+            self.peer.shut();
         }
         let most = match self.temper {
             Temper::Prompt => 64 * 1024,

@@ -82,6 +82,7 @@ fn begin(world: &mut World) {
     }
     let most = *world.dice.pick(&[0, 1, 20]);
     if most > 0 {
+        world.is_prompt = false;
         let mut dice = world.dice.fork();
         world.kernel.set_latency(move || dice.millis(0, most));
         world.weather.count("delayed delivery");

@@ -76,6 +76,13 @@ impl Post {
         assert_eq!(before, None, "{id} was answered twice, now {answer:?}");
     }
 
+    /// This connection has said all that it had to say, and heard everything.
+    pub(crate) fn ended(&self, connection: u64) {
+        let of = |letter: &Letter| letter.is_asked && letter.from_connection == connection;
+        let silence = self.letters.iter().find(|(_, it)| of(it) && it.answer.is_none());
+        assert!(silence.is_none(), "{:?} was never answered", silence.map(|(id, _)| id));
+    }
+
     /// Everything has come to rest, and these connections live: what they sent is answered, and
     /// what they were promised is there.
     pub(crate) fn settle(&self, living: &[u64]) {

@@ -95,7 +95,8 @@ impl Process {
         assert_eq!(self.reactor.context().census(), own);
         assert_eq!(self.relay.census(), sealwax::relay::RelayCensus::default());
         assert_eq!(self.kernel.descriptors(), own.sources);
-        assert_eq!(self.reactor.due(), None, "something is still due");
+        // A log that is gone is tried again and again.
+        assert!(!has_log || self.reactor.due().is_none(), "something is still due");
     }
 
     /// Ends the process; what it had open is closed.

@@ -63,6 +63,8 @@ pub(crate) struct World {
     excused: BTreeMap<String, Time>,
     /// What socket buffers hold.
     pub(crate) buffer: usize,
+    /// What is sent arrives at once.
+    pub(crate) is_prompt: bool,
     /// When kernels tell of a connection.
     pub(crate) trigger: Trigger,
     pub(crate) is_ending: bool,
@@ -113,6 +115,7 @@ impl World {
             weathered: BTreeMap::new(),
             excused: BTreeMap::new(),
             buffer: 64 * 1024,
+            is_prompt: true,
             trigger: Trigger::Level,
             is_ending: false,
             numbers: 0,
@@ -475,11 +478,14 @@ impl World {
         let original = self.originals.remove(place);
         let Original { name, number, last_error, .. } = &original;
         self.note(|| format!("{name} ({number}) is disconnected: {last_error}"));
-        let is_excused = original.is_at_fault
-            || original.peer.harms() > 0
-            || original.born != self.upheavals
-            || self.relay_is_absent();
+        let is_harmed =
+            original.peer.harms() > 0 || original.born != self.upheavals || self.relay_is_absent();
+        let is_excused = original.is_at_fault || is_harmed;
         assert!(is_excused, "{name} was disconnected for nothing: {last_error}");
+        if original.ends_well && !is_harmed && last_error != "slow_reader" {
+            self.weather.count("half close, all answered");
+            self.post.ended(*number);
+        }
         original.peer.close();
     }
 
