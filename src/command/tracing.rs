@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::cli::{TraceArgs, TraceForm};
 use super::{Exit, Failure};
 use crate::limits::TRACE_PATIENCE;
-use crate::reactor::trace::{Recorder, Told, Traced};
-use crate::reactor::{Config, Context, Handler, Linux, Reactor, Source, Sys, monotonic};
-use crate::trace::{Form, Stream, Taker, Trace};
+use crate::reactor::trace::{Recorder, Stream, Told, Traced};
+use crate::reactor::{Config, Context, Handler, Linux, Reactor, Source, monotonic};
+use crate::trace::{Form, Taker, Trace};
 
 /// What the options ask for; none where they ask for nothing.
 pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
@@ -73,7 +73,7 @@ pub(super) fn run<H: Handler>(
     ended
 }
 
-fn standard_error() -> nix::Result<Stream<impl Sys<Io: Send> + Send>> {
+fn standard_error() -> nix::Result<Stream<Linux>> {
     Stream::open(Linux::new()?, &Source::Error)
 }
 

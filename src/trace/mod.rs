@@ -22,7 +22,7 @@ use self::output::Output;
 use crate::reactor::Time;
 use crate::reactor::trace::{Recorder, Tick};
 
-pub use self::output::{Stream, Taker};
+pub use self::output::Taker;
 
 /// How ticks are told on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

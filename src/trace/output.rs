@@ -1,18 +1,18 @@
 //! Where a trace goes, and what happens when that does not take it.
 //!
-//! Knows bytes. Not through the loop like all other output: each tick would then bring about the
-//! next.
+//! Knows bytes. They do not go through the loop like all other output: each tick would bring about
+//! the next.
 
 use std::fs::File;
-use std::io::{IoSlice, Write};
-use std::num::NonZeroU32;
+use std::io::Write;
 use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
 
 use crate::limits::{TRACE_PATIENCE, TRACE_QUEUE};
-use crate::reactor::{Interest, Source, Sys, Token, Watch};
+use crate::reactor::Linux;
+use crate::reactor::trace::Stream;
 
 /// What takes bytes without ever waiting for long.
 pub trait Taker {
@@ -21,48 +21,9 @@ pub trait Taker {
     fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>);
 }
 
-/// A descriptor of the process, waited for with a small loop of its own.
-pub struct Stream<S: Sys> {
-    sys: S,
-    io: S::Io,
-}
-
-impl<S: Sys> Stream<S> {
-    /// Opens `source`.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn open(mut sys: S, source: &Source) -> Result<Self> {
-        let io = sys.open(source)?;
-        match sys.watch(&io, Token::new(0, NonZeroU32::MIN), Interest::WRITE, Watch::Begin) {
-            // What cannot be watched is always ready.
-            Ok(()) | Err(Errno::EPERM) => Ok(Self { sys, io }),
-            Err(errno) => Err(errno),
-        }
-    }
-}
-
-impl<S: Sys> Taker for Stream<S> {
+impl Taker for Stream<Linux> {
     fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
-        let until = self.sys.now() + patience;
-        let (mut taken, mut ready) = (0, Vec::new());
-        while taken < bytes.len() {
-            match self.sys.writev(&self.io, &[IoSlice::new(&bytes[taken..])]) {
-                Ok(more) => taken += more,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => {
-                    let left = until.since(self.sys.now());
-                    if left.is_zero() {
-                        break;
-                    }
-                    if let Err(errno) = self.sys.wait(&mut ready, Some(left)) {
-                        return (taken, Err(errno));
-                    }
-                }
-                Err(errno) => return (taken, Err(errno)),
-            }
-        }
-        (taken, Ok(()))
+        self.write(bytes, patience)
     }
 }
 

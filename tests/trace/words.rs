@@ -18,15 +18,15 @@ fn objects(lines: &str) -> Vec<Value> {
 
 const ONE_MESSAGE: &str = "\
 epoll_wait(0) returned 1 event after 0
-  ready      #2 alice: EPOLLIN
-  dispatch   #2 alice: read brought 58 bytes of at most 65536 · 0
-             #2 alice: received 58 bytes and used them all · 0
-               “message from alice to bob, 74 bytes”
-               queues 74 bytes for #3 bob
-               queues 46 bytes for #2 alice
-  flush      #3 bob: writev of 74 bytes in 1 piece, all taken · 0
-             #2 alice: writev of 46 bytes in 1 piece, all taken · 0
-  took       dispatch 0, end of tick 0, flush 0; 0 in all, 4 system calls
+  ready        #2 alice: EPOLLIN
+  dispatch     #2 alice: read brought 58 bytes of at most 65536 · 0
+               #2 alice: received 58 bytes and used them all · 0
+                 “message from alice to bob, 74 bytes”
+                 queues 74 bytes for #3 bob
+                 queues 46 bytes for #2 alice
+  flush        #3 bob: writev of 74 bytes in 1 piece, all taken · 0
+               #2 alice: writev of 46 bytes in 1 piece, all taken · 0
+  took         dispatch 0, end of tick 0, flush 0; 0 in all, 4 system calls
 ";
 
 #[test]
@@ -43,25 +43,25 @@ fn one_message_from_a_to_b_is_told_in_these_words() {
 }
 
 const NEWCOMER: &str = "\
-  ready      #0 listener 127.0.0.1:12345: EPOLLIN
-  accept     #0 listener 127.0.0.1:12345: accept4 took 127.0.0.1:40001 · 0
-             #2 127.0.0.1:40001: epoll_ctl, from now on EPOLLIN · 0
-             #2 127.0.0.1:40001: opened, accepted from 127.0.0.1:40001 · 0
-               “127.0.0.1:40001 connected”
-             #0 listener 127.0.0.1:12345: accept4 failed: EAGAIN: Try again · 0
-  took       accept 0, end of tick 0; 0 in all, 4 system calls
+  ready        #0 listener 127.0.0.1:12345: EPOLLIN
+  accept       #0 listener 127.0.0.1:12345: accept4 took 127.0.0.1:40001 · 0
+               #2 127.0.0.1:40001: epoll_ctl, from now on EPOLLIN · 0
+               #2 127.0.0.1:40001: opened, accepted from 127.0.0.1:40001 · 0
+                 “127.0.0.1:40001 connected”
+               #0 listener 127.0.0.1:12345: accept4 failed: EAGAIN: Try again · 0
+  took         accept 0, end of tick 0; 0 in all, 4 system calls
 ";
 
 const LEAVER: &str = "\
-  ready      #2 alice: EPOLLIN
-  dispatch   #2 alice: read told the end · 0
-             #2 alice: ended · 0
-               “alice left: quit, 524 bytes in, 0 bytes out”
-               closes #2 alice
-  deadlines  alarm 0 · 0
-  reap       #2 alice: close · 0
-             #2 alice: closed: closed in order · 0
-  took       dispatch 0, deadlines 0, end of tick 0, reap 0; 0 in all, 3 system calls
+  ready        #2 alice: EPOLLIN
+  dispatch     #2 alice: read told the end · 0
+               #2 alice: ended · 0
+                 “alice left: quit, 524 bytes in, 0 bytes out”
+                 closes #2 alice
+  deadlines    alarm 0 · 0
+  reap         #2 alice: close · 0
+               #2 alice: closed: closed in order · 0
+  took         dispatch 0, deadlines 0, end of tick 0, reap 0; 0 in all, 3 system calls
 ";
 
 #[test]
@@ -89,12 +89,12 @@ fn a_reader_that_does_not_read_is_told_by_what_is_left() {
     say(&mut alice, &message(&"x".repeat(1000)));
     let told = watched.told();
     assert!(told.contains("600 taken, "), "{told}");
-    assert!(told.contains("re-arm     #3 bob: epoll_ctl, now EPOLLIN, EPOLLOUT"), "{told}");
+    assert!(told.contains("re-arm       #3 bob: epoll_ctl, now EPOLLIN, EPOLLOUT"), "{told}");
     bob.receive_all();
     let told = watched.told();
-    assert!(told.contains("ready      #3 bob: EPOLLOUT"), "{told}");
+    assert!(told.contains("ready        #3 bob: EPOLLOUT"), "{told}");
     assert!(told.contains("#3 bob: drained"), "{told}");
-    assert!(told.contains("re-arm     #3 bob: epoll_ctl, now EPOLLIN ·"), "{told}");
+    assert!(told.contains("re-arm       #3 bob: epoll_ctl, now EPOLLIN ·"), "{told}");
     let counters: Vec<_> = watched
         .finish()
         .into_iter()

@@ -19,10 +19,12 @@
 
 mod record;
 mod recorder;
+mod stream;
 mod told;
 mod traced;
 
 pub use self::record::{Call, Change, Named, Phase, Said, Step, Tell, Tick, What};
 pub use self::recorder::Recorder;
+pub use self::stream::Stream;
 pub use self::told::Told;
 pub use self::traced::{Io, Traced};

@@ -1,0 +1,56 @@
+//! A stream of the process that is written beside the loop, as a trace has to be: through the loop,
+//! each tick would bring about the next.
+
+use std::io::IoSlice;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use nix::Result;
+use nix::errno::Errno;
+
+use crate::reactor::{Interest, Source, Sys, Token, Watch};
+
+/// A descriptor of the process, waited for with a small loop of its own.
+pub struct Stream<S: Sys> {
+    sys: S,
+    io: S::Io,
+}
+
+impl<S: Sys> Stream<S> {
+    /// Opens `source`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open(mut sys: S, source: &Source) -> Result<Self> {
+        let io = sys.open(source)?;
+        match sys.watch(&io, Token::new(0, NonZeroU32::MIN), Interest::WRITE, Watch::Begin) {
+            // What cannot be watched is always ready.
+            Ok(()) | Err(Errno::EPERM) => Ok(Self { sys, io }),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Takes what it can of `bytes`, and waits for room no longer than `patience` in all. Tells how
+    /// many it took, and what went wrong for good.
+    pub fn write(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
+        let until = self.sys.now() + patience;
+        let (mut taken, mut ready) = (0, Vec::new());
+        while taken < bytes.len() {
+            match self.sys.writev(&self.io, &[IoSlice::new(&bytes[taken..])]) {
+                Ok(more) => taken += more,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let left = until.since(self.sys.now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    if let Err(errno) = self.sys.wait(&mut ready, Some(left)) {
+                        return (taken, Err(errno));
+                    }
+                }
+                Err(errno) => return (taken, Err(errno)),
+            }
+        }
+        (taken, Ok(()))
+    }
+}
