@@ -83,7 +83,12 @@ impl Journal {
 
     /// Whether `event` makes a line here, or is heard.
     pub fn tells(&self, event: &Event) -> bool {
-        event.level() <= self.most
+        self.tells_level(event.level())
+    }
+
+    /// Whether anything of this level does.
+    pub(super) fn tells_level(&self, level: Level) -> bool {
+        level <= self.most
     }
 
     /// Whether `event` makes a line here.

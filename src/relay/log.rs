@@ -9,7 +9,7 @@
 use nix::errno::Errno;
 
 use super::LOG;
-use super::event::Event;
+use super::event::{Event, Level};
 use super::journal::Journal;
 use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
 use crate::reactor::{Context, Source, Time, Token};
@@ -85,6 +85,11 @@ impl Log {
         }
         self.end_silence();
         self.await_next(cx);
+    }
+
+    /// Whether it tells anything of this level: so that what nobody hears is not even put together.
+    pub(super) fn tells(&self, level: Level) -> bool {
+        self.journal.tells_level(level)
     }
 
     /// Tells an event, or counts it where others cause more lines than they may.

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Relay;
-use super::event::Event;
+use super::event::{Event, Level};
 use crate::limits::{ANSWERS_A_RUN, CHUNK_SIZE};
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
@@ -34,7 +34,7 @@ impl Relay {
     pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
-        let (from_name, json) = (name.as_str(), name.json_bytes());
+        let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
         let (mut consumed, mut answered) = (0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
@@ -63,14 +63,14 @@ impl Relay {
                 self.queue(cx, route.to, &forward.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
-            let told = Event::Forwarded {
-                action: forward.kind,
-                from: from_name,
-                to: route.name,
-                bytes: len,
-            };
-            self.log.tell(&told);
+            if is_told {
+                let (action, from, to) = (forward.kind, name.as_str(), route.name);
+                self.log.tell(&Event::Forwarded { action, from, to, bytes: len });
+            }
             if let Some(id) = &request.id {
+                if route.to == from {
+                    self.queue_pending(cx, Some(route), bytes); // it stands before its answer
+                }
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
