@@ -81,9 +81,10 @@ impl Directory {
 
     /// The connection that holds `name`.
     pub(super) fn holder(&self, name: &str, holders: &impl Holders) -> Option<Token> {
-        let named = |slot| holders.in_slot(slot).filter(|(_, its)| its.is(name));
-        let slot = self.held.find(self.hash(name), |slot| named(slot).is_some())?;
-        named(slot).map(|(token, _)| token)
+        self.held.find_map(self.hash(name), |slot| {
+            let (token, its) = holders.in_slot(slot)?;
+            its.is(name).then_some(token)
+        })
     }
 
     /// How many names are held, and how many the store is binding.

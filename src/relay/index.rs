@@ -43,7 +43,24 @@ impl Index {
 
     /// The number of this hash that `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        self.all(hash).find(|&number| is_it(number))
+        self.find_map(hash, |number| is_it(number).then_some(number))
+    }
+
+    /// What `look` makes of the first number of this hash that it makes something of. Asked for each
+    /// message, so it is a plain loop.
+    pub(super) fn find_map<T>(&self, hash: u64, look: impl Fn(usize) -> Option<T>) -> Option<T> {
+        let hash = low(hash);
+        let mut number = *self.heads.get(self.bucket(hash))?;
+        // There is no link of `END`, which is beyond all numbers.
+        while let Some(link) = self.links.get(number as usize) {
+            if link.hash == hash
+                && let Some(found) = look(number as usize)
+            {
+                return Some(found);
+            }
+            number = link.next;
+        }
+        None
     }
 
     /// All numbers of this hash, and perhaps some that share half of it.
