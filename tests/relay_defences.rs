@@ -13,8 +13,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
-    FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST, LOOKUPS_PER_SECOND,
-    NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
+    FINISH_TIMEOUT, FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST,
+    LOOKUPS_PER_SECOND, NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT,
+    UNREGISTERED_BYTES,
 };
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
@@ -480,6 +481,24 @@ fn each_refusal_and_each_end_is_counted_by_its_code() {
     let (lines, _) = log(&mut relay);
     let last = lines.iter().find(|line| line["event"] == "counters").expect("told at the end");
     assert!(last["counters"]["ended_shutting_down"].as_u64() >= Some(2), "{last}");
+}
+
+#[test]
+fn a_reader_that_stands_still_is_counted_and_so_is_what_it_did_not_take() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut loud = relay.join("loud", "none");
+    relay.kernel.set_buffer(1_000);
+    let stuck = relay.join("stuck", "none");
+    for _ in 0..20 {
+        say(&mut loud, &json!({"action": "message", "to": "stuck", "content": "x".repeat(100)}));
+    }
+    relay.settle();
+    relay.pass(STALL_TIMEOUT);
+    let counted = counters(&mut relay);
+    assert_eq!((counted.get("ended_slow_reader"), counted.get("cut_off")), (Some(&1), None));
+    relay.pass(FINISH_TIMEOUT);
+    assert_eq!(counters(&mut relay).get("cut_off"), Some(&1));
+    stuck.close();
 }
 
 #[test]

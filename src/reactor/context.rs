@@ -130,6 +130,12 @@ impl Context {
         self.connections.get(to).is_some_and(|connection| connection.behind)
     }
 
+    /// Whether `to` takes what is sent to it: it was opened, and nobody has closed it, nor has a
+    /// system call said that it is over (of which `closed` tells at the end of the tick).
+    pub fn is_open(&self, to: Token) -> bool {
+        self.connections.get(to).is_some_and(|connection| connection.state == State::Open)
+    }
+
     /// Bytes queued for all together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all

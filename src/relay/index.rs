@@ -46,8 +46,8 @@ impl Index {
         self.find_map(hash, |number| is_it(number).then_some(number))
     }
 
-    /// What `look` makes of the first number of this hash that it makes something of. Asked for each
-    /// message, so it is a plain loop.
+    /// What `look` makes of the first number of this hash that it makes something of. Asked for
+    /// each message, so it is a plain loop.
     pub(super) fn find_map<T>(&self, hash: u64, look: impl Fn(usize) -> Option<T>) -> Option<T> {
         let hash = low(hash);
         let mut number = *self.heads.get(self.bucket(hash))?;

@@ -96,17 +96,18 @@ impl Journal {
         event.level() <= self.level
     }
 
+    /// Tells `event` to whoever hears of all of them.
+    pub(super) fn hear(&mut self, event: &Event) {
+        if let Some(hears) = &mut self.hears {
+            hears(event);
+        }
+    }
+
     /// Queues the line for `event`, which happened at `wall_ms` (milliseconds since 1970, UTC), or
     /// counts it where [`LOG_QUEUE`] bytes are waiting.
     pub fn write(&mut self, wall_ms: u64, event: &Event) {
-        if !self.tells(event) {
+        if !self.logs(event) {
             return;
-        }
-        if let Some(hears) = &mut self.hears {
-            hears(event);
-            if !self.logs(event) {
-                return;
-            }
         }
         let before = self.queue.len();
         let is_kept = self.dropped == 0

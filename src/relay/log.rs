@@ -97,7 +97,11 @@ impl Log {
         if !self.journal.tells(event) {
             return;
         }
-        if event.has_rate() && self.journal.logs(event) && !self.has_room() {
+        self.journal.hear(event); // whoever watches the loop is told of each
+        if !self.journal.logs(event) {
+            return;
+        }
+        if event.has_rate() && !self.has_room() {
             self.beyond += 1;
             return;
         }

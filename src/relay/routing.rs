@@ -42,8 +42,7 @@ impl Relay {
         forward: &Forward,
     ) -> Result<(), Fault> {
         let Some(sender) = self.peers.user(from) else { return Ok(()) };
-        let to = self.directory.holder(&forward.to, &self.peers).ok_or_else(unknown_user)?;
-        let addressee = self.peers.user(to).ok_or_else(unknown_user)?;
+        let (to, addressee) = self.addressee(cx, &forward.to).ok_or_else(unknown_user)?;
         if addressee.is_version2() != request.version2 {
             return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
         }
@@ -60,6 +59,13 @@ impl Relay {
             self.answer(cx, from, &Reply::Relayed { id, to, prekey }.encode());
         }
         Ok(())
+    }
+
+    /// The user `name`, if it can be sent anything: a connection that was lost in this tick is only
+    /// taken out of the directory at its end.
+    pub(super) fn addressee(&self, cx: &Context, name: &str) -> Option<(Token, &User)> {
+        let token = self.directory.holder(name, &self.peers).filter(|&token| cx.is_open(token))?;
+        Some((token, self.peers.user(token)?))
     }
 
     /// Queues what others sent `to`; tells how many bytes that are.

@@ -68,6 +68,9 @@ impl Relay {
                 self.log.tell(&Event::Forwarded { action, from, to, bytes: len });
             }
             if let Some(id) = &request.id {
+                if route.to == from {
+                    self.queue_pending(cx, Some(route), bytes); // it stands before its answer
+                }
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
@@ -82,8 +85,10 @@ impl Relay {
 
     /// The way to the user `name`, if frames of that version may go there.
     fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
-        let to = self.directory.holder(name, &self.peers)?;
-        let user = self.peers.user(to).filter(|user| user.is_version2() == version2)?;
+        let (to, user) = self.addressee(cx, name)?;
+        if user.is_version2() != version2 {
+            return None;
+        }
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         // A frame may make it more than full, and is the last one then.
         let room = (self.config.soft_limit(cx.queued_in_all()) + 1).saturating_sub(cx.queued(to));

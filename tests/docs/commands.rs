@@ -10,7 +10,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sealwax");
 /// How long a block may run, in seconds (`timeout(1)`), before it has failed.
 const PATIENCE: &str = "120";
 /// Options of `cargo` and others that the text names.
-const FOREIGN_OPTIONS: &[&str] = &[];
+const FOREIGN_OPTIONS: &[&str] = &["--test"];
 
 /// What the program says of itself: the help of each command, by its words.
 struct Program(Vec<(Vec<String>, String)>);

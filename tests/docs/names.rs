@@ -186,7 +186,8 @@ fn links_lead_somewhere() {
             for rest in piece.split("](").skip(1) {
                 let to = rest.split([')', '#']).next().unwrap_or_default();
                 let is_ours = !to.is_empty() && !to.contains("://");
-                let is_ours = is_ours && !FOREIGN_FILES.contains(&to);
+                // Written by `benches/measure` and `benches/plot`, where somebody has.
+                let is_ours = is_ours && !to.starts_with("measurements/");
                 let leads = root().join(folder).join(to).exists();
                 assert!(!is_ours || leads, "{}: {to}", document.path.display());
             }

@@ -266,6 +266,7 @@ fn clock_jumps(world: &mut World) {
     let ahead = i64::try_from(world.dice.number() % (2 * JUMP_MS.unsigned_abs()));
     let ahead = ahead.expect("some minutes") - JUMP_MS;
     world.users[place].set_clock(ahead);
+    world.relay_ahead_ms.set(ahead * 1000); // days: nothing there depends on it
     world.weather.count("clock jumped");
     let name = world.users[place].name.clone();
     world.note(|| format!("{name}'s clock is {ahead} ms ahead"));

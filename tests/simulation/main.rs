@@ -17,6 +17,7 @@ mod calm;
 mod dice;
 mod disk;
 mod fixed;
+mod known;
 mod ledger;
 mod original;
 mod plot;

@@ -1,5 +1,7 @@
 //! One run of the relay's process.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
@@ -43,12 +45,13 @@ impl Process {
         mut reactor: Reactor<Kernel>,
         config: RelayConfig,
         disk: &Disk,
+        ahead_ms: Rc<Cell<i64>>,
         seed: u64,
     ) -> Self {
         let notary = Box::new(FakeNotary::new(KEY, seed));
         let journal = Journal::new(Format::Text { color: false }, Level::Normal);
         let mut clock = kernel.clone();
-        let wall = Box::new(clock_of(move || clock.now()));
+        let wall = Box::new(clock_of(move || clock.now(), ahead_ms));
         let store = disk.store(kernel.clone());
         let mut relay = Relay::new(config, notary, store, disk.bound(), journal, wall);
         let log = kernel.standard(2, Device::Pipe);
@@ -109,10 +112,10 @@ impl Process {
     }
 }
 
-/// A wall clock that runs with the machine's.
-fn clock_of(now: impl FnMut() -> Time + 'static) -> impl Fn() -> u64 {
-    let now = std::cell::RefCell::new(now);
-    move || wall((now.borrow_mut())(), 0)
+/// A wall clock that runs with the machine's, and is so far ahead.
+fn clock_of(now: impl FnMut() -> Time + 'static, ahead_ms: Rc<Cell<i64>>) -> impl Fn() -> u64 {
+    let now = RefCell::new(now);
+    move || wall((now.borrow_mut())(), ahead_ms.get())
 }
 
 /// How long a process may be stopped without anybody's patience being over.

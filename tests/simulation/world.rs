@@ -3,8 +3,10 @@
 //! One process runs at a time, for one tick; the dice say which of those that would run. Where none
 //! would, the clock moves on to the next moment at which something is due.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -63,6 +65,8 @@ pub(crate) struct World {
     excused: BTreeMap<String, Time>,
     /// What socket buffers hold.
     pub(crate) buffer: usize,
+    /// How far the relay's wall clock is ahead, in milliseconds.
+    pub(crate) relay_ahead_ms: Rc<Cell<i64>>,
     /// What is sent arrives at once.
     pub(crate) is_prompt: bool,
     /// When kernels tell of a connection.
@@ -115,6 +119,7 @@ impl World {
             weathered: BTreeMap::new(),
             excused: BTreeMap::new(),
             buffer: 64 * 1024,
+            relay_ahead_ms: Rc::default(),
             is_prompt: true,
             trigger: Trigger::Level,
             is_ending: false,
@@ -159,7 +164,10 @@ impl World {
         let (kernel, seed) = (self.process(), self.dice.number());
         self.kernel.set_buffer(64 * 1024); // of its log
         let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
-        self.relay = Some(relay::Process::start(kernel, reactor, self.config, &self.disk, seed));
+        let ahead_ms = Rc::clone(&self.relay_ahead_ms);
+        let process =
+            relay::Process::start(kernel, reactor, self.config, &self.disk, ahead_ms, seed);
+        self.relay = Some(process);
         self.kernel.set_buffer(self.buffer);
     }
 
