@@ -2,7 +2,7 @@
 //!
 //! Nearly all that a busy relay reads is `send_key` and `message`, and nearly all of these have one
 //! shape. The general path walks over such a frame five times (scanner, UTF-8, syntax, structure,
-//! members) and allocates; this one looks at each byte once, and at 8 or 64 of them in a step.
+//! members) and allocates; this one looks at most bytes twice, at many in a step, and at some once.
 //!
 //! ```text
 //!   frame  =  { member , … }                   with white space wherever JSON has it
@@ -23,6 +23,8 @@
 //! It refuses nothing: `None` says "not of this shape", and the general path decides. So only what
 //! is accepted here has to agree with the general path, to the byte; `tests/fast_path.rs` holds the
 //! two against each other, near misses above all.
+
+use memchr::memchr2;
 
 use super::{Body, Forward, ForwardKind, Request};
 use crate::limits::MAX_ID;
@@ -247,33 +249,30 @@ fn skip_space(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// How many plain bytes stand at the front: those before the first quote, or before what has no
-/// place in a string of the common shape. `None` where the bytes end first.
+/// How many plain bytes stand before the first quote. `None` where the bytes end first, or where
+/// something stands before it that has no place in a string of the common shape.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
-    // A name ends within a word or two; a content is worth larger steps.
-    let is_short = bytes.first_chunk().is_some_and(|word| special_bits(*word) != 0);
-    let skipped = if is_short { 0 } else { plain_blocks(bytes) };
-    let (words, rest) = bytes[skipped..].as_chunks();
-    for (place, word) in words.iter().enumerate() {
+    // A name ends within a word or two, and is not worth a search that has to be begun.
+    if let Some(word) = bytes.first_chunk() {
         let bits = special_bits(*word);
         if bits != 0 {
-            return Some(skipped + 8 * place + bits.trailing_zeros() as usize / 8);
+            return Some(bits.trailing_zeros() as usize / 8);
         }
     }
-    let place = rest.iter().position(|byte| is_special(*byte))?;
-    Some(skipped + 8 * words.len() + place)
+    let end = memchr2(b'"', b'\\', bytes)?;
+    has_no_controls(&bytes[..end]).then_some(end)
 }
 
-/// The length of the blocks at the front that are plain throughout. Without a branch inside a
-/// block, so that the compiler makes vector instructions of it.
-fn plain_blocks(bytes: &[u8]) -> usize {
-    let is_plain = |block: &&[u8; BLOCK]| {
-        !block.iter().fold(false, |special, byte| special | is_special(*byte))
+/// Whether all bytes are ASCII and no controls. Without a branch in it, so that the compiler makes
+/// few instructions of it.
+fn has_no_controls(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    let rest = match bytes.last_chunk() {
+        Some(last) => control_bits(*last), // some of its bytes a second time
+        None => u64::from(rest.iter().any(|byte| is_special(*byte))),
     };
-    bytes.as_chunks().0.iter().take_while(is_plain).count() * BLOCK
+    words.iter().fold(rest, |bits, word| bits | control_bits(*word)) == 0
 }
-
-const BLOCK: usize = 64;
 
 /// Whether a byte is not plain. As a signed number, a byte that is not ASCII is below the controls.
 fn is_special(byte: u8) -> bool {
@@ -283,13 +282,20 @@ fn is_special(byte: u8) -> bool {
 /// The same of eight bytes at once: the highest bit of each that is special. The lowest bit that is
 /// set is right; a borrow may set some above it that are not.
 fn special_bits(word: [u8; 8]) -> u64 {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
     let word = u64::from_le_bytes(word);
     let quote = (word ^ (EACH * u64::from(b'"'))).wrapping_sub(EACH);
     let backslash = (word ^ (EACH * u64::from(b'\\'))).wrapping_sub(EACH);
-    let control = word.wrapping_sub(EACH * 0x20);
-    (quote | backslash | control | word) & (EACH * 0x80)
+    (quote | backslash) & (EACH * 0x80) | control_bits(word.to_le_bytes())
 }
+
+/// Not zero, if one of eight bytes is a control or no ASCII: see [`special_bits`].
+fn control_bits(word: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(word);
+    (word.wrapping_sub(EACH * 0x20) | word) & (EACH * 0x80)
+}
+
+/// Each byte 1.
+const EACH: u64 = u64::from_le_bytes([1; 8]);
 
 #[cfg(test)]
 mod tests {
