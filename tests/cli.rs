@@ -311,6 +311,16 @@ fn the_demo_ends_by_itself_and_shows_no_text_in_a_frame() {
 }
 
 #[test]
+fn a_demo_that_nobody_looks_at_any_more_goes_on_to_its_end() {
+    let command = "\"$1\" demo | head -n 1; exit ${PIPESTATUS[0]}";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", command, "bash", env!("CARGO_BIN_EXE_sealwax")]);
+    let ended = Process::spawn(&mut shell).end().with_code(0);
+    assert_eq!(ended.stdout.len(), 1, "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
 fn two_original_clients_hold_a_conversation() {
     const MESSAGES: &str = "50";
     let relay = Relay::ephemeral();

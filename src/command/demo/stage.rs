@@ -1,7 +1,8 @@
 //! What the demo prints: the conversation on the left, what the relay read on the right, and the
 //! sum of it.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::SCRIPT;
@@ -32,11 +33,11 @@ impl Stage {
 
     /// Both keys are being made, which may take a while.
     pub(super) fn prepare() {
-        println!("making two RSA keys of {NEW_RSA_BITS} bits …");
+        show(&format!("making two RSA keys of {NEW_RSA_BITS} bits …"));
     }
 
     pub(super) fn open(relay: SocketAddr) {
-        println!("a relay listens on {relay}; alice and bob talk through it\n");
+        show(&format!("a relay listens on {relay}; alice and bob talk through it\n"));
         row("what alice and bob see", "what the relay reads from its sockets");
         row(&"─".repeat(LEFT), &"─".repeat(RIGHT));
     }
@@ -80,12 +81,11 @@ impl Stage {
             }
         }
         let (frames, bytes) = (self.frames, self.read.len());
-        println!();
-        println!("{lines} messages were read, and each was confirmed to its writer.");
-        println!(
-            "The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as they"
-        );
-        println!("are, in hexadecimal and in base64url at each offset: none of them is there.");
+        show(&format!(
+            "\n{lines} messages were read, and each was confirmed to its writer.\n\
+             The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as they\n\
+             are, in hexadecimal and in base64url at each offset: none of them is there."
+        ));
         Ok(())
     }
 
@@ -108,12 +108,17 @@ impl Stage {
     }
 }
 
+/// A line. Whoever has stopped looking (`sealwax demo | head`) misses the rest, and nothing else.
+fn show(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 /// Both sides beside each other, each in as many lines as it needs.
 fn row(left: &str, right: &str) {
     let (left, right) = (wrap(left, LEFT), wrap(right, RIGHT));
     for line in 0..left.len().max(right.len()) {
         let at = |side: &[String]| side.get(line).cloned().unwrap_or_default();
-        println!("{:LEFT$} │ {}", at(&left), at(&right));
+        show(&format!("{:LEFT$} │ {}", at(&left), at(&right)));
     }
 }
 
