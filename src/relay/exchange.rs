@@ -34,6 +34,9 @@ impl Relay {
                 return consumed;
             }
             let rest = &bytes[consumed..];
+            if rest.is_empty() {
+                return consumed;
+            }
             if !is_stranger && !peer.held && peer.scanner.is_fresh() {
                 let passed_on = self.pass_on(cx, from, rest);
                 if passed_on > 0 {

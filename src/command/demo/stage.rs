@@ -83,8 +83,8 @@ impl Stage {
         let (frames, bytes) = (self.frames, self.read.len());
         show(&format!(
             "\n{lines} messages were read, and each was confirmed to its writer.\n\
-             The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as they\n\
-             are, in hexadecimal and in base64url at each offset: none of them is there."
+             The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as \
+             they\nare, in hexadecimal and in base64url at each offset: none of them is there."
         ));
         Ok(())
     }
