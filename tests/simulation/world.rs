@@ -252,7 +252,9 @@ impl World {
         let there = there.map(|it| it.number);
         let original = &self.originals[place];
         let (from, number) = (original.name.clone(), original.number);
-        let (id, content) = self.post.write((&from, number), (to, there), is_asked, length);
+        // Who has said that it will send no more may not get this out, nor count on an answer.
+        let is_counted_on = is_asked && !original.ends_well;
+        let (id, content) = self.post.write((&from, number), (to, there), is_counted_on, length);
         let mut frame = json!({"action": "message", "to": to, "from": "me", "content": content});
         if length.is_multiple_of(5) {
             frame = json!({"action": "send_key", "to": to, "key": content});
