@@ -35,3 +35,20 @@ pub enum Heard<'a> {
     /// Bytes that mean nothing; nor does what follows.
     Nonsense,
 }
+
+/// Holds a dialect to these cases: what came is heard whole, whatever `next` begins behind it, and
+/// not before its end has come.
+#[cfg(test)]
+pub(super) fn hears_whole<'a>(
+    dialect: &impl Dialect,
+    cases: impl IntoIterator<Item = (&'a str, Heard<'a>)>,
+    next: &str,
+) {
+    for (bytes, heard) in cases {
+        for cut in 0..bytes.len() {
+            let part = dialect.hear(0, &bytes.as_bytes()[..cut]);
+            assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
+        }
+        assert_eq!(dialect.hear(0, format!("{bytes}{next}").as_bytes()), (bytes.len(), heard));
+    }
+}

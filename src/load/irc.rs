@@ -62,6 +62,7 @@ fn behind_word(line: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
     use super::*;
 
@@ -97,12 +98,6 @@ mod tests {
             ("\r\n", Heard::Nonsense),
             (":\r\n", Heard::Nonsense),
         ];
-        for (bytes, heard) in cases {
-            for cut in 0..bytes.len() {
-                let part = irc.hear(0, &bytes.as_bytes()[..cut]);
-                assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
-            }
-            assert_eq!(irc.hear(0, format!("{bytes}PI").as_bytes()), (bytes.len(), heard));
-        }
+        hears_whole(&irc, cases, "PI");
     }
 }

@@ -64,6 +64,7 @@ fn message<'a>(bytes: &'a [u8], fields: &[u8], start: usize) -> (usize, Heard<'a
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
     use super::*;
 
@@ -93,13 +94,7 @@ mod tests {
             (&msg, Heard::Message(&message)),
             ("-ERR 'Authorization Violation'\r\n", Heard::Refused("an error")),
         ];
-        for (bytes, heard) in cases {
-            for cut in 0..bytes.len() {
-                let part = nats.hear(0, &bytes.as_bytes()[..cut]);
-                assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
-            }
-            assert_eq!(nats.hear(0, format!("{bytes}PI").as_bytes()), (bytes.len(), heard));
-        }
+        hears_whole(&nats, cases, "PI");
     }
 
     #[test]

@@ -111,6 +111,7 @@ fn count(digits: &[u8]) -> Result<u32, Heard<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
     use super::*;
 
@@ -141,13 +142,7 @@ mod tests {
             (":0\r\n", Heard::Refused("nobody subscribed")),
             ("-NOPROTO unsupported\r\n", Heard::Refused("an error")),
         ];
-        for (bytes, heard) in cases {
-            for cut in 0..bytes.len() {
-                let part = redis.hear(0, &bytes.as_bytes()[..cut]);
-                assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
-            }
-            assert_eq!(redis.hear(0, format!("{bytes}:1").as_bytes()), (bytes.len(), heard));
-        }
+        hears_whole(&redis, cases, ":1");
     }
 
     #[test]
