@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ),
 ];
 const MAX_COLUMNS: usize = 100;
-const MAX_LINES: usize = 400;
+const MAX_LINES: usize = 600;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
