@@ -323,6 +323,11 @@ pub const LOAD_KEYS_TOLD: usize = 100;
 pub const LOAD_ROUNDS_BESIDE: u32 = 5;
 /// How often the generator looks for messages that do not come.
 pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
+/// Later than this the generator starts nothing, unless it cannot keep up.
+pub const LOAD_LATE: Duration = Duration::from_millis(1);
+/// Operations that never started are noted with their age in so many portions: each alone, unless
+/// there are more.
+pub const LOAD_AGES: u64 = 1_000_000;
 
 // --- The command line ---
 

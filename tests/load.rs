@@ -155,9 +155,13 @@ fn a_relay_that_does_its_work_is_measured() {
         let plan = Plan { extent: Extent::Operations(100), idle: 20, ..plan(work) };
         let tally = run(&kernel, plan, || relay.settle());
         assert_eq!(faults(&tally), [], "{work:?}");
-        assert!(tally.finished >= 100 && tally.latency.len() >= 100, "{work:?}: {tally:?}");
+        assert!(
+            tally.finished >= 100 && tally.latency.len() >= 100,
+            "{work:?}: {}",
+            tally.finished
+        );
         let messages = if work == Work::PingPong { 2 * tally.finished } else { tally.finished };
-        assert!(tally.handled.abs_diff(messages) <= 3, "{work:?}: {tally:?}");
+        assert!(tally.handled.abs_diff(messages) <= 3, "{work:?}: {}", tally.finished);
     }
 }
 
@@ -189,6 +193,100 @@ fn a_latency_counts_from_the_intended_start() {
     });
     let half = tally.latency.count_between(500_000_000, 1_100_000_000);
     assert!((4..=6).contains(&half), "{half} of {}", tally.latency.len());
+}
+
+/// Runs `plan` against a relay that stands still while `is_still` says so of the time since the
+/// kernel began.
+fn with_stalls(plan: Plan, mut is_still: impl FnMut(Duration) -> bool) -> Tally {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let kernel = relay.kernel.clone();
+    let mut clock = kernel.clone();
+    run(&kernel, plan, || {
+        if !is_still(clock.now().since(Time::default())) {
+            relay.settle();
+        }
+    })
+}
+
+/// A relay that has one turn in so many milliseconds: a round trip takes two of them.
+fn slow(period: u128) -> impl FnMut(Duration) -> bool {
+    let mut last = 0;
+    move |now| {
+        let turn = now.as_millis() / period;
+        std::mem::replace(&mut last, turn) == turn
+    }
+}
+
+fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+#[test]
+fn a_stall_at_the_end_of_the_window_shows_in_the_latencies() {
+    let still = millis(4000)..millis(6500); // the window begins at 1 s
+    for work in [Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }, Work::Connect] {
+        let extent = Extent::Time(millis(5000));
+        let plan = Plan { rate: Some(1000.0), workers: 8, extent, ..plan(work) };
+        let tally = with_stalls(plan, |now| still.contains(&now));
+        assert_eq!((tally.offered, tally.unfinished(), faults(&tally)), (5000, 0, Vec::new()));
+        assert_eq!(tally.latency.len(), 5000, "{work:?}: each operation has one");
+        // Those that were to start after 3 s waited from 2.5 s down to 0.5 s.
+        let waited = tally.latency.count_between(450_000_000, 3_000_000_000);
+        assert!((1900..=2100).contains(&waited), "{work:?}: {waited}");
+        assert!(tally.latency.value_at_quantile(0.99) > 2_000_000_000, "{work:?}");
+        assert!(tally.finished <= 3100, "{work:?}: those done later are no part of the rate");
+    }
+}
+
+#[test]
+fn what_does_not_finish_within_the_timeout_is_told_and_counts_with_its_age() {
+    let (rate, extent) = (Some(1000.0), Extent::Time(millis(4000)));
+    let plan = Plan { rate, extent, workers: 1, timeout: millis(1000), ..plan(Work::PingPong) };
+    let tally = with_stalls(plan, slow(10));
+    assert_eq!((tally.offered, faults(&tally)), (4000, Vec::new()));
+    let left = (tally.unfinished(), tally.unstarted);
+    assert!(left.0 > 3000 && left.1 > 3000, "{left:?}");
+    assert_eq!(tally.latency.len(), 4000);
+    assert!(tally.latency.value_at_quantile(0.5) > 1_000_000_000);
+    assert_eq!(tally.late, 0, "the generator waited for the relay, and was never late itself");
+}
+
+#[test]
+fn a_stall_in_the_warm_up_does_not_raise_the_rate() {
+    let still = millis(2000)..millis(3200); // it was to end at 3 s
+    let work = Work::Flood { window: 64, mesh: false };
+    for extent in [Extent::Time(millis(2000)), Extent::Operations(200)] {
+        let warm_up = millis(2000);
+        let plan = Plan { rate: Some(100.0), workers: 1, warm_up, extent, ..plan(work) };
+        let tally = with_stalls(plan, |now| still.contains(&now));
+        assert_eq!((tally.offered, tally.finished, tally.handled), (200, 200, 200), "{extent:?}");
+    }
+}
+
+#[test]
+fn the_latencies_of_messages_that_are_lost_are_not_left_out() {
+    let mut count = 0;
+    let evil = Evil::with(move |to, frame| {
+        count += 1;
+        if count > 50 { Vec::new() } else { vec![pass(to, frame)] }
+    });
+    let (rate, extent) = (Some(100.0), Extent::Time(millis(1000)));
+    let tally = suffer(evil, Plan { workers: 1, rate, extent, ..plan(FLOOD) });
+    assert_eq!((tally.offered, tally.latency.len()), (100, 100), "{:?}", faults(&tally));
+    assert!((45..=50).contains(&tally.unfinished()), "{}", tally.unfinished());
+    assert!(tally.latency.value_at_quantile(0.6) >= 4_000_000_000);
+}
+
+#[test]
+fn no_rate_is_too_high_to_be_counted() {
+    let (rate, extent) = (Some(1e9), Extent::Time(millis(2000)));
+    for work in [Work::PingPong, FLOOD] {
+        let plan = Plan { workers: 1, rate, extent, timeout: millis(20), ..plan(work) };
+        let tally = with_stalls(plan, slow(1));
+        assert_eq!((tally.offered, faults(&tally)), (2_000_000_000, Vec::new()));
+        assert_eq!(tally.latency.len(), 2_000_000_000);
+        assert!(tally.unfinished() > 1_900_000_000);
+    }
 }
 
 #[test]

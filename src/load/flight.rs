@@ -38,7 +38,7 @@ pub(super) struct Landing {
     pub(super) start: Time,
     /// Earlier messages to the same addressee that had not arrived and were not refused.
     pub(super) overtaken: usize,
-    /// Earlier messages to the same addressee that the relay must have refused.
+    /// Others that the relay must have refused.
     pub(super) refused: usize,
 }
 
@@ -82,7 +82,9 @@ impl Flight {
         self.pending -= 1;
         self.moved = now;
         self.forget();
-        Ok(Landing { start, overtaken: earlier - refused, refused })
+        // Where no others are left than as many as were refused, those are they.
+        let left = if self.refused == self.pending { self.clear() } else { 0 };
+        Ok(Landing { start, overtaken: earlier - refused, refused: refused + left })
     }
 
     /// The relay has refused one of them. Returns how many of those on their way are refused for
@@ -100,6 +102,11 @@ impl Flight {
         self.entries.clear();
         self.refused = 0;
         std::mem::take(&mut self.pending)
+    }
+
+    /// When those on their way were meant to start, the first one first.
+    pub(super) fn starts(&self) -> impl Iterator<Item = Time> {
+        self.entries.iter().filter(|it| !it.is_over).map(|it| it.start)
     }
 
     /// How many are on their way.
@@ -175,6 +182,15 @@ mod tests {
         assert_eq!(flight.pending(), 1);
         assert_eq!(flight.refuse(), 1);
         assert_eq!(flight.pending(), 0);
+    }
+
+    #[test]
+    fn a_refusal_that_is_told_before_the_others_arrive_leaves_nothing_to_wait_for() {
+        let mut flight = three([7, 7, 7]);
+        assert_eq!(flight.refuse(), 0);
+        assert_eq!(flight.land(0, 7, NOW), Ok(landing(0, 0, 0)));
+        assert_eq!(flight.land(1, 7, NOW), Ok(landing(1, 0, 1)));
+        assert_eq!((flight.pending(), flight.waits_since()), (0, None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::generator::Generator;
 use super::tally::Fault;
 use super::user::State;
+use crate::limits::LOAD_SWEEP;
 use crate::reactor::{Context, Time, Token};
 
 impl Generator {
@@ -71,13 +72,19 @@ impl Generator {
         if matches!(it.state, State::Leaving | State::Gone) {
             return;
         }
-        self.coming -= usize::from(matches!(it.state, State::Coming(_)));
+        if let State::Coming(start) = it.state {
+            self.coming -= 1;
+            if self.is_visitor(user) && !matches!(fault, Fault::Refused(_)) {
+                self.tally.abandon(start, cx.now(), 1);
+            }
+        }
+        let it = &mut self.users[user as usize];
         it.state = State::Gone;
         if let Some(token) = it.token {
             cx.abort(token);
         }
         self.tally.faults.add(fault, 1);
-        self.without(user);
+        self.without(user, cx.now());
     }
 
     /// A connection is gone. The place of a visitor is free for the next; after a failure, when it
@@ -95,18 +102,38 @@ impl Generator {
     }
 
     /// What a user who is gone had on its way is lost.
-    pub(super) fn give_up(&mut self, user: u32) {
-        let lost = self.users[user as usize].flight.clear();
+    pub(super) fn give_up(&mut self, user: u32, now: Time) {
+        let flight = &mut self.users[user as usize].flight;
+        flight.starts().for_each(|start| self.tally.abandon(start, now, 1));
+        let lost = flight.clear();
         self.in_flight -= lost;
         self.tally.faults.add(Fault::Lost, lost as u64);
     }
 
-    /// Looks for messages that do not come, and for workers who rest.
+    /// Nobody waits any longer for what is on its way.
+    pub(super) fn give_up_all(&mut self, now: Time) {
+        for user in 0..self.plan.users() {
+            self.give_up(user, now);
+            if let State::Coming(start) = self.users[user as usize].state
+                && self.is_visitor(user)
+            {
+                self.tally.abandon(start, now, 1);
+            }
+        }
+    }
+
+    /// Looks for messages that do not come, and for workers who rest. Not where it comes late to
+    /// that itself: then they may have come and were not read.
     pub(super) fn sweep(&mut self, cx: &mut Context) {
         let now = cx.now();
+        let was_away = now.since(self.swept) > 2 * LOAD_SWEEP;
+        self.swept = now;
         for user in 0..self.plan.users() {
+            if let Some(start) = self.users[user as usize].starts().next() {
+                self.tally.wait(start, now);
+            }
             let waits = self.users[user as usize].flight.waits_since();
-            if waits.is_some_and(|since| since + self.plan.timeout <= now) {
+            if !was_away && waits.is_some_and(|since| since + self.plan.timeout <= now) {
                 self.lose(cx, user, Fault::Stalled);
             }
         }

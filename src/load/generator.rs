@@ -10,17 +10,28 @@
 //!     ▼
 //!   WarmUp    they work, and nothing counts yet
 //!     ▼
+//!   Settle    at a rate: nothing starts, until nothing is on its way
+//!     ▼
 //!   Measure   what happens counts
+//!     ▼
+//!   CatchUp   at a rate: what was to start in that time and could not, starts
 //!     ▼
 //!   Drain     nothing starts; what is on its way arrives, or is lost
 //!     ▼
 //!   Done
 //! ```
 //!
+//! At a rate, what is measured is the schedule of that time, all of it and nothing else: no work is
+//! left over from the warm-up, and an operation that could not start in time for the relay stood
+//! still is done afterwards, as late as it is. What cannot be done within the timeout is told, and
+//! counts with its age.
+//!
 //! Whatever the relay does is a fault of some class and never more than that. A connection that
 //! breaks takes its worker out of the run; a run whose workers are all out ends early.
 //!
 //! `gather.rs` has how users come and go, `work.rs` what they do.
+
+use std::time::Duration;
 
 use super::dialect::{Dialect, Heard};
 use super::flight::Stray;
@@ -58,6 +69,8 @@ pub struct Generator {
     pub(super) schedule: Option<Schedule>,
     /// Starts of the schedule that are due, or were.
     pub(super) handed_out: u64,
+    /// Starts that the schedule has in all.
+    pub(super) starts: u64,
     /// Whose turn the next start is.
     pub(super) turn: u32,
     /// Workers that can go on.
@@ -67,6 +80,10 @@ pub struct Generator {
     pub(super) tally: Tally,
     /// The state of a generator of numbers (`work.rs`).
     pub(super) random: u64,
+    /// When those who wait in vain were looked for last.
+    pub(super) swept: Time,
+    /// What it has done: reads, and operations started.
+    pub(super) acts: u64,
     interrupted: bool,
 }
 
@@ -79,8 +96,12 @@ pub enum Stage {
     Fill,
     /// They work, and nothing counts yet.
     WarmUp,
+    /// Nothing new starts, until nothing is on its way.
+    Settle,
     /// They work, and all counts.
     Measure,
+    /// They do what was to start before and could not.
+    CatchUp,
     /// Nothing new starts.
     Drain,
     /// That was it.
@@ -100,6 +121,9 @@ impl Generator {
             coming: 0,
             schedule: None,
             handed_out: 0,
+            starts: u64::MAX,
+            swept: Time::default(),
+            acts: 0,
             turn: 0,
             workers: vec![Worker::default(); plan.workers as usize],
             working: plan.workers as usize,
@@ -146,6 +170,11 @@ impl Generator {
         self.tally.take_recent()
     }
 
+    /// How much it has done: where this stays the same over a tick, there was nothing to do.
+    pub fn acts(&self) -> u64 {
+        self.acts
+    }
+
     /// Whether somebody asked it to end early.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted
@@ -155,15 +184,15 @@ impl Generator {
     pub fn next_start(&self) -> Option<Time> {
         let index = match self.stage {
             Stage::Gather | Stage::Fill => u64::from(self.called),
-            Stage::WarmUp | Stage::Measure => self.handed_out,
-            Stage::Drain | Stage::Done => return None,
+            Stage::WarmUp | Stage::Measure if self.handed_out < self.starts => self.handed_out,
+            _ => return None,
         };
         self.schedule.map(|schedule| schedule.start(index))
     }
 
     /// Whether operations may start.
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.stage, Stage::WarmUp | Stage::Measure)
+        matches!(self.stage, Stage::WarmUp | Stage::Measure | Stage::CatchUp)
     }
 
     fn enter(&mut self, cx: &mut Context, stage: Stage) {
@@ -178,35 +207,73 @@ impl Generator {
             }
             Stage::Fill => None,
             Stage::WarmUp => {
-                self.schedule = self.plan.rate.and_then(|rate| Schedule::new(now, rate));
+                self.begin_schedule(now);
                 self.start_all(cx);
                 Some(self.plan.warm_up)
             }
-            Stage::Measure => {
-                self.tally.begin(now);
-                match self.plan.extent {
-                    Extent::Time(time) => Some(time),
-                    Extent::Operations(_) => None,
-                }
-            }
+            Stage::Settle | Stage::CatchUp => Some(self.plan.timeout),
+            Stage::Measure => self.begin_measure(now),
             Stage::Drain => {
                 self.tally.end(now);
+                self.leave_unstarted(now);
                 Some(self.plan.timeout)
             }
             Stage::Done => {
-                (0..self.plan.users()).for_each(|user| self.give_up(user));
+                self.give_up_all(now);
                 None
             }
         };
         cx.alarm(STAGE, lasts.map(|lasts| now + lasts));
     }
 
+    fn begin_schedule(&mut self, now: Time) {
+        self.schedule = self.plan.rate.and_then(|rate| Schedule::new(now, rate));
+        (self.handed_out, self.turn) = (0, 0);
+        self.workers.iter_mut().for_each(|it| it.starts = 0);
+    }
+
+    /// Returns how long it is measured, where that is known.
+    fn begin_measure(&mut self, now: Time) -> Option<Duration> {
+        if self.plan.rate.is_none() {
+            self.tally.begin(now);
+            let has_started = |user: &User| user.starts().filter(|&start| start >= now).count();
+            let begun: usize = self.users.iter().map(has_started).sum();
+            self.tally.offer(now, begun as u64);
+        } else {
+            self.give_up_all(now);
+            self.begin_schedule(now);
+            self.tally.begin(now);
+        }
+        match (self.plan.extent, self.schedule) {
+            (Extent::Time(time), schedule) => {
+                self.starts = schedule.map_or(u64::MAX, |schedule| schedule.within(time));
+                Some(time)
+            }
+            (Extent::Operations(count), _) => {
+                self.starts = count;
+                None
+            }
+        }
+    }
+
+    /// Closes the time that is measured: all that was to start in it counts as offered.
+    fn end_measure(&mut self, cx: &mut Context) {
+        let now = cx.now();
+        self.start_due(cx);
+        self.tally.end(now);
+    }
+
     fn next_stage(&mut self, cx: &mut Context) {
         let next = match self.stage {
             Stage::Gather => Stage::Fill,
             Stage::Fill => Stage::WarmUp,
-            Stage::WarmUp => Stage::Measure,
-            Stage::Measure => Stage::Drain,
+            Stage::WarmUp if self.plan.rate.is_some() => Stage::Settle,
+            Stage::WarmUp | Stage::Settle => Stage::Measure,
+            Stage::Measure if self.plan.rate.is_some() => {
+                self.end_measure(cx);
+                Stage::CatchUp
+            }
+            Stage::Measure | Stage::CatchUp => Stage::Drain,
             Stage::Drain | Stage::Done => Stage::Done,
         };
         self.enter(cx, next);
@@ -232,11 +299,20 @@ impl Generator {
         }
     }
 
+    /// Whether all is done that was to be measured.
     fn is_enough(&self) -> bool {
         match self.plan.extent {
-            Extent::Operations(count) => self.tally.finished >= count,
+            Extent::Operations(count) if self.plan.rate.is_none() => self.tally.finished >= count,
+            Extent::Operations(count) => {
+                self.handed_out == count && self.is_quiet() && !self.has_backlog()
+            }
             Extent::Time(_) => false,
         }
+    }
+
+    /// Whether nothing is on its way.
+    fn is_quiet(&self) -> bool {
+        self.in_flight == 0 && self.coming == 0
     }
 }
 
@@ -248,6 +324,7 @@ impl Handler for Generator {
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(user) = self.user_of(from) else { return bytes.len() };
+        self.acts += 1;
         let mut consumed = 0;
         while consumed < bytes.len() && self.users[user as usize].is_connected() {
             let (length, heard) = self.dialect.hear(user, &bytes[consumed..]);
@@ -290,7 +367,8 @@ impl Handler for Generator {
     /// Whoever is tired of waiting gets what was measured so far.
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
         self.interrupted = true;
-        self.enter(cx, if self.is_running() { Stage::Drain } else { Stage::Done });
+        let works = (Stage::WarmUp..Stage::Drain).contains(&self.stage);
+        self.enter(cx, if works { Stage::Drain } else { Stage::Done });
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
@@ -306,7 +384,8 @@ impl Handler for Generator {
 
     fn end_of_tick(&mut self, cx: &mut Context) {
         match self.stage {
-            Stage::Drain if self.in_flight == 0 && self.coming == 0 => self.next_stage(cx),
+            Stage::Settle | Stage::Drain if self.is_quiet() => self.next_stage(cx),
+            Stage::CatchUp if self.is_quiet() && !self.has_backlog() => self.next_stage(cx),
             Stage::Drain | Stage::Done => {}
             _ if self.working == 0 => self.enter(cx, Stage::Drain),
             Stage::Gather | Stage::Fill => {
@@ -317,6 +396,7 @@ impl Handler for Generator {
             }
             Stage::Measure if self.is_enough() => self.next_stage(cx),
             Stage::WarmUp | Stage::Measure => self.start_due(cx),
+            Stage::Settle | Stage::CatchUp => {}
         }
     }
 }

@@ -31,6 +31,29 @@ impl Schedule {
         let after = Duration::try_from_secs_f64(self.period * index as f64);
         self.begin + after.unwrap_or(Duration::MAX)
     }
+
+    /// How many starts are meant to be at `now` or before. The same however many they are: a
+    /// generator that counted them one by one would fall behind its own schedule.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2⁶³, not negative
+    pub(super) fn due(&self, now: Time) -> u64 {
+        if now < self.begin {
+            return 0;
+        }
+        let mut count = (now.since(self.begin).as_secs_f64() / self.period) as u64;
+        while count > 0 && self.start(count - 1) > now {
+            count -= 1; // the quotient was rounded up
+        }
+        while self.start(count) <= now {
+            count += 1;
+        }
+        count
+    }
+
+    /// How many starts there are within a time from the first one on.
+    pub(super) fn within(&self, time: Duration) -> u64 {
+        let last = time.checked_sub(Duration::from_nanos(1));
+        last.map_or(0, |last| self.due(self.begin + last))
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +65,22 @@ mod tests {
         let schedule = Schedule::new(Time::from_nanos(5), 3.0).unwrap();
         assert_eq!(schedule.start(0).as_nanos(), 5);
         assert_eq!(schedule.start(3_000_000).as_nanos(), 1_000_000 * 1_000_000_000 + 5);
+    }
+
+    #[test]
+    fn what_is_due_is_what_has_a_start_by_then() {
+        for rate in [0.3, 3.0, 1000.0, 7e8] {
+            let schedule = Schedule::new(Time::from_nanos(5), rate).unwrap();
+            for index in [0, 1, 2, 3, 1000, 999_999] {
+                let start = schedule.start(index);
+                assert!(schedule.due(start) > index, "{index} at {rate}");
+                let before = Time::from_nanos(start.as_nanos() - 1);
+                assert!(schedule.due(before) <= index, "{index} at {rate}");
+            }
+        }
+        let schedule = Schedule::new(Time::from_nanos(5), 1000.0).unwrap();
+        let within = |millis| schedule.within(Duration::from_millis(millis));
+        assert_eq!((within(0), within(1), within(2), within(5000)), (0, 1, 2, 5000));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use nix::errno::Errno;
 
+use crate::limits::LOAD_LATE;
 use crate::reactor::Time;
 
 /// Digits of a latency that are kept (base 10), from the first one that is not zero.
@@ -51,16 +52,23 @@ pub struct Faults(BTreeMap<(&'static str, &'static str), u64>);
 /// [`end`](Self::end); what goes wrong counts at any time.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Operations that were meant to start.
+    /// Operations that were meant to start while it was measured.
     pub offered: u64,
-    /// How much later than that the generator came to them, all together.
-    pub lag: Duration,
-    /// Operations that are done: a connect, a round trip, a message of a flood.
+    /// Those of them that the generator started more than [`LOAD_LATE`] late although nothing that
+    /// it had to wait for was in the way.
+    pub late: u64,
+    /// Those of them that are done, also after it was measured.
+    pub completed: u64,
+    /// Those of them that never started.
+    pub unstarted: u64,
+    /// Operations that were done while it was measured: a connect, a round trip, a message of a
+    /// flood.
     pub finished: u64,
     /// What the relay did for them: a connect, or each message that arrived.
     pub handled: u64,
     /// From the intended start to the end, in nanoseconds, of those that were meant to start while
-    /// it was measured.
+    /// it was measured; of those that never ended, to when they were given up. Those that the
+    /// relay refused are not here.
     pub latency: Histogram<u64>,
     /// The last second.
     pub recent: Recent,
@@ -79,7 +87,7 @@ pub struct Recent {
     pub count: u64,
     /// Their sum.
     pub sum: Duration,
-    /// The longest.
+    /// The longest, those included for which somebody still waits.
     pub longest: Duration,
 }
 
@@ -89,7 +97,9 @@ impl Default for Tally {
         let latency = Histogram::new_with_bounds(1, longest, DIGITS);
         Self {
             offered: 0,
-            lag: Duration::ZERO,
+            late: 0,
+            completed: 0,
+            unstarted: 0,
             finished: 0,
             handled: 0,
             latency: latency.unwrap_or_else(|bad| unreachable!("constant bounds: {bad}")),
@@ -102,14 +112,16 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// From here on it counts.
+    /// From `now` on it is measured, and operations count that are meant to start.
     pub fn begin(&mut self, now: Time) {
         self.begun = Some(now);
     }
 
-    /// From here on only latencies are noted, of what had started before.
+    /// From here on only latencies are noted, of operations that count.
     pub fn end(&mut self, now: Time) {
-        self.ended = self.begun.map(|_| now);
+        if self.ended.is_none() {
+            self.ended = self.begun.map(|_| now);
+        }
     }
 
     /// Whether what happens now counts.
@@ -122,11 +134,27 @@ impl Tally {
         self.ended.zip(self.begun).map_or(Duration::ZERO, |(ended, begun)| ended.since(begun))
     }
 
-    /// An operation was meant to start, and the generator comes to it now.
-    pub fn offer(&mut self, start: Time, now: Time) {
-        if self.is_open() {
-            self.offered += 1;
-            self.lag += now.since(start);
+    /// Operations that count and are not done.
+    pub fn unfinished(&self) -> u64 {
+        self.offered.saturating_sub(self.completed)
+    }
+
+    /// Whether an operation counts that was meant to start then.
+    fn counts(&self, start: Time) -> bool {
+        self.begun.is_some_and(|begun| begun <= start)
+    }
+
+    /// An operation was meant to start.
+    pub fn offer(&mut self, start: Time, count: u64) {
+        if self.counts(start) {
+            self.offered += count;
+        }
+    }
+
+    /// An operation starts for which nothing had to be waited.
+    pub fn start_free(&mut self, start: Time, now: Time) {
+        if self.counts(start) && now.since(start) > LOAD_LATE {
+            self.late += 1;
         }
     }
 
@@ -143,17 +171,40 @@ impl Tally {
         self.recent.sum += latency;
         self.recent.longest = self.recent.longest.max(latency);
         self.finished += u64::from(self.is_open());
-        if self.begun.is_some_and(|begun| begun <= start)
-            && self.ended.is_none_or(|ended| start < ended)
-        {
-            self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        if self.counts(start) {
+            self.completed += 1;
+            self.latency.saturating_record(nanoseconds(latency));
         }
+    }
+
+    /// So many operations, the first of which was meant to start then, were never started.
+    pub fn leave(&mut self, first: Time, count: u64) {
+        if self.counts(first) {
+            self.unstarted += count;
+        }
+    }
+
+    /// So many operations that were meant to start then will not be done: they took this long at
+    /// least.
+    pub fn abandon(&mut self, start: Time, now: Time, count: u64) {
+        if self.counts(start) {
+            self.latency.saturating_record_n(nanoseconds(now.since(start)), count);
+        }
+    }
+
+    /// Somebody still waits for an operation that was meant to start then.
+    pub fn wait(&mut self, start: Time, now: Time) {
+        self.recent.longest = self.recent.longest.max(now.since(start));
     }
 
     /// The counts since this was asked last.
     pub fn take_recent(&mut self) -> Recent {
         std::mem::take(&mut self.recent)
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Faults {
@@ -210,13 +261,16 @@ mod tests {
         let mut tally = Tally::default();
         tally.finish(at(1), at(2));
         tally.begin(at(10));
+        tally.offer(at(9), 1);
         tally.finish(at(9), at(11));
+        tally.offer(at(10), 3);
         tally.finish(at(10), at(15));
         tally.end(at(20));
         tally.finish(at(19), at(40));
-        tally.finish(at(20), at(40));
-        assert_eq!((tally.finished, tally.latency.len(), tally.latency.max()), (2, 2, 21));
-        assert_eq!((tally.take_recent().count, tally.take_recent().count), (5, 0));
+        tally.abandon(at(19), at(50), 1);
+        assert_eq!((tally.finished, tally.latency.len(), tally.latency.max()), (2, 3, 31));
+        assert_eq!((tally.offered, tally.unfinished()), (3, 1));
+        assert_eq!((tally.take_recent().count, tally.take_recent().count), (4, 0));
         assert_eq!(tally.window(), Duration::from_nanos(10));
     }
 

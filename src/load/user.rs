@@ -30,6 +30,12 @@ pub(super) enum State {
 }
 
 impl User {
+    /// When the operations were meant to start that it is about, the first one first.
+    pub(super) fn starts(&self) -> impl Iterator<Item = Time> {
+        let coming = if let State::Coming(start) = self.state { Some(start) } else { None };
+        coming.into_iter().chain(self.flight.starts())
+    }
+
     /// Whether what comes to it matters.
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.state, State::Coming(_) | State::Ready)

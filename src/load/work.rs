@@ -8,7 +8,17 @@ use super::generator::Generator;
 use super::payload::Label;
 use super::plan::Work;
 use super::user::State;
+use crate::limits::LOAD_AGES;
 use crate::reactor::{Context, Time};
+
+/// Why operations start now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The schedule says so.
+    Due,
+    /// Something that was in the way of those that are due is over.
+    Room,
+}
 
 impl Generator {
     /// All workers start what they can.
@@ -20,18 +30,29 @@ impl Generator {
 
     /// The starts that are due go to the workers, to one after the other.
     pub(super) fn start_due(&mut self, cx: &mut Context) {
-        let now = cx.now();
-        while let Some(start) = self.next_start().filter(|&start| start <= now) {
-            let worker = self.turn;
-            self.turn = (self.turn + 1) % self.plan.workers;
-            self.handed_out += 1;
-            self.tally.offer(start, now);
-            self.work_on(cx, worker);
+        let Some(schedule) = self.schedule else { return };
+        let due = schedule.due(cx.now()).min(self.starts);
+        let new = due.saturating_sub(self.handed_out);
+        if new == 0 {
+            return;
+        }
+        self.tally.offer(schedule.start(self.handed_out), new);
+        self.handed_out = due;
+        let workers = self.plan.workers;
+        let first = self.turn;
+        let called = u32::try_from(new).map_or(workers, |new| new.min(workers));
+        self.turn = (first + u32::try_from(new % u64::from(workers)).unwrap_or(0)) % workers;
+        for step in 0..called {
+            self.start_on(cx, (first + step) % workers, Cause::Due);
         }
     }
 
     /// A worker starts as many operations as are due and have room.
     pub(super) fn work_on(&mut self, cx: &mut Context, worker: u32) {
+        self.start_on(cx, worker, Cause::Room);
+    }
+
+    fn start_on(&mut self, cx: &mut Context, worker: u32, cause: Cause) {
         while self.is_running() && self.has_room(worker) {
             let Some(start) = self.due(cx, worker) else { return };
             match self.plan.work {
@@ -42,8 +63,11 @@ impl Generator {
                 }
             }
             self.workers[worker as usize].starts += 1;
+            self.acts += 1;
             if self.schedule.is_none() {
-                self.tally.offer(start, start);
+                self.tally.offer(start, 1);
+            } else if cause == Cause::Due {
+                self.tally.start_free(start, cx.now());
             }
         }
     }
@@ -51,9 +75,40 @@ impl Generator {
     /// When the worker's next operation is meant to start, if that is not in the future.
     fn due(&self, cx: &Context, worker: u32) -> Option<Time> {
         let Some(schedule) = &self.schedule else { return Some(cx.now()) };
-        let rounds = self.workers[worker as usize].starts;
-        let index = u64::from(worker) + rounds * u64::from(self.plan.workers);
+        let index = self.next_index(worker);
         (index < self.handed_out).then(|| schedule.start(index))
+    }
+
+    /// Which start of the schedule is the worker's next.
+    fn next_index(&self, worker: u32) -> u64 {
+        let rounds = self.workers[worker as usize].starts;
+        u64::from(worker).saturating_add(rounds.saturating_mul(u64::from(self.plan.workers)))
+    }
+
+    /// Whether somebody who works has not started all that is due.
+    pub(super) fn has_backlog(&self) -> bool {
+        let waits = |it: u32| self.next_index(it) < self.handed_out;
+        self.schedule.is_some()
+            && (0..self.plan.workers).any(|it| !self.workers[it as usize].is_out && waits(it))
+    }
+
+    /// What is due and has not started will not start any more.
+    pub(super) fn leave_unstarted(&mut self, now: Time) {
+        let Some(schedule) = self.schedule else { return };
+        let workers = u64::from(self.plan.workers);
+        for worker in 0..self.plan.workers {
+            let mut index = self.next_index(worker);
+            let mut left = self.handed_out.saturating_sub(index).div_ceil(workers);
+            self.tally.leave(schedule.start(index), left);
+            let portion = left.div_ceil((LOAD_AGES / workers).max(1)).max(1);
+            while left > 0 {
+                let count = portion.min(left);
+                let last = index + (count - 1) * workers; // the youngest of them
+                self.tally.abandon(schedule.start(last), now, count);
+                index += count * workers;
+                left -= count;
+            }
+        }
     }
 
     /// Whether a user comes only to leave again.
@@ -108,14 +163,14 @@ impl Generator {
 
     /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done
     /// without it.
-    pub(super) fn without(&mut self, user: u32) {
+    pub(super) fn without(&mut self, user: u32, now: Time) {
         if user >= self.plan.users() || self.is_visitor(user) {
             return;
         }
-        self.give_up(user);
+        self.give_up(user, now);
         let is_mesh = self.plan.work.is_mesh();
         if !is_mesh {
-            self.give_up(user ^ 1);
+            self.give_up(user ^ 1, now);
         }
         let worker = &mut self.workers[user as usize / 2];
         let is_needed = !is_mesh || user.is_multiple_of(2); // in a mesh others can be written to

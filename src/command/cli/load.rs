@@ -17,7 +17,8 @@ Without --relay it starts a relay of its own, on a free port and a processor of 
 and ends it when it is done. What stands behind `--` goes to that relay.
 
 Each message is numbered and checked: whole, once, in order. Latencies count from when an operation
-was meant to start.
+was meant to start, and with --rate those that the relay held up are done afterwards, so that a
+relay that stands still shows.
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
@@ -31,8 +32,8 @@ Examples:
   sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
-Exit codes: 0 all went well · 1 a message was lost, changed or out of order, or something else went
-  wrong · 2 usage · 5 the relay cannot be reached")]
+Exit codes: 0 all went well · 1 a message was lost, changed or out of order, an operation did not
+  finish, or something else went wrong · 2 usage · 5 the relay cannot be reached")]
 pub struct Load {
     /// What to do.
     #[command(subcommand)]
@@ -210,7 +211,8 @@ pub struct RunArgs {
     /// Over how long users connect beforehand, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub ramp: Duration,
-    /// How long anything may take before it counts as failed, in seconds
+    /// How long anything may take before it counts as failed, and what was late may be done
+    /// afterwards, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
     /// Users of version 2, who prove their keys

@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) target: Usage,
     /// The processor time that this program used meanwhile.
     pub(super) own_cpu: Duration,
+    /// How long it had something to do meanwhile: only at a rate, where it hardly ever sleeps.
+    pub(super) occupied: Duration,
     /// The target's memory before the idle users came, and with them.
     pub(super) before: Option<u64>,
     /// In bytes.
@@ -57,11 +59,17 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     let terminal = std::io::stderr().is_terminal().then(|| cx.open(Source::Error));
     let mut progress = Progress::new(terminal, cx.now(), target.pid);
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
+    let (mut occupied, mut acts) = (Duration::ZERO, 0);
     while generator.stage() != Stage::Done {
         let now = reactor.context().now();
         let patience = patience(&generator, now);
+        let had_work = generator.acts() > std::mem::replace(&mut acts, generator.acts());
+        let is_measured = generator.stage() == Stage::Measure;
         reactor.tick(&mut generator, Some(patience)).map_err(kernel)?;
         let stage = generator.stage();
+        if had_work && is_measured && patience.is_zero() {
+            occupied += reactor.context().now().since(now);
+        }
         if stage >= Stage::Fill && before.is_none() {
             before = target.pid.and_then(resident);
         }
@@ -75,6 +83,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         }
         progress.look(reactor.context(), &mut generator);
     }
+    progress.finish(reactor.context(), &mut generator);
     let (used, own_cpu) = match (begun, ended) {
         (Some(begun), Some(ended)) => {
             (ended.target.since(begun.target), ended.own_cpu.saturating_sub(begun.own_cpu))
@@ -85,6 +94,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         tally: generator.tally().clone(),
         target: used,
         own_cpu,
+        occupied,
         before,
         resident: filled,
         was_interrupted: generator.was_interrupted(),

@@ -1,9 +1,8 @@
 //! What a run is told in: each figure with its name, and how it is made from what was counted.
 
-use std::time::Duration;
-
 use super::drive::Run;
-use crate::load::{Extent, Plan};
+use crate::limits::LOAD_LATE;
+use crate::load::{Extent, Plan, Tally};
 
 /// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number
 /// that is none.
@@ -18,7 +17,7 @@ pub(super) struct Metric {
 }
 
 /// All of them, in the order in which they are told.
-pub(super) const METRICS: [Metric; 15] = [
+pub(super) const METRICS: [Metric; 16] = [
     metric("offered_per_second", "offered a second", 0, offered),
     metric("done_per_second", "done a second", 0, |run, _| {
         Some(per_second(run, run.tally.finished))
@@ -31,6 +30,7 @@ pub(super) const METRICS: [Metric; 15] = [
     metric("target_writes", "target: writes each", 3, |run, _| each(run, run.target.writes)),
     metric("target_busy_percent", "target: CPU busy, %", 1, |run, _| target_share(run)),
     metric("generator_busy_percent", "generator: CPU busy, %", 1, |run, _| own_share(run)),
+    metric("generator_late_percent", "generator: late, %", 2, late),
     metric("latency_p50_us", "latency p50, µs", 1, |run, _| quantile(run, 0.5)),
     metric("latency_p90_us", "latency p90, µs", 1, |run, _| quantile(run, 0.9)),
     metric("latency_p99_us", "latency p99, µs", 1, |run, _| quantile(run, 0.99)),
@@ -49,10 +49,12 @@ const fn metric(
     Metric { key, title, digits, of }
 }
 
-/// The generator held the target up if it was this busy while the target was not, or was this late
-/// on average.
+/// The generator held the target up if it was this busy while the target was not, or if it started
+/// so many in a hundred late itself: then the p99 is its own.
 const BUSY: f64 = 90.0;
-const LATE: Duration = Duration::from_millis(1);
+const LATE: f64 = 1.0;
+/// A rate is kept where so large a part is done in time.
+const KEPT: f64 = 0.99;
 
 /// The figures of one run, by [`METRICS`].
 pub(super) type Figures = [Option<f64>; METRICS.len()];
@@ -64,17 +66,41 @@ pub(super) fn figures(run: &Run, plan: &Plan) -> Figures {
 
 /// Whether the figures tell more of the generator than of the target, and how that shows.
 pub(super) fn bottleneck(run: &Run, plan: &Plan) -> Option<String> {
-    let lag = run.tally.lag.checked_div(u32::try_from(run.tally.offered).unwrap_or(u32::MAX))?;
-    if plan.rate.is_some() && lag > LATE {
-        let lag = lag.as_secs_f64() * 1e3;
-        return Some(format!("it came {lag:.1} ms late to what it was to start, on average"));
+    let Some(rate) = plan.rate else { return busier(run) };
+    if let Some(late) = late(run, plan).filter(|&late| late >= LATE) {
+        let late_ms = LOAD_LATE.as_millis();
+        return Some(format!(
+            "it started {late:.0} % more than {late_ms} ms late, though nothing was in its way"
+        ));
     }
-    let own = own_share(run).filter(|_| plan.rate.is_none())?;
+    let done = as_f64(run.tally.finished);
+    let capacity = done / run.occupied.as_secs_f64();
+    let is_kept = done >= KEPT * as_f64(run.tally.offered);
+    (!is_kept && done > 0.0 && capacity < rate).then(|| {
+        format!("it could do about {capacity:.0} a second itself, and {rate:.0} were asked for")
+    })
+}
+
+/// Without a rate, who has no processor time left is who is measured.
+fn busier(run: &Run) -> Option<String> {
+    let own = own_share(run)?;
     let target = target_share(run);
     (own >= BUSY && target.is_none_or(|target| target < BUSY)).then(|| {
         let target = target.map_or("unknown".to_owned(), |target| format!("{target:.0} %"));
         format!("it used {own:.0} % of its processor, the target {target}")
     })
+}
+
+/// Of what was to be done: how much was not.
+pub(super) fn unfinished(tally: &Tally) -> Option<String> {
+    let (count, of, unstarted) = (tally.unfinished(), tally.offered, tally.unstarted);
+    let detail =
+        if unstarted > 0 { format!(", {unstarted} of them never started") } else { String::new() };
+    (count > 0).then(|| format!("{count} of {of} operations did not finish{detail}"))
+}
+
+fn late(run: &Run, plan: &Plan) -> Option<f64> {
+    plan.rate.map(|_| 100.0 * as_f64(run.tally.late) / as_f64(run.tally.offered))
 }
 
 fn offered(run: &Run, plan: &Plan) -> Option<f64> {

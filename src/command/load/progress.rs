@@ -30,8 +30,10 @@ pub(super) struct Second {
     at: Duration,
     stage: Stage,
     handled_rate: f64,
-    mean: Duration,
-    longest: Duration,
+    /// Of what was done; none where nothing was.
+    mean: Option<Duration>,
+    /// Of that, and of what somebody still waits for.
+    longest: Option<Duration>,
     target_busy: Option<f64>,
     /// Since the run began.
     faults: u64,
@@ -47,18 +49,29 @@ impl Progress {
     /// Looks how it stands, if it is time.
     pub(super) fn look(&mut self, cx: &mut Context, generator: &mut Generator) {
         let now = cx.now();
-        let passed = now.since(self.told);
-        if passed < INTERVAL {
-            return;
+        if now.since(self.told) >= INTERVAL {
+            self.tell(cx, generator);
         }
+    }
+
+    /// Tells what was left of the last second.
+    pub(super) fn finish(&mut self, cx: &mut Context, generator: &mut Generator) {
+        if cx.now() > self.told {
+            self.tell(cx, generator);
+        }
+    }
+
+    fn tell(&mut self, cx: &mut Context, generator: &mut Generator) {
+        let now = cx.now();
+        let passed = now.since(self.told);
         let recent = generator.take_recent();
-        let count = u32::try_from(recent.count.max(1)).unwrap_or(u32::MAX);
+        let count = u32::try_from(recent.count).unwrap_or(u32::MAX);
         let second = Second {
             at: now.since(self.begun),
             stage: generator.stage(),
             handled_rate: as_f64(recent.handled) / passed.as_secs_f64(),
-            mean: recent.sum / count,
-            longest: recent.longest,
+            mean: recent.sum.checked_div(count),
+            longest: Some(recent.longest).filter(|longest| !longest.is_zero()),
             target_busy: self.target_share(passed),
             faults: generator.tally().faults.total(),
         };
@@ -86,14 +99,16 @@ impl Progress {
 impl Second {
     fn line(&self) -> String {
         let busy = self.target_busy.map_or("?".to_owned(), |busy| format!("{busy:.0} %"));
+        let figure =
+            |it: Option<Duration>| it.map_or("–".to_owned(), |it| format!("{:.0}", micros(it)));
         format!(
-            "{:>4.0} s  {:<10}{:>10.0} a second  mean {:>7.0} µs  longest {:>7.0} µs  \
+            "{:>4.0} s  {:<11}{:>10.0} a second  mean {:>7} µs  longest {:>7} µs  \
              target {busy}  faults {}\n",
             self.at.as_secs_f64(),
             self.stage_name(),
             self.handled_rate,
-            micros(self.mean),
-            micros(self.longest),
+            figure(self.mean),
+            figure(self.longest),
             self.faults,
         )
     }
@@ -104,7 +119,7 @@ impl Second {
             "event": "second", "subject": subject, "round": round,
             "at": self.at.as_secs_f64(), "stage": self.stage_name(),
             "handled_per_second": self.handled_rate,
-            "latency_mean_us": micros(self.mean), "latency_max_us": micros(self.longest),
+            "latency_mean_us": self.mean.map(micros), "latency_max_us": self.longest.map(micros),
             "target_busy_percent": self.target_busy, "faults": self.faults,
         })
     }
@@ -112,8 +127,9 @@ impl Second {
     fn stage_name(&self) -> &'static str {
         match self.stage {
             Stage::Gather | Stage::Fill => "connecting",
-            Stage::WarmUp => "warming up",
+            Stage::WarmUp | Stage::Settle => "warming up",
             Stage::Measure => "measuring",
+            Stage::CatchUp => "catching up",
             Stage::Drain | Stage::Done => "draining",
         }
     }

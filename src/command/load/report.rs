@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::{Exit, Failure};
 use super::drive::Run;
 use super::earlier::Earlier;
-use super::figures::{Figures, METRICS, bottleneck, figures};
+use super::figures::{Figures, METRICS, bottleneck, figures, unfinished};
 use super::histogram::HistogramFile;
 use super::table::{Column, ratio, table};
 use super::target::Subject;
@@ -58,6 +58,7 @@ impl Report {
         column.rounds.push(figures);
         let (name, round) = (column.name.clone(), column.rounds.len());
         let mut notes: Vec<String> = faults(&run.tally.faults).into_iter().collect();
+        notes.extend(unfinished(&run.tally));
         if let Some(how) = bottleneck(run, plan) {
             notes.push(format!("the generator was the bottleneck: {how}"));
         }
@@ -68,7 +69,8 @@ impl Report {
         let whole = self.run_to_json(&name, round, &figures, run, &notes);
         let written = if self.is_json { say(seconds.chain([whole])) } else { Ok(()) };
         self.notes.extend(notes.iter().map(|note| format!("{name}, round {round}: {note}")));
-        self.is_clean &= run.tally.faults.total() == 0 && run.tally.finished > 0;
+        let tally = &run.tally;
+        self.is_clean &= tally.faults.total() == 0 && tally.finished > 0 && tally.unfinished() == 0;
         if let Some(file) = &mut self.histograms {
             file.add(&name, run);
         }
@@ -113,7 +115,8 @@ impl Report {
         json!({
             "event": "run", "subject": name, "round": round, "settings": self.settings,
             "seconds": run.tally.window().as_secs_f64(),
-            "figures": figures_to_json(figures), "faults": faults, "notes": notes,
+            "offered": run.tally.offered, "unfinished": run.tally.unfinished(),
+            "unstarted": run.tally.unstarted, "figures": figures_to_json(figures), "faults": faults, "notes": notes,
         })
     }
 
