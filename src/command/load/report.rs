@@ -110,13 +110,15 @@ impl Report {
         run: &Run,
         notes: &[String],
     ) -> Value {
+        let tally = &run.tally;
         let faults: Map<_, _> =
-            run.tally.faults.iter().map(|(class, count)| (class, count.into())).collect();
+            tally.faults.iter().map(|(class, count)| (class, count.into())).collect();
         json!({
             "event": "run", "subject": name, "round": round, "settings": self.settings,
-            "seconds": run.tally.window().as_secs_f64(),
-            "offered": run.tally.offered, "unfinished": run.tally.unfinished(),
-            "unstarted": run.tally.unstarted, "figures": figures_to_json(figures), "faults": faults, "notes": notes,
+            "seconds": tally.window().as_secs_f64(),
+            "offered": tally.offered, "unfinished": tally.unfinished(),
+            "unstarted": tally.unstarted,
+            "figures": figures_to_json(figures), "faults": faults, "notes": notes,
         })
     }
 
