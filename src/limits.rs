@@ -20,6 +20,11 @@ pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
 pub const MAX_DEPTH: usize = 8;
 /// The most members that one object in a frame may have.
 pub const MAX_MEMBERS: usize = 32;
+/// The longest number in a frame, in characters. Python's `json` refuses an integer of more digits
+/// than the interpreter takes: 4,300 unless it was told otherwise, and at least so many
+/// (<https://docs.python.org/3/library/stdtypes.html#int-max-str-digits>). Original clients die of
+/// the exception.
+pub const MAX_NUMBER: usize = 640;
 /// The longest name of a version-2 user, in bytes.
 pub const MAX_NAME: usize = 32;
 /// The longest name of an original user, in bytes of UTF-8.

@@ -2,7 +2,7 @@
 //! path.
 //!
 //! `serde_json` reads the object's own members and checks the rest for syntax, without building
-//! it: a value stays the text that it came as, so a number of 400 digits is no trouble. What
+//! it: a value stays the text that it came as, so a number that no double holds is no trouble. What
 //! `serde_json` does not look at in a skipped value is for `structure.rs`.
 //!
 //! This path takes any frame. The common one (a flat object of plain strings) has a quicker one

@@ -4,9 +4,9 @@
 use memchr::memchr2;
 
 use super::BadFrame;
-use crate::limits::{MAX_DEPTH, MAX_MEMBERS};
+use crate::limits::{MAX_DEPTH, MAX_MEMBERS, MAX_NUMBER};
 
-/// Checks depth, members and escapes. `json` is valid JSON.
+/// Checks depth, members, numbers and escapes. `json` is valid JSON.
 pub(super) fn check(json: &[u8]) -> Result<(), BadFrame> {
     // Members of the objects that are open here, outermost first; the place of an array stays 0.
     let mut members = [0_usize; MAX_DEPTH];
@@ -32,10 +32,21 @@ pub(super) fn check(json: &[u8]) -> Result<(), BadFrame> {
                 }
             }
             b'"' => at = check_string(json, at)?,
+            b'-' | b'0'..=b'9' => at = check_number(json, at)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Checks the number whose first byte stands before `at`. Returns where it ends.
+fn check_number(json: &[u8], at: usize) -> Result<usize, BadFrame> {
+    let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    let rest = json[at..].iter().take_while(is_part).count();
+    if rest >= MAX_NUMBER {
+        return Err(BadFrame(format!("a number of more than {MAX_NUMBER} characters").into()));
+    }
+    Ok(at + rest)
 }
 
 /// Checks the string whose first byte after the quote is at `at`. Returns where its last quote
@@ -101,6 +112,22 @@ mod tests {
         let beside = format!("{{\"a\":{0},\"b\":[{0},{0}]}}", object(MAX_MEMBERS));
         assert!(check(&beside).is_ok());
         assert!(check(&format!("{{\"a\":[[{}]]}}", object(MAX_MEMBERS + 1))).is_err());
+    }
+
+    #[test]
+    fn a_number_has_so_many_characters_wherever_it_stands() {
+        let number = |length: usize| "9".repeat(length);
+        for around in ["N", "-N", "N.5", "0.N", "1eN", "1E+N", "[N]", "{\"b\":[[N]]}", "N "] {
+            let others = around.bytes().filter(|byte| b"-.015eE+".contains(byte)).count();
+            let frame = |length: usize| {
+                format!("{{\"a\":{}}}", around.replace('N', &number(length - others)))
+            };
+            assert!(check(&frame(MAX_NUMBER)).is_ok(), "{around}");
+            assert!(check(&frame(MAX_NUMBER + 1)).is_err(), "{around}");
+        }
+        let beside = vec![number(MAX_NUMBER); 9].join(",");
+        assert!(check(&format!("{{\"a\":[{beside}],\"b\":true}}")).is_ok(), "each for itself");
+        assert!(check(&format!("{{\"a\":\"{}\"}}", number(5000))).is_ok(), "a string is text");
     }
 
     #[test]
