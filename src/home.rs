@@ -12,16 +12,16 @@
 
 mod error;
 
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, unlinkat};
 use zeroize::Zeroizing;
 
@@ -49,11 +49,7 @@ impl Home {
     /// missing parents too).
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, HomeError> {
         let path = path.into();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(failed("make the directory", &path))?;
+        make_directory(&path).map_err(failed("make the directory", &path))?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(&path, flags, Mode::empty()).map_err(failed("open", &path))?;
         let state = fstat(&directory).map_err(failed("examine", &path))?;
@@ -144,8 +140,11 @@ impl Home {
     /// say by whom.
     pub fn lock(&self, name: &str) -> Result<Lock, HomeError> {
         let path = self.path(name);
-        let file =
-            self.open_file(name, OFlag::O_RDWR | OFlag::O_CREAT).map_err(failed("open", &path))?;
+        let file = match self.make_file(name, OFlag::O_RDWR) {
+            Err(Errno::EEXIST) => self.open_file(name, OFlag::O_RDWR),
+            made => made,
+        };
+        let file = file.map_err(failed("open", &path))?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => {
@@ -157,6 +156,29 @@ impl Home {
         let _ = lock.set_len(0).and_then(|()| lock.rewind());
         let _ = writeln!(lock, "{}", std::process::id());
         Ok(Lock { _file: lock })
+    }
+
+    /// Makes the file `name`, empty, where there is none: for what is written by its path.
+    pub fn make(&self, name: &str) -> Result<(), HomeError> {
+        match self.make_file(name, OFlag::O_WRONLY) {
+            Ok(_) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(failed("make", &self.path(name))(errno)),
+        }
+    }
+
+    /// Takes from others what access they have to the file `name`, if it is there and ours.
+    pub fn make_private(&self, name: &str) {
+        let file = self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        // The directory keeps others out. This is for the day on which the file is moved.
+        let _ = file.map(|file| fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR));
+    }
+
+    /// Makes a file that is not there yet, 0600 whatever the umask is (`umask(2)` could take even
+    /// our own access away).
+    fn make_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
+        let file = self.open_file(name, flags | OFlag::O_CREAT | OFlag::O_EXCL)?;
+        fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        Ok(file)
     }
 
     fn open_file(&self, name: &str, flags: OFlag) -> nix::Result<File> {
@@ -191,9 +213,7 @@ impl<'a> Draft<'a> {
         let tag = tag.map_err(failed("choose a draft's name for", &home.path(name)))?;
         let name = format!(".{name}.{tag:016x}");
         let path = home.path(&name);
-        let mut file = home
-            .open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)
-            .map_err(failed("make", &path))?;
+        let mut file = home.make_file(&name, OFlag::O_WRONLY).map_err(failed("make", &path))?;
         let draft = Self { home, name };
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &path))?;
         Ok(draft)
@@ -218,6 +238,21 @@ fn is_old(data: &Metadata) -> bool {
     data.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DRAFT_AGE))
 }
 
+/// Makes a directory and its missing parents, 0700 whatever the umask is.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_directory(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Owned by us, and closed to everybody else.
 fn check_private(state: &FileStat, path: &Path) -> Result<(), HomeError> {
     let (owner, mode) = (state.st_uid, state.st_mode & 0o7777);
@@ -239,8 +274,7 @@ fn holder(file: File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{chown, symlink};
 
     use super::*;
 

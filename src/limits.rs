@@ -155,6 +155,16 @@ pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
 pub const MAX_ADDRESSES: usize = 65_536;
 /// How often such places are looked for when there is none left.
 pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
+/// New names that one address (of IPv6: a /64) may bind at once: a class or an office comes in on
+/// one day.
+pub const BINDINGS_BURST: u32 = 64;
+/// From then on one in this time. From 250 addresses a directory of [`MAX_BOUND_NAMES`] is full in
+/// two weeks.
+pub const BINDINGS_PERIOD: Duration = Duration::from_mins(5);
+/// The same of an IPv6 /48, which is what a site gets (RFC 6177) and has 65,536 /64s in it.
+pub const SITE_BINDINGS_BURST: u32 = 256;
+/// From then on one in this time.
+pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Names that one fingerprint may bind.

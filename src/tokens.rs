@@ -32,6 +32,11 @@ impl Rate {
             period: Duration::from_nanos(period),
         }
     }
+
+    /// `burst` at once, and then one in each `period`.
+    pub const fn every(burst: u32, period: Duration) -> Self {
+        Self { capacity: period.saturating_mul(burst), period }
+    }
 }
 
 /// Tokens that come back with time. The default is a full one.

@@ -3,22 +3,23 @@
 //! Works beside the running relay, which keeps what it knows until it is told to look (`SIGHUP`) or
 //! starts again.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufWriter, Write};
 
 use serde_json::json;
 
 use super::cli::{Names, NamesCommand};
-use super::serve::{self, LOCK_FILE, NAMES_FILE};
+use super::serve::{self, KEY_FILE, LOCK_FILE, NAMES_FILE};
 use super::{Exit, Failure, Outcome, owner};
 use crate::home::{Home, HomeError};
-use crate::relay::names::BoundNames;
+use crate::relay::names::{BoundName, BoundNames, Day};
 use crate::wire::Fingerprint;
 
 /// `sealwax names …`
 pub(super) fn names(arguments: &Names) -> Outcome {
     let path = serve::home_path(arguments.home.as_ref())?;
-    if !path.join(NAMES_FILE).exists() {
+    // What cannot be looked at is told below, with whose it is.
+    let is_missing = |file: &str| path.join(file).try_exists().is_ok_and(|exists| !exists);
+    if is_missing(NAMES_FILE) && is_missing(KEY_FILE) {
         let message = format!(
             "no relay has kept names in '{}': give the relay's home with --home",
             path.display()
@@ -26,36 +27,90 @@ pub(super) fn names(arguments: &Names) -> Outcome {
         return Err(Failure::new(Exit::Failed, message));
     }
     let home = Home::open(path).map_err(serve::unusable)?;
-    let file: PathBuf = home.path(NAMES_FILE);
+    if matches!(arguments.command, NamesCommand::Recreate) {
+        return recreate(&home, arguments.json);
+    }
     let failed = |error| Failure::new(Exit::Failed, error);
-    let mut bound = BoundNames::open(&file).map_err(|error| failed(error.to_string()))?;
+    let bound = BoundNames::open(&home.path(NAMES_FILE));
+    let mut bound = bound.map_err(|error| failed(error.to_string()))?;
     match &arguments.command {
-        NamesCommand::List => {
-            let mut out = std::io::stdout().lock();
-            for (name, fp) in bound.all() {
-                let line = line(arguments.json, name, fp, format!("{name} {fp}"));
-                writeln!(out, "{line}").map_err(unwritten)?;
-            }
+        NamesCommand::Recreate => {}
+        NamesCommand::List => list(bound.all(), arguments.json)?,
+        NamesCommand::Release { unused_since: Some(day), yes: false, .. } => {
+            let unused: Vec<_> = bound.unused_since(*day).cloned().collect();
+            list(&unused, arguments.json)?;
+            let count = unused.len();
+            eprintln!("* {count} names unused since {day}: to release them, say --yes");
         }
-        NamesCommand::Release { name } => {
+        NamesCommand::Release { unused_since: Some(day), .. } => {
+            released(&home, &bound.release_unused(*day).map_err(failed)?, arguments.json)?;
+        }
+        NamesCommand::Release { name, .. } => {
+            let name = name.as_deref().unwrap_or_default();
             owner::check_name(name)?;
             let Some(fp) = bound.release(name).map_err(failed)? else {
                 let message = format!("{name} is bound to no key; `sealwax names list` names all");
                 return Err(Failure::new(Exit::UnknownRecipient, message));
             };
-            let said = format!("{name} is released: it was bound to {fp}");
-            let line = line(arguments.json, name, &fp, said);
-            writeln!(std::io::stdout(), "{line}").map_err(unwritten)?;
-            if let Some(advice) = advice(&home) {
-                eprintln!("* {advice}");
-            }
+            released(&home, &[(name.to_owned(), fp)], arguments.json)?;
         }
     }
     Ok(Exit::Done)
 }
 
-fn line(json: bool, name: &str, fp: &Fingerprint, sentence: String) -> String {
-    if json { json!({"name": name, "fp": fp.to_string()}).to_string() } else { sentence }
+/// Prints names, a line each.
+fn list(names: &[BoundName], json: bool) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for BoundName { name, fp, bound_day, used_day } in names {
+        let (bound, used) = (bound_day.map(Day), used_day.map(Day));
+        let date = |day: Option<Day>| day.map(|day| day.to_string());
+        let line = if json {
+            let (fp, bound, used) = (fp.to_string(), date(bound), date(used));
+            json!({"name": name, "fp": fp, "bound": bound, "last_used": used}).to_string()
+        } else {
+            let date = |day| date(day).unwrap_or_else(|| "-".to_owned());
+            format!("{name} {fp} {} {}", date(bound), date(used))
+        };
+        writeln!(out, "{line}").map_err(unwritten)?;
+    }
+    out.flush().map_err(unwritten)
+}
+
+/// Says which names were released, and what is left to do.
+fn released(home: &Home, names: &[(String, Fingerprint)], json: bool) -> Result<(), Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for (name, fp) in names {
+        let line = if json {
+            json!({"name": name, "fp": fp.to_string()}).to_string()
+        } else {
+            format!("{name} is released: it was bound to {fp}")
+        };
+        writeln!(out, "{line}").map_err(unwritten)?;
+    }
+    out.flush().map_err(unwritten)?;
+    if let Some(advice) = advice(home).filter(|_| !names.is_empty()) {
+        eprintln!("* {advice}");
+    }
+    Ok(())
+}
+
+fn recreate(home: &Home, json: bool) -> Outcome {
+    let Some(file) = serve::recreate(home)? else {
+        let message = format!("nothing is missing in '{}'", home.path("").display());
+        return Err(Failure::new(Exit::Failed, message));
+    };
+    let meaning = if file == NAMES_FILE {
+        "every name is free"
+    } else {
+        "clients that knew the old one refuse the relay until they run 'sealwax keys untrust'"
+    };
+    let line = if json {
+        json!({"made": file}).to_string()
+    } else {
+        format!("{file} is made anew: {meaning}")
+    };
+    writeln!(std::io::stdout(), "{line}").map_err(unwritten)?;
+    Ok(Exit::Done)
 }
 
 /// What is left to do where a relay runs on this home.
@@ -65,7 +120,9 @@ fn advice(home: &Home) -> Option<String> {
         Some(pid) => format!("`kill -HUP {pid}`"),
         None => "a SIGHUP".to_owned(),
     };
-    Some(format!("a relay is running: it lets the name go at {how}, or when it starts again"))
+    Some(format!(
+        "a relay is running: it lets go what was released at {how}, or when it starts again"
+    ))
 }
 
 #[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over

@@ -40,6 +40,7 @@ impl Owner {
         home.remove_old_drafts(&[identity_file::NAME, NAME_FILE, PEERS_FILE, RELAYS_FILE]);
         let identity = match IdentityFile::read(&home)? {
             Some(file) => file.open(passphrase.as_ref())?,
+            None if remembered(&home)?.is_some() => return Err(identity_is_gone(&home)),
             None => identity_file::make(&home, passphrase.as_ref())?,
         };
         if remembered(&home)?.as_deref() != Some(&name) {
@@ -47,6 +48,18 @@ impl Owner {
         }
         Ok(Self { home, name, identity, _lock: lock })
     }
+}
+
+/// The name is written behind the key, so there was one.
+fn identity_is_gone(home: &Home) -> Failure {
+    let (key, name) = (home.path(identity_file::NAME), home.path(NAME_FILE));
+    let message = format!(
+        "your key is gone: '{0}' is missing, and '{1}' was kept beside it: restore '{0}' from a \
+         copy, or remove '{1}' to begin anew as somebody whom nobody knows",
+        key.display(),
+        name.display()
+    );
+    Failure::new(Exit::Identity, message)
 }
 
 /// The home that the arguments name, or the default one.

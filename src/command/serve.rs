@@ -1,7 +1,7 @@
 //! `sealwax serve`: the relay on sockets, with its home on the disk.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
@@ -13,14 +13,15 @@ use crate::reactor::trace::Recorder;
 use crate::reactor::{Config, Linux, Source, Trigger, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
-use crate::relay::sqlite::SqliteStore;
+use crate::relay::names::BoundNames;
+use crate::relay::sqlite::{OpenError, SqliteStore};
 use crate::relay::store::{MemoryStore, Store};
 use crate::relay::{Purpose, Relay, RelayConfig};
 use crate::trace::Trace;
 use crate::wire::Fingerprint;
 
 /// The relay's Ed25519 key, PKCS#8.
-const KEY_FILE: &str = "relay.key";
+pub(super) const KEY_FILE: &str = "relay.key";
 /// The bound names.
 pub(super) const NAMES_FILE: &str = "names.sqlite";
 /// Held by the one relay that uses the home.
@@ -33,6 +34,8 @@ struct State {
     bound: Vec<(String, Fingerprint)>,
     /// Keeps other relays out of the home for as long as this one runs.
     lock: Option<Lock>,
+    /// Why names cannot be written.
+    fault: Option<String>,
 }
 
 /// `sealwax serve`
@@ -63,7 +66,11 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let recorder = tracing::recorder(trace.as_ref(), None);
     let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
     let journal = heard(journal, recorder.as_ref());
+    let fault = state.fault.clone();
     let (mut relay, _lock) = state.relay(config, journal);
+    if let Some(detail) = &fault {
+        relay.tell(&Event::NamesReadOnly { detail });
+    }
     if arguments.ephemeral {
         relay.tell(&Event::Ephemeral);
     }
@@ -89,21 +96,40 @@ pub(super) fn ephemeral_relay(recorder: Option<&Recorder>) -> Relay {
 impl State {
     fn ephemeral() -> Self {
         let (key, _) = RelayKey::generate();
-        Self { key, store: Box::new(MemoryStore::default()), bound: Vec::new(), lock: None }
+        Self {
+            key,
+            store: Box::new(MemoryStore::default()),
+            bound: Vec::new(),
+            lock: None,
+            fault: None,
+        }
     }
 
     fn load(arguments: &Serve) -> Result<Self, Failure> {
         let home = Home::open(home_path(arguments.home.as_ref())?).map_err(unusable)?;
         let lock = home.lock(LOCK_FILE).map_err(unusable)?;
-        let key = load_key(&home)?;
+        home.remove_old_drafts(&[KEY_FILE]);
+        let key = read_key(&home)?;
         let names = home.path(NAMES_FILE);
-        let (store, bound) = SqliteStore::open(Path::new(&names))
-            .map_err(|error| Failure::new(Exit::Failed, error))?;
-        Ok(Self { key, store: Box::new(store), bound, lock: Some(lock) })
+        let failed = |error: OpenError| Failure::new(Exit::Failed, error);
+        // The names first: a start that was cut short between the two leaves an empty directory and
+        // no key, and is begun again.
+        let (store, bound) = match key {
+            Some(_) => SqliteStore::open_again(&names).map_err(failed)?,
+            None => make_names(&home)?,
+        };
+        home.make_private(NAMES_FILE);
+        let key = match key {
+            Some(key) => key,
+            None if bound.is_empty() => make_key(&home)?,
+            None => return Err(key_is_gone(&home)),
+        };
+        let fault = store.fault().map(str::to_owned);
+        Ok(Self { key, store: Box::new(store), bound, lock: Some(lock), fault })
     }
 
     fn relay(self, config: RelayConfig, journal: Journal) -> (Relay, Option<Lock>) {
-        let Self { key, store, bound, lock } = self;
+        let Self { key, store, bound, lock, .. } = self;
         let notary = Box::new(RelayNotary::new(key));
         (Relay::new(config, notary, store, bound, journal, Box::new(wall_clock)), lock)
     }
@@ -122,15 +148,56 @@ pub(super) fn unusable(error: HomeError) -> Failure {
     Failure { exit: Exit::Failed, ..owner::not_usable(error) }
 }
 
-/// The key of this home, made at the first start.
-fn load_key(home: &Home) -> Result<RelayKey, Failure> {
-    home.remove_old_drafts(&[KEY_FILE]);
+/// Makes the file of names where there is none.
+fn make_names(home: &Home) -> Result<(SqliteStore, Vec<(String, Fingerprint)>), Failure> {
+    home.make(NAMES_FILE).map_err(unusable)?;
+    SqliteStore::open(&home.path(NAMES_FILE)).map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+/// Makes the relay's key.
+fn make_key(home: &Home) -> Result<RelayKey, Failure> {
+    let (key, pkcs8) = RelayKey::generate();
+    home.write_new(KEY_FILE, &pkcs8).map_err(unusable)?;
+    Ok(key)
+}
+
+fn key_is_gone(home: &Home) -> Failure {
+    let (key, home) = (home.path(KEY_FILE), home.path(""));
+    let message = format!(
+        "the relay's key is gone: '{0}' is missing, and names are bound beside it: restore '{0}' \
+         from a copy, or run 'sealwax names recreate --home {1}' to make another, which clients \
+         refuse until they run 'sealwax keys untrust HOST:PORT'",
+        key.display(),
+        home.display()
+    );
+    Failure::new(Exit::Failed, message)
+}
+
+/// Makes anew what is missing of a relay's home where the rest is there, and tells what that was.
+pub(super) fn recreate(home: &Home) -> Result<Option<&'static str>, Failure> {
+    let _lock = home.lock(LOCK_FILE).map_err(unusable)?; // not beside a running relay
+    if read_key(home)?.is_none() {
+        make_key(home)?;
+        return Ok(Some(KEY_FILE));
+    }
+    home.make(NAMES_FILE).map_err(unusable)?;
+    let path = home.path(NAMES_FILE);
+    match BoundNames::open(&path) {
+        Ok(_) => Ok(None),
+        Err(OpenError::Gone { .. }) => {
+            let made = BoundNames::create(&path).map(|_| Some(NAMES_FILE));
+            made.map_err(|error| Failure::new(Exit::Failed, error))
+        }
+        Err(error) => Err(Failure::new(Exit::Failed, error)),
+    }
+}
+
+/// The key of this home, if one was made.
+fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
     let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(unusable)? else {
-        let (key, pkcs8) = RelayKey::generate();
-        home.write_new(KEY_FILE, &pkcs8).map_err(unusable)?;
-        return Ok(key);
+        return Ok(None);
     };
-    RelayKey::from_pkcs8(&bytes).map_err(|fault| {
+    RelayKey::from_pkcs8(&bytes).map(Some).map_err(|fault| {
         let path = home.path(KEY_FILE);
         let help = "restore it from a copy: clients know the relay by it and refuse another";
         Failure::new(Exit::Failed, format!("{}: {fault}; {help}", path.display()))

@@ -1,7 +1,9 @@
 //! Why a home or a file in it cannot be used, and what to do about it.
 
 use std::fmt;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -65,14 +67,14 @@ impl fmt::Display for HomeError {
         match self {
             Self::Unknown => write!(out, "no home directory is known: set HOME, or give --home"),
             Self::Failed { what, path, error } => {
-                write!(out, "cannot {what} '{}': {error}: {}", path.display(), advice(error))
+                write!(out, "cannot {what} '{}': {error}: {}", path.display(), advice(error, path))
             }
             Self::NotOurs { path, owner } => write!(
                 out,
-                "'{0}' belongs to the user with id {owner}: run 'sudo chown {1} {0}' if it is \
-                 yours, or choose another directory with --home",
+                "'{}' belongs to the user with id {owner}: {}, or choose another directory with \
+                 --home",
                 path.display(),
-                geteuid(),
+                way_in(path, *owner, geteuid().as_raw()),
             ),
             Self::Exposed { path, mode } => write!(
                 out,
@@ -114,9 +116,55 @@ pub(super) fn failed<E: Into<io::Error>>(
     move |error| HomeError::Failed { what, path, error: error.into() }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+fn advice(error: &io::Error, path: &Path) -> String {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk",
-        _ => "give yourself access to it, or choose another directory with --home",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            return "free some space on its disk".to_owned();
+        }
+        io::ErrorKind::PermissionDenied => {}
+        _ => return "make it usable, or choose another directory with --home".to_owned(),
+    }
+    // Of the file, or of the directory behind which it cannot be seen.
+    let owner = path.ancestors().find_map(|path| Some(fs::metadata(path).ok()?.uid()));
+    let us = geteuid().as_raw();
+    let way = match owner {
+        Some(owner) if owner != us => way_in(path, owner, us),
+        _ => "give yourself access to it".to_owned(),
+    };
+    format!("{way}, or choose another directory with --home")
+}
+
+/// How `us` gets at what belongs to `owner`. A service's files stay the service's: with another
+/// owner it could not use them any more. What belongs to root in somebody's home was left there by
+/// a `sudo`.
+fn way_in(path: &Path, owner: u32, us: u32) -> String {
+    if owner == 0 && us != 0 {
+        return format!("run 'sudo chown -R {us} {}' if it is yours", path.display());
+    }
+    format!("run this as that user (sudo -u '#{owner}' sealwax …)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_take_a_services_files_away() {
+        let path = Path::new("/srv/relay");
+        for us in [0, 1000] {
+            let way = way_in(path, 997, us);
+            assert!(way.contains("sudo -u '#997'") && !way.contains("chown"), "{way}");
+        }
+        assert!(way_in(path, 0, 1000).contains("chown -R 1000 /srv/relay"));
+    }
+
+    #[test]
+    fn who_may_not_look_is_told_whose_it_is() {
+        let error = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let owner = fs::metadata("/").map(|root| root.uid());
+        assert_eq!(owner.ok(), Some(0));
+        let said = advice(&error(), Path::new("/no/such/home"));
+        let expected = if geteuid().is_root() { "give yourself" } else { "chown" };
+        assert!(said.contains(expected) && said.contains("--home"), "{said}");
     }
 }

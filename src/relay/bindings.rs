@@ -24,6 +24,8 @@ pub(super) struct Bindings {
 struct Binding {
     name: UserName,
     fp: Fingerprint,
+    /// The last day (since 1970-01-01) that the store was told of on which its user was connected.
+    used_day: u32,
 }
 
 impl Bindings {
@@ -55,7 +57,20 @@ impl Bindings {
         let place = self.free.pop().unwrap_or(self.len());
         self.by_name.insert(self.keyed.hash_one(name.as_str()), place);
         self.by_key.insert(self.keyed.hash_one(fp), place);
-        *self.places.reach(place, || None) = Some(Binding { name, fp });
+        *self.places.reach(place, || None) = Some(Binding { name, fp, used_day: 0 });
+    }
+
+    /// Whether `name` is bound and was not noted as used on `day` yet.
+    pub(super) fn is_news(&self, name: &str, day: u32) -> bool {
+        let binding = self.find(name).and_then(|place| self.at(place));
+        binding.is_some_and(|binding| binding.used_day < day)
+    }
+
+    /// The store was told that `name` is used on `day`.
+    pub(super) fn noted(&mut self, name: &str, day: u32) {
+        if let Some(Some(binding)) = self.find(name).and_then(|place| self.places.get_mut(place)) {
+            binding.used_day = day;
+        }
     }
 
     /// Frees a name, and tells whether it was bound.

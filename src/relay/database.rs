@@ -8,22 +8,33 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
 use super::store::StoreFault;
+use super::utc::Day;
 use crate::limits::STORE_BUSY;
 use crate::wire::Fingerprint;
 
 /// The number of the tables' form, kept in the database's `user_version`; 0 is an empty file.
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 
+/// Days are those since 1970-01-01 (UTC); `NULL` where it was not known.
 const CREATE: &str = "
     CREATE TABLE names (
-        name TEXT PRIMARY KEY,
-        fp   BLOB NOT NULL CHECK (length(fp) = 32)
+        name      TEXT PRIMARY KEY,
+        fp        BLOB NOT NULL CHECK (length(fp) = 32),
+        bound_day INTEGER,
+        used_day  INTEGER
     ) STRICT, WITHOUT ROWID";
+
+/// From schema 1, which had no days. Names that are there count as used on the day of the change,
+/// so that none is released for having been used before anybody took note.
+const FROM_1: &str = "
+    ALTER TABLE names ADD COLUMN bound_day INTEGER;
+    ALTER TABLE names ADD COLUMN used_day INTEGER";
 
 /// Names that were released beside a running relay, which is to be told. Not a part of the schema's
 /// number: who does not know the table does not need it.
@@ -32,28 +43,91 @@ const CREATE_RELEASED: &str = "
 
 const SELECT: &str = "SELECT name, fp FROM names ORDER BY name";
 
+const SELECT_DAYS: &str = "SELECT name, fp, bound_day, used_day FROM names ORDER BY name";
+
 /// Changes one row where the name was free or is bound to the same key already, and none where
 /// another key has it: the primary key decides, whoever else writes to the file.
 const BIND: &str = "
-    INSERT INTO names (name, fp) VALUES (?1, ?2)
+    INSERT INTO names (name, fp, bound_day, used_day) VALUES (?1, ?2, ?3, ?3)
     ON CONFLICT (name) DO UPDATE SET fp = fp WHERE fp = excluded.fp";
+
+/// Writes nothing where the day is noted already.
+const USED: &str = "
+    UPDATE names SET used_day = ?2 WHERE name = ?1 AND (used_day IS NULL OR used_day < ?2)";
+
+const RELEASE: &str = "DELETE FROM names WHERE name = ?1 RETURNING fp";
+
+const RELEASE_UNUSED: &str = "
+    DELETE FROM names WHERE name = ?1 AND used_day < ?2 RETURNING fp";
+
+/// A bound name, and what is known of its days (since 1970-01-01, UTC).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundName {
+    /// The name.
+    pub name: String,
+    /// The key that it is bound to.
+    pub fp: Fingerprint,
+    /// When it was bound.
+    pub bound_day: Option<u32>,
+    /// When its user was last connected.
+    pub used_day: Option<u32>,
+}
+
+/// What to do where there are no tables yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfEmpty {
+    /// Make them: every name is free.
+    Create,
+    /// Refuse the file: names were kept in it once.
+    Refuse,
+}
 
 /// An open database of bound names, whose schema is ours.
 #[derive(Debug)]
 pub(super) struct Database(Connection);
 
 impl Database {
-    /// Opens the file at `path`, which is made where it is not there yet. Beside it come the names
-    /// in it with their keys, sorted.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
+    /// Opens the file at `path`. Beside it come the names in it with their keys, sorted.
+    pub(super) fn open(
+        path: &Path,
+        if_empty: IfEmpty,
+    ) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
         let unusable = |error| OpenError::unusable(path, error);
+        if if_empty == IfEmpty::Refuse && is_empty(path) {
+            return Err(OpenError::Gone { path: path.to_owned() });
+        }
         let mut database = Self::connect(path).map_err(unusable)?;
-        let found = database.schema().map_err(unusable)?;
-        if found != SCHEMA {
-            return Err(OpenError::OtherSchema { path: path.to_owned(), found });
+        match database.schema(if_empty).map_err(unusable)? {
+            SCHEMA => {}
+            0 => return Err(OpenError::Gone { path: path.to_owned() }),
+            found => return Err(OpenError::OtherSchema { path: path.to_owned(), found }),
         }
         let names = database.names().map_err(unusable)?;
         Ok((database, names))
+    }
+
+    /// The names in the file at `path`, sorted, without a byte being written: for a disk that is
+    /// full or can only be read.
+    ///
+    /// In exclusive locking mode SQLite keeps the index of its log in memory instead of in a file
+    /// (<https://www.sqlite.org/wal.html>, "Use of WAL Without Shared-Memory"), so that what was
+    /// committed last is read too.
+    pub(super) fn read(path: &Path) -> Result<Vec<(String, Fingerprint)>, OpenError> {
+        let read = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let database = Self(Connection::open_with_flags(path, flags)?);
+            database.0.busy_timeout(STORE_BUSY)?;
+            database.0.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            database.0.pragma_update(None, "locking_mode", "exclusive")?;
+            let found: i32 =
+                database.0.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            Ok((found, if (1..=SCHEMA).contains(&found) { database.names()? } else { Vec::new() }))
+        };
+        match read().map_err(|error| OpenError::unusable(path, error))? {
+            (1..=SCHEMA, names) => Ok(names),
+            (0, _) => Err(OpenError::Gone { path: path.to_owned() }),
+            (found, _) => Err(OpenError::OtherSchema { path: path.to_owned(), found }),
+        }
     }
 
     /// Binds in one transaction, and tells what became of each; an error means that nothing was
@@ -62,10 +136,11 @@ impl Database {
         &mut self,
         names: impl Iterator<Item = (&'a str, &'a Fingerprint)>,
     ) -> rusqlite::Result<Vec<Result<(), StoreFault>>> {
+        let today = today();
         let transaction = self.write()?;
         let mut bind = transaction.prepare(BIND)?;
         let outcomes = names
-            .map(|(name, fp)| match bind.execute(params![name, fp.0])? {
+            .map(|(name, fp)| match bind.execute(params![name, fp.0, today])? {
                 0 => Ok(Err(StoreFault::Taken)),
                 _ => Ok(Ok(())),
             })
@@ -75,17 +150,42 @@ impl Database {
         Ok(outcomes)
     }
 
-    /// Releases a name, and notes that for the relay that may be running. Tells whose it was.
-    pub(super) fn release(&mut self, name: &str) -> rusqlite::Result<Option<Fingerprint>> {
+    /// Notes that these names are used today.
+    pub(super) fn used<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> rusqlite::Result<()> {
+        let today = today();
         let transaction = self.write()?;
-        let fp = transaction
-            .query_row("DELETE FROM names WHERE name = ?1 RETURNING fp", [name], |row| row.get(0))
-            .optional()?;
-        if fp.is_some() {
+        let mut used = transaction.prepare(USED)?;
+        for name in names {
+            used.execute(params![name, today])?;
+        }
+        drop(used);
+        transaction.commit()
+    }
+
+    /// Releases names, those only that were last used before `unused_since` if it is given, and
+    /// notes that for the relay that may be running. Tells which were released and whose they were.
+    pub(super) fn release<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a str>,
+        unused_since: Option<u32>,
+    ) -> rusqlite::Result<Vec<(String, Fingerprint)>> {
+        let transaction = self.write()?;
+        let mut released = Vec::new();
+        for name in names {
+            let fp = |row: &rusqlite::Row| row.get(0);
+            let fp = match unused_since {
+                None => transaction.query_row(RELEASE, [name], fp),
+                Some(day) => transaction.query_row(RELEASE_UNUSED, params![name, day], fp),
+            };
+            let Some(fp) = fp.optional()? else { continue };
             transaction.execute("INSERT OR IGNORE INTO released (name) VALUES (?1)", [name])?;
+            released.push((name.to_owned(), Fingerprint(fp)));
         }
         transaction.commit()?;
-        Ok(fp.map(Fingerprint))
+        Ok(released)
     }
 
     /// The names that were released since this was last asked.
@@ -112,20 +212,41 @@ impl Database {
         Ok(Self(connection))
     }
 
-    /// The schema of the file, which is given ours where it is empty. The transaction makes sure
-    /// that it can be written to, now rather than at the first name.
-    fn schema(&mut self) -> rusqlite::Result<i32> {
+    /// The schema of the file, which is given ours where it is older, and where it is empty if that
+    /// is wanted. The transaction makes sure that it can be written to, now rather than at the
+    /// first name.
+    fn schema(&mut self, if_empty: IfEmpty) -> rusqlite::Result<i32> {
         let transaction = self.write()?;
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found == 0 {
-            transaction.execute_batch(CREATE)?;
+        match found {
+            SCHEMA => {}
+            0 if if_empty == IfEmpty::Create => transaction.execute_batch(CREATE)?,
+            1 => {
+                transaction.execute_batch(FROM_1)?;
+                transaction.execute("UPDATE names SET used_day = ?1", [today()])?;
+            }
+            _ => return Ok(found),
+        }
+        if found != SCHEMA {
             transaction.pragma_update(None, "user_version", SCHEMA)?;
-        } else if found != SCHEMA {
-            return Ok(found);
         }
         transaction.execute_batch(CREATE_RELEASED)?;
         transaction.commit()?;
         Ok(SCHEMA)
+    }
+
+    /// The bound names with all that is known of them, sorted.
+    pub(super) fn names_with_days(&self) -> rusqlite::Result<Vec<BoundName>> {
+        let mut select = self.0.prepare(SELECT_DAYS)?;
+        let names = select.query_map([], |row| {
+            Ok(BoundName {
+                name: row.get(0)?,
+                fp: Fingerprint(row.get(1)?),
+                bound_day: row.get(2)?,
+                used_day: row.get(3)?,
+            })
+        })?;
+        names.collect()
     }
 
     /// The bound names with their keys, sorted.
@@ -157,6 +278,11 @@ pub enum OpenError {
         /// Its schema.
         found: i32,
     },
+    /// Names were kept in it, and it is missing or empty.
+    Gone {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The thread, or what wakes the loop, could not be made.
     Thread(io::Error),
 }
@@ -164,6 +290,21 @@ pub enum OpenError {
 impl OpenError {
     pub(super) fn unusable(path: &Path, error: rusqlite::Error) -> Self {
         Self::Unusable { path: path.to_owned(), error }
+    }
+
+    /// Whether the file may be whole and only cannot be written now: its disk is full, or was made
+    /// read-only. SQLite tells the want of room for its own files in several ways.
+    pub(super) fn is_for_want_of_room(&self) -> bool {
+        let Self::Unusable { error, .. } = self else { return false };
+        matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+            )
+        )
     }
 }
 
@@ -181,6 +322,14 @@ impl fmt::Display for OpenError {
                 "the bound names in '{}' have schema {found}, and this version knows {SCHEMA}: \
                  run the version that wrote them, or a newer one",
                 path.display()
+            ),
+            Self::Gone { path } => write!(
+                out,
+                "the bound names are gone: '{0}' is missing or empty, and the relay's key is \
+                 there: restore '{0}' from a copy, or run 'sealwax names recreate --home {1}' to \
+                 start with every name free",
+                path.display(),
+                path.parent().unwrap_or(Path::new(".")).display()
             ),
             Self::Thread(error) => write!(
                 out,
@@ -200,10 +349,23 @@ fn advice(error: &rusqlite::Error) -> &'static str {
             "another process is writing to it: end that first"
         }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "restore it from a backup, or move it away to start with every name free"
+            "restore it from a backup, or move it away and run 'sealwax names recreate' to start \
+             with every name free"
         }
-        _ => "give yourself access to it, or choose another directory with --home",
+        _ => "it has to belong to the user who runs the relay, with access for reading and writing",
     }
+}
+
+/// Whether nothing was ever written to the file, or there is none.
+fn is_empty(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(data) => data.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn today() -> u32 {
+    Day::today().0
 }
 
 #[cfg(test)]
@@ -237,20 +399,20 @@ mod tests {
     #[test]
     fn a_commit_is_all_or_nothing() {
         let (_home, path) = file();
-        let (mut database, _) = Database::open(&path).unwrap();
+        let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
         database.limit_pages(3);
         let long = "x".repeat(100_000);
         let error = database.bind([("bob", &KEY), (&long, &KEY)].into_iter()).unwrap_err();
         assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
         assert_eq!(database.bind([("eve", &KEY)].into_iter()).unwrap(), [Ok(())]);
-        let (_database, names) = Database::open(&path).unwrap();
+        let (_database, names) = Database::open(&path, IfEmpty::Create).unwrap();
         assert!(names == [("eve".to_owned(), KEY)]);
     }
 
     #[test]
     fn a_commit_is_on_the_disk_when_it_returns() {
         let (_home, path) = file();
-        let (database, _) = Database::open(&path).unwrap();
+        let (database, _) = Database::open(&path, IfEmpty::Create).unwrap();
         let pragma = |name| {
             let value = database.0.pragma_query_value(None, name, |row| row.get(0));
             value.map(|value: rusqlite::types::Value| format!("{value:?}")).unwrap()
@@ -262,10 +424,10 @@ mod tests {
     #[test]
     fn a_file_of_a_newer_version_is_refused_by_its_path() {
         let (_home, path) = file();
-        let (database, _) = Database::open(&path).unwrap();
-        database.0.pragma_update(None, "user_version", 2).unwrap();
-        let error = Database::open(&path).unwrap_err();
-        assert!(matches!(error, OpenError::OtherSchema { found: 2, .. }));
+        let (database, _) = Database::open(&path, IfEmpty::Create).unwrap();
+        database.0.pragma_update(None, "user_version", 3).unwrap();
+        let error = Database::open(&path, IfEmpty::Create).unwrap_err();
+        assert!(matches!(error, OpenError::OtherSchema { found: 3, .. }));
         assert!(error.to_string().contains(&path.display().to_string()));
     }
 
@@ -273,7 +435,89 @@ mod tests {
     fn a_damaged_file_is_refused_and_the_error_says_what_to_do() {
         let (_home, path) = file();
         std::fs::write(&path, "no database at all, ".repeat(100)).unwrap();
-        let error = Database::open(&path).unwrap_err();
+        let error = Database::open(&path, IfEmpty::Create).unwrap_err();
         assert!(error.to_string().contains("restore it from a backup"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_days_keeps_its_names_and_counts_them_as_used_today() {
+        let (_home, path) = file();
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "CREATE TABLE names (name TEXT PRIMARY KEY,
+                fp BLOB NOT NULL CHECK (length(fp) = 32)) STRICT, WITHOUT ROWID;
+             INSERT INTO names VALUES ('bob', zeroblob(32));
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+        drop(old);
+        assert_eq!(Database::read(&path).unwrap().len(), 1, "read as it is");
+        let before = today();
+        let (mut database, _) = Database::open(&path, IfEmpty::Refuse).unwrap();
+        let names = database.names_with_days().unwrap();
+        assert_eq!((names.len(), &*names[0].name, names[0].bound_day), (1, "bob", None));
+        assert!((before..=today()).contains(&names[0].used_day.unwrap()));
+        let eve = [("eve", &KEY)];
+        database.bind(eve.into_iter()).unwrap();
+        let names = database.names_with_days().unwrap();
+        assert!((before..=today()).contains(&names[1].bound_day.unwrap()));
+        assert_eq!(names[1].bound_day, names[1].used_day);
+        // Again, to see that it is not done twice.
+        Database::open(&path, IfEmpty::Refuse).unwrap();
+    }
+
+    #[test]
+    fn only_what_was_not_used_for_so_long_is_released() {
+        let (_home, path) = file();
+        let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
+        database.bind([("alice", &KEY), ("bob", &KEY)].into_iter()).unwrap();
+        database.0.execute("UPDATE names SET used_day = 100", []).unwrap();
+        database.used(["bob"].into_iter()).unwrap();
+        let all = || ["alice", "bob", "carol"].into_iter();
+        assert_eq!(database.release(all(), Some(100)).unwrap(), []);
+        assert_eq!(database.release(all(), Some(101)).unwrap(), [("alice".to_owned(), KEY)]);
+        assert_eq!(database.take_released().unwrap(), ["alice"]);
+        assert_eq!(database.release(all(), None).unwrap(), [("bob".to_owned(), KEY)]);
+    }
+
+    #[test]
+    fn where_names_were_kept_an_empty_file_is_an_error_that_names_both_ways_out() {
+        let (_home, path) = file();
+        let gone = |path| {
+            let error = Database::open(path, IfEmpty::Refuse).unwrap_err();
+            assert!(matches!(error, OpenError::Gone { .. }), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("restore") && said.contains("names recreate"), "{said}");
+        };
+        gone(&path);
+        assert!(!path.exists());
+        std::fs::write(&path, "").unwrap();
+        gone(&path);
+        Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+        gone(&path);
+    }
+
+    #[test]
+    fn what_was_committed_is_read_without_a_byte_being_written() {
+        let (_home, path) = file();
+        let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
+        database.bind([("bob", &KEY)].into_iter()).unwrap();
+        // As after a crash: the newest name stands in the log alone.
+        let copy = tempfile::tempdir().unwrap();
+        for end in ["", "-wal"] {
+            let name = format!("names.sqlite{end}");
+            std::fs::copy(path.with_file_name(&name), copy.path().join(&name)).unwrap();
+        }
+        let sizes = || {
+            let files = std::fs::read_dir(copy.path()).unwrap().map(Result::unwrap);
+            let mut sizes: Vec<_> =
+                files.map(|file| (file.file_name(), file.metadata().unwrap().len())).collect();
+            sizes.sort();
+            sizes
+        };
+        let before = sizes();
+        let names = Database::read(&copy.path().join("names.sqlite")).unwrap();
+        assert_eq!(names, [("bob".to_owned(), KEY)]);
+        assert_eq!(sizes(), before);
     }
 }

@@ -128,6 +128,16 @@ impl Directory {
         Ok(Standing::Free)
     }
 
+    /// Whether the store is to be told that `name`, if it is bound, is used on `day`.
+    pub(super) fn is_news(&self, name: &str, day: u32) -> bool {
+        self.bound.is_news(name, day)
+    }
+
+    /// The store was told.
+    pub(super) fn noted(&mut self, name: &str, day: u32) {
+        self.bound.noted(name, day);
+    }
+
     /// Whoever proves `name` next has it. Tells whether it was bound.
     pub(super) fn unbind(&mut self, name: &str) -> bool {
         self.bound.remove(name)

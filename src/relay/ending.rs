@@ -52,6 +52,7 @@ impl Relay {
         // A name that the store is binding stays reserved until it has answered.
         if let State::Registered(user) = mem::replace(&mut peer.state, State::Leaving) {
             self.directory.release(&user.name, id);
+            self.note_used(user.name.as_str()); // who stayed for months was there today
             self.roster.went(user.name);
         }
         tick_again(cx);

@@ -109,6 +109,21 @@ pub enum Event<'a> {
         /// What the store said.
         detail: &'a str,
     },
+    /// The names are known and cannot be written to the disk: known users are served, and no new
+    /// name is bound until it can be.
+    NamesReadOnly {
+        /// What the store said.
+        detail: &'a str,
+    },
+    /// Fewer connections are served than were asked for.
+    FewerConnections {
+        /// As many as were asked for.
+        asked: usize,
+        /// As many as are served.
+        served: usize,
+        /// What does not suffice for more, and what to do about it.
+        why: &'a str,
+    },
     /// Connections cannot be accepted for want of descriptors or memory.
     AcceptFailed {
         /// What the kernel said.
@@ -202,8 +217,11 @@ impl Event<'_> {
             Self::TurnedAway { .. }
             | Self::Left { .. }
             | Self::Refused { .. }
+            | Self::FewerConnections { .. }
             | Self::LinesDropped { .. } => Kind::Warning,
-            Self::StoreFailed { .. } | Self::AcceptFailed { .. } => Kind::Error,
+            Self::StoreFailed { .. } | Self::NamesReadOnly { .. } | Self::AcceptFailed { .. } => {
+                Kind::Error
+            }
         }
     }
 
@@ -212,6 +230,8 @@ impl Event<'_> {
         match self {
             Self::Listening { .. }
             | Self::StoreFailed { .. }
+            | Self::NamesReadOnly { .. }
+            | Self::FewerConnections { .. }
             | Self::AcceptFailed { .. }
             | Self::Counters { .. }
             | Self::LinesDropped { .. } => Level::Quiet,
@@ -267,6 +287,13 @@ impl fmt::Display for Event<'_> {
                 write!(out, "{who} was refused: {code}, {}", escape_visible(detail))
             }
             Self::StoreFailed { detail } => write!(out, "a name was not kept: {detail}"),
+            Self::NamesReadOnly { detail } => write!(
+                out,
+                "known users are served, and no new name is bound until it can be kept: {detail}"
+            ),
+            Self::FewerConnections { asked, served, why } => {
+                write!(out, "serves {served} connections of the {asked} asked for: {why}")
+            }
             Self::AcceptFailed { error } => write!(out, "nobody can connect: {error}"),
             Self::Released { name } => {
                 write!(out, "{} was released: the name is bound to no key", Quoted(name))

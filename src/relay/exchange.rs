@@ -117,6 +117,10 @@ impl Relay {
             }
             Body::Lookup { target } => self.look_up(cx, from, target),
             Body::Ping => {
+                if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {
+                    let name = user.name.clone();
+                    self.note_used(name.as_str());
+                }
                 let id = request.id.as_deref().map(Into::into);
                 self.answer(cx, from, &Reply::Pong { id }.encode());
                 Ok(())

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::LOG;
 use super::event::{Event, Level};
 use super::journal::Journal;
+use super::utc::MS_PER_DAY;
 use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
 use crate::reactor::{Context, Source, Time, Token};
 use crate::tokens::{Bucket, Rate};
@@ -21,7 +22,8 @@ const RATE: Rate = Rate::new(LOG_LINES_BURST, LOG_LINES_PER_SECOND);
 /// Where events are told.
 pub(super) struct Log {
     journal: Journal,
-    /// Milliseconds since 1970. For people only: nothing is decided by it.
+    /// Milliseconds since 1970. For people only: the days on which names were used, and the times
+    /// of lines.
     wall_clock: Box<dyn Fn() -> u64>,
     /// What the clock said in this tick, if anybody asked.
     wall: Option<u64>,
@@ -55,6 +57,11 @@ impl Log {
     /// From now on lines go to `to`.
     pub(super) fn open(&mut self, to: Token) {
         self.to = Some(to);
+    }
+
+    /// Today, in days since 1970-01-01 (UTC).
+    pub(super) fn day(&self) -> u32 {
+        u32::try_from((self.wall_clock)() / MS_PER_DAY).unwrap_or(u32::MAX)
     }
 
     /// Tells the instant of this tick.

@@ -2,8 +2,8 @@
 //!
 //! Pure: it is a [`Handler`], so it is told what happened and says what is to be sent. It owns no
 //! descriptor and asks no clock; randomness and signatures come from a [`Notary`], bound names go
-//! to a [`Store`], and the wall clock is for its log alone. So the same relay runs on sockets and
-//! in a simulation.
+//! to a [`Store`], and the wall clock is for its log and the days on which names are used. So the
+//! same relay runs on sockets and in a simulation.
 //!
 //! The walk of one message, from socket to socket:
 //!
@@ -23,7 +23,8 @@
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
 //! out), `registration.rs`, `directory.rs`, `bindings.rs` and `index.rs` (whose a name is),
 //! `routing.rs`, `run.rs` (many frames on one way), `roster.rs`, `changes.rs` and `announce.rs`
-//! (who is told who is here), `rates.rs` and `turns.rs` (what one address may ask), `ending.rs`,
+//! (who is told who is here), `rates.rs` and `turns.rs` (what one address may ask),
+//! `newcomers.rs` (how many new names it may bind), `ending.rs`,
 //! `store.rs` (what outlives the process), `event.rs`, `counters.rs` and `journal.rs` (what the
 //! operator is told).
 
@@ -44,6 +45,7 @@ pub mod journal;
 mod keyed;
 mod log;
 pub mod names;
+mod newcomers;
 mod peer;
 mod rates;
 mod registration;
@@ -67,6 +69,7 @@ use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::log::Log;
+use self::newcomers::Newcomers;
 use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
@@ -99,6 +102,7 @@ pub struct Relay {
     directory: Directory,
     roster: Roster,
     rates: Rates,
+    newcomers: Newcomers,
     /// Who waits for its address's rate, by when its turn comes. Some of them are gone.
     turns: BTreeSet<(Time, Token)>,
     /// Who had enough in this tick and goes on in the next.
@@ -164,6 +168,7 @@ impl Relay {
             directory: Directory::new(seed, bound),
             roster: Roster::new(config.max_frame),
             rates: Rates::new(config.rates_loopback),
+            newcomers: Newcomers::default(),
             turns: BTreeSet::new(),
             yielded: Vec::new(),
             counters: Counters::default(),

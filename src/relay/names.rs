@@ -5,28 +5,45 @@
 
 use std::path::Path;
 
-use super::database::{Database, OpenError};
+use super::database::{Database, IfEmpty, OpenError};
 use crate::wire::Fingerprint;
+
+pub use super::database::BoundName;
+pub use super::utc::{Day, NoDay};
 
 /// The names in a file, each with the key that it is bound to.
 #[derive(Debug)]
 pub struct BoundNames {
     database: Database,
-    names: Vec<(String, Fingerprint)>,
+    names: Vec<BoundName>,
 }
 
 impl BoundNames {
     /// Opens the database at `path`.
     ///
     /// # Errors
-    /// It cannot be read or written, or another version of the program wrote it.
+    /// It is missing or empty, cannot be read or written, or another version of the program wrote
+    /// it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let (database, names) = Database::open(path)?;
+        Self::of(path, IfEmpty::Refuse)
+    }
+
+    /// Makes the database at `path`, where every name is free. One that has names stays as it is.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or another version of the program wrote it.
+    pub fn create(path: &Path) -> Result<Self, OpenError> {
+        Self::of(path, IfEmpty::Create)
+    }
+
+    fn of(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
+        let (database, _) = Database::open(path, if_empty)?;
+        let names = database.names_with_days().map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self { database, names })
     }
 
     /// All of them as they were when this was opened, sorted.
-    pub fn all(&self) -> &[(String, Fingerprint)] {
+    pub fn all(&self) -> &[BoundName] {
         &self.names
     }
 
@@ -36,6 +53,23 @@ impl BoundNames {
     /// # Errors
     /// The change could not be written.
     pub fn release(&mut self, name: &str) -> Result<Option<Fingerprint>, String> {
-        self.database.release(name).map_err(|error| error.to_string())
+        let released = self.database.release([name].into_iter(), None);
+        released.map(|mut all| all.pop().map(|(_, fp)| fp)).map_err(|error| error.to_string())
+    }
+
+    /// Those whose user was last connected before `day`.
+    pub fn unused_since(&self, day: Day) -> impl Iterator<Item = &BoundName> {
+        self.names.iter().filter(move |name| name.used_day.is_some_and(|used| used < day.0))
+    }
+
+    /// Releases those, in one transaction. Whoever was used in the meantime stays. Tells which were
+    /// released, and whose they were.
+    ///
+    /// # Errors
+    /// The change could not be written; then nothing was released.
+    pub fn release_unused(&mut self, day: Day) -> Result<Vec<(String, Fingerprint)>, String> {
+        let unused: Vec<_> = self.unused_since(day).map(|name| name.name.clone()).collect();
+        let names = unused.iter().map(String::as_str);
+        self.database.release(names, Some(day.0)).map_err(|error| error.to_string())
     }
 }

@@ -67,7 +67,11 @@ impl Relay {
     ) -> Result<(), Fault> {
         check_prekey_form(&v2.prekey)?;
         let (name, fp) = (claim.name.as_str(), &claim.fp);
-        self.directory.check(name, fp, &self.peers)?;
+        let standing = self.directory.check(name, fp, &self.peers)?;
+        let origin = self.rates.origin(claim.address);
+        if standing == Standing::Free && !self.newcomers.may(origin, claim.address, cx.now()) {
+            return Err(too_many_new_names());
+        }
         let relay = self.notary.public();
         let mut nonce = [0; 32];
         self.notary.random(&mut nonce);
@@ -114,6 +118,10 @@ impl Relay {
     /// is read from the connection: what its client sends behind the proof is meant for the time
     /// after.
     fn bind(&mut self, cx: &mut Context, from: Token, claim: Claim) -> Result<(), Fault> {
+        let now = cx.now();
+        if !self.newcomers.take(self.rates.origin(claim.address), claim.address, now) {
+            return Err(too_many_new_names().last());
+        }
         let number = self.directory.reserve(&claim.name, claim.fp, from);
         if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp) {
             self.directory.settle(number, false);
@@ -165,10 +173,19 @@ impl Relay {
         let name = name.as_str();
         self.log.tell(&Event::Registered { name, peer: address, version, fp });
         if version == 2 {
+            self.note_used(name);
             let limits = WireLimits::new(self.config.max_frame);
             self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
         }
         self.subscribe(from, receiver);
+    }
+
+    /// Has the store note that the user of `name` is connected today, once a day.
+    pub(super) fn note_used(&mut self, name: &str) {
+        let day = self.log.day();
+        if self.directory.is_news(name, day) && self.store.used(name) {
+            self.directory.noted(name, day);
+        }
     }
 
     /// The operator has released `name`: the next who proves it has it. Whoever is registered under
@@ -188,6 +205,11 @@ impl Relay {
         }
         Ok(())
     }
+}
+
+fn too_many_new_names() -> Fault {
+    let detail = "too many new names from your network lately: try again in an hour";
+    Fault::new(ErrorCode::DirectoryFull, detail)
 }
 
 /// What the relay checks of a prekey; whether its signature holds and its times are near is for the

@@ -14,7 +14,9 @@
 
 use std::io;
 use std::iter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -22,7 +24,7 @@ use nix::sys::signal::SigSet;
 
 pub use super::database::OpenError;
 
-use super::database::Database;
+use super::database::{Database, IfEmpty};
 use super::store::{Answer, QueueFull, Store, StoreFault};
 use crate::limits::STORE_QUEUE;
 use crate::reactor::Waker;
@@ -38,6 +40,10 @@ pub struct SqliteStore {
     answers: Receiver<Answer>,
     released: Receiver<String>,
     waker: Waker,
+    /// How many [`Ask::Used`] wait: they leave room for what users wait for.
+    used_waiting: Arc<AtomicUsize>,
+    /// Why the file cannot be written, as it was found at the start.
+    fault: Option<String>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,12 +51,16 @@ pub struct SqliteStore {
 enum Ask {
     /// A name that is to be bound.
     Bind { ticket: u64, name: String, fp: Fingerprint },
+    /// A name whose user is connected today.
+    Used(String),
     /// Which names were released by another process.
     Released,
 }
 
 /// The thread's end of the queues.
 struct Desk {
+    path: PathBuf,
+    used_waiting: Arc<AtomicUsize>,
     asked: Receiver<Ask>,
     answers: Sender<Answer>,
     released: Sender<String>,
@@ -61,21 +71,55 @@ impl SqliteStore {
     /// Opens the database at `path`, which is made where it is not there yet, and starts the
     /// thread. Beside the store come the names bound so far with their keys, sorted.
     pub fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
-        let (mut database, bound) = Database::open(path)?;
+        let (mut database, bound) = Database::open(path, IfEmpty::Create)?;
         database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
-        Ok((Self::start(database).map_err(OpenError::Thread)?, bound))
+        Ok((Self::start(path, Ok(database)).map_err(OpenError::Thread)?, bound))
     }
 
-    fn start(database: Database) -> io::Result<Self> {
+    /// Opens the database at `path`, in which names were kept before. One that is missing or empty
+    /// is an error. One that can be read but not written (a full disk) is served as it is: names
+    /// are bound again as soon as it can be written, and refused until then
+    /// ([`fault`](Self::fault)).
+    pub fn open_again(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
+        let opened = Database::open(path, IfEmpty::Refuse).and_then(|(mut database, bound)| {
+            database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
+            Ok((database, bound))
+        });
+        let (database, bound) = match opened {
+            Ok((database, bound)) => (Ok(database), bound),
+            Err(error) if error.is_for_want_of_room() => match Database::read(path) {
+                Ok(bound) => (Err(error.to_string()), bound),
+                Err(_) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        Ok((Self::start(path, database).map_err(OpenError::Thread)?, bound))
+    }
+
+    /// Why names cannot be bound now, as it was found at the start.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    fn start(path: &Path, database: Result<Database, String>) -> io::Result<Self> {
         let (asks, asked) = sync_channel(STORE_QUEUE);
         // Without a bound of its own: each answer is to an ask, and those are bounded.
         let (answer, answers) = channel();
         let (tell_released, released) = channel();
         let waker = Waker::new()?;
-        let desk = Desk { asked, answers: answer, released: tell_released, waker: waker.clone() };
-        let run = move || keep(database, &desk);
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(run)?;
-        Ok(Self { asks: Some(asks), answers, released, waker, thread: Some(thread) })
+        let used_waiting = Arc::<AtomicUsize>::default();
+        let desk = Desk {
+            path: path.to_owned(),
+            asked,
+            answers: answer,
+            released: tell_released,
+            waker: waker.clone(),
+            used_waiting: Arc::clone(&used_waiting),
+        };
+        let fault = database.as_ref().err().cloned();
+        let run = move || keep(database.ok(), &desk);
+        let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
+        Ok(Self { asks: Some(asks), answers, released, waker, used_waiting, fault, thread })
     }
 }
 
@@ -88,6 +132,17 @@ impl Store for SqliteStore {
 
     fn next_answer(&mut self) -> Option<Answer> {
         self.answers.try_recv().ok()
+    }
+
+    fn used(&mut self, name: &str) -> bool {
+        let Some(asks) = &self.asks else { return false };
+        if self.used_waiting.fetch_add(1, Ordering::Relaxed) < STORE_QUEUE / 2
+            && asks.try_send(Ask::Used(name.to_owned())).is_ok()
+        {
+            return true;
+        }
+        self.used_waiting.fetch_sub(1, Ordering::Relaxed);
+        false
     }
 
     fn look_for_released(&mut self) {
@@ -114,46 +169,70 @@ impl Drop for SqliteStore {
 }
 
 /// The thread: does what is asked until the store is dropped, and the queue behind it is empty.
-fn keep(mut database: Database, desk: &Desk) {
+/// While the file cannot be written there is no database; each time that something is asked it is
+/// tried again.
+fn keep(mut database: Option<Database>, desk: &Desk) {
     // Signals are the loop's; one that came to this thread would kill the process (`signal(7)`).
     let _ = SigSet::all().thread_block();
     while let Ok(first) = desk.asked.recv() {
         let asks: Vec<Ask> =
             iter::once(first).chain(desk.asked.try_iter()).take(STORE_QUEUE).collect();
+        let mut fault = String::new();
+        if database.is_none() {
+            match Database::open(&desk.path, IfEmpty::Refuse) {
+                Ok((opened, _)) => database = Some(opened),
+                Err(error) => fault = error.to_string(),
+            }
+        }
         if asks.iter().any(|ask| matches!(ask, Ask::Released)) {
             // Nobody listens only while the store is being dropped. A disk that cannot be read now
             // keeps the names for the next time.
-            let released = database.take_released().unwrap_or_default();
-            for name in released {
+            let released = database.as_mut().and_then(|database| database.take_released().ok());
+            for name in released.unwrap_or_default() {
                 let _ = desk.released.send(name);
             }
         }
-        bind(&mut database, &asks, &desk.answers);
+        bind(database.as_mut().ok_or(fault), &asks, &desk.answers);
         desk.waker.wake();
+        note_used(database.as_mut(), &asks, &desk.used_waiting);
     }
 }
 
 /// Binds all names in `asks`, in one transaction.
-fn bind(database: &mut Database, asks: &[Ask], answers: &Sender<Answer>) {
+fn bind(database: Result<&mut Database, String>, asks: &[Ask], answers: &Sender<Answer>) {
     let names = asks.iter().filter_map(|ask| match ask {
         Ask::Bind { ticket, name, fp } => Some((*ticket, name.as_str(), fp)),
-        Ask::Released => None,
+        Ask::Used(_) | Ask::Released => None,
     });
     if names.clone().next().is_none() {
         return;
     }
-    let outcomes = match database.bind(names.clone().map(|(_, name, fp)| (name, fp))) {
-        Ok(outcomes) => outcomes,
-        Err(error) => names.clone().map(|_| Err(StoreFault::Failed(error.to_string()))).collect(),
-    };
+    let bound = database.and_then(|database| {
+        let bound = database.bind(names.clone().map(|(_, name, fp)| (name, fp)));
+        bound.map_err(|error| error.to_string())
+    });
+    let outcomes = bound.unwrap_or_else(|detail| {
+        names.clone().map(|_| Err(StoreFault::Failed(detail.clone()))).collect()
+    });
     for ((ticket, ..), outcome) in iter::zip(names, outcomes) {
         let _ = answers.send(Answer { ticket, outcome });
     }
 }
 
+/// Notes which names are used today. What cannot be written is noted another day.
+fn note_used(database: Option<&mut Database>, asks: &[Ask], waiting: &AtomicUsize) {
+    let names: Vec<_> = asks
+        .iter()
+        .filter_map(|ask| if let Ask::Used(name) = ask { Some(name.as_str()) } else { None })
+        .collect();
+    if let Some(database) = database.filter(|_| !names.is_empty()) {
+        let _ = database.used(names.iter().copied());
+    }
+    waiting.fetch_sub(names.len(), Ordering::Relaxed);
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
@@ -216,9 +295,9 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_answer_and_the_thread_goes_on() {
         let (_home, path) = file();
-        let (database, _) = Database::open(&path).unwrap();
+        let (database, _) = Database::open(&path, IfEmpty::Create).unwrap();
         database.limit_pages(3);
-        let mut store = SqliteStore::start(database).unwrap();
+        let mut store = SqliteStore::start(&path, Ok(database)).unwrap();
         store.bind(0, "bob", &OURS).unwrap();
         assert_eq!(answers(&mut store, 1)[0].outcome, Ok(()));
         store.bind(1, &"x".repeat(100_000), &OURS).unwrap();
@@ -232,7 +311,7 @@ mod tests {
     fn the_queue_is_bounded_and_all_that_it_took_is_answered() {
         let (_home, path) = file();
         let (mut store, _) = SqliteStore::open(&path).unwrap();
-        let (mut operator, _) = Database::open(&path).unwrap();
+        let (mut operator, _) = Database::open(&path, IfEmpty::Create).unwrap();
         let taken = operator.while_locked(|| {
             (0..10_000).find(|&ticket| store.bind(ticket, "bob", &OURS).is_err()).unwrap()
         });
@@ -249,9 +328,10 @@ mod tests {
             store.bind(ticket, name, &OURS).unwrap();
         }
         answers(&mut store, 2);
-        let (mut operator, _) = Database::open(&path).unwrap();
-        assert_eq!(operator.release("bob").unwrap(), Some(OURS));
-        assert_eq!(operator.release("bob").unwrap(), None);
+        let (mut operator, _) = Database::open(&path, IfEmpty::Create).unwrap();
+        let mut release = |name: &str| operator.release([name].into_iter(), None).unwrap().len();
+        assert_eq!(release("bob"), 1);
+        assert_eq!(release("bob"), 0);
         assert_eq!(store.next_released(), None);
         store.look_for_released();
         store.look_for_released();
@@ -260,7 +340,7 @@ mod tests {
         assert_eq!(store.next_released().as_deref(), Some("bob"));
         assert_eq!(store.next_released(), None);
         // Who starts later is not told: it has never known the name as bound.
-        assert_eq!(operator.release("alice").unwrap(), Some(OURS));
+        assert_eq!(release("alice"), 1);
         drop(store);
         let (mut store, bound) = SqliteStore::open(&path).unwrap();
         assert!(bound == [("bob".to_owned(), THEIRS)]);

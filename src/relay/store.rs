@@ -27,6 +27,12 @@ pub trait Store {
     /// The next answer that has come; answers come in the order of the asks.
     fn next_answer(&mut self) -> Option<Answer>;
 
+    /// Notes that the user of `name`, which is bound, is connected today. Nothing is answered.
+    /// Tells whether that was taken; where not, it is noted another time.
+    fn used(&mut self, _name: &str) -> bool {
+        true
+    }
+
     /// Asks which names the operator has released since this was last asked, with a command of its
     /// own beside this process. A store that nobody else can reach has none.
     fn look_for_released(&mut self) {}

@@ -1,10 +1,14 @@
 //! An instant of the wall clock as people and programs read it in a log.
 //!
-//! Pure: the clock is read by others and handed in as a number.
+//! The clock of log lines is read by others and handed in as a number; [`Day::today`] reads it.
 
 use std::fmt;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-const MS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
+/// Seconds of a day.
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+pub(super) const MS_PER_DAY: u64 = SECONDS_PER_DAY * 1000;
 /// 400 years of the Gregorian calendar, after which it repeats.
 const DAYS_PER_ERA: u64 = 146_097;
 /// From 1 March of the year 0, where eras begin, to 1 January 1970.
@@ -23,6 +27,47 @@ impl fmt::Display for Utc {
         write!(out, ".{:03}Z", ms % 1000)
     }
 }
+
+/// A day, as RFC 3339 writes a date: `2026-02-28`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(
+    /// Days since 1970-01-01.
+    pub u32,
+);
+
+impl Day {
+    /// Today, by the machine's clock. A clock from before 1970 counts as the first day.
+    pub fn today() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u32::try_from(now.as_secs() / SECONDS_PER_DAY).unwrap_or(u32::MAX))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let (year, month, day) = civil_from_days(self.0.into());
+        write!(out, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+impl FromStr for Day {
+    type Err = NoDay;
+
+    /// Reads a date from 1970 to 2999.
+    fn from_str(text: &str) -> Result<Self, NoDay> {
+        // A search by bisection takes no second algorithm that could disagree with the first.
+        let (mut least, mut most) = (0, 376_200); // 2999-12-31 and a little more
+        while least < most {
+            let middle = least + (most - least) / 2;
+            if *Self(middle).to_string() < *text { least = middle + 1 } else { most = middle }
+        }
+        Some(Self(least)).filter(|day| day.to_string() == text).ok_or(NoDay)
+    }
+}
+
+/// A text that is no date of the form `2026-02-28`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDay;
 
 /// Year, month and day of the day that begins `days` days after 1970-01-01.
 ///
@@ -56,6 +101,19 @@ mod tests {
             assert_eq!(Utc(ms).to_string(), shown);
         }
         assert!(Utc(u64::MAX).to_string().ends_with('Z'));
+    }
+
+    #[test]
+    fn a_day_is_read_as_it_is_shown_and_nothing_else_is_one() {
+        for day in (0..376_000).step_by(97).chain([0, 11_016, 20_000]) {
+            assert_eq!(Day(day).to_string().parse(), Ok(Day(day)));
+        }
+        assert_eq!("2000-02-29".parse(), Ok(Day(11_016)));
+        for text in
+            ["", "2026-02-30", "2026-2-3", "2026", "1969-12-31", "2026-02-28T00", "9999-01-01"]
+        {
+            assert_eq!(text.parse::<Day>(), Err(NoDay), "{text}");
+        }
     }
 
     #[test]
