@@ -8,7 +8,8 @@
 //!   file is reached through its descriptor, so that nobody can put another directory in its place.
 //! - *Whole.* Bytes are written to a draft, synced, and only then given their name by one `link(2)`
 //!   or `rename(2)`, which is synced too. A power cut leaves the old content or the new, at worst
-//!   beside a draft, as private as what it was to become; one of the next starts removes it.
+//!   beside a draft, as private as what it was to become; one of the next starts removes it. Only
+//!   lines that are added to a file ([`Home::append`]) may be cut short by it.
 
 mod error;
 
@@ -114,6 +115,21 @@ impl Home {
         renameat(from, draft.name.as_str(), to, name)
             .map_err(failed("put in place", &self.path(name)))?;
         self.sync()
+    }
+
+    /// Writes `bytes` behind the `length` bytes of the file `name`, which is there, so that a line
+    /// more costs the same however long the file is. Unlike [`replace`](Self::replace), a power cut
+    /// may leave a part of them; what cannot be written is taken back.
+    pub fn append(&self, name: &str, length: usize, bytes: &[u8]) -> Result<(), HomeError> {
+        let path = self.path(name);
+        let mut file = self
+            .open_file(name, OFlag::O_WRONLY | OFlag::O_APPEND)
+            .map_err(failed("open", &path))?;
+        check_private(&fstat(&file).map_err(failed("examine", &path))?, &path)?;
+        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(|error| {
+            let _ = file.set_len(length as u64); // best effort: a line cut short is not obeyed
+            failed("write", &path)(error)
+        })
     }
 
     /// Removes drafts of these files that processes left which were killed while they wrote. A

@@ -272,16 +272,24 @@ pub const SEEN_MESSAGES: usize = 1024;
 pub const WAITING_FRAMES: usize = 64;
 /// How long frames wait for a sender's public key.
 pub const WAITING_TIME: Duration = Duration::from_secs(5);
-/// Bytes of frames that wait for public keys, over all senders.
+/// Bytes of frames that wait for public keys, over all strangers, and as many over all others.
 pub const WAITING_BYTES: usize = 1024 * 1024;
+/// Bytes of frames of one stranger that wait for its public key: its offer, and a first window of
+/// short messages.
+pub const WAITING_STRANGER_BYTES: usize = 32 * 1024;
 /// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
 pub const WAITING_OVERHEAD: usize = 256;
 /// New sessions that one peer may open at once (a bucket that fills by one a second).
 pub const SESSION_BURST: u32 = 16;
-/// New sessions that are computed a second, over all peers.
+/// New sessions that are computed a second, over all peers whom we wrote to, or whose keys we
+/// accepted or compared.
 pub const SESSIONS_PER_SECOND: u32 = 10;
-/// New sessions a second for peers that are not pinned yet: their share of the above.
-pub const UNPINNED_SESSIONS_PER_SECOND: u32 = 5;
+/// New sessions that are computed a second, over all others.
+pub const STRANGER_SESSIONS_PER_SECOND: u32 = 5;
+/// Keys that are asked for a second because strangers wrote to us, over all of them.
+pub const STRANGER_LOOKUPS_PER_SECOND: u32 = 5;
+/// Keys that a peer may make us ask for at once (a bucket that fills by one a second).
+pub const LOOKUP_BURST: u32 = 16;
 /// Peers whose keys and sessions are kept; the one that was idle longest is forgotten first. Each
 /// may take some 40 KiB, most of it for the ids of messages that were seen; of one that was
 /// forgotten, those of the last [`WINDOW`] stay.
@@ -294,8 +302,12 @@ pub const PINS_INTERVAL: Duration = Duration::from_secs(1);
 pub const LOCK_TRIES: u32 = 50;
 /// The pause between two such tries.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(5);
-/// Entries in the trust file that others' first contact made.
+/// Entries in the trust file that others' first contact made, as long as we have not written to
+/// them, nor accepted or compared their keys.
 pub const MAX_FIRST_CONTACTS: usize = 10_000;
+/// So many of them, the oldest, are forgotten at once when there is no room for another: the file
+/// is written whole only then, and otherwise grows by a line.
+pub const FIRST_CONTACTS_FORGOTTEN: usize = MAX_FIRST_CONTACTS / 8;
 /// The same warning about one peer is told to a person once in this time, with a count.
 pub const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// Warnings that are remembered for that; beyond it a flood of invented names is not told.

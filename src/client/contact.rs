@@ -59,7 +59,7 @@ impl Contact {
     }
 
     /// Whether messages may go to and fro under the known key, by which a signature held; the key
-    /// of a peer that is met for the first time is pinned.
+    /// of a peer that is met for the first time is pinned. `by_us` where we write to it.
     pub(super) fn admit(&mut self, desk: &mut Desk, by_us: bool) -> Result<Trust, Unfit> {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
             return Err(self.not_kept("its key is not known"));
@@ -72,6 +72,9 @@ impl Contact {
             Verdict::Changed(pinned) => Err(self.refuse(desk, fp, pinned)),
             Verdict::Unknown => Err(self.not_kept("it was removed at once")),
             Verdict::Pinned(trust) => {
+                if by_us {
+                    desk.wrote_to(&self.name);
+                }
                 self.announce(desk, fp, Standing::Pinned(trust));
                 if desk.strict && trust != Trust::Verified {
                     Err(self.unverified(desk))

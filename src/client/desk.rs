@@ -12,9 +12,9 @@ use super::trust::{PeerPin, Trust};
 use super::warnings::Warnings;
 use super::{Caution, Event};
 use crate::crypto::Vault;
-use crate::limits::MAX_FIRST_CONTACTS;
 use crate::reactor::Time;
-use crate::wire::Fingerprint;
+use crate::tokens::Bucket;
+use crate::wire::{Fingerprint, check_name_v2};
 
 /// What all parts of the client share.
 pub(super) struct Desk {
@@ -42,13 +42,28 @@ pub(super) struct Desk {
     pub(super) max_frame: usize,
     /// The number that the next request gets as its `id`; the user's own ids stay with us.
     pub(super) next_request: u64,
-    /// Bytes of frames that wait for their senders' keys, over all of them.
-    pub(super) waiting_bytes: usize,
+    /// Bytes of frames that wait for their senders' keys: of strangers, and of all others.
+    pub(super) waiting: WaitingBytes,
+    /// What strangers make us ask the relay, over all of them: outside the peers, for they are
+    /// forgotten.
+    pub(super) stranger_lookups: Bucket,
+    /// Others' oldest first contacts were forgotten: their sessions are to be closed.
+    pub(super) has_forgotten: bool,
+    /// When that was last, in milliseconds since 1970. What was offered before by somebody who is
+    /// not remembered may be a replay.
+    pub(super) forgot_at_ms: u64,
     /// Questions for keys on this connection that the relay has not answered. It may answer one
     /// that was given up: late, and not without being asked.
     pub(super) unanswered: u32,
     /// Bytes of unconfirmed texts, over all peers.
     pub(super) unconfirmed_bytes: usize,
+}
+
+/// Bytes of frames that wait for keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WaitingBytes {
+    pub(super) strangers: usize,
+    pub(super) known: usize,
 }
 
 /// What the trust file says about a key.
@@ -69,7 +84,9 @@ impl Desk {
 
     /// Tells a warning about `peer`, unless one like it was told lately.
     pub(super) fn warn(&mut self, peer: &str, code: Caution, detail: impl Into<String>) {
-        let Some(withheld) = self.warnings.admit(peer, code, self.now) else { return };
+        // What is about nobody in particular is about the relay, or our own files.
+        let is_stranger = check_name_v2(peer).is_ok() && !self.knows(peer);
+        let Some(withheld) = self.warnings.admit(peer, is_stranger, code, self.now) else { return };
         let detail = match (detail.into(), withheld) {
             (detail, 0) => detail,
             (detail, withheld) => format!("{detail} ({withheld} more like it before)"),
@@ -93,6 +110,29 @@ impl Desk {
         (self.wall)()
     }
 
+    /// We wrote to `name`, or accepted or compared its key by hand.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.peers.file().find(name).is_some_and(|pin| !pin.is_stranger)
+    }
+
+    /// We write to `name`: if it is pinned, its pin is not to make room any more.
+    pub(super) fn wrote_to(&mut self, name: &str) {
+        let Some(fp) = self.peers.file().find(name).filter(|pin| pin.is_stranger).map(|pin| pin.fp)
+        else {
+            return;
+        };
+        let now_ms = self.wall_ms();
+        let marked = self.peers.change(|file| {
+            if file.find(name).is_some_and(|pin| pin.fp == fp) {
+                file.accept(name, fp, now_ms);
+            }
+        });
+        if let Err(why) = marked {
+            let detail = format!("it is not kept that you write to {name}: {why}");
+            self.warn(name, Caution::TrustFile, detail);
+        }
+    }
+
     /// What the trust file says about the key `fp` of `name`.
     pub(super) fn judge(&self, name: &str, fp: Fingerprint) -> Verdict {
         match self.peers.file().find(name) {
@@ -103,7 +143,7 @@ impl Desk {
     }
 
     /// Pins the key of a peer that is met for the first time: a signature by it held. `by_us` where
-    /// we began; how many others may fill the file is limited. Returns what stands in the file now
+    /// we write to it; of the others the oldest make room. Returns what stands in the file now
     /// (another process may have pinned a key in the meantime), or what went wrong.
     pub(super) fn meet(
         &mut self,
@@ -111,20 +151,24 @@ impl Desk {
         fp: Fingerprint,
         by_us: bool,
     ) -> Result<Verdict, String> {
-        let is_tofu = |pin: &&PeerPin| pin.trust == Trust::Tofu;
-        if !by_us && self.peers.file().iter().filter(is_tofu).count() >= MAX_FIRST_CONTACTS {
-            let keys = &self.keys;
-            return Err(format!(
-                "first contacts of others have filled the trust file: make room with '{keys} \
-                 untrust NAME'"
-            ));
-        }
         let now_ms = self.wall_ms();
-        self.peers.change(|file| {
+        let forgotten = self.peers.change(|file| {
+            if !by_us {
+                return file.meet_stranger(name, fp, now_ms);
+            }
             if file.find(name).is_none() {
                 file.accept(name, fp, now_ms);
             }
+            0
         })?;
+        if forgotten > 0 {
+            (self.has_forgotten, self.forgot_at_ms) = (true, now_ms);
+            let detail = format!(
+                "strangers have filled the trust file: the oldest {forgotten} whom you never wrote \
+                 to are forgotten, and met anew if they write again"
+            );
+            self.warn("", Caution::TrustFile, detail);
+        }
         Ok(self.judge(name, fp))
     }
 

@@ -63,6 +63,7 @@ impl Client {
         if frame.to != self.desk.name || !frame.version2 || check_name_v2(from).is_err() {
             return self.nonsense("a frame that is not for us, or not of our version");
         }
+        self.peers.make_room_for(&mut self.desk, from, &frame.body);
         let peer = self.peers.meet(from);
         peer.frame(&mut self.desk, frame.kind, &frame.body);
     }
@@ -80,7 +81,7 @@ impl Client {
                 self.look_at_pins(); // whoever has just accepted this key counts on it
                 if let Some(peer) = self.peers.known(&from) {
                     peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
-                    self.peers.make_room();
+                    self.peers.make_room(&self.desk);
                 }
             }
             Reply::Relayed { id, to, prekey } => {

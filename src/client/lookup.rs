@@ -8,18 +8,24 @@
 //! ```
 //!
 //! What the relay says without proof (`relayed`, rosters, errors) is only a hint: it makes us ask,
-//! at most every [`HINT_INTERVAL`]. Knows nothing of what the answer is used for.
+//! at most every [`HINT_INTERVAL`]. What a peer makes us need has a bucket of its own, too; and all
+//! strangers together have one (`peers.rs`). Knows nothing of what the answer is used for.
 
 use super::desk::Desk;
-use crate::limits::{HINT_INTERVAL, WAITING_TIME};
+use crate::limits::{HINT_INTERVAL, LOOKUP_BURST, WAITING_TIME};
 use crate::reactor::Time;
+use crate::tokens::{Bucket, Rate};
 use crate::wire::compose;
+
+/// What one peer may make us ask.
+const PEER: Rate = Rate::new(LOOKUP_BURST, 1);
 
 /// Where the question about one peer stands.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     state: State,
     last: Option<Time>,
+    bucket: Bucket,
 }
 
 #[derive(Debug, Default)]
@@ -36,10 +42,23 @@ enum State {
 }
 
 impl Lookup {
-    /// An answer is needed to go on.
+    /// An answer is needed to send what the user wrote.
     pub(super) fn need(&mut self, now: Time) {
         if !self.is_asked() {
             self.state = State::Wanted { from: now };
+        }
+    }
+
+    /// An answer is needed because of what the peer did.
+    pub(super) fn need_for_peer(&mut self, now: Time) {
+        let from = self.bucket.next(PEER, now);
+        let is_sooner = match self.state {
+            State::Idle => true,
+            State::Wanted { from: wanted } => from < wanted,
+            State::Asked { .. } => false,
+        };
+        if is_sooner {
+            self.state = State::Wanted { from };
         }
     }
 
@@ -51,9 +70,15 @@ impl Lookup {
         }
     }
 
+    /// It is wanted and time to ask.
+    pub(super) fn is_wanted(&self, now: Time) -> bool {
+        matches!(self.state, State::Wanted { from } if from <= now)
+    }
+
     /// Asks, if it is wanted and time. Online only.
     pub(super) fn ask(&mut self, desk: &mut Desk, peer: &str) {
-        if matches!(self.state, State::Wanted { from } if from <= desk.now) {
+        if self.is_wanted(desk.now) {
+            self.bucket.spend(PEER, desk.now);
             let frame = compose::get_pubkey(peer, &desk.name);
             desk.post(&frame);
             desk.unanswered += 1;
@@ -64,6 +89,13 @@ impl Lookup {
 
     pub(super) fn is_asked(&self) -> bool {
         matches!(self.state, State::Asked { .. })
+    }
+
+    /// Nothing waits for an answer any more: where the relay was not asked yet, it is not.
+    pub(super) fn drop_wish(&mut self) {
+        if !self.is_asked() {
+            self.state = State::Idle;
+        }
     }
 
     /// An answer came.
@@ -82,7 +114,13 @@ impl Lookup {
 
     /// The connection is lost, and an answer with it.
     pub(super) fn disconnected(&mut self) {
-        *self = Self::default();
+        (self.state, self.last) = (State::Idle, None);
+    }
+
+    /// Until when the next hint has to wait: to forget it earlier would let anybody make us ask
+    /// without pause.
+    pub(super) fn kept_until(&self) -> Option<Time> {
+        self.last.map(|last| last + HINT_INTERVAL)
     }
 
     /// When there is something to do, while online.

@@ -53,7 +53,7 @@ mod warnings;
 
 use std::collections::VecDeque;
 
-use self::desk::Desk;
+use self::desk::{Desk, WaitingBytes};
 use self::link::Link;
 use self::peers::Peers;
 use self::prekeys::Prekeys;
@@ -64,6 +64,7 @@ use self::warnings::Warnings;
 use crate::crypto::safety_number;
 use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
 use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Time, Token};
+use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
 pub use answers::{NotTrusted, Outlook, Refused};
@@ -111,7 +112,10 @@ impl Client {
             outgoing: Vec::new(),
             max_frame: MAX_FRAME,
             next_request: 0,
-            waiting_bytes: 0,
+            waiting: WaitingBytes::default(),
+            stranger_lookups: Bucket::default(),
+            has_forgotten: false,
+            forgot_at_ms: 0,
             unanswered: 0,
             unconfirmed_bytes: 0,
         };
@@ -310,7 +314,7 @@ impl Client {
         self.desk.now = cx.now();
         self.link.tick(cx, &mut self.desk);
         self.renew_prekey();
-        self.peers.tick(self.desk.now, self.link.is_up());
+        self.peers.tick(&self.desk, self.link.is_up());
     }
 
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
@@ -379,6 +383,10 @@ impl Client {
 
     fn flush(&mut self, cx: &mut Context) {
         let is_up = self.link.is_up();
+        if self.desk.has_forgotten {
+            self.review_pins();
+            self.desk.has_forgotten = false;
+        }
         self.peers.pump(&mut self.desk, is_up);
         if is_up {
             self.link.send(cx, &self.desk.outgoing);

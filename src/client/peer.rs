@@ -48,6 +48,7 @@ impl Peer {
     /// Takes a text for the peer.
     pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
         self.touch(desk.now);
+        desk.wrote_to(&self.contact.name);
         self.sending.say(desk, id, text);
         if self.sending.is_resting() {
             self.lookup.hint(desk.now); // whoever writes again wants it tried again
@@ -66,7 +67,7 @@ impl Peer {
     pub(super) fn frame(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
         self.touch(desk.now);
         if !self.waiting.is_empty() {
-            return self.waiting.push(desk, &self.contact.name, kind, body);
+            return self.wait(desk, kind, body);
         }
         match kind {
             ForwardKind::SendKey => self.offer(desk, body),
@@ -78,16 +79,22 @@ impl Peer {
         let Some(offer) = read_offer(desk, &self.contact.name, body) else { return };
         if self.contact.key().is_none() {
             self.lookup.hint(desk.now);
-            return self.waiting.push(desk, &self.contact.name, ForwardKind::SendKey, body);
+            return self.wait(desk, ForwardKind::SendKey, body);
         }
-        match self.receiving.offer(desk, &mut self.contact, offer) {
+        let is_stranger = self.is_stranger(desk);
+        match self.receiving.offer(desk, &mut self.contact, is_stranger, offer) {
             // It may have been made because the peer started anew, and then it has another prekey
             // and knows nothing of our session.
-            Ok(()) if self.sending.cares() => self.lookup.need(desk.now),
+            Ok(()) if self.sending.cares() => self.lookup.need_for_peer(desk.now),
             // Another key: perhaps the relay has it too, and the user has to be told.
             Err(Caution::WrongSender) => self.lookup.hint(desk.now),
             Ok(()) | Err(_) => {}
         }
+    }
+
+    fn wait(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
+        let is_stranger = self.is_stranger(desk);
+        self.waiting.push(desk, &self.contact.name, is_stranger, (kind, body));
     }
 
     fn message(&mut self, desk: &mut Desk, body: &str) {
@@ -145,7 +152,11 @@ impl Peer {
         self.waiting.drop_all(desk, name);
         match code {
             Some(ErrorCode::UnknownUser) => self.sending.not_found(desk, name),
-            _ => self.sending.fail(desk, name, Failure::Refused, detail),
+            Some(code) if is_final(code) => {
+                self.sending.fail(desk, name, Failure::Refused, detail);
+            }
+            // Too much was asked, or a reason of which a newer relay knows.
+            _ => self.sending.put_off(desk.now),
         }
     }
 
@@ -195,8 +206,13 @@ impl Peer {
     pub(super) fn pump(&mut self, desk: &mut Desk, is_online: bool) {
         self.receiving.expire(desk.now);
         self.waiting.expire(desk, &self.contact.name);
+        let is_idle = self.contact.key().is_none() && self.waiting.is_empty();
+        if is_idle && !self.sending.cares() && self.is_stranger(desk) {
+            self.lookup.drop_wish(); // others are in line
+        }
         if is_online {
-            self.sending.pump(desk, &self.contact.name, &mut self.lookup);
+            let asks = !self.is_stranger(desk);
+            self.sending.pump(desk, &self.contact.name, &mut self.lookup, asks);
         }
         // A key for which nothing has spoken yet, and nothing will: a stranger's.
         if self.contact.trust(desk).is_none() && self.waiting.is_empty() && !self.sending.cares() {
@@ -204,9 +220,45 @@ impl Peer {
         }
     }
 
-    /// When [`pump`](Self::pump) has something to do.
-    pub(super) fn due(&self, is_online: bool) -> Option<Time> {
-        let online = [self.sending.due(), self.lookup.due()].map(|due| due.filter(|_| is_online));
+    /// A stranger for whom it is time to ask, if the bucket of all strangers allows it.
+    pub(super) fn is_in_line(&self, desk: &Desk) -> bool {
+        self.lookup.is_wanted(desk.now) && self.is_stranger(desk)
+    }
+
+    /// It is the stranger's turn: the relay is asked for its key.
+    pub(super) fn ask(&mut self, desk: &mut Desk) {
+        self.lookup.ask(desk, &self.contact.name);
+    }
+
+    /// We never wrote to it, nor accepted or compared its key.
+    pub(super) fn is_stranger(&self, desk: &Desk) -> bool {
+        self.sending.unconfirmed() == 0 && !desk.knows(&self.contact.name)
+    }
+
+    /// Whether `body` may have to wait among the frames of strangers.
+    pub(super) fn may_wait(&self, desk: &Desk, body: &str) -> bool {
+        let is_open = self.contact.key().is_some() && self.waiting.is_empty();
+        !is_open && self.is_stranger(desk) && self.waiting.has_room_for(body)
+    }
+
+    /// A stranger's frames that wait make room for others'. Returns whether there were any.
+    pub(super) fn gives_way(&mut self, desk: &mut Desk) -> bool {
+        let gives = self.waiting.is_of_stranger();
+        if gives {
+            self.waiting.drop_all(desk, &self.contact.name);
+        }
+        gives
+    }
+
+    /// When [`pump`](Self::pump) has something to do. That it is time to ask for a stranger's key
+    /// is seen to elsewhere.
+    pub(super) fn due(&self, desk: &Desk, is_online: bool) -> Option<Time> {
+        if self.is_forgettable() {
+            return self.lookup.kept_until();
+        }
+        let is_in_line = self.is_in_line(desk);
+        let lookup = self.lookup.due().filter(|_| !is_in_line);
+        let online = [self.sending.due(), lookup].map(|due| due.filter(|_| is_online));
         earliest(online.into_iter().chain([self.receiving.due(), self.waiting.due()]))
     }
 
@@ -215,6 +267,11 @@ impl Peer {
         if !self.contact.review(desk) {
             self.receiving.close();
             self.sending.close();
+            let is_pinned = desk.peers.file().find(&self.contact.name).is_some();
+            if desk.has_forgotten && !is_pinned && self.is_stranger(desk) {
+                self.receiving.forget_wholly();
+                self.sending.forget_wholly();
+            }
         }
     }
 
@@ -226,8 +283,14 @@ impl Peer {
     }
 
     /// Nothing would be lost with it.
-    pub(super) fn is_blank(&self) -> bool {
-        !self.is_awake() && !self.sending.has_marks() && !self.receiving.has_mark()
+    pub(super) fn is_blank(&self, now: Time) -> bool {
+        self.is_forgettable() && self.lookup.kept_until().is_none_or(|until| until <= now)
+    }
+
+    /// Nothing would be lost with it, once the next hint may make us ask.
+    fn is_forgettable(&self) -> bool {
+        let has_marks = self.sending.has_marks() || self.receiving.has_mark();
+        !self.is_awake() && !has_marks && self.lookup.due().is_none()
     }
 
     /// Since when it has been idle, where it may be [forgotten](Self::forget).
@@ -238,10 +301,24 @@ impl Peer {
 
     /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed; and the
     /// ids of its last texts, or one whose receipt was lost would be shown again.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, desk: &Desk) {
+        let is_stranger = self.is_stranger(desk);
         self.contact.forget();
         self.sending.forget();
-        self.receiving.forget();
-        self.lookup = Lookup::default();
+        self.receiving.forget(is_stranger);
+        self.lookup.answered();
     }
+}
+
+/// The relay will not answer otherwise when it is asked again.
+const fn is_final(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::BadFrame
+            | ErrorCode::FrameTooLarge
+            | ErrorCode::UnknownAction
+            | ErrorCode::NotRegistered
+            | ErrorCode::BadName
+            | ErrorCode::NotV2
+    )
 }

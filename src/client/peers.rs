@@ -4,6 +4,9 @@
 //! A peer that was touched is pumped at the end of the tick, so that what a tick brought leaves as
 //! one. `due` is never later than the earliest peer's; it is made exact when it is reached, so that
 //! a message costs nothing here.
+//!
+//! For the keys of strangers the relay is asked from one bucket, and who comes next is drawn by
+//! lot: however often somebody writes, each name has one lot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +14,13 @@ use super::Outlook;
 use super::clocks::earliest;
 use super::desk::Desk;
 use super::peer::Peer;
-use crate::limits::MAX_PEERS;
+use super::waiting::cost;
+use crate::limits::{MAX_PEERS, STRANGER_LOOKUPS_PER_SECOND, WAITING_BYTES};
 use crate::reactor::Time;
+use crate::tokens::Rate;
+
+/// Of all strangers together.
+const STRANGERS: Rate = Rate::new(STRANGER_LOOKUPS_PER_SECOND, STRANGER_LOOKUPS_PER_SECOND);
 
 /// All peers.
 #[derive(Default)]
@@ -20,6 +28,8 @@ pub(super) struct Peers {
     all: BTreeMap<String, Peer>,
     touched: BTreeSet<String>,
     due: Option<Time>,
+    /// Some strangers may wait for their turn.
+    has_line: bool,
 }
 
 impl Peers {
@@ -55,21 +65,57 @@ impl Peers {
         for name in std::mem::take(&mut self.touched) {
             let Some(peer) = self.all.get_mut(&name) else { continue };
             peer.pump(desk, is_online);
-            self.due = earliest([self.due, peer.due(is_online)]);
-            if peer.is_blank() {
+            self.has_line |= peer.is_in_line(desk);
+            self.due = earliest([self.due, peer.due(desk, is_online)]);
+            if peer.is_blank(desk.now) {
                 self.all.remove(&name);
+            }
+        }
+        if self.has_line && is_online {
+            self.ask_for_strangers(desk);
+        }
+    }
+
+    /// Asks for the keys of as many strangers as may be asked for now.
+    fn ask_for_strangers(&mut self, desk: &mut Desk) {
+        while desk.stranger_lookups.holds_one(STRANGERS, desk.now) {
+            let in_line = self.all.values().filter(|peer| peer.is_in_line(desk)).count();
+            self.has_line = in_line > 0;
+            let Some(place) = draw(desk, in_line) else { return };
+            let mut in_line = self.all.values_mut().filter(|peer| peer.is_in_line(desk));
+            let Some(peer) = in_line.nth(place) else { return };
+            desk.stranger_lookups.spend(STRANGERS, desk.now);
+            peer.ask(desk);
+            self.due = earliest([self.due, peer.due(desk, true)]);
+        }
+        self.due = earliest([self.due, Some(desk.stranger_lookups.next(STRANGERS, desk.now))]);
+    }
+
+    /// Where frames of strangers take all the room that they may and `body` of `name` has to wait,
+    /// each of them gives way or not, by lot.
+    pub(super) fn make_room_for(&mut self, desk: &mut Desk, name: &str, body: &str) {
+        if desk.waiting.strangers + cost(body) <= WAITING_BYTES {
+            return;
+        }
+        if self.all.get(name).is_some_and(|peer| !peer.may_wait(desk, body)) {
+            return;
+        }
+        for (name, peer) in &mut self.all {
+            if draw(desk, 2) == Some(0) && peer.gives_way(desk) {
+                self.touched.insert(name.clone());
             }
         }
     }
 
     /// Touches everyone who has something to do by now.
-    pub(super) fn tick(&mut self, now: Time, is_online: bool) {
+    pub(super) fn tick(&mut self, desk: &Desk, is_online: bool) {
+        let now = desk.now;
         if self.due.is_none_or(|due| now < due) {
             return;
         }
         self.due = None;
         for (name, peer) in &self.all {
-            match peer.due(is_online) {
+            match peer.due(desk, is_online) {
                 Some(due) if due <= now => _ = self.touched.insert(name.clone()),
                 due => self.due = earliest([self.due, due]),
             }
@@ -81,14 +127,17 @@ impl Peers {
         self.due
     }
 
-    /// Forgets whoever was idle longest, if too many are awake.
-    pub(super) fn make_room(&mut self) {
+    /// Forgets whoever was idle longest, if too many are awake: of the strangers, if there are any.
+    pub(super) fn make_room(&mut self, desk: &Desk) {
         if self.all.values().filter(|peer| peer.is_awake()).count() <= MAX_PEERS {
             return;
         }
-        let idle = self.all.values_mut().filter_map(|peer| Some((peer.idle_since()?, peer)));
-        if let Some((_, peer)) = idle.min_by_key(|&(since, _)| since) {
-            peer.forget();
+        let idle = self
+            .all
+            .values_mut()
+            .filter_map(|peer| Some(((!peer.is_stranger(desk), peer.idle_since()?), peer)));
+        if let Some((_, peer)) = idle.min_by_key(|&(order, _)| order) {
+            peer.forget(desk);
         }
     }
 
@@ -102,6 +151,13 @@ impl Peers {
         }
         outlook
     }
+}
+
+/// One of `count` by lot.
+fn draw(desk: &Desk, count: usize) -> Option<usize> {
+    let mut random = [0; 4];
+    desk.vault.random(&mut random);
+    (u32::from_be_bytes(random) as usize).checked_rem(count)
 }
 
 #[cfg(test)]
@@ -124,7 +180,7 @@ mod tests {
                 peer.say(&mut desk, "id".to_owned(), "text"); // is not forgotten in silence
             }
         }
-        peers.make_room();
+        peers.make_room(&desk);
         let is_awake = |name: &str| peers.get(name).unwrap().is_awake();
         assert!(is_awake("0") && !is_awake("1") && is_awake("2"));
         assert_eq!(peers.all.values().filter(|peer| peer.is_awake()).count(), MAX_PEERS);

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!   news:    has it another inode, time or size? ──▶ read
-//!   change:  lock ──▶ read ──▶ edit ──▶ draft, sync, rename ──▶ unlock
+//!   change:  lock ──▶ read ──▶ edit ─┬▶ draft, sync, rename ─┬▶ unlock
+//!                                    └▶ append, sync ────────┘
+//!                                       (lines were added, and nothing else)
 //! ```
 //!
-//! Each change puts a new file in the place of the old one, so its inode tells that there is news.
+//! A change puts a new file in the place of the old one, so its inode tells that there is news; a
+//! file to which lines were added is longer. So the first contacts of others, who decide how many
+//! there are, cost the disk a line each and not the whole file each.
 
 use std::fs;
 use std::io;
@@ -76,10 +80,12 @@ impl Pins for FilePins {
         let _lock = self.lock().map_err(|error| error.to_string())?;
         let before = self.read()?;
         let after = edit(&before);
-        if after != before {
-            self.home.replace(self.name, &after).map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let written = match after.strip_prefix(before.as_slice()) {
+            Some([]) => Ok(()),
+            Some(added) if !before.is_empty() => self.home.append(self.name, before.len(), added),
+            _ => self.home.replace(self.name, &after),
+        };
+        written.map_err(|error| error.to_string())
     }
 }
 
@@ -99,6 +105,22 @@ mod tests {
         ours.change(&mut |text| [text, b"two\n"].concat()).unwrap();
         assert_eq!(theirs.news(), Ok(Some(b"one\ntwo\n".to_vec())));
         assert_eq!(theirs.news(), Ok(None));
+    }
+
+    #[test]
+    fn a_line_more_does_not_write_the_file_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Rc::new(Home::open(folder.path().join("home")).unwrap());
+        let mut pins = FilePins::new(home, "known_peers");
+        pins.change(&mut |_| b"one".to_vec()).unwrap();
+        let inode = |pins: &FilePins| pins.stamp().unwrap().unwrap().0;
+        let first = inode(&pins);
+        assert_eq!(pins.news(), Ok(Some(b"one".to_vec())));
+        pins.change(&mut |text| [text, b"\ntwo\n"].concat()).unwrap();
+        assert_eq!((inode(&pins), pins.news()), (first, Ok(Some(b"one\ntwo\n".to_vec()))));
+        pins.change(&mut |text| text[4..].to_vec()).unwrap();
+        assert_ne!(inode(&pins), first);
+        assert_eq!(pins.news(), Ok(Some(b"two\n".to_vec())));
     }
 
     #[test]

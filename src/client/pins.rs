@@ -162,6 +162,22 @@ impl<P: Pin> PinFile<P> {
         self.places.values_mut().filter(|place| **place > removed).for_each(|place| *place -= 1);
         true
     }
+
+    /// Removes the first `count` pins that `is_it` holds for. Returns how many there were.
+    pub fn remove_where(&mut self, count: usize, is_it: impl Fn(&P) -> bool) -> usize {
+        let mut removed = 0;
+        self.lines.retain(|line| {
+            let goes = removed < count && matches!(line, Line::Pin(pin) if is_it(pin));
+            removed += usize::from(goes);
+            !goes
+        });
+        let places = self.lines.iter().enumerate().filter_map(|(place, line)| match line {
+            Line::Pin(pin) => Some((pin.owner().to_owned(), place)),
+            Line::Note(_) | Line::Damaged(_) => None,
+        });
+        self.places = places.collect();
+        removed
+    }
 }
 
 /// A text in memory; its clones share it.

@@ -14,11 +14,12 @@ use std::time::Duration;
 use super::contact::Contact;
 use super::desk::Desk;
 use super::seen::{Seen, Sight};
+use super::tokens::Share;
 use super::{Caution, Event, Receipt};
 use crate::crypto::{
     Body, MessageFault, Mid, Names, OfferFault, Opened, ReceiveChain, SealedMessage, SessionOffer,
 };
-use crate::limits::{CLOCK_SKEW, SESSION_GRACE};
+use crate::limits::{CLOCK_SKEW, SESSION_GRACE, WINDOW, WINDOW_FIRST};
 use crate::reactor::Time;
 use crate::tokens::Bucket;
 
@@ -60,9 +61,10 @@ impl Receiving {
         &mut self,
         desk: &mut Desk,
         contact: &mut Contact,
+        is_stranger: bool,
         offer: SessionOffer,
     ) -> Result<(), Caution> {
-        let taken = self.take_offer(desk, contact, offer);
+        let taken = self.take_offer(desk, contact, is_stranger, offer);
         taken.map_err(|refusal| warn(desk, &contact.name, refusal))
     }
 
@@ -70,6 +72,7 @@ impl Receiving {
         &mut self,
         desk: &mut Desk,
         contact: &mut Contact,
+        is_stranger: bool,
         offer: SessionOffer,
     ) -> Result<(), Refusal> {
         let Some((key, fp)) = contact.key() else {
@@ -82,8 +85,12 @@ impl Receiving {
         self.check_time(desk, created)?;
         let names = Names { from: &contact.name, to: &desk.name };
         let verified = offer.verify(desk.vault.as_ref(), key, names).map_err(refusal)?;
-        let is_pinned = contact.trust(desk).is_some();
-        if !desk.tokens.take(&mut self.bucket, is_pinned, desk.now) {
+        let share = match (is_stranger, contact.trust(desk)) {
+            (false, _) => Share::Known,
+            (true, Some(_)) => Share::Met,
+            (true, None) => Share::New,
+        };
+        if !desk.tokens.take(&mut self.bucket, share, desk.now) {
             return Err((Caution::TooManySessions, "too many come at once".to_owned()));
         }
         contact.admit(desk, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
@@ -97,7 +104,8 @@ impl Receiving {
     }
 
     fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), Refusal> {
-        if created <= self.mark {
+        let mark = if self.has_mark() { self.mark } else { desk.forgot_at_ms };
+        if created <= mark {
             let detail = "it is not newer than the last one";
             return Err((Caution::StaleSession, detail.to_owned()));
         }
@@ -132,11 +140,14 @@ impl Receiving {
         }
         match opened.body {
             Body::Receipt(mids) => Some(Heard::Receipt(mids)),
+            // A session has a pinned key, unless that was forgotten a moment ago: the text comes
+            // again.
+            Body::Text { .. } if contact.trust(desk).is_none() => None,
             Body::Text { mid, text } => match self.seen.see(mid) {
                 Sight::Shown => Some(Heard::Again(mid)),
                 Sight::Told => None,
                 Sight::First => {
-                    let trust = contact.trust(desk)?; // a session has a pinned key
+                    let trust = contact.trust(desk)?;
                     let receipt = Receipt { peer: from(), mid };
                     desk.tell(Event::Message { from: from(), text, n: opened.n, trust, receipt });
                     None
@@ -180,12 +191,17 @@ impl Receiving {
         self.mark > 0
     }
 
-    /// Forgets all but the mark and what the peer may yet send again: as many texts as it may have
-    /// unconfirmed.
-    pub(super) fn forget(&mut self) {
+    /// Forgets all but the mark, its bucket, and what the peer may yet send again: as many texts as
+    /// it may have unconfirmed. Of a stranger, as many as in a first window.
+    pub(super) fn forget(&mut self, is_stranger: bool) {
         let mut seen = std::mem::take(&mut self.seen);
-        seen.keep_last(crate::limits::WINDOW);
-        *self = Self { mark: self.mark, seen, ..Self::new() };
+        seen.keep_last(if is_stranger { WINDOW_FIRST } else { WINDOW });
+        *self = Self { mark: self.mark, bucket: self.bucket, seen, ..Self::new() };
+    }
+
+    /// Forgets even the mark: the pin is gone ([`Desk::forgot_at_ms`] stands for it).
+    pub(super) fn forget_wholly(&mut self) {
+        *self = Self { bucket: self.bucket, ..Self::new() };
     }
 }
 

@@ -136,7 +136,9 @@ impl Sending {
 
     /// Online: does what is due and sends what may be sent. While the peer's key is being asked
     /// for, nothing is sealed: the answer may show that the session is of no use any more.
-    pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup) {
+    ///
+    /// `asks` where the peer is no stranger: for strangers it is asked elsewhere (`peers.rs`).
+    pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup, asks: bool) {
         let now = desk.now;
         if lookup.expire(now) {
             self.rest(now);
@@ -151,10 +153,16 @@ impl Sending {
         self.rests_until.take_if(|until| *until <= now);
         self.pauses_until.take_if(|until| *until <= now);
         let may_ask = self.rests_until.is_none() && self.pauses_until.is_none();
-        if self.session.is_none() && self.wants() && may_ask {
-            lookup.need(now);
+        if self.session.is_none() && may_ask {
+            if !self.texts.is_empty() {
+                lookup.need(now);
+            } else if !self.receipts.is_empty() {
+                lookup.need_for_peer(now); // its texts make them
+            }
         }
-        lookup.ask(desk, name);
+        if asks {
+            lookup.ask(desk, name);
+        }
         if !lookup.is_asked() && self.pauses_until.is_none() {
             self.send_again(desk);
             self.seal_receipts(desk, name);
@@ -233,7 +241,7 @@ impl Sending {
         (self.was_found, self.is_absent, self.was_told) = (true, false, false);
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
-        contact.admit(desk, true)?;
+        contact.admit(desk, !self.texts.is_empty())?;
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
             return Ok(()); // it answers a hint, and there is nothing new
         }
@@ -243,6 +251,11 @@ impl Sending {
             self.session = Some(Session::open(desk, contact, prekey, &mut self.marks)?);
         }
         Ok(())
+    }
+
+    /// The relay was asked too much: the same question later. Texts wait for it as for an answer.
+    pub(super) fn put_off(&mut self, now: Time) {
+        self.rest(now);
     }
 
     /// No such user is connected.
@@ -378,6 +391,12 @@ impl Sending {
     /// Waits before it asks again.
     pub(super) fn is_resting(&self) -> bool {
         self.rests_until.is_some()
+    }
+
+    /// Forgets even the marks: nobody is pinned any more. Not while texts are unconfirmed.
+    pub(super) fn forget_wholly(&mut self) {
+        debug_assert!(self.texts.is_empty(), "texts are not forgotten in silence");
+        *self = Self::new();
     }
 
     /// Forgets all but the marks. Not while texts are unconfirmed.

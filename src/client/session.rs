@@ -141,7 +141,7 @@ mod tests {
         let mut sealed = 0;
         loop {
             sending.confirm([1; 16]);
-            sending.pump(desk, "bob", lookup);
+            sending.pump(desk, "bob", lookup, true);
             desk.outgoing.clear();
             if lookup.is_asked() {
                 return sealed;

@@ -10,6 +10,7 @@
 use std::fmt;
 
 use super::pins::{Pin, PinFile};
+use crate::limits::{FIRST_CONTACTS_FORGOTTEN, MAX_FIRST_CONTACTS};
 use crate::wire::{Fingerprint, base64, check_name_v2};
 
 /// How far a pinned key is trusted.
@@ -31,7 +32,8 @@ impl Trust {
     }
 }
 
-/// One line of `known_peers`: name, fingerprint, first seen, `tofu` or `verified`.
+/// One line of `known_peers`: name, fingerprint, first seen, `tofu` or `verified`; and behind that
+/// `stranger`, where only the peer has written so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerPin {
     /// The peer.
@@ -42,6 +44,10 @@ pub struct PeerPin {
     pub first_seen: u64,
     /// How far it is trusted.
     pub trust: Trust,
+    /// The peer wrote first, and we neither wrote to it nor accepted or compared its key by hand
+    /// since. Such a pin makes room for a newer one. Lines of earlier versions do not tell, and are
+    /// kept.
+    pub is_stranger: bool,
 }
 
 impl Pin for PeerPin {
@@ -59,28 +65,65 @@ impl Pin for PeerPin {
             "verified" => Trust::Verified,
             _ => return None,
         };
-        words.next().is_none().then_some(Self { name, fp, first_seen, trust })
+        let is_stranger = match words.next() {
+            None => false,
+            Some(STRANGER) if trust == Trust::Tofu => true,
+            Some(_) => return None,
+        };
+        let pin = Self { name, fp, first_seen, trust, is_stranger };
+        words.next().is_none().then_some(pin)
     }
 
     fn render(&self) -> String {
-        format!("{} {} {} {}", self.name, self.fp, self.first_seen, self.trust.as_str())
+        let Self { name, fp, first_seen, trust, is_stranger } = self;
+        let mark = if *is_stranger { " stranger" } else { "" };
+        format!("{name} {fp} {first_seen} {}{mark}", trust.as_str())
     }
 }
 
+/// The last word of the line of a peer that we never wrote to.
+const STRANGER: &str = "stranger";
+
 impl PinFile<PeerPin> {
     /// Pins `fp` for `name` in the place of whatever is pinned. What was compared before stays so
-    /// for the same key only.
+    /// for the same key only. The peer is no stranger from now on.
     pub fn accept(&mut self, name: &str, fp: Fingerprint, now_ms: u64) {
-        if self.find(name).is_none_or(|pin| pin.fp != fp) {
-            let name = name.to_owned();
-            self.set(PeerPin { name, fp, first_seen: now_ms, trust: Trust::Tofu });
+        match self.find(name).filter(|pin| pin.fp == fp).cloned() {
+            Some(pin) => self.set(PeerPin { is_stranger: false, ..pin }),
+            None => self.pin(name, fp, now_ms, false),
         }
+    }
+
+    /// Pins the key of a peer that wrote first, where none is pinned. Beyond
+    /// [`MAX_FIRST_CONTACTS`] such pins the oldest [`FIRST_CONTACTS_FORGOTTEN`] go, so that most of
+    /// the time a new one is one line more. Returns how many went.
+    pub fn meet_stranger(&mut self, name: &str, fp: Fingerprint, now_ms: u64) -> usize {
+        if self.find(name).is_some() {
+            return 0;
+        }
+        let strangers = self.iter().filter(|pin| pin.is_stranger);
+        let mut strangers: Vec<_> = strangers.map(|pin| pin.first_seen).collect();
+        let mut forgotten = 0;
+        if strangers.len() >= MAX_FIRST_CONTACTS {
+            strangers.sort_unstable();
+            let newest = strangers[FIRST_CONTACTS_FORGOTTEN - 1];
+            forgotten = self.remove_where(FIRST_CONTACTS_FORGOTTEN, |pin| {
+                pin.is_stranger && pin.first_seen <= newest
+            });
+        }
+        self.pin(name, fp, now_ms, true);
+        forgotten
+    }
+
+    fn pin(&mut self, name: &str, fp: Fingerprint, first_seen: u64, is_stranger: bool) {
+        let (name, trust) = (name.to_owned(), Trust::Tofu);
+        self.set(PeerPin { name, fp, first_seen, trust, is_stranger });
     }
 
     /// Marks the pinned key of `name` as compared, if it is `fp`. Returns whether it is.
     pub fn mark_verified(&mut self, name: &str, fp: Fingerprint) -> bool {
         let Some(pin) = self.find(name).filter(|pin| pin.fp == fp).cloned() else { return false };
-        self.set(PeerPin { trust: Trust::Verified, ..pin });
+        self.set(PeerPin { trust: Trust::Verified, is_stranger: false, ..pin });
         true
     }
 }
@@ -158,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn strangers_make_room_for_strangers_and_nobody_else_does() {
+        let mut file = PinFile::parse(format!("old {FP} 1 tofu\nbob {FP} 1 tofu\n").as_bytes());
+        assert!(file.mark_verified("bob", FP));
+        let meet = |file: &mut PinFile<PeerPin>, numbers: std::ops::Range<usize>| {
+            numbers.map(|n| file.meet_stranger(&format!("u{n}"), FP, n as u64)).sum::<usize>()
+        };
+        assert_eq!(meet(&mut file, 0..MAX_FIRST_CONTACTS), 0);
+        file.accept("u0", FP, 9);
+        assert!(file.mark_verified("u1", FP));
+        assert_eq!(meet(&mut file, 0..MAX_FIRST_CONTACTS), 0, "they are there");
+        let more = MAX_FIRST_CONTACTS..MAX_FIRST_CONTACTS + 3;
+        assert_eq!(meet(&mut file, more), FIRST_CONTACTS_FORGOTTEN);
+        let next = format!("u{}", FIRST_CONTACTS_FORGOTTEN + 2);
+        let kept = ["old", "bob", "u0", "u1", &next, "u10000", "u10002"];
+        assert!(kept.iter().all(|name| file.find(name).is_some()));
+        assert!(["u2", "u3", "u1251"].iter().all(|name| file.find(name).is_none()));
+        assert!(PinFile::<PeerPin>::parse(&file.render()).iter().eq(file.iter()));
+    }
+
+    #[test]
     fn what_is_not_quite_a_line_is_none() {
         let good = PeerPin::parse(&format!("bob {FP} 5 tofu")).unwrap();
         assert_eq!(good.render(), format!("bob {FP} 5 tofu"));
@@ -166,6 +229,8 @@ mod tests {
             format!("Bob {FP} 5 tofu"),
             format!("bob {FP} 5 trusted"),
             format!("bob {FP} 5 tofu x"),
+            format!("bob {FP} 5 verified stranger"),
+            format!("bob {FP} 5 tofu stranger x"),
             format!("bob {FP} -5 tofu"),
             "bob SHA256:AAAA 5 tofu".to_owned(),
             format!("bob {FP} tofu"),

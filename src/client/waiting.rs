@@ -1,10 +1,14 @@
 //! Frames that wait for their sender's key: the first ones of a peer that we do not know yet.
 //!
-//! Anybody can send such frames, so they are few, short-lived, and bounded over all senders.
+//! Anybody can send such frames, so they are few, short-lived, and bounded over all senders: over
+//! strangers, and apart from them over those whom we wrote to or whose keys we accepted or
+//! compared.
 
 use super::Caution;
 use super::desk::Desk;
-use crate::limits::{WAITING_BYTES, WAITING_FRAMES, WAITING_OVERHEAD, WAITING_TIME};
+use crate::limits::{
+    WAITING_BYTES, WAITING_FRAMES, WAITING_OVERHEAD, WAITING_STRANGER_BYTES, WAITING_TIME,
+};
 use crate::reactor::Time;
 use crate::wire::ForwardKind;
 
@@ -12,6 +16,10 @@ use crate::wire::ForwardKind;
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     frames: Vec<(ForwardKind, String)>,
+    /// What they cost.
+    bytes: usize,
+    /// They count among those of strangers.
+    is_stranger: bool,
     /// Since when the first one waits.
     since: Time,
 }
@@ -22,24 +30,48 @@ impl Waiting {
     }
 
     /// Keeps a frame, or drops it with a warning.
-    pub(super) fn push(&mut self, desk: &mut Desk, name: &str, kind: ForwardKind, body: &str) {
-        let bytes = desk.waiting_bytes + cost(body);
-        if self.frames.len() >= WAITING_FRAMES || bytes > WAITING_BYTES {
+    pub(super) fn push(
+        &mut self,
+        desk: &mut Desk,
+        name: &str,
+        is_stranger: bool,
+        (kind, body): (ForwardKind, &str),
+    ) {
+        if self.frames.is_empty() {
+            self.is_stranger = is_stranger; // and stays so until they are taken out
+        }
+        let (own, all) = (self.bytes + cost(body), *self.share(desk) + cost(body));
+        if !self.has_room_for(body) || all > WAITING_BYTES {
             let detail = format!("too much waits for the key of {name}: frames are dropped");
             return desk.warn(name, Caution::NoKey, detail);
         }
         if self.frames.is_empty() {
             self.since = desk.now;
         }
-        desk.waiting_bytes = bytes;
+        *self.share(desk) = all;
+        self.bytes = own;
         self.frames.push((kind, body.to_owned()));
     }
 
     /// Takes all out, in order.
     pub(super) fn take(&mut self, desk: &mut Desk) -> Vec<(ForwardKind, String)> {
-        let frames = std::mem::take(&mut self.frames);
-        desk.waiting_bytes -= frames.iter().map(|(_, body)| cost(body)).sum::<usize>();
-        frames
+        *self.share(desk) -= std::mem::take(&mut self.bytes);
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Whether one peer may have another frame wait.
+    pub(super) fn has_room_for(&self, body: &str) -> bool {
+        let most = if self.is_stranger { WAITING_STRANGER_BYTES } else { WAITING_BYTES };
+        self.frames.len() < WAITING_FRAMES && self.bytes + cost(body) <= most
+    }
+
+    /// Of a stranger.
+    pub(super) fn is_of_stranger(&self) -> bool {
+        self.is_stranger && !self.is_empty()
+    }
+
+    fn share<'a>(&self, desk: &'a mut Desk) -> &'a mut usize {
+        if self.is_stranger { &mut desk.waiting.strangers } else { &mut desk.waiting.known }
     }
 
     /// Drops all where the key did not come in time.
@@ -63,6 +95,7 @@ impl Waiting {
     }
 }
 
-fn cost(body: &str) -> usize {
+/// What a frame counts.
+pub(super) fn cost(body: &str) -> usize {
     body.len() + WAITING_OVERHEAD
 }

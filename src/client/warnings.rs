@@ -1,7 +1,8 @@
 //! Which warnings are told: the same one about one peer once a minute, with a count.
 //!
 //! Whoever can make a client warn can make it warn without end, and what matters would scroll away.
-//! A script (`--json`) is told each.
+//! A script (`--json`) is told each. What is told of strangers has a table of its own, so that a
+//! flood of invented names cannot hide that the key of somebody we know has changed.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,12 @@ use crate::reactor::Time;
 #[derive(Debug)]
 pub(super) struct Warnings {
     every: bool,
-    /// By whom it is about and what it is.
-    told: BTreeMap<(String, Caution), Told>,
+    known: Table,
+    strangers: Table,
 }
+
+/// By whom it is about and what it is.
+type Table = BTreeMap<(String, Caution), Told>;
 
 #[derive(Debug)]
 struct Told {
@@ -27,15 +31,22 @@ struct Told {
 impl Warnings {
     /// With `every`, nothing is withheld.
     pub(super) fn new(every: bool) -> Self {
-        Self { every, told: BTreeMap::new() }
+        Self { every, known: Table::new(), strangers: Table::new() }
     }
 
     /// Whether to tell a warning about `peer` now, and then how many like it were withheld before.
-    pub(super) fn admit(&mut self, peer: &str, code: Caution, now: Time) -> Option<u64> {
+    pub(super) fn admit(
+        &mut self,
+        peer: &str,
+        is_stranger: bool,
+        code: Caution,
+        now: Time,
+    ) -> Option<u64> {
         if self.every {
             return Some(0);
         }
-        if let Some(told) = self.told.get_mut(&(peer.to_owned(), code)) {
+        let table = if is_stranger { &mut self.strangers } else { &mut self.known };
+        if let Some(told) = table.get_mut(&(peer.to_owned(), code)) {
             if now.since(told.at) < WARNING_INTERVAL {
                 told.withheld += 1;
                 return None;
@@ -43,13 +54,13 @@ impl Warnings {
             told.at = now;
             return Some(std::mem::take(&mut told.withheld));
         }
-        if self.told.len() >= WARNINGS_KEPT {
-            self.told.retain(|_, told| now.since(told.at) < WARNING_INTERVAL);
+        if table.len() >= WARNINGS_KEPT {
+            table.retain(|_, told| now.since(told.at) < WARNING_INTERVAL);
         }
-        if self.told.len() >= WARNINGS_KEPT {
+        if table.len() >= WARNINGS_KEPT {
             return None; // a flood of invented names: these were told, the rest adds nothing
         }
-        self.told.insert((peer.to_owned(), code), Told { at: now, withheld: 0 });
+        table.insert((peer.to_owned(), code), Told { at: now, withheld: 0 });
         Some(0)
     }
 }
@@ -65,26 +76,31 @@ mod tests {
     #[test]
     fn the_same_warning_is_told_once_a_minute_with_a_count() {
         let mut warnings = Warnings::new(false);
-        assert_eq!(warnings.admit("bob", Caution::Replay, at(1)), Some(0));
-        assert_eq!(warnings.admit("bob", Caution::Replay, at(2)), None);
-        assert_eq!(warnings.admit("bob", Caution::Replay, at(60)), None);
-        assert_eq!(warnings.admit("bob", Caution::BadMessage, at(60)), Some(0));
-        assert_eq!(warnings.admit("carol", Caution::Replay, at(60)), Some(0));
-        assert_eq!(warnings.admit("bob", Caution::Replay, at(61)), Some(2));
-        assert_eq!(warnings.admit("bob", Caution::Replay, at(62)), None);
+        assert_eq!(warnings.admit("bob", false, Caution::Replay, at(1)), Some(0));
+        assert_eq!(warnings.admit("bob", false, Caution::Replay, at(2)), None);
+        assert_eq!(warnings.admit("bob", false, Caution::Replay, at(60)), None);
+        assert_eq!(warnings.admit("bob", false, Caution::BadMessage, at(60)), Some(0));
+        assert_eq!(warnings.admit("carol", false, Caution::Replay, at(60)), Some(0));
+        assert_eq!(warnings.admit("bob", false, Caution::Replay, at(61)), Some(2));
+        assert_eq!(warnings.admit("bob", false, Caution::Replay, at(62)), None);
     }
 
     #[test]
     fn a_script_is_told_each() {
         let mut warnings = Warnings::new(true);
-        assert!((0..3).all(|_| warnings.admit("bob", Caution::Replay, at(1)) == Some(0)));
+        assert!((0..3).all(|_| warnings.admit("bob", false, Caution::Replay, at(1)) == Some(0)));
     }
 
     #[test]
     fn invented_names_take_bounded_memory() {
         let mut warnings = Warnings::new(false);
-        let mut tell = |name: usize, now| warnings.admit(&name.to_string(), Caution::NoKey, now);
+        let mut tell =
+            |name: usize, now| warnings.admit(&name.to_string(), true, Caution::NoKey, now);
         assert_eq!((0..5000).filter(|&name| tell(name, at(1)).is_some()).count(), WARNINGS_KEPT);
+        let about_bob = warnings.admit("bob", false, Caution::KeyChanged, at(1));
+        assert_eq!(about_bob, Some(0), "strangers do not hide it");
+        let mut tell =
+            |name: usize, now| warnings.admit(&name.to_string(), true, Caution::NoKey, now);
         assert_eq!(tell(5000, at(61)), Some(0));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sealwax::client::{Caution, Event};
 use sealwax::crypto::{IdentityVault, Names, open_session};
-use sealwax::limits::WAITING_FRAMES;
+use sealwax::limits::{WAITING_FRAMES, WAITING_OVERHEAD, WAITING_STRANGER_BYTES};
 use sealwax::wire::{Incoming, Reply, base64};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn goes_on(world: &mut World) {
 
 /// `count` sessions offered by the key of `from` to the user `to`, made five minutes ahead and
 /// later.
-fn offers(world: &World, from: &str, to: &str, count: u64) -> Vec<Value> {
+pub(crate) fn offers(world: &World, from: &str, to: &str, count: u64) -> Vec<Value> {
     let answer = world.relay.pubkey_of(to).to_string();
     let Ok(Incoming::Reply(Reply::Pubkey { prekey: Some(prekey), .. })) =
         Incoming::parse(answer.as_bytes())
@@ -157,10 +157,15 @@ fn floods_of_sessions_are_computed_only_as_far_as_the_tokens_go() {
         world.run(Duration::ZERO);
         cautions(&world.events("bob"))
     };
-    // Ten at once over all peers, and another one 100 ms later.
-    assert_eq!(inject(&mut world, &offers[..20]), [Caution::TooManySessions; 10]);
-    world.run(Duration::from_millis(100));
-    assert_eq!(inject(&mut world, &offers[20..]), [Caution::TooManySessions; 9]);
+    // Five at once over all strangers, and another one 200 ms later.
+    assert_eq!(inject(&mut world, &offers[..10]), [Caution::TooManySessions; 5]);
+    world.run(Duration::from_millis(200));
+    assert_eq!(inject(&mut world, &offers[10..15]), [Caution::TooManySessions; 4]);
+    // Bob writes to her: of those whom one knows there are ten at once.
+    world.say("bob", "alice", "hello");
+    world.run_seconds(20);
+    world.events("bob");
+    assert_eq!(inject(&mut world, &offers[15..]), [Caution::TooManySessions; 5]);
 }
 
 #[test]
@@ -205,7 +210,11 @@ fn who_has_no_key_is_not_waited_for_without_bounds() {
         world.inject("bob", &frame);
     }
     world.run_seconds(1);
-    assert_eq!(cautions(&world.events("bob")), [Caution::NoKey, Caution::NoKey]);
+    let dropped = cautions(&world.events("bob"));
+    assert!(dropped.iter().all(|code| *code == Caution::NoKey));
+    let most = WAITING_STRANGER_BYTES / (WAITING_OVERHEAD + 256); // each takes more than that
+    let kept = WAITING_FRAMES + 2 - dropped.len();
+    assert!((2..=most).contains(&kept), "{kept} wait");
     world.run_seconds(5);
     assert!(cautions(&world.events("bob")).iter().all(|code| *code == Caution::NoKey));
     assert_eq!(world.heard("bob"), [""; 0]);

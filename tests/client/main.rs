@@ -10,6 +10,7 @@ mod evil;
 mod hostile;
 mod link;
 mod recovery;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;

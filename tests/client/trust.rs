@@ -255,9 +255,11 @@ fn trust_file(text: &str) -> MemoryPins {
 }
 
 #[test]
-fn others_fill_the_trust_file_only_so_far() {
+fn the_oldest_strangers_make_room_and_nobody_is_kept_out() {
     let bob = public("bob").fingerprint();
-    let lines: Vec<_> = (0..MAX_FIRST_CONTACTS).map(|n| format!("user{n} {bob} 1 tofu")).collect();
+    let strangers = (0..MAX_FIRST_CONTACTS).map(|n| format!("user{n} {bob} {n} tofu stranger"));
+    let others = [format!("old {bob} 0 tofu"), format!("dave {bob} 0 verified")];
+    let lines: Vec<_> = others.into_iter().chain(strangers).collect();
     let mut world = World::new();
     world.join_with(
         "alice",
@@ -270,13 +272,62 @@ fn others_fill_the_trust_file_only_so_far() {
     world.say("bob", "alice", "hi");
     world.run_seconds(1);
     let told = warning(&world.events("alice"), Caution::TrustFile);
-    assert!(told.contains("sealwax keys untrust"), "{told}");
-    assert_eq!(world.heard("alice"), [""; 0]);
-    // Whom we write to ourselves is let in.
-    world.say("alice", "bob", "hi");
-    world.run_seconds(8);
+    assert!(told.contains("1250"), "{told}");
     assert_eq!(world.heard("alice"), ["bob: hi"]);
-    assert_eq!(delivered(&world.events("alice")), ["hi"]);
+    let alice = world.user("alice");
+    assert!(["old", "dave", "user1250", "user9999"].iter().all(|name| alice.pin(name).is_some()));
+    assert!(["user0", "user1249"].iter().all(|name| alice.pin(name).is_none()));
+    assert!(alice.pin("bob").unwrap().is_stranger);
+    // Whom we write to is no stranger, and does not make room.
+    world.say("alice", "bob", "hello");
+    world.run_seconds(1);
+    assert_eq!(delivered(&world.events("alice")), ["hello"]);
+    assert!(!world.user("alice").pin("bob").unwrap().is_stranger);
+}
+
+/// Its answers are receipts, which do not make an acquaintance of whoever wrote.
+#[test]
+fn whoever_was_only_confirmed_stays_a_stranger() {
+    let mut world = World::of_two();
+    world.say("bob", "alice", "hi");
+    world.run_seconds(1);
+    assert_eq!(delivered(&world.events("bob")), ["hi"]);
+    assert!(world.user("alice").pin("bob").unwrap().is_stranger);
+    assert!(!world.user("bob").pin("alice").unwrap().is_stranger);
+    world.user("alice").probe.client.verify("bob").unwrap();
+    assert!(!world.user("alice").pin("bob").unwrap().is_stranger);
+}
+
+/// A stranger whose pin made room is met anew, and what it said before is not told again.
+#[test]
+fn who_made_room_is_met_anew_and_not_replayed() {
+    let mut world = World::of_two();
+    world.say("bob", "alice", "hi");
+    world.run_seconds(1);
+    assert_eq!(world.heard("alice"), ["bob: hi"]);
+    let frames: Vec<_> =
+        world.relay.forwarded.iter().filter(|frame| frame["from"] == "bob").cloned().collect();
+    // Later strangers fill the file, and one more comes.
+    let fp = public("bob").fingerprint();
+    let later = START_MS + 100_000;
+    let lines = (1..MAX_FIRST_CONTACTS).map(|n| format!("user{n} {fp} {later} tofu stranger\n"));
+    let lines = lines.collect::<String>().into_bytes();
+    world.user("alice").peers.change(&mut |text| [text, &lines].concat()).unwrap();
+    world.join("carol");
+    world.run_seconds(2);
+    world.say("carol", "alice", "me too");
+    world.run_seconds(2);
+    assert_eq!(world.heard("alice"), ["carol: me too"]);
+    assert_eq!(world.user("alice").pin("bob"), None);
+    for frame in &frames {
+        world.inject("alice", frame);
+    }
+    world.run_seconds(6);
+    assert_eq!(world.heard("alice"), [""; 0]);
+    world.say("bob", "alice", "again");
+    world.run_seconds(10);
+    assert_eq!(world.heard("alice"), ["bob: again"]);
+    assert!(world.user("alice").pin("bob").unwrap().is_stranger);
 }
 
 #[test]
