@@ -168,9 +168,12 @@ mod tests {
     use crate::client::desk::tests::desk;
 
     #[test]
-    fn who_was_idle_longest_is_forgotten_first() {
+    fn the_stranger_who_was_idle_longest_is_forgotten_first() {
         let (mut desk, mut peers) = (desk(), Peers::default());
         let key = desk.vault.public().clone();
+        // Idle longer than any stranger, and somebody whom we wrote to.
+        let fp = key.fingerprint();
+        desk.peers.change(|file| file.accept("1", fp, 1)).unwrap();
         for number in 0..=MAX_PEERS {
             desk.now = desk.now + Duration::from_secs(1);
             let peer = peers.meet(&number.to_string());
@@ -182,7 +185,7 @@ mod tests {
         }
         peers.make_room(&desk);
         let is_awake = |name: &str| peers.get(name).unwrap().is_awake();
-        assert!(is_awake("0") && !is_awake("1") && is_awake("2"));
+        assert!(is_awake("0") && is_awake("1") && !is_awake("2") && is_awake("3"));
         assert_eq!(peers.all.values().filter(|peer| peer.is_awake()).count(), MAX_PEERS);
     }
 
