@@ -107,6 +107,17 @@ pub const USER_TIMEOUT_MILLISECONDS: u32 = 80_000;
 /// reserve.
 pub const SPARE_DESCRIPTORS: usize = 32;
 
+/// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
+pub const LEAST_CONNECTIONS: usize = 2;
+/// What a connection takes of memory, in bytes, and its user with a key, a prekey and a name;
+/// frames on their way in and out are counted in [`INBOX_COMMON`] and [`OUTBOX_COMMON`].
+pub const CONNECTION_BYTES: usize = 2 * 1024;
+/// Where memory is scarce, connections, [`INBOX_COMMON`] and [`OUTBOX_COMMON`] get one part in so
+/// many each. One is left for names, the allocator, and what grows by doubling.
+pub const MEMORY_PART: usize = 4;
+/// The least for either of the two common bounds, in bytes: some whole frames.
+pub const LEAST_COMMON: usize = 1024 * 1024;
+
 // --- The relay: `src/relay` ---
 
 /// A connection that has not registered ends after this long.

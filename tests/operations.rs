@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use sealwax::crypto::Vault;
+use sealwax::reactor::raise_descriptor_limit;
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
 use support::process::{Homes, Process, Relay, text};
@@ -313,4 +314,73 @@ impl Drop for Guarded {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A relay that `sh` starts under such a limit, and the line that says where it listens or what is
+/// wrong.
+fn limited(limit: &str, options: &[&str]) -> Process {
+    let script = format!("{limit}; exec \"$0\" serve --listen 127.0.0.1:0 --ephemeral \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_sealwax")]).args(options);
+    Process::spawn(&mut command)
+}
+
+#[test]
+fn a_relay_that_cannot_serve_does_not_start_and_one_that_serves_fewer_says_so() {
+    for (limit, options) in [
+        ("ulimit -n 32", &[][..]),
+        ("ulimit -v 204800", &["--inbox-common", "268435456"]),
+        ("ulimit -v 204800", &["--outbox-common", "268435456"]),
+    ] {
+        let ended = limited(limit, options).end().with_code(1);
+        assert!(ended.stderr.join("\n").contains("raise the limit"), "{ended:?}");
+        assert!(!ended.transcript.contains("listening"), "{ended:?}");
+    }
+    let relay = limited("ulimit -n 1024", &["-q"]);
+    let said = relay.talk_with("of the 100000 asked for");
+    assert!(said.contains("1024 descriptors"), "{said}");
+    let exactly = limited("ulimit -n 1024", &["--max-connections", "900"]);
+    exactly.talk_with("listening");
+    exactly.signal(Signal::SIGTERM);
+    assert!(!exactly.end().with_code(0).transcript.contains("asked for"));
+}
+
+#[test]
+fn under_a_limit_on_memory_users_are_refused_and_the_relay_lives() {
+    const SLOW: usize = 150;
+    raise_descriptor_limit().expect("it can be read"); // 800 users, two descriptors each
+    let process = limited("ulimit -v 204800", &["-q"]);
+    let line = process.talk_with("listening on ");
+    let relay = Relay { address: line.rsplit(' ').next().expect("an address").to_owned(), process };
+    // Unfinished frames, as many as there may be, and more.
+    let half = format!("{{\"action\":\"message\",\"to\":\"{}", "x".repeat(60_000));
+    let begun: Vec<_> = (0..600)
+        .map(|number| {
+            let mut client = original(&relay, &format!("half {number}"));
+            client.write(half.as_bytes());
+            client
+        })
+        .collect();
+    // Users who do not read, up to the bound of all outboxes.
+    let readers: Vec<_> = (0..SLOW).map(|n| original(&relay, &format!("slow {n}"))).collect();
+    let mut sender = original(&relay, "sender");
+    let mut refused = 0;
+    for number in 0..SLOW {
+        let to = format!("slow {number}");
+        let text = "x".repeat(50_000);
+        let frame = json!({"action": "message", "to": to, "id": "1", "content": text});
+        // Bounded: what a socket of the kernel holds, and an outbox.
+        for _ in 0..400 {
+            sender.send(&frame);
+            if sender.frame()["code"] == "queue_full" {
+                refused += 1;
+                break;
+            }
+        }
+    }
+    assert_eq!(refused, SLOW);
+    sender.ping();
+    drop((begun, readers));
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
 }

@@ -4,6 +4,7 @@
 //! that names what happened, on what, and what to do next, and the code that a script looks at.
 //! `main` prints the one and returns the other.
 
+mod capacity;
 pub mod cli;
 mod demo;
 mod front;

@@ -3,12 +3,13 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use super::capacity::capacity;
 use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
 use super::{Exit, Failure, Outcome, owner, tracing};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
-use crate::limits::{MAX_IDENTITY_FILE, SPARE_DESCRIPTORS};
+use crate::limits::MAX_IDENTITY_FILE;
 use crate::reactor::trace::Recorder;
 use crate::reactor::{Config, Linux, Source, Trigger, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
@@ -43,6 +44,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
+    let capacity = capacity(arguments, descriptors)?;
     let state = if arguments.ephemeral { State::ephemeral() } else { State::load(arguments)? };
     let reactor_config = Config {
         expected: arguments.register_timeout,
@@ -52,14 +54,15 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
             TriggerOption::Edge => Trigger::Edge,
         },
         spin: arguments.spin,
+        kept: capacity.inbox_common,
         ..Config::default()
     };
-    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
     let config = RelayConfig {
         max_frame: arguments.max_frame,
-        max_connections: arguments.max_connections.min(room),
+        max_connections: capacity.connections,
         outbox_soft: arguments.outbox_soft,
         outbox_hard: arguments.outbox_hard,
+        outbox_common: capacity.outbox_common,
         rates_loopback: arguments.rates_loopback,
     };
     let trace = tracing::open(&arguments.trace)?;
@@ -67,12 +70,16 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
     let journal = heard(journal, recorder.as_ref());
     let fault = state.fault.clone();
+    let served = capacity.connections;
     let (mut relay, _lock) = state.relay(config, journal);
     if let Some(detail) = &fault {
         relay.tell(&Event::NamesReadOnly { detail });
     }
     if arguments.ephemeral {
         relay.tell(&Event::Ephemeral);
+    }
+    if let Some(why) = &capacity.fewer {
+        relay.tell(&Event::FewerConnections { asked: arguments.max_connections, served, why });
     }
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {

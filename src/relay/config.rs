@@ -18,6 +18,8 @@ pub struct RelayConfig {
     pub outbox_soft: usize,
     /// Bytes waiting for one connection above which the relay's own answers end it.
     pub outbox_hard: usize,
+    /// Bytes waiting for all users together; the soft limit shrinks as they come near.
+    pub outbox_common: usize,
     /// Whether connections of this machine have the rates that those of every other address have.
     pub rates_loopback: bool,
 }
@@ -29,6 +31,7 @@ impl Default for RelayConfig {
             max_connections: limits::MAX_CONNECTIONS,
             outbox_soft: limits::OUTBOX_SOFT,
             outbox_hard: limits::OUTBOX_HARD,
+            outbox_common: limits::OUTBOX_COMMON,
             rates_loopback: false,
         }
     }
@@ -44,7 +47,7 @@ impl RelayConfig {
     /// one frame as they come near their common bound: so memory stays bounded, although nobody is
     /// disconnected for it.
     pub(super) fn soft_limit(&self, queued_in_all: usize) -> usize {
-        let left = limits::OUTBOX_COMMON.saturating_sub(queued_in_all);
+        let left = self.outbox_common.saturating_sub(queued_in_all);
         let least = self.max_frame.min(self.outbox_soft);
         (left / limits::OUTBOX_PART).clamp(least, self.outbox_soft)
     }

@@ -46,6 +46,14 @@ pub struct Serve {
     #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_HARD,
         value_parser = bytes(4096, 1 << 30))]
     pub outbox_hard: usize,
+    /// Bytes of unfinished frames of all connections together [default: 256 MiB, or a quarter of
+    /// the memory if that is less]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(limits::LEAST_COMMON, 1 << 40))]
+    pub inbox_common: Option<usize>,
+    /// Bytes that wait for all users together [default: 256 MiB, or a quarter of the memory if that
+    /// is less]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(limits::LEAST_COMMON, 1 << 40))]
+    pub outbox_common: Option<usize>,
     /// How long a connection may take to register, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub register_timeout: Duration,
