@@ -275,6 +275,12 @@ pub const RESEND_MAX: Duration = Duration::from_mins(5);
 /// Frames of a session that are kept until the relay has answered them, while texts of ours are
 /// unconfirmed: those of a window of texts, and as many with receipts.
 pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
+/// The first pause before it is asked again whether somebody who is absent has come; it doubles up
+/// to [`RESEND_MIN`].
+pub const ABSENT_MIN: Duration = Duration::from_millis(100);
+/// When the oldest unconfirmed text is this old, it is asked whether its recipient has started
+/// anew; the next time after twice as long.
+pub const PROBE_MIN: Duration = Duration::from_millis(250);
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
 /// Message ids remembered a peer, so that what was shown is not shown again.

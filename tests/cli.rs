@@ -122,7 +122,10 @@ fn within_a_message_line_ends_and_backslashes_are_written_out_so_that_a_line_is_
 #[test]
 fn a_recipient_who_is_not_there_is_code_4() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
-    let ended = homes.client("alice", &relay.address, &["send", "bob", "hi"]).end().with_code(4);
+    let ended = homes
+        .client("alice", &relay.address, &["send", "--wait", "0", "bob", "hi"])
+        .end()
+        .with_code(4);
     assert!(ended.stderr.iter().any(|line| line.contains("bob")), "{ended:?}");
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Desk {
     pub(super) fp: Fingerprint,
     /// Refuse peers whose key was never compared.
     pub(super) strict: bool,
+    /// Texts wait for somebody who was not there yet.
+    pub(super) waits_for_absent: bool,
     /// How the user calls `sealwax keys` for this trust file.
     pub(super) keys: String,
     pub(super) vault: Box<dyn Vault>,
@@ -213,6 +215,7 @@ pub(super) mod tests {
             relay: "localhost:1".to_owned(),
             roster: RosterMode::None,
             strict: false,
+            waits_for_absent: false,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
             alarm: Alarm(0),

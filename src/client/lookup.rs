@@ -35,17 +35,36 @@ enum State {
     Wanted {
         /// Not before.
         from: Time,
+        kind: Kind,
     },
     Asked {
         until: Time,
+        kind: Kind,
     },
+}
+
+/// What the answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It may show that the session is of no use any more: nothing is sealed meanwhile.
+    Decides,
+    /// To see whether a peer who is silent has started anew. Meanwhile the session is used.
+    Probes,
 }
 
 impl Lookup {
     /// An answer is needed to send what the user wrote.
     pub(super) fn need(&mut self, now: Time) {
         if !self.is_asked() {
-            self.state = State::Wanted { from: now };
+            self.state = State::Wanted { from: now, kind: Kind::Decides };
+        }
+    }
+
+    /// The peer does not confirm what it was sent: it may have started anew.
+    pub(super) fn probe(&mut self, now: Time) {
+        if matches!(self.state, State::Idle) {
+            let from = self.bucket.next(PEER, now);
+            self.state = State::Wanted { from, kind: Kind::Probes };
         }
     }
 
@@ -54,11 +73,11 @@ impl Lookup {
         let from = self.bucket.next(PEER, now);
         let is_sooner = match self.state {
             State::Idle => true,
-            State::Wanted { from: wanted } => from < wanted,
+            State::Wanted { from: wanted, kind } => from < wanted || kind == Kind::Probes,
             State::Asked { .. } => false,
         };
         if is_sooner {
-            self.state = State::Wanted { from };
+            self.state = State::Wanted { from, kind: Kind::Decides };
         }
     }
 
@@ -66,29 +85,37 @@ impl Lookup {
     pub(super) fn hint(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let next = self.last.map(|last| last + HINT_INTERVAL);
-            self.state = State::Wanted { from: next.map_or(now, |next| next.max(now)) };
+            let from = next.map_or(now, |next| next.max(now));
+            self.state = State::Wanted { from, kind: Kind::Decides };
         }
     }
 
     /// It is wanted and time to ask.
     pub(super) fn is_wanted(&self, now: Time) -> bool {
-        matches!(self.state, State::Wanted { from } if from <= now)
+        matches!(self.state, State::Wanted { from, .. } if from <= now)
     }
 
     /// Asks, if it is wanted and time. Online only.
     pub(super) fn ask(&mut self, desk: &mut Desk, peer: &str) {
-        if self.is_wanted(desk.now) {
+        if let State::Wanted { from, kind } = self.state
+            && from <= desk.now
+        {
             self.bucket.spend(PEER, desk.now);
             let frame = compose::get_pubkey(peer, &desk.name);
             desk.post(&frame);
             desk.unanswered += 1;
             self.last = Some(desk.now);
-            self.state = State::Asked { until: desk.now + WAITING_TIME };
+            self.state = State::Asked { until: desk.now + WAITING_TIME, kind };
         }
     }
 
     pub(super) fn is_asked(&self) -> bool {
         matches!(self.state, State::Asked { .. })
+    }
+
+    /// An answer is on its way that may show that the session is of no use any more.
+    pub(super) fn is_deciding(&self) -> bool {
+        matches!(self.state, State::Asked { kind: Kind::Decides, .. })
     }
 
     /// Nothing waits for an answer any more: where the relay was not asked yet, it is not.
@@ -105,7 +132,7 @@ impl Lookup {
 
     /// Gives up waiting for an answer that does not come. Returns whether it did.
     pub(super) fn expire(&mut self, now: Time) -> bool {
-        let is_over = matches!(self.state, State::Asked { until } if until <= now);
+        let is_over = matches!(self.state, State::Asked { until, .. } if until <= now);
         if is_over {
             self.state = State::Idle;
         }
@@ -127,8 +154,8 @@ impl Lookup {
     pub(super) fn due(&self) -> Option<Time> {
         match self.state {
             State::Idle => None,
-            State::Wanted { from } => Some(from),
-            State::Asked { until } => Some(until),
+            State::Wanted { from, .. } => Some(from),
+            State::Asked { until, .. } => Some(until),
         }
     }
 }

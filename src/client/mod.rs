@@ -93,7 +93,8 @@ impl Client {
     /// A client that has done nothing yet. What is wrong with the files of pins is told as
     /// warnings; as long as one cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
-        let Settings { name, relay, roster, strict, every_warning, keys, alarm } = settings;
+        let Settings { name, relay, roster, strict, waits_for_absent, every_warning, keys, alarm } =
+            settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
         let mut desk = Desk {
@@ -101,6 +102,7 @@ impl Client {
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
             name,
             strict,
+            waits_for_absent,
             keys,
             vault,
             wall: parts.wall,
@@ -174,6 +176,16 @@ impl Client {
         self.desk.tell(Event::Queued { id: id.clone(), to: to.to_owned() });
         self.peers.meet(to).say(&mut self.desk, id.clone(), text);
         Ok(id)
+    }
+
+    /// Waits no longer for those who are not connected: their texts fail.
+    pub fn fail_absent(&mut self) {
+        let Self { peers, desk, .. } = self;
+        peers.for_each(|peer| {
+            if peer.sending.is_absent() {
+                peer.sending.fail_absent(desk, &peer.contact.name);
+            }
+        });
     }
 
     /// Whether [`say`](Self::say) takes a text for `to` now; ask again at the end of each tick.

@@ -180,7 +180,9 @@ impl Peer {
 
     /// The peer connected: it may be another process, with another prekey.
     pub(super) fn joined(&mut self, now: Time) {
-        if self.sending.cares() {
+        if self.sending.is_absent() && self.sending.wants() {
+            self.lookup.need_for_peer(now); // it was waited for
+        } else if self.sending.cares() {
             self.lookup.hint(now);
         }
     }

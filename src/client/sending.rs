@@ -13,8 +13,12 @@
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
 //! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
 //!
-//! A peer that was never found is not waited for: its texts fail at once, for a mistyped name
-//! should be told. One that was there and went is waited for as long as the user likes.
+//! A peer that was never found is waited for only where the user asked for that: otherwise its
+//! texts fail at once, for a mistyped name should be told. One that was there and went is waited
+//! for as long as the user likes.
+//!
+//! Nobody tells that a peer has started anew. So where a text stays unconfirmed, the relay is asked
+//! for the peer's prekey: another one than that of the session means another process.
 
 use std::collections::VecDeque;
 
@@ -28,7 +32,8 @@ use super::unanswered::Unanswered;
 use super::{Event, Failure, Progress};
 use crate::crypto::{Body, Mid};
 use crate::limits::{
-    MAX_RECEIPT, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, SEEN_MESSAGES, WINDOW, WINDOW_FIRST,
+    ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, SEEN_MESSAGES,
+    WINDOW, WINDOW_FIRST,
 };
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, Prekey};
@@ -46,6 +51,8 @@ pub(super) struct Sending {
     /// Nothing is sealed before this.
     pauses_until: Option<Time>,
     resend: Backoff,
+    absent: Backoff,
+    probe: Backoff,
     queue_full: Backoff,
     /// The peer was connected at some time in this run.
     was_found: bool,
@@ -67,6 +74,8 @@ impl Sending {
             rests_until: None,
             pauses_until: None,
             resend: Backoff::new(RESEND_MIN, RESEND_MAX),
+            absent: Backoff::new(ABSENT_MIN, RESEND_MIN),
+            probe: Backoff::new(PROBE_MIN, RESEND_MAX),
             queue_full: Backoff::new(QUEUE_FULL_PAUSE, RESEND_MAX),
             was_found: false,
             is_absent: false,
@@ -160,10 +169,14 @@ impl Sending {
                 lookup.need_for_peer(now); // its texts make them
             }
         }
+        if self.probe_due().is_some_and(|due| due <= now) {
+            self.probe.take();
+            lookup.probe(now);
+        }
         if asks {
             lookup.ask(desk, name);
         }
-        if !lookup.is_asked() && self.pauses_until.is_none() {
+        if !lookup.is_deciding() && self.pauses_until.is_none() {
             self.send_again(desk);
             self.seal_receipts(desk, name);
             self.seal_texts(desk, name);
@@ -220,10 +233,16 @@ impl Sending {
         Some(self.texts.waiting_since()? + self.resend.next())
     }
 
+    /// When it is asked whether the peer has started anew. Not while the relay holds texts back.
+    fn probe_due(&self) -> Option<Time> {
+        let since = self.texts.waiting_since().filter(|_| self.pauses_until.is_none())?;
+        Some(since + self.probe.next())
+    }
+
     /// When [`pump`](Self::pump) has something to do.
     pub(super) fn due(&self) -> Option<Time> {
         let rests_until = self.rests_until.filter(|_| self.wants());
-        earliest([self.resend_due(), rests_until, self.pauses_until])
+        earliest([self.resend_due(), self.probe_due(), rests_until, self.pauses_until])
     }
 
     // --- What the relay says ---
@@ -239,6 +258,7 @@ impl Sending {
             return Ok(());
         }
         (self.was_found, self.is_absent, self.was_told) = (true, false, false);
+        self.absent.reset();
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
         contact.admit(desk, !self.texts.is_empty())?;
@@ -248,6 +268,7 @@ impl Sending {
         self.close();
         self.rests_until = None;
         if self.wants() {
+            self.probe.reset();
             self.session = Some(Session::open(desk, contact, prekey, &mut self.marks)?);
         }
         Ok(())
@@ -262,16 +283,23 @@ impl Sending {
     pub(super) fn not_found(&mut self, desk: &mut Desk, name: &str) {
         self.is_absent = true;
         self.close();
-        if !self.was_found {
-            let detail = format!(
-                "{name} is not connected, and nothing is kept for who is absent: try again later"
-            );
-            return self.fail(desk, name, Failure::UnknownUser, &detail);
+        if !self.was_found && !desk.waits_for_absent {
+            return self.fail_absent(desk, name);
         }
         if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
             desk.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
-        self.rest(desk.now);
+        if self.rests_until.is_none() {
+            self.rests_until = Some(desk.now + self.absent.take());
+        }
+    }
+
+    /// Nobody waits for the peer any more.
+    pub(super) fn fail_absent(&mut self, desk: &mut Desk, name: &str) {
+        let detail = format!(
+            "{name} is not connected, and nothing is kept for who is absent: try again later"
+        );
+        self.fail(desk, name, Failure::UnknownUser, &detail);
     }
 
     /// A request stands in the peer's queue; the peer's present prekey has this id. Returns whether

@@ -17,6 +17,9 @@ pub struct Settings {
     pub roster: RosterMode,
     /// Refuse peers whose key was never compared, both ways.
     pub strict: bool,
+    /// Whether a text waits for somebody who was not there yet; otherwise it fails at once. For
+    /// whoever was there and left it waits in either case.
+    pub waits_for_absent: bool,
     /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
     /// count.
     pub every_warning: bool,

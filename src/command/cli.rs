@@ -154,7 +154,8 @@ pub struct Chat {
     /// What `chat`, `send` and `recv` have in common.
     #[command(flatten)]
     pub common: Common,
-    /// How long the end of input waits for confirmations, in seconds
+    /// How long to wait for confirmations, in seconds: at the end of input, and where lines of a
+    /// pipe have to wait for those before them
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
     /// Whether the loop is traced.
@@ -167,7 +168,9 @@ pub struct Chat {
 #[command(after_help = "Examples:
   sealwax send --name alice bob 'see you at eight'
   tail -f app.log | sealwax send --name server admin
-  sealwax send bob <notes.txt && echo 'bob has read it all'")]
+  sealwax send bob <notes.txt && echo 'bob has read it all'
+  sealwax send --whole bob <notes.txt        all of it in one message
+  sealwax send --wait 3600 bob 'call me'     wait up to an hour until bob is there")]
 pub struct Send {
     /// The recipient
     pub to: String,
@@ -176,7 +179,11 @@ pub struct Send {
     /// What `chat`, `send` and `recv` have in common.
     #[command(flatten)]
     pub common: Common,
-    /// How long the end of input waits for confirmations, in seconds
+    /// Standard input is one message, and not a message a line
+    #[arg(long, conflicts_with = "text")]
+    pub whole: bool,
+    /// How long to wait for a recipient who is not connected, and for confirmations, in seconds; 0:
+    /// the recipient is not waited for
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }

@@ -45,6 +45,8 @@ pub(super) enum Ask {
 pub(super) enum Form {
     /// Every line is a message as it stands (`send`).
     Plain,
+    /// All of it is one message (`send --whole`).
+    Whole,
     /// Text, or a command behind a slash (`chat`).
     Chat,
     /// One JSON object a line (`--json`).
@@ -54,12 +56,11 @@ pub(super) enum Form {
 impl Form {
     /// What `line` (without its end) asks for, or why it cannot be understood.
     pub(super) fn parse(self, line: &[u8]) -> Result<Ask, String> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = str::from_utf8(line)
-            .map_err(|_| "a line is not UTF-8 and was passed over".to_string())?;
+        let text = str::from_utf8(line).map_err(|bad| {
+            format!("it is not UTF-8 (see byte {}) and was passed over", bad.valid_up_to() + 1)
+        })?;
         match self {
-            Self::Plain if text.is_empty() => Ok(Ask::Nothing),
-            Self::Plain => Ok(say(None, text)),
+            Self::Plain | Self::Whole => Ok(say(None, text)),
             Self::Chat => chat(text),
             Self::Json => json(text),
         }
@@ -116,6 +117,8 @@ fn chat(line: &str) -> Result<Ask, String> {
     if line.trim().is_empty() {
         return Ok(Ask::Nothing);
     }
+    // Of a command, and of a file with the line ends of another system.
+    let line = line.strip_suffix('\r').unwrap_or(line);
     if let Some(aside) = line.strip_prefix('@') {
         let (to, text) = aside.split_once(' ').unwrap_or((aside, ""));
         if to.is_empty() || text.is_empty() {
@@ -230,7 +233,9 @@ mod tests {
 
     #[test]
     fn a_plain_line_is_a_message_whatever_it_says() {
-        assert_eq!(Form::Plain.parse(b"/quit\r"), Ok(say(None, "/quit")));
+        for line in ["/quit", "", " ", "with its CR\r"] {
+            assert_eq!(Form::Plain.parse(line.as_bytes()), Ok(say(None, line)));
+        }
         assert!(Form::Plain.parse(b"\xff").is_err());
     }
 

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::cli::{Chat, Common, Recv, Send, TraceArgs};
 use super::front::{CLIENT_ALARM, Front, Task};
 use super::lines::Form;
@@ -12,6 +14,7 @@ use super::view::{Level, View};
 use super::{Exit, Failure, Outcome, tracing};
 use crate::client::{Client, FilePins, Parts, Settings};
 use crate::crypto::IdentityVault;
+use crate::limits::END_WAIT;
 use crate::reactor::{Config, Linux, block_signals};
 use crate::trace::Trace;
 use crate::wire::RosterMode;
@@ -20,30 +23,43 @@ use crate::wire::RosterMode;
 pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { Form::Json } else { Form::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
-    let task = Task { input: Some(form), to, wait, ..Task::default() };
-    talk(&arguments.common, RosterMode::Delta, task, &arguments.trace)
+    refuse_closed_input()?;
+    let is_typed = form == Form::Chat && std::io::stdin().is_terminal();
+    let task = Task { input: Some(form), to, wait, is_typed, ..Task::default() };
+    talk(&arguments.common, RosterMode::Delta, task, false, &arguments.trace)
 }
 
 /// `sealwax send TO [TEXT]`
 pub(super) fn send(arguments: &Send) -> Outcome {
-    let input = if arguments.text.is_none() { Some(Form::Plain) } else { None };
+    if arguments.text.is_none() {
+        refuse_closed_input()?;
+    }
+    let form = if arguments.whole { Form::Whole } else { Form::Plain };
+    // Whoever does not want to wait for the recipient still wants to know what became of the text.
+    let waits_for_absent = !arguments.wait.is_zero();
     let task = Task {
-        input,
+        input: arguments.text.is_none().then_some(form),
         to: Some(arguments.to.clone()),
         text: arguments.text.clone(),
-        wait: Some(arguments.wait),
-        count: None,
+        wait: Some(if waits_for_absent { arguments.wait } else { END_WAIT }),
+        ..Task::default()
     };
-    talk(&arguments.common, RosterMode::None, task, &TraceArgs::default())
+    talk(&arguments.common, RosterMode::None, task, waits_for_absent, &TraceArgs::default())
 }
 
 /// `sealwax recv`
 pub(super) fn recv(arguments: &Recv) -> Outcome {
     let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
-    talk(&arguments.common, RosterMode::None, task, &TraceArgs::default())
+    talk(&arguments.common, RosterMode::None, task, false, &TraceArgs::default())
 }
 
-fn talk(common: &Common, roster: RosterMode, task: Task, traced: &TraceArgs) -> Outcome {
+fn talk(
+    common: &Common,
+    roster: RosterMode,
+    task: Task,
+    waits_for_absent: bool,
+    traced: &TraceArgs,
+) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
@@ -58,6 +74,7 @@ fn talk(common: &Common, roster: RosterMode, task: Task, traced: &TraceArgs) -> 
         relay: common.relay.clone(),
         roster,
         strict: common.strict,
+        waits_for_absent,
         every_warning: common.json,
         keys: common.identity.keys_command(),
         alarm: CLIENT_ALARM,
@@ -79,6 +96,20 @@ fn talk(common: &Common, roster: RosterMode, task: Task, traced: &TraceArgs) -> 
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
     Ok(front.exit())
+}
+
+/// Refuses a standard input that was closed when we were started. In its place Rust's runtime has
+/// opened `/dev/null`, for reading and writing, as nobody does who only has nothing to say.
+fn refuse_closed_input() -> Result<(), Failure> {
+    let stdin = std::io::stdin();
+    let null = nix::sys::stat::stat("/dev/null").map(|null| null.st_rdev);
+    let is_null = nix::sys::stat::fstat(&stdin).is_ok_and(|it| Ok(it.st_rdev) == null);
+    let flags = fcntl(&stdin, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    if is_null && flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_RDWR) {
+        let why = "standard input is closed: there is nothing to read lines from";
+        return Err(Failure::new(Exit::Failed, why));
+    }
+    Ok(())
 }
 
 /// Milliseconds since 1970. A clock before that counts as 1970.

@@ -1,28 +1,32 @@
-//! What is said of a peer's key, in a running `chat` and by `sealwax keys` alike.
+//! What is said of a peer's key, in a running `chat` and by `sealwax keys` alike, and the exit code
+//! that stands for it.
 
+use super::Exit;
 use crate::client::{Client, NotTrusted};
 use crate::wire::Fingerprint;
 
 /// `/verify NAME [NUMBER]`: shows the safety number, or compares it and marks the key.
-pub(super) fn verify(client: &mut Client, name: &str, number: Option<&str>) -> String {
-    let Some(expected) = client.safety_number(name) else { return unknown(name) };
+pub(super) fn verify(client: &mut Client, name: &str, number: Option<&str>) -> (Exit, String) {
+    let Some(expected) = client.safety_number(name) else {
+        return (Exit::UnknownRecipient, unknown(name));
+    };
     let Some(number) = number else {
         let shown = to_compare(name, &expected);
-        return format!("{shown}\nif it is the same: /verify {name} {expected}");
+        return (Exit::Done, format!("{shown}\nif it is the same: /verify {name} {expected}"));
     };
     if !same_digits(number, &expected) {
-        return differs(name, &expected);
+        return (Exit::NotTrusted, differs(name, &expected));
     }
     match client.verify(name) {
-        Ok(fp) => verified(name, &fp),
+        Ok(fp) => (Exit::Done, verified(name, &fp)),
         Err(why) => refused(name, &why),
     }
 }
 
 /// `/trust NAME`: accepts the key that was refused last.
-pub(super) fn trust(client: &mut Client, name: &str) -> String {
+pub(super) fn trust(client: &mut Client, name: &str) -> (Exit, String) {
     match client.trust(name, None) {
-        Ok(fp) => accepted(name, &fp),
+        Ok(fp) => (Exit::Done, accepted(name, &fp)),
         Err(why) => refused(name, &why),
     }
 }
@@ -62,13 +66,16 @@ pub(super) fn same_digits(one: &str, other: &str) -> bool {
     only_digits(one) && only_digits(other) && digits(one) == digits(other)
 }
 
-fn refused(name: &str, why: &NotTrusted) -> String {
+fn refused(name: &str, why: &NotTrusted) -> (Exit, String) {
     match why {
-        NotTrusted::NothingToTrust => {
-            format!("no other key of {name} was seen: there is nothing to accept")
+        NotTrusted::NothingToTrust => (
+            Exit::UnknownRecipient,
+            format!("no other key of {name} was seen: there is nothing to accept"),
+        ),
+        NotTrusted::NotPinned => (Exit::UnknownRecipient, unknown(name)),
+        NotTrusted::File(why) => {
+            (Exit::Failed, format!("the trust file could not be written: {why}"))
         }
-        NotTrusted::NotPinned => unknown(name),
-        NotTrusted::File(why) => format!("the trust file could not be written: {why}"),
     }
 }
 

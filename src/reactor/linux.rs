@@ -292,13 +292,27 @@ pub fn raise_descriptor_limit() -> Result<u64> {
 /// now on. A program with other threads calls it before it starts them: a signal goes to any thread
 /// that does not block it (`signal(7)`), and would end the process there.
 ///
+/// A signal that the process was started to ignore (`nohup`; Ctrl-C in a background job of a shell)
+/// is left alone: once blocked, it would be told like any other, for the kernel drops no signal
+/// that is blocked.
+///
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
 pub fn block_signals() -> Result<SigSet> {
     let told = [UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP];
-    let signals: SigSet = told.into_iter().collect();
+    let signals: SigSet = told.into_iter().filter(|&signal| !is_ignored(signal)).collect();
     signals.thread_block()?;
     Ok(signals)
+}
+
+/// Whether the process ignores a signal (`sigaction(2)`).
+fn is_ignored(signal: UnixSignal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one, to memory that is large
+    // enough and lives through the call.
+    let asked = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all of it was zeroed, and whatever the call has written is an action.
+    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// A duplicate of the descriptor that whoever started us has given us by its `number`. Not opened

@@ -146,6 +146,7 @@ impl<R: Handler> World<R> {
             relay: self.at.to_string(),
             roster: RosterMode::None,
             strict: false,
+            waits_for_absent: false,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             alarm: ALARM,

@@ -133,7 +133,7 @@ fn another_relay_key_is_proven_nothing_and_the_named_command_accepts_it() {
     relay.cut(); // on reconnect
     assert_eq!(alice.event("closed")["code"], "relay_changed");
     alice.end().with_code(5);
-    let send = || homes.client("alice", &relay.address, &["send", "bob", "hi"]);
+    let send = || homes.client("alice", &relay.address, &["send", "--wait", "0", "bob", "hi"]);
     let ended = send().end().with_code(5); // at the start
     assert_eq!(relay.plot().frames("prove", "alice").count(), proofs);
 

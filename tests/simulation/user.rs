@@ -114,6 +114,7 @@ impl User {
             relay: "relay".to_owned(),
             roster: self.roster,
             strict: false,
+            waits_for_absent: false,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             alarm: ALARM,

@@ -41,15 +41,32 @@ impl Process {
 
     /// Starts any command.
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts a command with this as its standard input.
+    pub fn spawn_from(command: &mut Command, input: impl Into<Stdio>) -> Self {
+        Self::spawn_with(command, input.into(), Stdio::piped())
+    }
+
+    /// Starts a command with this as its standard output, of which nothing is collected.
+    pub fn spawn_to(command: &mut Command, output: impl Into<Stdio>) -> Self {
+        Self::spawn_with(command, Stdio::piped(), output.into())
+    }
+
+    fn spawn_with(command: &mut Command, input: Stdio, output: Stdio) -> Self {
         let name = format!("{command:?}");
         let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(input)
+            .stdout(output)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let transcript = Transcript::default();
-        let stdout = lines(child.stdout.take().expect("piped"), &transcript);
+        let stdout = match child.stdout.take() {
+            Some(stdout) => lines(stdout, &transcript),
+            None => channel().1,
+        };
         let stderr = lines(child.stderr.take().expect("piped"), &transcript);
         Self { stdin: child.stdin.take(), child, stdout, stderr, transcript, name }
     }

@@ -47,6 +47,7 @@ impl Alice {
             relay: at.to_string(),
             roster: RosterMode::Delta,
             strict: false,
+            waits_for_absent: false,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
             alarm: ALARM,

@@ -42,6 +42,7 @@ impl Actor {
             relay: relay.to_string(),
             roster: RosterMode::Delta,
             strict: false,
+            waits_for_absent: false,
             keys: "sealwax keys".to_owned(),
             every_warning: true,
             alarm: CLIENT_ALARM,

@@ -2,14 +2,15 @@
 //! for it.
 //!
 //! A line that has to wait stays where it is, in the pipe or in the loop's inbox, and reading
-//! pauses: so a long file is read no faster than it is confirmed.
+//! pauses: so a long file is read no faster than it is confirmed. It waits no longer than `--wait`
+//! allows: then a script is told and left, and a person's line is refused.
 
 use super::super::lines::{Ask, Form, HELP, Line, Lines};
 use super::super::view::Level;
 use super::super::{Exit, trusted};
-use super::{Front, Phase};
+use super::{Front, Phase, WAIT_ALARM};
 use crate::client::{Event, Failure, Refused};
-use crate::limits::MAX_LINE;
+use crate::limits::{MAX_LINE, MAX_TEXT};
 use crate::reactor::{Context, Token};
 use crate::wire::check_name_v2;
 
@@ -22,11 +23,23 @@ pub(super) struct Input {
     pub(super) rest: Option<Vec<u8>>,
     /// The next line has to wait until this recipient has confirmed some of those before it.
     pub(super) waits_for: Option<String>,
+    /// It has waited long enough: lines that would have to wait are refused.
+    pub(super) is_refused: bool,
+    /// Lines that have been taken or passed over.
+    lines_done: u64,
 }
 
 impl Input {
     pub(super) fn new(id: Token, form: Form) -> Self {
-        Self { id, form, lines: Lines::default(), rest: None, waits_for: None }
+        Self {
+            id,
+            form,
+            lines: Lines::default(),
+            rest: None,
+            waits_for: None,
+            is_refused: false,
+            lines_done: 0,
+        }
     }
 }
 
@@ -36,6 +49,12 @@ impl Front {
     /// Obeys the lines of `bytes`, and tells how many bytes that took: up to a line that has to
     /// wait.
     pub(super) fn read_lines(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
+        if self.input.as_ref().is_some_and(|input| input.form == Form::Whole) {
+            if bytes.len() > MAX_TEXT + "\n".len() {
+                self.say_whole(cx, bytes); // which tells that it is too long
+            }
+            return 0; // until its end has come
+        }
         let mut consumed = 0;
         while self.phase == Phase::Talking
             && let Some(input) = &mut self.input
@@ -59,22 +78,67 @@ impl Front {
     pub(super) fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
-            Line::TooLong => {
-                Err(format!("a line is longer than {MAX_LINE} bytes and was passed over"))
-            }
+            Line::TooLong => Err(format!("it is longer than {MAX_LINE} bytes and was passed over")),
         };
-        match asked {
+        let is_done = match asked {
             Ok(ask) => self.obey(cx, ask),
             Err(why) => {
-                self.exit = self.exit.and(Exit::Failed);
                 self.complain(cx, &why);
                 true
             }
+        };
+        if let Some(input) = &mut self.input {
+            input.lines_done += u64::from(is_done);
+        }
+        is_done
+    }
+
+    /// The line that is being read, counted from 1.
+    pub(super) fn line_number(&self) -> u64 {
+        self.input.as_ref().map_or(1, |input| input.lines_done + 1)
+    }
+
+    /// All of standard input is one message. Its last line end is not part of it, as with a line.
+    fn say_whole(&mut self, cx: &mut Context, bytes: &[u8]) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        if bytes.len() > MAX_TEXT {
+            let why = format!(
+                "standard input is longer than the {MAX_TEXT} bytes that one message may have: \
+                 nothing was sent"
+            );
+            self.fail_input(cx, &why);
+        } else {
+            match Form::Whole.parse(bytes) {
+                Ok(ask) => drop(self.obey(cx, ask)),
+                Err(why) => self.fail_input(cx, &format!("standard input was not sent: {why}")),
+            }
+        }
+        self.finish(cx);
+    }
+
+    fn fail_input(&mut self, cx: &mut Context, why: &str) {
+        self.exit = self.exit.and(Exit::Failed);
+        self.talk(cx, Level::Warning, why);
+    }
+
+    /// A person's line has waited as long as it may: it is not sent, and told so.
+    pub(super) fn refuse_input(&mut self, cx: &mut Context) {
+        let Some(input) = &mut self.input else { return };
+        input.is_refused = true;
+        input.waits_for = None;
+        match input.rest.take() {
+            Some(rest) => self.read_rest(cx, &rest),
+            None => cx.resume(input.id),
         }
     }
 
     /// Standard input has ended: its last lines, now or when their recipients are ready.
     pub(super) fn read_rest(&mut self, cx: &mut Context, rest: &[u8]) {
+        if self.input.as_ref().is_some_and(|input| input.form == Form::Whole) {
+            self.say_whole(cx, rest);
+            self.input = None;
+            return;
+        }
         let consumed = self.read_lines(cx, rest);
         let Some(input) = &mut self.input else { return };
         let (form, mut left) = (input.form, &rest[consumed..]);
@@ -102,6 +166,7 @@ impl Front {
             return;
         }
         input.waits_for = None;
+        cx.alarm(WAIT_ALARM, None);
         match input.rest.take() {
             Some(rest) => self.read_rest(cx, &rest),
             None => cx.resume(input.id),
@@ -122,18 +187,26 @@ impl Front {
             }
             Ask::Users => self.tell_who_is_here(cx),
             Ask::Verify { name, number } => {
-                let said = trusted::verify(&mut self.client, &name, number.as_deref());
-                self.talk(cx, Level::Warning, &said);
+                let answer = trusted::verify(&mut self.client, &name, number.as_deref());
+                self.answer(cx, answer);
             }
             Ask::Trust(name) => {
-                let said = trusted::trust(&mut self.client, &name);
-                self.talk(cx, Level::Warning, &said);
+                let answer = trusted::trust(&mut self.client, &name);
+                self.answer(cx, answer);
             }
             Ask::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
             Ask::Quit => self.finish(cx),
             Ask::Nothing => {}
         }
         true
+    }
+
+    /// Tells what became of a command; a script finds it in the exit code as well.
+    fn answer(&mut self, cx: &mut Context, (exit, said): (Exit, String)) {
+        if !self.task.is_typed {
+            self.exit = self.exit.and(exit);
+        }
+        self.talk(cx, Level::Warning, &said);
     }
 
     fn tell_who_is_here(&mut self, cx: &mut Context) {
@@ -159,11 +232,12 @@ impl Front {
         };
         match self.client.say(&to, text, id.clone()) {
             Ok(_) => {}
-            Err(Refused::Pause) => {
+            Err(Refused::Pause) if self.input.as_ref().is_some_and(|input| !input.is_refused) => {
                 if let Some(input) = &mut self.input {
                     cx.pause(input.id);
                     input.waits_for = Some(to);
                 }
+                self.begin_wait(cx);
                 return false;
             }
             Err(refused) => {
@@ -172,8 +246,11 @@ impl Front {
                     Refused::TooLong => Failure::TooLong,
                     Refused::Oneself | Refused::Pause => Failure::Refused,
                 };
-                let id = id.unwrap_or_default();
-                self.tell(cx, Event::Failed { id, to, code, detail: refused.to_string() });
+                let detail = match self.input {
+                    Some(_) => format!("line {}: {refused}", self.line_number()),
+                    None => refused.to_string(),
+                };
+                self.tell(cx, Event::Failed { id: id.unwrap_or_default(), to, code, detail });
             }
         }
         true

@@ -18,6 +18,8 @@ mod telling;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use self::input::Input;
 use super::Exit;
 use super::lines::{Ask, Form};
@@ -45,9 +47,12 @@ pub(super) struct Task {
     pub to: Option<String>,
     /// The only message, instead of standard input.
     pub text: Option<String>,
+    /// A person types: what goes wrong with a line is told, and is not what the run failed with.
+    pub is_typed: bool,
     /// Leave after so many received messages.
     pub count: Option<u64>,
-    /// How long to wait: from the end of input, or where there is none from the start.
+    /// How long to wait: from the end of input, or where there is none from the start; and, where
+    /// input has to wait for confirmations, from the last of them.
     pub wait: Option<Duration>,
 }
 
@@ -118,16 +123,31 @@ impl Front {
         if let Some(text) = self.task.text.take() {
             self.obey(cx, Ask::Say { to: None, text, id: None });
             self.finish(cx);
-        } else if self.task.input.is_none()
-            && let Some(wait) = self.task.wait
-        {
-            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
+        } else if self.task.input.is_none() {
+            self.begin_wait(cx);
         }
     }
 
     /// How it went; meaningful once the loop has stopped.
     pub(super) fn exit(&self) -> Exit {
         if self.changed.is_empty() { self.exit } else { self.exit.and(Exit::NotTrusted) }
+    }
+
+    /// The time of `--wait` begins anew.
+    fn begin_wait(&self, cx: &mut Context) {
+        if let Some(wait) = self.task.wait {
+            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
+        }
+    }
+
+    /// Something was confirmed or has failed: it goes on, and so may input that has to wait.
+    fn has_gone_on(&mut self, cx: &mut Context) {
+        if let Some(input) = &mut self.input {
+            input.is_refused = false;
+            if input.waits_for.is_some() {
+                self.begin_wait(cx);
+            }
+        }
     }
 
     /// No more input: what was given is still finished.
@@ -139,23 +159,28 @@ impl Front {
         if let Some(input) = &self.input {
             cx.pause(input.id);
         }
-        if let Some(wait) = self.task.wait {
-            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
-        }
+        self.begin_wait(cx);
     }
 
     /// The wait is over, with what has happened until now.
     fn give_up_waiting(&mut self, cx: &mut Context) {
+        if self.phase == Phase::Talking && self.task.is_typed {
+            return self.refuse_input(cx);
+        }
+        self.client.fail_absent();
+        self.tell_events(cx);
         let outlook = self.client.outlook();
         let received_all = self.has_received_all();
         if !outlook.connected {
             self.exit = self.exit.and(Exit::Relay);
         }
-        if outlook.absent > 0 {
-            self.exit = self.exit.and(Exit::UnknownRecipient);
-        }
-        if outlook.unconfirmed > 0 || !received_all {
+        let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
+        if outlook.unconfirmed > 0 || has_lines_left || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
+        }
+        if has_lines_left {
+            let line = self.line_number();
+            self.talk(cx, Level::Warning, &format!("line {line} and what follows was not sent"));
         }
         if outlook.unconfirmed > 0 {
             let sentence = match outlook.unconfirmed {
@@ -165,6 +190,13 @@ impl Front {
             self.talk(cx, Level::Warning, &sentence);
         }
         self.leave(cx);
+    }
+
+    /// Tells what has happened to the client.
+    fn tell_events(&mut self, cx: &mut Context) {
+        while let Some(event) = self.client.next_event() {
+            self.tell(cx, event);
+        }
     }
 
     /// All messages that were asked for by their number.
@@ -263,13 +295,18 @@ impl Handler for Front {
             return self.client.closed(cx, id, reason);
         }
         if self.input.as_ref().is_some_and(|input| input.id == id && input.rest.is_none()) {
-            self.input = None; // it could not be opened or read: as if it had ended
+            self.input = None;
+            if let CloseReason::Failed(errno) = reason {
+                self.exit = self.exit.and(Exit::Failed);
+                let sentence = format!("standard input cannot be read: {}", errno.desc());
+                self.talk(cx, Level::Warning, &sentence);
+            }
             self.finish(cx);
         }
         let Some(streams) = &mut self.streams else { return };
         if streams.closed(id) && self.phase != Phase::Leaving {
             self.exit = self.exit.and(Exit::Failed);
-            self.talk(cx, Level::Warning, "standard output is closed: nobody reads what arrives");
+            self.talk(cx, Level::Warning, &output_is_gone(reason));
             self.leave(cx);
         }
         if self.streams.as_ref().is_some_and(Streams::are_closed) {
@@ -285,11 +322,19 @@ impl Handler for Front {
         self.resume_input(cx);
         self.leave_if_done(cx);
         self.client.end_of_tick(cx);
-        while let Some(event) = self.client.next_event() {
-            self.tell(cx, event);
-        }
+        self.tell_events(cx);
         if self.streams.as_ref().is_some_and(|streams| streams.is_full(cx)) {
             self.client.hold(cx, true);
         }
+    }
+}
+
+/// Why nothing can be written to standard output any more.
+fn output_is_gone(reason: CloseReason) -> String {
+    match reason {
+        CloseReason::Failed(errno) if errno != Errno::EPIPE => {
+            format!("standard output cannot be written: {}", errno.desc())
+        }
+        _ => "standard output is closed: nobody reads what arrives".to_owned(),
     }
 }

@@ -27,6 +27,9 @@ impl Front {
         }
         let written = self.view.write(&event);
         let noted = self.note(&event);
+        if matches!(event, Event::Delivered { .. } | Event::Failed { .. }) {
+            self.has_gone_on(cx);
+        }
         let receipt = match event {
             Event::Message { receipt, .. } => Some(receipt),
             _ => None,
@@ -43,13 +46,20 @@ impl Front {
         self.write(cx, "", &talk, None);
     }
 
-    /// A line of standard input was not understood: a script has to see that on standard output.
+    /// A line of standard input was not understood: a script has to see that on standard output,
+    /// and in the exit code.
     pub(super) fn complain(&mut self, cx: &mut Context, why: &str) {
+        if self.task.is_typed {
+            return self.talk(cx, Level::Warning, why);
+        }
+        self.exit = self.exit.and(Exit::Failed);
+        let detail = format!("line {}: {why}", self.line_number());
         if self.view.json {
-            let event = serde_json::json!({"event": "warning", "code": "bad_input", "detail": why});
+            let event =
+                serde_json::json!({"event": "warning", "code": "bad_input", "detail": detail});
             return self.write(cx, &format!("{event}\n"), "", None);
         }
-        self.talk(cx, Level::Warning, why);
+        self.talk(cx, Level::Warning, &detail);
     }
 
     fn write(&mut self, cx: &mut Context, output: &str, talk: &str, receipt: Option<Receipt>) {
