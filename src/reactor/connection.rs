@@ -60,8 +60,8 @@ pub(crate) struct Connection {
     /// There may be input of which no event will tell: always, where it is always ready; where it
     /// is watched for edges, until it was read to its end.
     pub(crate) unread: bool,
-    /// Watched for edges, it told that the other end will send no more: that is the end to be read
-    /// to.
+    /// Watched for edges, it told that the other end will send no more, or that it is broken: that
+    /// is the end to be read to.
     pub(crate) ending: bool,
     /// Its turn to be read comes in this tick or the next, without an event.
     pub(crate) in_turn: bool,

@@ -57,7 +57,7 @@ impl<S: Sys> Reactor<S> {
         }
         if connection.edge {
             connection.unread |= event.readable;
-            connection.ending |= event.ended;
+            connection.ending |= event.ended || event.hangup;
         }
         if connection.state == State::Connecting {
             self.establish(handler, id);
@@ -112,7 +112,13 @@ impl<S: Sys> Reactor<S> {
         }
         let is_open = connection.state == State::Open;
         let room = if is_open { self.context.room(id) } else { Some(limits::READ_SIZE) };
-        let Some(room) = room else { return }; // it is read when it is fed
+        let Some(room) = room else {
+            // It is read when it is fed; but what is broken gives its name free now.
+            if let Some(errno) = hangup.then(|| self.sys.error(io).err()).flatten() {
+                self.context.die(id, CloseReason::Failed(errno));
+            }
+            return;
+        };
         let outcome = self.sys.read(io, &mut self.buffer.space()[..room]);
         let cut = outcome == Ok(room) || outcome == Err(Errno::EINTR);
         if let Some(connection) = self.context.connections.get_mut(id) {

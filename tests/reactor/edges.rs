@@ -157,3 +157,45 @@ fn what_one_write_cannot_offer_leaves_without_an_event() {
         assert_eq!(peer.receive_all().len(), FRAMES * CHUNK_SIZE);
     }
 }
+
+/// The edge that told of the bytes told of the reset too, and there is no other.
+#[test]
+fn a_reset_behind_bytes_that_are_read_in_parts_is_found() {
+    let mut sim = edges();
+    let mut handler = silent();
+    let (id, mut peer) = accepted(&mut sim, &mut handler);
+    handler.take();
+    peer.send(b"first and last");
+    peer.reset();
+    let mut is_first = true;
+    sim.kernel.inject(move |op, _| {
+        (op == Op::Read && std::mem::take(&mut is_first)).then_some(Fault::Short(5))
+    });
+    sim.settle(&mut handler);
+    let told = handler.take();
+    assert_eq!(told.last(), Some(&Told::Closed(id, CloseReason::Failed(Errno::ECONNRESET))));
+}
+
+/// A connection that is broken does not wait until there is room for what it has sent.
+#[test]
+fn a_reset_is_found_although_too_much_is_kept() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let mut sim = Sim::with(&Config { trigger, kept: 10, ..Config::default() });
+        let mut handler = silent();
+        handler.consume = |_| 0;
+        let (_, at) = sim.listen(&mut handler);
+        let (_, mut other) = sim.accept(&mut handler, at);
+        let (id, mut peer) = sim.accept(&mut handler, at);
+        for half in [&mut other, &mut peer] {
+            half.send(b"half of a frame");
+            sim.settle(&mut handler);
+        }
+        peer.send(b" and more of it");
+        sim.settle(&mut handler);
+        handler.take();
+        peer.reset();
+        sim.settle(&mut handler);
+        let reset = Told::Closed(id, CloseReason::Failed(Errno::ECONNRESET));
+        assert_eq!(handler.take(), [reset], "{trigger:?}");
+    }
+}
