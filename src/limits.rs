@@ -67,10 +67,8 @@ pub const READ_IN_NEED: usize = 2 * 1024;
 /// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
 /// bytes.
 pub const READ_HEADROOM: usize = 4 * 1024;
-/// While there are more events than one wait brings, no deadline is told for so long: what decides
-/// it may be among them.
-pub const UNSEEN_TIME: Duration = Duration::from_secs(1);
-/// The same where a handler asked for small parts; then no more is kept of that source, in bytes.
+/// Bytes read from one source on one event where its handler asked for small parts; no more is
+/// kept of that source.
 pub const NARROW_READ: usize = MAX_FRAME_UNREGISTERED;
 /// Events taken from one `epoll_wait`.
 pub const EVENTS_PER_TICK: usize = 256;

@@ -89,6 +89,34 @@ fn a_relay_that_is_stopped_and_continued_loses_nothing() {
     newcomer.ping();
 }
 
+/// Stopped for longer than a frame may take, while the rest of one comes: whoever sent it in time
+/// stays. The relay is told of edges as well, and asks without sleeping.
+#[test]
+fn a_relay_that_was_stopped_for_longer_than_a_frame_may_take_ends_nobody() {
+    let kinds: [&[&str]; 3] = [&[], &["--trigger", "edge"], &["--spin", "200"]];
+    let mut all: Vec<_> = kinds
+        .iter()
+        .map(|kind| {
+            let options = [&["--ephemeral", "--log", "json", "--frame-timeout", "3"], *kind];
+            let relay = Relay::start(&options.concat());
+            let mut client = original(&relay, "JG");
+            // The answer to the ping says that the half behind it was read too.
+            client.write(b"{\"action\":\"ping\"}\n{\"action\":");
+            assert_eq!(client.frame()["action"], "pong");
+            stop(&relay);
+            client.write(b"\"ping\"}\n");
+            (relay, client)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(4)); // what is tested is that this does not matter
+    for (relay, client) in &mut all {
+        relay.process.signal(Signal::SIGCONT);
+        assert_eq!(client.frame()["action"], "pong");
+        assert_eq!(counters(relay)["ended_frame_timeout"], Value::Null);
+        client.ping();
+    }
+}
+
 #[test]
 fn a_relay_that_is_killed_can_have_its_port_again_at_once() {
     let mut relay = Relay::ephemeral();
@@ -271,6 +299,20 @@ fn an_operator_lists_names_and_releases_one() {
     assert_eq!(answer["action"], "registered");
     let listed = names(&["list"]).with_code(0).stdout;
     assert!(listed[0].starts_with(&format!("alice {} ", fingerprint(&mallory))), "{listed:?}");
+}
+
+/// Stops the relay's process in its sleep, which that ends (epoll_wait(2), EINTR). Signals take a
+/// moment: until then it is as awake as ever.
+fn stop(relay: &Relay) {
+    let status = format!("/proc/{}/stat", relay.process.pid());
+    let wait_for = |state: &str| {
+        while !fs::read_to_string(&status).expect("it is there").contains(state) {
+            std::thread::yield_now();
+        }
+    };
+    wait_for(") S ");
+    relay.process.signal(Signal::SIGSTOP);
+    wait_for(") T ");
 }
 
 fn fingerprint(account: &Account) -> String {

@@ -60,6 +60,8 @@ pub(crate) struct Connection {
     /// There may be input of which no event will tell: always, where it is always ready; where it
     /// is watched for edges, until it was read to its end.
     pub(crate) unread: bool,
+    /// Its last read filled the room that it had: more of the same may wait in the kernel.
+    pub(crate) cut: bool,
     /// Watched for edges, it told that the other end will send no more, or that it is broken: that
     /// is the end to be read to.
     pub(crate) ending: bool,
@@ -147,6 +149,7 @@ impl Connection {
             always_ready: false,
             edge: trigger == Trigger::Edge && kind == Kind::Socket,
             unread: false,
+            cut: false,
             ending: false,
             in_turn: false,
             touched: false,
@@ -173,6 +176,7 @@ impl Connection {
 
     /// A read brought something; it was `cut` where it filled the buffer.
     pub(crate) fn was_read(&mut self, cut: bool) {
+        self.cut = cut;
         // A read that came up short has emptied the socket (epoll(7), Q9), but the end is read by
         // itself.
         self.unread = self.always_ready || self.edge && (cut || self.ending);

@@ -310,6 +310,16 @@ impl Context {
         connection.waits[wait.index()] = Some(begun);
     }
 
+    /// What [`Deadlines::expired`] told is not decided before the next tick.
+    pub(super) fn wait_on(&mut self, id: Token, wait: Wait) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        // It may have ended meanwhile, or begun anew.
+        if connection.waits[wait.index()].is_none() && !connection.is_dead() {
+            let again = self.deadlines.put_back(wait.index(), id, self.now);
+            connection.waits[wait.index()] = Some(again);
+        }
+    }
+
     pub(super) fn end_wait(&mut self, id: Token, wait: Wait) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if let Some(begun) = connection.waits[wait.index()].take() {

@@ -75,6 +75,20 @@ impl<const KINDS: usize> Deadlines<KINDS> {
         }
     }
 
+    /// `owner`, whose wait expired, waits on until `now`, before all others. (Of those, some may be
+    /// due a little earlier, and are told with it.)
+    pub(crate) fn put_back(&mut self, kind: usize, owner: Token, now: Time) -> WaitId {
+        let queue = &mut self.queues[kind];
+        let after = queue.first;
+        let id = self.waits.insert(Wait { owner, until: now, before: None, after });
+        queue.first = Some(id);
+        match after.and_then(|first| self.waits.get_mut(first)) {
+            Some(first) => first.before = Some(id),
+            None => queue.last = Some(id),
+        }
+        WaitId(id)
+    }
+
     /// How many waits are in progress.
     pub(crate) const fn len(&self) -> usize {
         self.waits.len()

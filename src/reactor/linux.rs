@@ -102,11 +102,7 @@ impl Sys for Linux {
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()> {
         events.clear();
-        let count = match self.epoll.wait(&mut self.ready, milliseconds(timeout)) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => return Err(errno),
-        };
+        let count = self.epoll.wait(&mut self.ready, milliseconds(timeout))?;
         events.extend(self.ready[..count].iter().filter_map(|ready| {
             let flags = ready.events();
             Some(Event {

@@ -13,8 +13,9 @@
 //!    kernel, which puts a source that is still ready at the end of its list (level-triggered,
 //!    `epoll(7)`), so its own list is the fair queue.
 //! 3. **Accept** newcomers, within a budget, and open what handlers asked for.
-//! 4. **Deadlines**: tell whose time has passed. Then signals, and the handler's own end of the
-//!    tick.
+//! 4. **Deadlines**: tell whose time has passed, and had passed already when the kernel was asked:
+//!    so what came in time has been looked at (`expiry.rs`). Then signals, and the handler's own
+//!    end of the tick.
 //! 5. **Flush**: each connection that was sent something gets one `writev(2)`. Bytes wait until
 //!    here so that ten messages for one reader cost one system call and not ten. Only where the
 //!    kernel does not take all of it is `EPOLLOUT` asked for: a socket is writable nearly always,
@@ -35,7 +36,7 @@
 //! bytes and says how many it has used.
 //!
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
-//! states), `dispatch.rs`, `accept.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
+//! states), `dispatch.rs`, `accept.rs`, `expiry.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
 //! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
 //! `inherited.rs` (as system calls). `trace` is the loop watched from both of its seams.
 
@@ -45,6 +46,7 @@ mod connection;
 mod context;
 mod deadlines;
 mod dispatch;
+mod expiry;
 mod handler;
 mod inbox;
 mod inherited;
@@ -62,8 +64,9 @@ pub mod trace;
 use std::time::Duration;
 
 use nix::Result;
+use nix::errno::Errno;
 
-use self::connection::{State, Wait};
+use self::expiry::Horizon;
 use self::inbox::ReadBuffer;
 use self::sys::signal_of;
 use crate::limits;
@@ -144,8 +147,8 @@ pub struct Reactor<S: Sys> {
     spin: Duration,
     /// Signals' sources that are ready.
     signalled: Vec<Token>,
-    /// Since when there were more events than one wait brings.
-    unseen_since: Option<Time>,
+    /// Until when the kernel has told all.
+    horizon: Horizon,
     /// The handler was told something after its end of this tick: it gets another one at once.
     told_late: bool,
 }
@@ -165,7 +168,7 @@ impl<S: Sys> Reactor<S> {
             turns: Vec::new(),
             spin: config.spin,
             signalled: Vec::new(),
-            unseen_since: None,
+            horizon: Horizon::default(),
             told_late: false,
         }
     }
@@ -231,16 +234,29 @@ impl<S: Sys> Reactor<S> {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
         let asleep_from = self.context.now + timeout.unwrap_or(Duration::MAX).min(self.spin);
         while self.context.now < asleep_from {
-            self.sys.wait(&mut self.events, Some(Duration::ZERO))?;
-            self.context.now = self.sys.now();
+            self.ask(Some(Duration::ZERO))?;
             if !self.events.is_empty() {
                 return Ok(());
             }
         }
-        let timeout = timeout.map(|timeout| timeout.saturating_sub(self.spin));
-        self.sys.wait(&mut self.events, timeout)?;
+        self.ask(timeout.map(|timeout| timeout.saturating_sub(self.spin)))
+    }
+
+    /// Asks the kernel once. Interrupted by a signal (`SIGCONT` too, `signal(7)`), it has told
+    /// nothing, and is asked again in the next tick.
+    fn ask(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let asked = self.context.now;
+        let answer = self.sys.wait(&mut self.events, timeout);
         self.context.now = self.sys.now();
-        Ok(())
+        match answer {
+            Ok(()) => {
+                let sources = self.context.connections.len();
+                self.horizon.looked(asked, self.events.len(), sources);
+                Ok(())
+            }
+            Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Until the next thing is due; zero where something waits already.
@@ -255,47 +271,6 @@ impl<S: Sys> Reactor<S> {
         let due = alarms.chain(rests).chain(cx.deadlines.next()).min();
         let until_due = due.map(|due| due.since(cx.now));
         [at_most, until_due].into_iter().flatten().min()
-    }
-
-    /// Whether all that was ready has been looked at. A process that was stopped (`SIGSTOP`) or did
-    /// not get the processor finds times that have passed, and what others did in time waits in the
-    /// kernel: that comes first, unless there is no end of it.
-    fn has_seen_all(&mut self) -> bool {
-        if self.events.len() < limits::EVENTS_PER_TICK {
-            self.unseen_since = None;
-            return true;
-        }
-        let now = self.context.now;
-        now.since(*self.unseen_since.get_or_insert(now)) >= limits::UNSEEN_TIME
-    }
-
-    fn tell_deadlines(&mut self, handler: &mut impl Handler) {
-        let now = self.context.now;
-        let has_seen_all = self.has_seen_all();
-        while has_seen_all && let Some((kind, id)) = self.context.deadlines.expired(now) {
-            let Some(connection) = self.context.connections.get_mut(id) else { continue };
-            connection.waits[kind] = None;
-            match Wait::ALL[kind] {
-                Wait::Told(_) if !connection.is_in_use() => {}
-                // There is room since: this tick's flush shows whether it takes something.
-                Wait::Told(Deadline::Stalled) if connection.can_flush() => {
-                    self.context.begin_wait(id, Wait::Told(Deadline::Stalled));
-                }
-                Wait::Told(deadline) => handler.expired(&mut self.context, id, deadline),
-                Wait::Finish if connection.state == State::Lingering => {
-                    // It was sent all there was, and only did not say goodbye.
-                    self.context.die(id, CloseReason::Closed);
-                }
-                Wait::Finish => self.context.abort(id),
-            }
-        }
-        for number in 0..Alarm::COUNT {
-            if self.context.alarms[number].is_some_and(|at| at <= now) {
-                self.context.alarms[number] = None;
-                #[allow(clippy::cast_possible_truncation)] // COUNT is 8
-                handler.alarm(&mut self.context, Alarm(number as u8));
-            }
-        }
     }
 
     fn tell_signals(&mut self, handler: &mut impl Handler) {

@@ -23,7 +23,8 @@ pub trait Sys {
     fn now(&mut self) -> Time;
 
     /// Waits until a watched source is ready, or for `timeout` (none: for ever), and replaces
-    /// `events` by what `epoll_wait(2)` returned. A signal that interrupts it is an empty list.
+    /// `events` by what `epoll_wait(2)` returned; where it failed, by nothing. Interrupted by a
+    /// signal (`EINTR`), it has looked at no source.
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()>;
 
     /// Listens at `at`; tells the address that it got (`socket(2)`, `bind(2)`, `listen(2)`).

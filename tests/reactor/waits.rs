@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::limits::{FRAME_TIMEOUT, LISTENER_REST, REGISTER_TIMEOUT, STALL_TIMEOUT};
-use sealwax::reactor::{Alarm, CloseReason, Deadline, Opened};
+use sealwax::limits::{
+    EVENTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, LISTENER_REST, READ_SIZE, REGISTER_TIMEOUT,
+    STALL_TIMEOUT,
+};
+use sealwax::reactor::{Alarm, CloseReason, Config, Deadline, Opened, Trigger};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
-use crate::support::kernel::Op;
+use crate::support::kernel::{Fault, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -125,7 +128,9 @@ fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
     sim.cx().alarm(Alarm(2), None);
     let mut rung = Vec::new();
     for _ in 0..3 {
-        sim.reactor.tick(&mut handler, None).unwrap();
+        sim.reactor.tick(&mut handler, None).unwrap(); // sleeps until then
+        assert_eq!(handler.take(), []);
+        sim.reactor.tick(&mut handler, None).unwrap(); // asks what came by then
         rung.push((sim.cx().now().since(now), handler.take()));
     }
     let bell = |at, number| (at * MOMENT, vec![Told::Alarm(Alarm(number))]);
@@ -224,6 +229,7 @@ fn a_source_that_is_resumed_within_a_tick_is_shown_what_it_had_kept_without_more
         sim.settle(&mut handler);
         assert_eq!(handler.take(), [Told::Received(id, byte.to_vec())]);
         sim.kernel.advance(MOMENT);
+        sim.tick(&mut handler);
         sim.tick(&mut handler);
         assert_eq!(handler.take(), [Told::Alarm(Alarm(0))]);
     }
@@ -346,4 +352,161 @@ fn what_a_pause_left_is_shown_at_once_although_nothing_else_happens() {
     drop(handler);
     assert_eq!(shown.len(), 2);
     assert_eq!(shown[0], shown[1]);
+}
+
+/// Time passes for a process that is stopped (SIGSTOP). The signal that lets it go on interrupts
+/// the wait (epoll_wait(2), EINTR), and only the next one tells what came meanwhile.
+fn stop_and_continue(sim: &mut Sim, handler: &mut Recorder, time: Duration) {
+    let mut interrupts = 1;
+    sim.kernel.inject(move |op, _| {
+        let is_first = op == Op::Wait && std::mem::take(&mut interrupts) == 1;
+        is_first.then_some(Fault::Fail(Errno::EINTR))
+    });
+    sim.kernel.advance(time);
+    sim.tick(handler);
+    sim.settle(handler);
+}
+
+/// Each kind of deadline, and both triggers: whoever did in time what was
+/// waited for is not told of as late.
+#[test]
+fn no_deadline_is_told_before_the_kernel_was_asked_what_came_in_time() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let mut sim = Sim::with(&Config { trigger, ..Config::default() });
+        let mut handler = Recorder::new(|cx, told| match told {
+            Told::Received(id, bytes) => {
+                cx.expect(*id, false);
+                cx.alarm(Alarm(0), None);
+                if bytes.ends_with(b"bye\n") {
+                    cx.send(*id, &[&[0; 30]]);
+                    cx.close(*id);
+                }
+            }
+            Told::Ended(id, _) => cx.close(*id),
+            _ => {}
+        });
+        handler.consume = lines;
+        let (_, at) = sim.listen(&mut handler);
+        sim.kernel.set_buffer(20);
+        let (id, mut peer) = sim.accept(&mut handler, at);
+        sim.cx().expect(id, true);
+        let rings = sim.cx().now() + REGISTER_TIMEOUT;
+        sim.cx().alarm(Alarm(0), Some(rings));
+        peer.send(b"ha");
+        sim.cx().send(id, &[&[0; 50]]); // more than there is room for
+        sim.settle(&mut handler);
+        handler.take();
+        // Stopped: the line is ended, what waited is taken.
+        peer.send(b"lf\n");
+        assert_eq!(peer.receive_all().len(), 20);
+        stop_and_continue(&mut sim, &mut handler, 2 * FRAME_TIMEOUT);
+        let told = handler.take();
+        assert_eq!(told, [Told::Received(id, b"half\n".to_vec())], "{trigger:?}");
+        while sim.cx().queued(id) > 0 {
+            peer.receive_all();
+            sim.settle(&mut handler);
+        }
+        // Stopped while it is being closed: it makes room for the last bytes.
+        peer.receive_all();
+        peer.send(b"bye\n");
+        sim.settle(&mut handler);
+        handler.take();
+        assert_eq!(peer.receive_all().len(), 20);
+        stop_and_continue(&mut sim, &mut handler, 2 * FINISH_TIMEOUT);
+        assert_eq!(peer.receive_all().len(), 10);
+        assert_eq!(handler.take(), [Told::Closed(id, CloseReason::Closed)], "{trigger:?}");
+        sim.assert_clean(&mut handler, 1);
+    }
+}
+
+/// What was there when the time had passed may have to be read in several parts.
+#[test]
+fn a_frame_that_is_longer_than_a_read_and_was_there_in_time_is_read_to_its_end() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let mut sim = Sim::with(&Config { trigger, ..Config::default() });
+        sim.kernel.set_buffer(4 * READ_SIZE);
+        let mut handler = silent();
+        handler.consume = lines;
+        let (_, at) = sim.listen(&mut handler);
+        let (id, mut peer) = sim.accept(&mut handler, at);
+        peer.send(b"ha");
+        sim.settle(&mut handler);
+        handler.take();
+        let rest = [vec![b'l'; 3 * READ_SIZE], b"f\n".to_vec()].concat();
+        assert_eq!(peer.send(&rest), rest.len());
+        stop_and_continue(&mut sim, &mut handler, 2 * FRAME_TIMEOUT);
+        assert_eq!(handler.received_from(id).len(), 2 + rest.len(), "{trigger:?}");
+        let told = handler.take();
+        assert!(!told.contains(&Told::Expired(id, Deadline::Partial)), "{trigger:?}");
+        // Two reads' worth and no end: it is told once that is read.
+        peer.send(&vec![b'x'; 2 * READ_SIZE]);
+        sim.settle(&mut handler);
+        peer.send(&vec![b'x'; 2 * READ_SIZE]);
+        handler.take();
+        stop_and_continue(&mut sim, &mut handler, 2 * FRAME_TIMEOUT);
+        let told = handler.take();
+        assert_eq!(told.last(), Some(&Told::Expired(id, Deadline::Partial)), "{trigger:?}");
+        assert_eq!(told.len(), 3, "{trigger:?}: two reads came before it");
+        sim.cx().abort(id);
+        sim.assert_clean(&mut handler, 1);
+    }
+}
+
+/// Stopped between the wait and the look at the clock, as a signal does it that comes within the
+/// call: the list is from before, and the time from after.
+#[test]
+fn a_list_from_before_the_stop_decides_nothing_that_ended_within_it() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    handler.consume = lines;
+    let (_, at) = sim.listen(&mut handler);
+    let (id, mut peer) = sim.accept(&mut handler, at);
+    peer.send(b"ha");
+    sim.settle(&mut handler);
+    handler.take();
+    sim.kernel.set_latency(|| MOMENT);
+    peer.send(b"lf\n");
+    let mut stops = 1;
+    sim.kernel.inject(move |op, _| {
+        let is_first = op == Op::Wait && std::mem::take(&mut stops) == 1;
+        is_first.then_some(Fault::Late(2 * FRAME_TIMEOUT))
+    });
+    sim.tick(&mut handler);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"half\n".to_vec())]);
+}
+
+/// More is ready than one wait tells of, at all times: whoever is behind in the kernel's list is
+/// looked at before a deadline is told, and deadlines are told all the same.
+#[test]
+fn deadlines_are_told_after_one_round_of_the_ready_list_however_long_it_is() {
+    let mut sim = Sim::new();
+    let mut handler = silent();
+    handler.consume = lines;
+    let (_, at) = sim.listen(&mut handler);
+    let mut peers: Vec<_> =
+        (0..3 * EVENTS_PER_TICK).map(|_| sim.accept(&mut handler, at)).collect();
+    let (late, mut silent_one) = sim.accept(&mut handler, at);
+    let (early, mut in_time) = sim.accept(&mut handler, at);
+    silent_one.send(b"ha");
+    in_time.send(b"ha");
+    sim.settle(&mut handler);
+    handler.take();
+    let mut told = Vec::new();
+    for round in 0..20 {
+        for (_, peer) in &mut peers {
+            peer.send(b"a line\n");
+        }
+        if round == 10 {
+            in_time.send(b"lf\n");
+            sim.kernel.advance(2 * FRAME_TIMEOUT);
+        }
+        sim.tick(&mut handler);
+        told.extend(handler.take().into_iter().filter(|told| match told {
+            Told::Received(id, _) => *id == early,
+            _ => true,
+        }));
+    }
+    let half = Told::Received(early, b"half\n".to_vec());
+    assert_eq!(told, [half, Told::Expired(late, Deadline::Partial)]);
 }

@@ -59,9 +59,9 @@ impl<S: Sys> Sys for Traced<S> {
 
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()> {
         self.recorder.wait(timeout);
-        self.sys.wait(events, timeout)?;
+        let answer = self.sys.wait(events, timeout);
         self.recorder.woke(events);
-        Ok(())
+        answer
     }
 
     fn listen(&mut self, at: SocketAddr) -> Result<(Self::Io, SocketAddr)> {

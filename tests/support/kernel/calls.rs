@@ -47,6 +47,8 @@ pub enum Fault {
     Short(usize),
     /// A wait that also returns this event.
     Stale(Event),
+    /// A wait behind which the process is stopped for so long, before it goes on.
+    Late(Duration),
 }
 
 impl Kernel {
@@ -68,7 +70,9 @@ impl Kernel {
                 Err(errno)
             }
             Some(Fault::Short(most)) => body(&mut self.machine.borrow_mut(), Some(most)),
-            Some(Fault::Stale(_)) | None => body(&mut self.machine.borrow_mut(), None),
+            Some(Fault::Stale(_) | Fault::Late(_)) | None => {
+                body(&mut self.machine.borrow_mut(), None)
+            }
         };
         if let Some(calls) = &mut self.me().calls {
             calls.push(Call { op, fd, outcome });
@@ -99,7 +103,7 @@ impl Sys for Kernel {
         let fault = inject.as_mut().and_then(|inject| inject(Op::Wait, None));
         self.me().inject = inject;
         if let Some(Fault::Fail(errno)) = fault {
-            return if errno == Errno::EINTR { Ok(()) } else { Err(errno) };
+            return Err(errno);
         }
         let mut machine = self.machine.borrow_mut();
         machine.take_ready(self.process, events);
@@ -109,6 +113,10 @@ impl Sys for Kernel {
         if events.is_empty() && !machine.clock_is_held {
             let timeout = timeout.expect("nothing is ready, nothing is due: the loop would hang");
             machine.now = machine.now + timeout;
+            machine.deliver();
+        }
+        if let Some(Fault::Late(time)) = fault {
+            machine.now = machine.now + time;
             machine.deliver();
         }
         drop(machine);
