@@ -301,7 +301,7 @@ fn an_operator_lists_names_and_releases_one() {
     assert!(listed[0].starts_with(&format!("alice {} ", fingerprint(&mallory))), "{listed:?}");
 }
 
-/// Stops the relay's process in its sleep, which that ends (epoll_wait(2), EINTR). Signals take a
+/// Stops the relay's process in its sleep, which that ends (`EINTR`). Signals take a
 /// moment: until then it is as awake as ever.
 fn stop(relay: &Relay) {
     let status = format!("/proc/{}/stat", relay.process.pid());

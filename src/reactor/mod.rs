@@ -36,8 +36,8 @@
 //! bytes and says how many it has used.
 //!
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
-//! states), `dispatch.rs`, `accept.rs`, `expiry.rs` and `settle.rs` (the steps above), `inbox.rs`, `outbox.rs`
-//! and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
+//! states), `dispatch.rs`, `accept.rs`, `expiry.rs` and `settle.rs` (the steps above), `inbox.rs`,
+//! `outbox.rs` and `deadlines.rs` (what is kept), `sys.rs` (the kernel as a trait), `linux.rs` and
 //! `inherited.rs` (as system calls). `trace` is the loop watched from both of its seams.
 
 mod accept;

@@ -355,7 +355,7 @@ fn what_a_pause_left_is_shown_at_once_although_nothing_else_happens() {
 }
 
 /// Time passes for a process that is stopped (SIGSTOP). The signal that lets it go on interrupts
-/// the wait (epoll_wait(2), EINTR), and only the next one tells what came meanwhile.
+/// the wait (`epoll_wait(2)`, `EINTR`), and only the next one tells what came meanwhile.
 fn stop_and_continue(sim: &mut Sim, handler: &mut Recorder, time: Duration) {
     let mut interrupts = 1;
     sim.kernel.inject(move |op, _| {

@@ -46,10 +46,11 @@ impl Simulated {
         simulated
     }
 
-    /// Lets the loop turn until there is nothing to do at this time.
+    /// Lets the loop turn until there is nothing to do at this time. What is due is told in the
+    /// second tick (the kernel is asked first), and what comes of it may be seen in the third.
     pub fn settle(&mut self) {
         let mut idle = 0;
-        while idle < 2 {
+        while idle < 3 {
             self.kernel.calls();
             self.reactor.tick(&mut self.relay, Some(Duration::ZERO)).unwrap();
             let calls = self.kernel.calls();
