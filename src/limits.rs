@@ -75,6 +75,10 @@ pub const EVENTS_PER_TICK: usize = 256;
 /// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
 /// users.
 pub const ACCEPTS_PER_TICK: usize = 64;
+/// Newcomers whom a handler turns away at once, in one tick over all listeners; then the others
+/// wait for the next tick. They are closed at its end, so until then each has a descriptor, which
+/// comes out of [`SPARE_DESCRIPTORS`].
+pub const TURNED_AWAY_PER_TICK: usize = 8;
 /// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
 pub const SLICES_PER_WRITE: usize = 64;
 /// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
@@ -101,9 +105,9 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// (`TCP_USER_TIMEOUT`, which counts for keepalive too). A name is to be free 90 s after its user
 /// has vanished, and the kernel's timers are coarse.
 pub const USER_TIMEOUT_MILLISECONDS: u32 = 80_000;
-/// Descriptors kept beside those of connections: standard streams, epoll, signals, the store, the
-/// reserve.
-pub const SPARE_DESCRIPTORS: usize = 32;
+/// Descriptors kept beside those of connections: standard streams, epoll, signals, listeners, the
+/// store, the reserve, and newcomers who are turned away.
+pub const SPARE_DESCRIPTORS: usize = 24 + TURNED_AWAY_PER_TICK;
 
 /// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
 pub const LEAST_CONNECTIONS: usize = 2;

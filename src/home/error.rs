@@ -76,6 +76,14 @@ impl fmt::Display for HomeError {
                 path.display(),
                 way_in(path, *owner, geteuid().as_raw()),
             ),
+            Self::Exposed { path, mode } if path.is_dir() => write!(
+                out,
+                "'{0}' is open to other users (mode {mode:04o}), who could replace the keys in it: \
+                 run 'chmod go= {0}'; or, where it has to stay so (a volume that a group shares), \
+                 choose a directory in it, such as '{1}', which is then made for you alone",
+                path.display(),
+                path.join("sealwax").display(),
+            ),
             Self::Exposed { path, mode } => write!(
                 out,
                 "'{0}' is open to other users (mode {mode:04o}): run 'chmod go= {0}', and make \

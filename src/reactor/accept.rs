@@ -14,14 +14,24 @@ use crate::limits;
 impl<S: Sys> Reactor<S> {
     pub(super) fn accept(&mut self, handler: &mut impl Handler) {
         self.end_rests();
+        let mut turned_away = 0;
         for listener in std::mem::take(&mut self.accepting) {
             let mut budget = 0..limits::ACCEPTS_PER_TICK;
-            while budget.next().is_some() && self.accept_one(handler, listener) {}
+            while turned_away < limits::TURNED_AWAY_PER_TICK
+                && budget.next().is_some()
+                && self.accept_one(handler, listener, &mut turned_away)
+            {}
         }
     }
 
-    /// Takes in a newcomer; tells whether there may be another.
-    fn accept_one(&mut self, handler: &mut impl Handler, listener: Token) -> bool {
+    /// Takes in a newcomer; tells whether there may be another, and counts whom the handler turns
+    /// away at once.
+    fn accept_one(
+        &mut self,
+        handler: &mut impl Handler,
+        listener: Token,
+        turned_away: &mut usize,
+    ) -> bool {
         // The handler may have closed or paused it since the event, or on seeing the newcomer
         // before.
         if !self.context.connections.get(listener).is_some_and(Connection::can_receive) {
@@ -34,6 +44,8 @@ impl<S: Sys> Reactor<S> {
                 let id = self.context.connections.insert(newcomer);
                 self.install(id, io); // where that fails, the end of the tick tells why
                 handler.opened(&mut self.context, id, Opened::Accepted { listener, peer });
+                let newcomer = self.context.connections.get(id);
+                *turned_away += usize::from(newcomer.is_none_or(Connection::is_dead));
                 true
             }
             Err(Errno::EAGAIN) => false,

@@ -121,6 +121,11 @@ impl Sys for Linux {
         // A relay that was killed can start again at once, although old connections linger (tcp(7),
         // TIME_WAIT).
         socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        if at.is_ipv6() {
+            // Otherwise `[::]` would take the port of all IPv4 addresses as well, and their users
+            // would come with mapped addresses (ipv6(7), IPV6_V6ONLY).
+            socket::setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+        }
         // Accepted sockets inherit these from the listener, which saves four system calls a
         // connection.
         set_stream_options(&fd)?;

@@ -73,14 +73,14 @@ impl Relay {
         for id in everybody {
             self.dismiss(cx, id, &goodbye);
         }
-        self.tell_counters();
+        self.tell_counters(false);
         let wait = if self.peers.is_empty() { Duration::ZERO } else { DRAIN_TIMEOUT };
         cx.alarm(DRAINED, Some(cx.now() + wait));
     }
 
     /// Tells the operator how it went so far.
-    pub(super) fn tell_counters(&mut self) {
+    pub(super) fn tell_counters(&mut self, is_asked: bool) {
         self.counters.lines_dropped = self.log.dropped();
-        self.log.tell(&Event::Counters { counters: &self.counters });
+        self.log.tell(&Event::Counters { counters: &self.counters, is_asked });
     }
 }

@@ -23,6 +23,8 @@ pub enum Event<'a> {
     Listening {
         /// Where, with the real port.
         address: SocketAddr,
+        /// The port was chosen by the kernel: nobody knows it before it is told.
+        is_chosen: bool,
     },
     /// The relay was started without a home.
     Ephemeral,
@@ -139,6 +141,8 @@ pub enum Event<'a> {
     Counters {
         /// What was counted.
         counters: &'a Counters,
+        /// At `SIGHUP`, and not at the end.
+        is_asked: bool,
     },
     /// Nobody took the log for a while, or others caused more lines than they may, and this is
     /// missing from it.
@@ -188,7 +192,10 @@ pub enum Kind {
 /// How much the operator wants to read; each level tells all that those before it tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// `-q`: where it listens, and what the relay itself cannot do.
+    /// `-qq`: nothing at all.
+    Silent,
+    /// `-q`: what the relay itself cannot do, and what was asked for: a port that was chosen, and
+    /// counters at `SIGHUP`.
     Quiet,
     /// Who came, went, asked and was refused.
     #[default]
@@ -228,12 +235,12 @@ impl Event<'_> {
     /// The lowest level that tells it.
     pub const fn level(&self) -> Level {
         match self {
-            Self::Listening { .. }
+            Self::Listening { is_chosen: true, .. }
+            | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::FewerConnections { .. }
             | Self::AcceptFailed { .. }
-            | Self::Counters { .. }
             | Self::LinesDropped { .. } => Level::Quiet,
             Self::Connected { .. }
             | Self::Left { who: Who::Peer(_), .. }
@@ -259,7 +266,7 @@ impl Event<'_> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match *self {
-            Self::Listening { address } => write!(out, "listening on {address}"),
+            Self::Listening { address, .. } => write!(out, "listening on {address}"),
             Self::Ephemeral => {
                 write!(out, "ephemeral: its key and all names end with this process")
             }
@@ -298,7 +305,7 @@ impl fmt::Display for Event<'_> {
             Self::Released { name } => {
                 write!(out, "{} was released: the name is bound to no key", Quoted(name))
             }
-            Self::Counters { counters } => write!(out, "so far: {counters}"),
+            Self::Counters { counters, .. } => write!(out, "so far: {counters}"),
             Self::LinesDropped { lines } => write!(out, "{lines} lines dropped"),
         }
     }

@@ -230,7 +230,7 @@ mod tests {
         let (who, stranger) = (Who::Name("alice"), Who::Peer(peer));
         let (from, to, fp) = ("alice", "bob", Fingerprint([0xff; 32]));
         [
-            Event::Listening { address: peer },
+            Event::Listening { address: peer, is_chosen: true },
             Event::Ephemeral,
             Event::Signal { signal: Signal::Terminate },
             Event::Draining { connections: 3 },
@@ -250,7 +250,7 @@ mod tests {
             Event::StoreFailed { detail: "disk full" },
             Event::AcceptFailed { error: Errno::EMFILE },
             Event::LinesDropped { lines: 7 },
-            Event::Counters { counters },
+            Event::Counters { counters, is_asked: true },
             Event::Released { name: "bob" },
         ]
     }

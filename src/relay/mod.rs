@@ -211,6 +211,22 @@ impl Relay {
         self.sources.iter().filter_map(|source| source.address).collect()
     }
 
+    /// Tells where it listens, once all listeners stand: whoever reads of one may rely on the start.
+    fn announce_listeners(&mut self) {
+        let is_listener = |source: &&OwnSource| matches!(source.purpose, Purpose::Listen(_));
+        let asked = self.sources.iter().filter(is_listener).count();
+        let standing = self.sources.iter().filter(|source| source.address.is_some()).count();
+        if standing < asked {
+            return;
+        }
+        for source in &self.sources {
+            if let (Purpose::Listen(asked), Some(address)) = (source.purpose, source.address) {
+                let is_chosen = asked.port() == 0;
+                self.log.tell(&Event::Listening { address, is_chosen });
+            }
+        }
+    }
+
     /// Why the loop was stopped, if it was not by a signal.
     pub fn failure(&self) -> Option<Failure> {
         self.failure
@@ -222,10 +238,10 @@ impl Handler for Relay {
         self.log.at(cx.now());
         match how {
             Opened::Listening(address) => {
-                self.log.tell(&Event::Listening { address });
                 if let Some(source) = self.sources.iter_mut().find(|source| source.token == id) {
                     source.address = Some(address);
                 }
+                self.announce_listeners();
             }
             Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
             Opened::Connected | Opened::Source => {}
@@ -282,7 +298,7 @@ impl Handler for Relay {
             // There are no settings to read again: it tells how it went so far, and looks which
             // names the operator has released.
             Signal::Hangup => {
-                self.tell_counters();
+                self.tell_counters(true);
                 self.store.look_for_released();
             }
         }

@@ -53,7 +53,7 @@ impl Immortal {
         let relay = self.relay.take().expect("it runs");
         relay.signal(Signal::SIGKILL);
         assert_eq!(relay.end().code, None, "a signal has no code");
-        let arguments = ["serve", "--listen", &self.address, "--home", &self.home, "-q"];
+        let arguments = ["serve", "--listen", &self.address, "--home", &self.home];
         let relay = self.relay.insert(Process::start(&arguments));
         relay.talk_with("listening");
     }

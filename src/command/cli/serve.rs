@@ -1,6 +1,6 @@
 //! `sealwax serve`, as it can be written.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,20 +9,37 @@ use clap::{Args, ValueEnum};
 use super::{TraceArgs, Verbosity, bytes, timeout};
 use crate::limits;
 
+/// The addresses of a `HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(pub Vec<SocketAddr>);
+
+fn listen_addresses(text: &str) -> Result<Addresses, String> {
+    let found = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut addresses: Vec<_> = found.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err("this name has no address".to_owned());
+    }
+    Ok(Addresses(addresses))
+}
+
 /// `sealwax serve`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
-  sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>relay.ndjson
+  sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>>relay.ndjson
 
 It prints one line `listening on HOST:PORT` to standard error for each address; with --log json it
 is an object, {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
 SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
 SIGHUP: it tells what it has counted, and lets the names go that were released (`sealwax names`).")]
 pub struct Serve {
-    /// Where to listen; repeatable, port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen; repeatable, port 0 takes a free one. A name stands for all of its
+    /// addresses; `[::]` for IPv6 only, `0.0.0.0` for IPv4 only
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
+        value_parser = listen_addresses)]
+    pub listen: Vec<Addresses>,
     /// Where the relay's key and the bound names are kept [default: the XDG data directory's
     /// `sealwax/relay`]
     #[arg(long, value_name = "DIR")]
