@@ -211,7 +211,7 @@ impl Relay {
         self.sources.iter().filter_map(|source| source.address).collect()
     }
 
-    /// Tells where it listens, once all listeners stand: whoever reads of one may rely on the start.
+    /// Tells where it listens, once all listeners stand: whoever reads of one may rely on it.
     fn announce_listeners(&mut self) {
         let is_listener = |source: &&OwnSource| matches!(source.purpose, Purpose::Listen(_));
         let asked = self.sources.iter().filter(is_listener).count();
