@@ -67,13 +67,14 @@ impl Home {
     /// erased on drop.
     ///
     /// Refused are files over `limit` bytes, other people's, what others have access to, and
-    /// whatever is not a regular file: a symbolic link could lead to any file, and a pipe would
-    /// make us wait.
+    /// whatever is not a regular file: a pipe would make us wait, and a symbolic link would be
+    /// replaced by a file at the next change ([`replace`](Self::replace)), behind the back of
+    /// whoever made it. The home itself may be a link.
     pub fn read(&self, name: &str, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
         let path = self.path(name);
         let mut file = match self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
             Err(Errno::ENOENT) => return Ok(None),
-            Err(Errno::ELOOP) => return Err(HomeError::NotAFile { path }), // a symbolic link
+            Err(Errno::ELOOP) => return Err(HomeError::Link { path }),
             opened => opened.map_err(failed("open", &path))?,
         };
         let state = fstat(&file).map_err(failed("examine", &path))?;
@@ -377,7 +378,7 @@ mod tests {
         home.write_new("key", b"secret").unwrap();
         assert!(matches!(home.read("key", 5), Err(HomeError::TooLarge { limit: 5, .. })));
         symlink(home.path("key"), home.path("link")).unwrap();
-        assert!(matches!(home.read("link", 10), Err(HomeError::NotAFile { .. })));
+        assert!(matches!(home.read("link", 10), Err(HomeError::Link { .. })));
         nix::unistd::mkfifo(&home.path("pipe"), Mode::S_IRUSR).unwrap();
         assert!(matches!(home.read("pipe", 10), Err(HomeError::NotAFile { .. })));
     }

@@ -36,6 +36,7 @@
 //!       │               │◀──────────────── epoll_wait()                              │
 //! ```
 
+pub mod address;
 pub mod client;
 pub mod command;
 pub mod crypto;

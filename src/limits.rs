@@ -377,6 +377,10 @@ pub const LOAD_AGES: u64 = 1_000_000;
 
 // --- The command line ---
 
+/// The relay of whoever has never named one: where `serve` listens unless told otherwise.
+pub const DEFAULT_RELAY: &str = "127.0.0.1:12345";
+/// The longest name of a host, in bytes (RFC 1035, section 2.3.4, and one for a final dot).
+pub const MAX_HOST: usize = 255;
 /// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.

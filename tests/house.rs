@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("limits", &[]),
+    ("address", &["limits"]),
     ("reactor", &["limits"]),
     ("tokens", &["reactor"]),
     ("wire", &["limits"]),
@@ -16,11 +17,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "crypto"]),
     ("trace", &["limits", "reactor", "wire"]),
-    ("load", &["limits", "reactor", "wire", "crypto"]),
-    ("client", &["limits", "reactor", "tokens", "wire", "crypto", "home"]),
+    ("load", &["limits", "address", "reactor", "wire", "crypto"]),
+    ("client", &["limits", "address", "reactor", "tokens", "wire", "crypto", "home"]),
     (
         "command",
-        &["limits", "reactor", "wire", "crypto", "home", "relay", "load", "client", "trace"],
+        &[
+            "limits", "address", "reactor", "wire", "crypto", "home", "relay", "load", "client",
+            "trace",
+        ],
     ),
 ];
 const MAX_COLUMNS: usize = 100;

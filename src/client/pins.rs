@@ -6,7 +6,7 @@
 //! read again before each change, and a line that is not understood is kept as it is.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// One pinned key: a line.
@@ -83,8 +83,15 @@ enum Line<P> {
     Pin(P),
     /// Empty, or a comment behind `#`.
     Note(Vec<u8>),
-    /// Not a pin, or a second one of the same owner: not obeyed, and not lost either.
+    /// Not a pin: not obeyed, and not lost either.
     Damaged(Vec<u8>),
+    /// A further pin of an owner that has one: not obeyed, and removed with the one that is.
+    Repeated {
+        owner: String,
+        bytes: Vec<u8>,
+        /// It says what the obeyed one says.
+        is_same: bool,
+    },
 }
 
 impl<P: Pin> PinFile<P> {
@@ -101,11 +108,16 @@ impl<P: Pin> PinFile<P> {
                 file.lines.push(Line::Note(bytes.to_vec()));
                 continue;
             }
-            let pin = str::from_utf8(bytes).ok().and_then(P::parse);
-            match pin.filter(|pin| file.find(pin.owner()).is_none()) {
-                Some(pin) => file.set(pin),
-                None => file.lines.push(Line::Damaged(bytes.to_vec())),
-            }
+            let Some(pin) = str::from_utf8(bytes).ok().and_then(P::parse) else {
+                file.lines.push(Line::Damaged(bytes.to_vec()));
+                continue;
+            };
+            let Some(first) = file.find(pin.owner()) else {
+                file.set(pin);
+                continue;
+            };
+            let (owner, is_same) = (pin.owner().to_owned(), first.render() == pin.render());
+            file.lines.push(Line::Repeated { owner, bytes: bytes.to_vec(), is_same });
         }
         file
     }
@@ -116,16 +128,20 @@ impl<P: Pin> PinFile<P> {
         for line in &self.lines {
             match line {
                 Line::Pin(pin) => text.extend(pin.render().into_bytes()),
-                Line::Note(bytes) | Line::Damaged(bytes) => text.extend(bytes),
+                Line::Note(bytes) | Line::Damaged(bytes) | Line::Repeated { bytes, .. } => {
+                    text.extend(bytes);
+                }
             }
             text.push(b'\n');
         }
         text
     }
 
-    /// The numbers of the damaged lines, from 1.
+    /// The numbers of the lines that are not obeyed, from 1: damaged, or against an earlier one.
     pub fn damaged(&self) -> impl Iterator<Item = usize> {
-        let damaged = |line: &Line<P>| matches!(line, Line::Damaged(_));
+        let damaged = |line: &Line<P>| {
+            matches!(line, Line::Damaged(_) | Line::Repeated { is_same: false, .. })
+        };
         self.lines.iter().zip(1..).filter(move |(line, _)| damaged(line)).map(|(_, number)| number)
     }
 
@@ -155,28 +171,44 @@ impl<P: Pin> PinFile<P> {
         self.lines.push(Line::Pin(pin));
     }
 
-    /// Removes the pin of `owner`. Returns whether there was one.
+    /// Removes the pin of `owner`, with the lines that repeat it: one of those would be obeyed at
+    /// the next reading. Returns whether there was one.
     pub fn remove(&mut self, owner: &str) -> bool {
-        let Some(removed) = self.places.remove(owner) else { return false };
-        self.lines.remove(removed);
-        self.places.values_mut().filter(|place| **place > removed).for_each(|place| *place -= 1);
+        if self.places.remove(owner).is_none() {
+            return false;
+        }
+        self.lines.retain(|line| match line {
+            Line::Pin(pin) => pin.owner() != owner,
+            Line::Repeated { owner: of, .. } => of != owner,
+            Line::Note(_) | Line::Damaged(_) => true,
+        });
+        self.places.clear();
+        for (place, line) in self.lines.iter().enumerate() {
+            if let Line::Pin(pin) = line {
+                self.places.insert(pin.owner().to_owned(), place);
+            }
+        }
         true
     }
 
     /// Removes the first `count` pins that `is_it` holds for. Returns how many there were.
     pub fn remove_where(&mut self, count: usize, is_it: impl Fn(&P) -> bool) -> usize {
-        let mut removed = 0;
-        self.lines.retain(|line| {
-            let goes = removed < count && matches!(line, Line::Pin(pin) if is_it(pin));
-            removed += usize::from(goes);
-            !goes
+        let mut removed = BTreeSet::new();
+        self.lines.retain(|line| match line {
+            Line::Pin(pin) if removed.len() < count && is_it(pin) => {
+                removed.insert(pin.owner().to_owned());
+                false
+            }
+            _ => true,
         });
+        let goes = |line: &mut Line<P>| matches!(line, Line::Repeated { owner, .. } if removed.contains(owner));
+        self.lines.retain_mut(|line| !goes(line));
         let places = self.lines.iter().enumerate().filter_map(|(place, line)| match line {
             Line::Pin(pin) => Some((pin.owner().to_owned(), place)),
-            Line::Note(_) | Line::Damaged(_) => None,
+            Line::Note(_) | Line::Damaged(_) | Line::Repeated { .. } => None,
         });
         self.places = places.collect();
-        removed
+        removed.len()
     }
 }
 
@@ -250,7 +282,17 @@ mod tests {
         assert!(file.remove("a") && !file.remove("a"));
         file.set(pin("b", "5"));
         file.set(pin("c", "6"));
-        assert_eq!(file.render(), b"# keys\n\nnonsense\na=2\n\xff=3\nb=5\nc=6\n");
+        assert_eq!(file.render(), b"# keys\n\nnonsense\n\xff=3\nb=5\nc=6\n");
+    }
+
+    #[test]
+    fn a_pin_that_was_removed_does_not_come_back_from_a_line_that_repeats_it() {
+        let mut file = PinFile::<Plain>::parse(b"a=1\na=2\na=1\nb=4\n");
+        assert_eq!(file.damaged().collect::<Vec<_>>(), [2], "the third says what the first says");
+        assert!(file.remove("a"));
+        assert_eq!(file.find("b"), Some(&pin("b", "4")));
+        let again = PinFile::<Plain>::parse(&file.render());
+        assert!(again.iter().eq([&pin("b", "4")]));
     }
 
     #[test]

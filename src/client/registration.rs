@@ -18,7 +18,7 @@ use crate::wire::{ErrorCode, Incoming, Registration2, Reply, RosterMode, compose
 
 /// How we register, and whom we registered with before.
 pub(super) struct Registration {
-    /// `HOST:PORT` as the user wrote it.
+    /// `HOST:PORT`, under which the relay's key is pinned.
     relay: String,
     roster: RosterMode,
     /// `known_relays`.
@@ -75,7 +75,7 @@ impl Registration {
                 Step::Registered
             }
             (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
-                refused(&desk.name, code.parse().ok(), &detail)
+                refused(desk, code.parse().ok(), &detail)
             }
             (_, Incoming::Userlist { .. }) => {
                 let detail = format!("{} speaks only the original protocol", self.relay);
@@ -145,17 +145,18 @@ impl Registration {
     }
 }
 
-fn refused(name: &str, code: Option<ErrorCode>, detail: &str) -> Step {
+fn refused(desk: &Desk, code: Option<ErrorCode>, detail: &str) -> Step {
+    let (name, keys) = (&desk.name, &desk.keys);
+    let other = format!("to take another name, run '{keys} rename NAME'");
     let (ending, advice) = match code {
-        Some(ErrorCode::NameInUse) => (
-            Ending::NameInUse,
-            format!("another user is connected as {name}: choose another --name"),
-        ),
+        Some(ErrorCode::NameInUse) => {
+            (Ending::NameInUse, format!("another user is connected as {name}; {other}"))
+        }
         Some(ErrorCode::NameBound) => {
-            (Ending::NameBound, format!("{name} belongs to another key: choose another --name"))
+            (Ending::NameBound, format!("{name} belongs to another key; {other}"))
         }
         Some(ErrorCode::BadName) => {
-            (Ending::BadName, format!("the relay takes no such name: {name}"))
+            (Ending::BadName, format!("the relay takes no such name: {name}; {other}"))
         }
         Some(ErrorCode::DirectoryFull) => {
             (Ending::DirectoryFull, format!("the relay binds no further name: {detail}"))

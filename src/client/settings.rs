@@ -11,7 +11,8 @@ use crate::wire::RosterMode;
 pub struct Settings {
     /// Our name; it must be one ([`check_name_v2`](crate::wire::check_name_v2)).
     pub name: String,
-    /// The relay as `HOST:PORT`, as the user wrote it: its key is pinned under this text.
+    /// The relay as `HOST:PORT`, in the one form of an [`Address`](crate::address::Address): its
+    /// key is pinned under this text.
     pub relay: String,
     /// Which rosters to ask for. With `None`, `users` stays empty.
     pub roster: RosterMode,

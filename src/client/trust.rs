@@ -10,6 +10,7 @@
 use std::fmt;
 
 use super::pins::{Pin, PinFile};
+use crate::address::canonical;
 use crate::limits::{FIRST_CONTACTS_FORGOTTEN, MAX_FIRST_CONTACTS};
 use crate::wire::{Fingerprint, base64, check_name_v2};
 
@@ -138,7 +139,9 @@ impl fmt::Display for RelayFingerprint {
     }
 }
 
-/// One line of `known_relays`: the address as the user writes it, and the relay's key.
+/// One line of `known_relays`: the address in its one form
+/// ([`Address`](crate::address::Address)), and the relay's key. Earlier versions kept the address
+/// as the user wrote it; such a line counts for the same relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayPin {
     /// `HOST:PORT`
@@ -154,7 +157,7 @@ impl Pin for RelayPin {
 
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
-        let address = words.next()?.to_owned();
+        let address = canonical(words.next()?);
         let key = base64::decode_array(words.next()?.strip_prefix("ED25519:")?).ok()?;
         words.next().is_none().then_some(Self { address, key: RelayFingerprint(key) })
     }
@@ -185,6 +188,17 @@ mod tests {
         assert!(again.iter().eq(file.iter()));
         let relay = RelayPin { address: "[::1]:12345".to_owned(), key: RelayFingerprint([9; 32]) };
         assert_eq!(RelayPin::parse(&relay.render()), Some(relay));
+    }
+
+    #[test]
+    fn a_relay_that_was_pinned_under_another_spelling_is_known() {
+        let key = RelayFingerprint([9; 32]);
+        let text = format!("LOCALHOST:01 {key}\nlocalhost:1 {key}\n::1:2 {key}\n");
+        let mut file = PinFile::<RelayPin>::parse(text.as_bytes());
+        assert!(file.find("localhost:1").is_some() && file.find("[::1]:2").is_some());
+        assert_eq!(file.damaged().count(), 0);
+        assert!(file.remove("localhost:1"));
+        assert_eq!(file.render(), format!("[::1]:2 {key}\n").into_bytes());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::address::Address;
 use crate::limits;
 
 pub use self::keys::{Keys, KeysCommand};
@@ -92,10 +93,9 @@ pub struct Verbosity {
 /// What `chat`, `send`, `recv` and `keys` have in common.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The relay
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
-        value_parser = host_and_port)]
-    pub relay: String,
+    /// The relay; the first one is remembered [default: the remembered one, or 127.0.0.1:12345]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub relay: Option<Address>,
     /// Whose identity and trust.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -232,14 +232,6 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// What could not be an address at any time is not worth a second try.
-fn host_and_port(text: &str) -> Result<String, String> {
-    let is_one = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
-    let wrong = "not of the form HOST:PORT, with a port from 0 to 65535";
-    text.rsplit_once(':').filter(|parts| is_one(*parts)).ok_or(wrong)?;
-    Ok(text.to_owned())
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let parsed: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
     Duration::try_from_secs_f64(parsed)
@@ -287,16 +279,6 @@ mod tests {
             commands.for_each(|inner| look(inner, &format!("{path} {}", inner.get_name())));
         }
         look(&Cli::command(), "");
-    }
-
-    #[test]
-    fn a_relay_is_a_host_and_a_port() {
-        for address in ["localhost:1", "127.0.0.1:12345", "[::1]:65535"] {
-            assert_eq!(host_and_port(address).as_deref(), Ok(address));
-        }
-        for wrong in ["", "localhost", ":1", "localhost:", "localhost:x", "localhost:65536"] {
-            assert!(host_and_port(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

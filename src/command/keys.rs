@@ -8,13 +8,15 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::cli::{Keys, KeysCommand};
+use super::cli::{IdentityArgs, Keys, KeysCommand};
 use super::identity_file::{self, IdentityFile};
 use super::passphrase::{self, Passphrase};
 use super::{Exit, Failure, Outcome, owner, qr, trusted};
+use crate::address::{Address, canonical};
 use crate::client::{FilePins, PeerPin, Pin, PinBook, PinFile, RelayPin, Trust};
 use crate::crypto::safety_number;
 use crate::home::Home;
+use crate::limits::DEFAULT_RELAY;
 use crate::wire::{Fingerprint, escape_visible};
 
 /// `sealwax keys …`
@@ -30,13 +32,15 @@ pub(super) fn keys(arguments: &Keys) -> Outcome {
     };
     let ring = Keyring {
         home: Rc::new(owner::open_home(identity)?),
-        name: identity.name.as_deref(),
+        arguments: identity,
         passphrase,
         json: arguments.common.json,
     };
     match &arguments.command {
         KeysCommand::Show => ring.show(),
         KeysCommand::List => ring.list(),
+        KeysCommand::Rename { name } => ring.rename(name),
+        KeysCommand::Relay { relay } => ring.relay(relay.as_ref()),
         KeysCommand::Verify { peer, number } => ring.verify(peer, number.as_deref()),
         KeysCommand::Trust { peer, fingerprint } => ring.trust(peer, fingerprint),
         // A name never holds a colon, an address always does.
@@ -49,8 +53,8 @@ pub(super) fn keys(arguments: &Keys) -> Outcome {
 /// All keys of one home, and how they are shown.
 struct Keyring<'a> {
     home: Rc<Home>,
-    /// Our name, where it was given.
-    name: Option<&'a str>,
+    /// Our name, where it was given, and how the home is called.
+    arguments: &'a IdentityArgs,
     /// Of our own key, where it was given.
     passphrase: Option<Passphrase>,
     json: bool,
@@ -60,6 +64,30 @@ impl Keyring<'_> {
     fn show(&self) -> Outcome {
         let (name, fp) = self.me()?;
         self.print(&json!({"name": name, "fp": fp.to_string()}), &format!("{name} {fp}"))
+    }
+
+    fn rename(&self, new: &str) -> Outcome {
+        let old = owner::rename(&self.home, new)?;
+        let said = match &old {
+            Some(old) if old == new => format!("you are {new}, as before"),
+            Some(old) => format!(
+                "you are {new} from now on, and were {old}: a relay that has bound {old} to your \
+                 key keeps it so"
+            ),
+            None => format!("you are {new}"),
+        };
+        self.print(&json!({"name": new, "was": old}), &said)
+    }
+
+    fn relay(&self, new: Option<&Address>) -> Outcome {
+        let old = owner::relay(&self.home)?.map(|relay| relay.to_string());
+        let Some(new) = new else {
+            let relay = old.unwrap_or_else(|| DEFAULT_RELAY.to_owned());
+            return self.print(&json!({"relay": relay}), &relay);
+        };
+        owner::change_relay(&self.home, new)?;
+        let said = format!("{new} is your relay from now on");
+        self.print(&json!({"relay": new.to_string(), "was": old}), &said)
     }
 
     fn list(&self) -> Outcome {
@@ -123,6 +151,7 @@ impl Keyring<'_> {
     }
 
     fn untrust_relay(&self, address: &str) -> Outcome {
+        let address = &canonical(address);
         let mut relays = self.relays()?;
         let pin = relays.file().find(address).cloned().ok_or_else(|| {
             let address = escape_visible(address);
@@ -155,7 +184,7 @@ impl Keyring<'_> {
 
     /// Our name and fingerprint.
     fn me(&self) -> Result<(String, Fingerprint), Failure> {
-        let name = owner::name(&self.home, self.name)?;
+        let name = owner::name(&self.home, self.arguments)?;
         Ok((name, self.own_file()?.fingerprint(self.passphrase.as_ref())?))
     }
 

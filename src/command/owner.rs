@@ -1,12 +1,17 @@
-//! Whose program this is: the home, the name and the key, found or made at the start.
+//! Whose program this is: the home, the name, the relay and the key, found or made at the start.
+//!
+//! Name and relay are given once and remembered. Neither is changed by being given again: another
+//! name is refused, another relay is used for that run; `keys rename` and `keys relay` change them.
 
 use std::rc::Rc;
 
-use super::cli::IdentityArgs;
+use super::cli::{Common, IdentityArgs};
 use super::identity_file::{self, IdentityFile};
 use super::{Exit, Failure, passphrase};
+use crate::address::Address;
 use crate::crypto::Identity;
 use crate::home::{Home, HomeError, Lock};
+use crate::limits::{DEFAULT_RELAY, MAX_HOST, MAX_NAME};
 use crate::wire::check_name_v2;
 
 /// The file of the peers' keys.
@@ -15,6 +20,8 @@ pub(super) const PEERS_FILE: &str = "known_peers";
 pub(super) const RELAYS_FILE: &str = "known_relays";
 /// The file that remembers the name.
 const NAME_FILE: &str = "name";
+/// The file that remembers the relay.
+const RELAY_FILE: &str = "relay";
 /// Held by the one `chat`, `send` or `recv` that uses the identity.
 const LOCK_FILE: &str = "lock";
 
@@ -24,6 +31,10 @@ pub(super) struct Owner {
     pub home: Rc<Home>,
     /// The name at the relay.
     pub name: String,
+    /// The relay, for this run.
+    pub relay: Address,
+    /// The remembered relay, where this run uses another.
+    pub usual_relay: Option<Address>,
     /// The key.
     pub identity: Identity,
     /// Keeps others from using the identity at the same time.
@@ -32,21 +43,35 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Opens the home, makes what is missing, and takes the lock.
-    pub(super) fn open(arguments: &IdentityArgs) -> Result<Self, Failure> {
+    pub(super) fn open(common: &Common) -> Result<Self, Failure> {
+        let arguments = &common.identity;
         let passphrase = arguments.passphrase_fd.map(passphrase::from_descriptor).transpose()?;
         let home = Rc::new(open_home(arguments)?);
-        let name = name(&home, arguments.name.as_deref())?;
-        let lock = home.lock(LOCK_FILE).map_err(not_usable)?;
-        home.remove_old_drafts(&[identity_file::NAME, NAME_FILE, PEERS_FILE, RELAYS_FILE]);
+        name(&home, arguments)?; // what is wrong with it is said before the lock is waited for
+        let lock = lock(&home)?;
+        let name = name(&home, arguments)?;
+        let remembered_relay = relay(&home)?;
+        let drafts = [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE];
+        home.remove_old_drafts(&drafts);
         let identity = match IdentityFile::read(&home)? {
             Some(file) => file.open(passphrase.as_ref())?,
-            None if remembered(&home)?.is_some() => return Err(identity_is_gone(&home)),
+            None if remembered_name(&home)?.is_some() => return Err(identity_is_gone(&home)),
             None => identity_file::make(&home, passphrase.as_ref())?,
         };
-        if remembered(&home)?.as_deref() != Some(&name) {
-            home.replace(NAME_FILE, format!("{name}\n").as_bytes()).map_err(not_usable)?;
+        if remembered_name(&home)?.is_none() {
+            remember(&home, NAME_FILE, &name)?;
         }
-        Ok(Self { home, name, identity, _lock: lock })
+        if let (None, Some(given)) = (&remembered_relay, &common.relay) {
+            remember(&home, RELAY_FILE, &given.to_string())?;
+        }
+        let usual_relay = remembered_relay
+            .clone()
+            .filter(|usual| common.relay.as_ref().is_some_and(|r| r != usual));
+        let relay = match common.relay.clone().or(remembered_relay) {
+            Some(relay) => relay,
+            None => DEFAULT_RELAY.parse().map_err(|fault| Failure::new(Exit::Usage, fault))?,
+        };
+        Ok(Self { home, name, relay, usual_relay, identity, _lock: lock })
     }
 }
 
@@ -62,6 +87,11 @@ fn identity_is_gone(home: &Home) -> Failure {
     Failure::new(Exit::Identity, message)
 }
 
+/// Keeps others from using the identity in `home`.
+fn lock(home: &Home) -> Result<Lock, Failure> {
+    home.lock(LOCK_FILE).map_err(not_usable)
+}
+
 /// The home that the arguments name, or the default one.
 pub(super) fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
     let path = match &arguments.home {
@@ -71,17 +101,43 @@ pub(super) fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
     Home::open(path).map_err(not_usable)
 }
 
-/// The name that is given or remembered.
-pub(super) fn name(home: &Home, given: Option<&str>) -> Result<String, Failure> {
-    let name = match given {
-        Some(given) => given.to_owned(),
-        None => remembered(home)?.ok_or_else(|| {
+/// The name that is remembered, or the one that is given for the first time. Another one than the
+/// remembered is refused: whoever knows us by our name would be written to by a stranger.
+pub(super) fn name(home: &Home, arguments: &IdentityArgs) -> Result<String, Failure> {
+    let name = match (remembered_name(home)?, &arguments.name) {
+        (Some(known), Some(given)) if known != *given => {
+            check_name(given)?;
+            let keys = arguments.keys_command();
+            let message = format!(
+                "the identity in this home is {known}, not {given}: leave --name out, run '{keys} \
+                 rename {given}' to change the name, or give {given} a home of its own with --home"
+            );
+            return Err(Failure::new(Exit::Name, message));
+        }
+        (Some(known), _) => known,
+        (None, Some(given)) => given.clone(),
+        (None, None) => {
             let help = "who are you? say it once with --name NAME, it is remembered";
-            Failure::new(Exit::Usage, help)
-        })?,
+            return Err(Failure::new(Exit::Usage, help));
+        }
     };
     check_name(&name)?;
     Ok(name)
+}
+
+/// Remembers the name `new` from now on; returns the one before. While no `chat`, `send` or `recv`
+/// runs, which would go on under the old one.
+pub(super) fn rename(home: &Home, new: &str) -> Result<Option<String>, Failure> {
+    check_name(new)?;
+    let _lock = lock(home)?;
+    let old = remembered_name(home)?;
+    remember(home, NAME_FILE, new)?;
+    Ok(old)
+}
+
+/// Remembers the relay `new` from now on.
+pub(super) fn change_relay(home: &Home, new: &Address) -> Result<(), Failure> {
+    remember(home, RELAY_FILE, &new.to_string())
 }
 
 /// Refuses what cannot be a name.
@@ -90,9 +146,30 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     check_name_v2(name).map_err(refused)
 }
 
-fn remembered(home: &Home) -> Result<Option<String>, Failure> {
-    let bytes = home.read(NAME_FILE, crate::limits::MAX_NAME + 1).map_err(not_usable)?;
+fn remembered_name(home: &Home) -> Result<Option<String>, Failure> {
+    remembered(home, NAME_FILE, MAX_NAME)
+}
+
+/// The relay that is remembered.
+pub(super) fn relay(home: &Home) -> Result<Option<Address>, Failure> {
+    // In brackets and with a zone, each of which may be as long as a host.
+    let Some(text) = remembered(home, RELAY_FILE, 2 * MAX_HOST)? else { return Ok(None) };
+    let path = home.path(RELAY_FILE);
+    let damaged = |fault| {
+        let message = format!("{}: {fault}: correct it, or move it away", path.display());
+        Failure::new(Exit::Identity, message)
+    };
+    text.parse().map(Some).map_err(damaged)
+}
+
+/// The one line of a file of the home.
+fn remembered(home: &Home, file: &str, limit: usize) -> Result<Option<String>, Failure> {
+    let bytes = home.read(file, limit + 1).map_err(not_usable)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+}
+
+fn remember(home: &Home, file: &str, text: &str) -> Result<(), Failure> {
+    home.replace(file, format!("{text}\n").as_bytes()).map_err(not_usable)
 }
 
 /// A home, a file in it or its lock cannot be used.

@@ -61,7 +61,7 @@ fn talk(
     traced: &TraceArgs,
 ) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
-    let owner = Owner::open(&common.identity)?; // may ask for a passphrase: a signal ends that
+    let owner = Owner::open(common)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
     let view = View {
         json: common.json,
@@ -69,9 +69,17 @@ fn talk(
         keys: common.identity.keys_command(),
         level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
     };
+    if let Some(usual) = &owner.usual_relay {
+        let (relay, keys) = (&owner.relay, common.identity.keys_command());
+        let said = format!(
+            "{relay} is your relay this once, in place of {usual}; '{keys} relay {relay}' makes it \
+             yours"
+        );
+        eprint!("{}", view.talk(Level::Info, &said));
+    }
     let settings = Settings {
         name: owner.name,
-        relay: common.relay.clone(),
+        relay: owner.relay.to_string(),
         roster,
         strict: common.strict,
         waits_for_absent,

@@ -219,9 +219,10 @@ fn progress(progress: &Progress) -> (Level, String) {
         Progress::Unreachable { address, why } => {
             (Level::Warning, format!("{address} cannot be reached: {why}"))
         }
-        Progress::NewRelay { relay, key } => {
-            (Level::Info, format!("the relay {relay} is new to you; its key {key} is remembered"))
-        }
+        Progress::NewRelay { relay, key } => (
+            Level::Warning,
+            format!("the relay {relay} is new to you; its key {key} is remembered"),
+        ),
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
         Progress::Absent { name } => (
             Level::Info,

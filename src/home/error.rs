@@ -36,7 +36,12 @@ pub enum HomeError {
         /// Its permission bits.
         mode: u32,
     },
-    /// It is a symbolic link, a pipe, a device or a directory.
+    /// It is a symbolic link.
+    Link {
+        /// What was to be read.
+        path: PathBuf,
+    },
+    /// It is a pipe, a device or a directory.
     NotAFile {
         /// What was to be read.
         path: PathBuf,
@@ -88,6 +93,12 @@ impl fmt::Display for HomeError {
                 out,
                 "'{0}' is open to other users (mode {mode:04o}): run 'chmod go= {0}', and make \
                  new keys if somebody may have read it",
+                path.display(),
+            ),
+            Self::Link { path } => write!(
+                out,
+                "'{}' is a symbolic link, and files of the home are not read through one: put the \
+                 file itself there, or link the whole directory",
                 path.display(),
             ),
             Self::NotAFile { path } => {

@@ -59,8 +59,8 @@ impl<'a> Incoming<'a> {
         Ok(match &*action {
             "userlist" => Self::Userlist { users: names(object.required("users")?) },
             "roster" => Self::Roster {
-                joined: names(object.required("joined")?),
-                left: names(object.required("left")?),
+                joined: names(object.value("joined")?.unwrap_or_default()),
+                left: names(object.value("left")?.unwrap_or_default()),
                 whole: object.value("whole")?.unwrap_or(false),
             },
             "send_key" => Self::Forwarded(Forwarded::interpret(&object, ForwardKind::SendKey)?),
@@ -167,7 +167,7 @@ mod tests {
             r#"{"users":[]}"#,
             r#"{"action":"userlist","users":"a"}"#,
             r#"{"action":"userlist","users":["a",1]}"#,
-            r#"{"action":"roster","joined":["a"]}"#,
+            r#"{"action":"roster","joined":"a"}"#,
             r#"{"action":"roster","joined":[],"left":[],"whole":1}"#,
             r#"{"action":"message","to":"b","content":"x"}"#,
             r#"{"action":"message","to":"b","from":"a","content":"x","v":3}"#,
@@ -175,12 +175,37 @@ mod tests {
             r#"{"action":"pubkey","from":"b","pubkey":"p","v":2,"prekey":{}}"#,
             r#"{"action":"registered","name":"a","fp":"SHA256:","limits":{}}"#,
             r#"{"action":"relayed","id":"1","to":"b","prekey":4294967296}"#,
-            r#"{"action":"error","detail":"x"}"#,
+            r#"{"action":"registered","name":"a","limits":{}}"#,
+            r#"{"action":"error","detail":7}"#,
             &format!(r#"{{"action":"challenge","relay":"{key}","nonce":"","sig":""}}"#),
         ];
         for frame in wrong {
             assert!(parse(frame.as_bytes()).is_err(), "{frame}");
         }
+    }
+
+    #[test]
+    fn what_a_relay_leaves_out_has_its_default_and_what_it_adds_is_passed_over() {
+        let fp = Fingerprint([6; 32]);
+        let registered = |limits: &str| {
+            let frame =
+                format!(r#"{{"action":"registered","name":"a","fp":"{fp}"{limits},"x":[]}}"#);
+            match parse(frame.as_bytes()) {
+                Ok(Incoming::Reply(Reply::Registered { limits, .. })) => limits,
+                other => panic!("{frame}: {other:?}"),
+            }
+        };
+        let usual = WireLimits::new(65536);
+        assert_eq!(registered(""), usual);
+        assert_eq!(registered(r#","limits":{}"#), usual);
+        let five =
+            r#","limits":{"frame":9000,"depth":8,"members":32,"name":32,"pubkey":2048,"z":1}"#;
+        assert_eq!(registered(five), WireLimits { frame: 9000, ..usual });
+        let bare =
+            Reply::Error { code: "".into(), detail: "".into(), id: None, to: None, target: None };
+        assert_eq!(parse(br#"{"action":"error"}"#), Ok(Incoming::Reply(bare)));
+        let joined = Incoming::Roster { joined: vec!["a".into()], left: vec![], whole: false };
+        assert_eq!(parse(br#"{"action":"roster","joined":["a"]}"#), Ok(joined));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::Encoder;
 use super::{BadFrame, Fingerprint, Object, Prekey, Refusal, base64};
-use crate::limits::{MAX_DEPTH, MAX_ID, MAX_MEMBERS, MAX_NAME, MAX_PUBKEY_PEM};
+use crate::limits::{MAX_DEPTH, MAX_FRAME, MAX_ID, MAX_MEMBERS, MAX_NAME, MAX_PUBKEY_PEM};
 
 /// One answer of the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub enum Reply<'a> {
 
 /// The limits of section 1, as the relay tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // a relay may tell fewer of them, or more
 pub struct WireLimits {
     /// Bytes of a frame.
     pub frame: usize,
@@ -97,6 +98,13 @@ impl WireLimits {
             pubkey: MAX_PUBKEY_PEM,
             id: MAX_ID,
         }
+    }
+}
+
+/// Those of section 1, for what a relay does not tell.
+impl Default for WireLimits {
+    fn default() -> Self {
+        Self::new(MAX_FRAME)
     }
 }
 
@@ -151,7 +159,7 @@ impl<'a> Reply<'a> {
             "registered" => Self::Registered {
                 name: object.text("name")?,
                 fp: object.text("fp")?.parse().map_err(|_| BadFrame::form("fp"))?,
-                limits: object.required("limits")?,
+                limits: object.value("limits")?.unwrap_or_default(),
             },
             "pubkey" => Self::Pubkey {
                 from: object.text("from")?,
@@ -164,8 +172,8 @@ impl<'a> Reply<'a> {
                 prekey: object.value("prekey")?,
             },
             "error" => Self::Error {
-                code: object.text("code")?,
-                detail: object.text("detail")?,
+                code: object.string("code")?.unwrap_or_default(),
+                detail: object.string("detail")?.unwrap_or_default(),
                 id: object.string("id")?,
                 to: object.string("to")?,
                 target: object.string("target")?,

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Common;
+use crate::address::Address;
 
 /// `sealwax keys`
 #[derive(Args, Debug)]
@@ -37,6 +38,22 @@ pub enum KeysCommand {
   sealwax keys list
   sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'    whom you did not compare")]
     List,
+    /// Take another name: with your key, at the next start
+    #[command(after_help = "Examples:
+  sealwax keys rename alice2                 your peers know a new user; the old name stays yours")]
+    Rename {
+        /// The new name
+        name: String,
+    },
+    /// Print the relay that is remembered, or remember another
+    #[command(after_help = "Examples:
+  sealwax keys relay                         the one that is used without --relay
+  sealwax keys relay relay.example:12345     another, from now on")]
+    Relay {
+        /// The relay
+        #[arg(value_name = "HOST:PORT")]
+        relay: Option<Address>,
+    },
     /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
     #[command(after_help = "Examples:
   sealwax keys verify bob                    shows the number, and asks

@@ -1,0 +1,116 @@
+//! What belongs to an identity and is given once: the name, the relay, and the keys of relays.
+
+#![allow(clippy::expect_used)] // a test says what it expects
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use support::process::{Ended, Homes, Process, Relay, text};
+
+/// `sealwax ARGUMENTS` in alice's home.
+fn alice(homes: &Homes, arguments: &[&str]) -> Process {
+    Process::start(&[arguments, &["--home", text(&homes.of("alice"))]].concat())
+}
+
+fn says(ended: &Ended, words: &str) {
+    assert!(ended.stderr.iter().any(|line| line.contains(words)), "{words}: {ended:#?}");
+}
+
+// --- The name ---
+
+#[test]
+fn a_name_is_given_once_and_another_is_refused() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    homes.client("alice", &relay.address, &["recv", "-n", "0"]).end().with_code(0);
+    let others: [&[&str]; 5] = [
+        &["send", "--name", "zed", "bob", "hi"],
+        &["recv", "--name", "zed"],
+        &["chat", "--name", "zed"],
+        &["keys", "--name", "zed", "show"],
+        &["keys", "--name", "zed", "verify", "bob"],
+    ];
+    for command in others {
+        let ended = alice(&homes, command).end().with_code(6);
+        says(&ended, "the identity in this home is alice, not zed");
+        says(&ended, "rename zed");
+    }
+    let kept = fs::read_to_string(homes.of("alice").join("name")).expect("remembered");
+    assert_eq!(kept, "alice\n");
+    alice(&homes, &["recv", "--name", "alice", "-n", "0"]).end().with_code(0);
+}
+
+#[test]
+fn keys_rename_changes_the_name_and_waits_for_no_running_client() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let chat = homes.client("alice", &relay.address, &["chat", "--json"]);
+    chat.event("registered");
+    alice(&homes, &["keys", "rename", "zed"]).end().with_code(8);
+    chat.end().with_code(0);
+    alice(&homes, &["keys", "rename", "No Name"]).end().with_code(6);
+    let renamed = alice(&homes, &["keys", "rename", "zed", "--json"]).end().with_code(0);
+    assert_eq!(renamed.stdout, [r#"{"name":"zed","was":"alice"}"#]);
+    let chat = alice(&homes, &["chat", "--json"]);
+    assert_eq!(chat.event("registered")["name"], "zed");
+    chat.end().with_code(0);
+}
+
+// --- The relay ---
+
+#[test]
+fn the_first_relay_is_remembered_and_another_is_for_one_run() {
+    let homes = Homes::new();
+    let (home, away) = (Relay::ephemeral(), Relay::ephemeral());
+    homes.client("alice", &home.address, &["recv", "-n", "0"]).end().with_code(0);
+    let usual = |expected: &Relay| {
+        let chat = alice(&homes, &["chat", "--json", "-vv"]);
+        chat.talk_with(&format!("connecting to {}", expected.address));
+        chat.event("registered");
+        chat.end().with_code(0);
+    };
+    usual(&home);
+    let chat = alice(&homes, &["chat", "--json", "--relay", &away.address]);
+    chat.talk_with(&format!("keys --home {} relay {}", text(&homes.of("alice")), away.address));
+    chat.event("registered");
+    chat.end().with_code(0);
+    usual(&home);
+    alice(&homes, &["keys", "relay", &away.address]).end().with_code(0);
+    assert_eq!(alice(&homes, &["keys", "relay"]).end().with_code(0).stdout, [&*away.address]);
+    usual(&away);
+}
+
+#[test]
+fn a_damaged_file_that_remembers_the_relay_is_code_8() {
+    let homes = Homes::new();
+    let path = homes.of("alice").join("relay");
+    fs::write(&path, "nowhere\n").expect("ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+    says(&alice(&homes, &["recv", "--name", "alice"]).end().with_code(8), "not of the form");
+}
+
+// --- Spellings of a relay ---
+
+#[test]
+fn a_relay_is_new_once_however_it_is_spelled_and_that_is_said_with_q_too() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let port = relay.address.rsplit_once(':').expect("a port").1;
+    let new = |spelling: &str| {
+        let arguments = ["chat", "--json", "-q", "--name", "alice", "--relay", spelling];
+        let chat = alice(&homes, &arguments);
+        chat.event("registered"); // `recv -n 0` would be over before
+        let ended = chat.end().with_code(0);
+        ended.stderr.iter().filter(|line| line.contains("is new to you")).count()
+    };
+    assert_eq!(new(&format!("127.0.0.1:{port}")), 1);
+    assert_eq!(new(&format!("127.0.0.1:0{port}")), 0);
+    assert_eq!(new(&format!("LOCALHOST:{port}")), 1);
+    for host in ["localhost", "LocalHost", "LOCALHOST"] {
+        assert_eq!(new(&format!("{host}:0{port}")), 0, "{host}");
+    }
+    let listed = alice(&homes, &["keys", "list"]).end().with_code(0).stdout;
+    let kept: Vec<_> = listed.iter().filter_map(|line| line.split_once(' ')).map(|l| l.0).collect();
+    assert_eq!(kept, [format!("127.0.0.1:{port}"), format!("localhost:{port}")]);
+    alice(&homes, &["keys", "untrust", &format!("LOCALHOST:0{port}")]).end().with_code(0);
+    assert_eq!(alice(&homes, &["keys", "list"]).end().with_code(0).stdout.len(), 1);
+}
