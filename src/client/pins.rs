@@ -201,8 +201,11 @@ impl<P: Pin> PinFile<P> {
             }
             _ => true,
         });
-        let goes = |line: &mut Line<P>| matches!(line, Line::Repeated { owner, .. } if removed.contains(owner));
-        self.lines.retain_mut(|line| !goes(line));
+        // Otherwise they would be the pins at the next reading.
+        self.lines.retain(|line| match line {
+            Line::Repeated { owner, .. } => !removed.contains(owner),
+            _ => true,
+        });
         let places = self.lines.iter().enumerate().filter_map(|(place, line)| match line {
             Line::Pin(pin) => Some((pin.owner().to_owned(), place)),
             Line::Note(_) | Line::Damaged(_) | Line::Repeated { .. } => None,
