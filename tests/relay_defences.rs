@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
     FINISH_TIMEOUT, FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST,
-    LOOKUPS_PER_SECOND, NARROW_READ, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT,
+    LOOKUPS_PER_SECOND, NARROW_READ, RATE_HORIZON, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT,
     UNREGISTERED_BYTES,
 };
 use sealwax::reactor::{Config, Trigger};
@@ -267,6 +267,53 @@ fn who_is_held_back_for_several_reasons_is_never_forgotten() {
             asked.iter().sum::<usize>() > 300 && counters(&mut relay)["held_back_get_pubkey"] > 0
         );
     }
+}
+
+/// However long the time to register is, and in whatever moment they ask again.
+#[test]
+fn who_could_not_be_told_its_turn_pays_when_it_asks_again() {
+    let config = RelayConfig { rates_loopback: true, ..RelayConfig::default() };
+    let expected = 4 * REGISTER_TIMEOUT;
+    let mut relay = Simulated::with(config, &Config { expected, ..Config::default() });
+    let second = CONNECTS_PER_SECOND;
+    let all = CONNECTS_BURST + 2 * second * u32::try_from(RATE_HORIZON.as_secs()).unwrap();
+    let mut peers: Vec<Peer> = (0..all).map(|_| relay.dial()).collect();
+    for peer in &mut peers {
+        say(peer, &ping());
+    }
+    relay.settle();
+    let mut served = 0;
+    let mut passed = 0;
+    while served < all {
+        served +=
+            peers.iter_mut().map(|peer| u32::try_from(hear(peer).len()).unwrap()).sum::<u32>();
+        assert!(served <= CONNECTS_BURST + passed * second, "{served} after {passed} s");
+        assert!(passed < 30, "{served} after {passed} s");
+        relay.pass(SECOND);
+        passed += 1;
+    }
+    assert!(passed >= 20, "{passed}");
+}
+
+/// Nobody would show them again later: what is not paid for is dropped.
+#[test]
+fn the_end_of_a_connection_pays_for_nothing() {
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        let flood = b"{}".repeat(NARROW_READ);
+        let mut answered = 0;
+        for _ in 0..4 {
+            let mut stranger = relay.dial();
+            assert_eq!(stranger.send(&flood), flood.len());
+            stranger.shut();
+            for _ in 0..20 {
+                relay.settle();
+                answered += frame_ends(&stranger.receive_all());
+                relay.log.receive_all();
+            }
+        }
+        assert_eq!(answered, CLAIMS_BURST as usize);
+    });
 }
 
 #[test]

@@ -67,21 +67,6 @@ impl Relay {
         }
     }
 
-    /// Does what the frames in `rest` ask: the last of this connection, which may have been held
-    /// with whole frames waiting.
-    pub(super) fn read_rest(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
-        if let Some(peer) = self.peers.get_mut(from) {
-            peer.origin = Origin::EXEMPT; // nobody would show them again later
-        }
-        let mut consumed = 0;
-        loop {
-            match self.read(cx, from, &rest[consumed..]) {
-                0 => return,
-                more => consumed += more,
-            }
-        }
-    }
-
     fn handle(&mut self, cx: &mut Context, from: Token, request: Result<Request, Refusal>) {
         let request = match request {
             Ok(request) => request,

@@ -255,7 +255,7 @@ impl Handler for Relay {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.log.at(cx.now());
-        self.read_rest(cx, from, rest);
+        self.read(cx, from, rest); // nobody would show it again later: what is left is dropped
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
     }

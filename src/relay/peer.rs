@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 
 use super::directory::Holders;
 use super::event::Who;
-use super::rates::Origin;
+use super::rates::{Origin, Toll};
 use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
@@ -51,9 +51,9 @@ pub(super) enum Patience {
     /// Nothing.
     None,
     /// It waits for its turn, and nothing is read from it.
-    Turn,
+    Turn(Toll),
     /// It waits until it may ask again, and nothing is read from it.
-    Again,
+    Again(Toll),
     /// Its turn has come: its next frame has been paid for.
     Paid,
 }
@@ -141,7 +141,7 @@ impl Peer {
 
     /// Whether it waits for its address's rate.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.patience, Patience::Turn | Patience::Again)
+        matches!(self.patience, Patience::Turn(_) | Patience::Again(_))
     }
 
     pub(super) fn user(&self) -> Option<&User> {

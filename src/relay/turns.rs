@@ -17,8 +17,8 @@ impl Relay {
         let now = cx.now();
         let (at, patience) = match self.rates.spend(peer.origin, toll, now) {
             Turn::Now => return true,
-            Turn::At(at) => (at, Patience::Turn),
-            Turn::Ask(at) => (at, Patience::Again),
+            Turn::At(at) => (at, Patience::Turn(toll)),
+            Turn::Ask(at) => (at, Patience::Again(toll)),
         };
         peer.patience = patience;
         self.counters.held_back[toll as usize] += 1;
@@ -33,11 +33,20 @@ impl Relay {
         while let Some(&(at, id)) = self.turns.first().filter(|(at, _)| *at <= cx.now()) {
             self.turns.remove(&(at, id));
             let Some(peer) = self.peers.get_mut(id) else { continue };
-            peer.patience = match peer.patience {
-                Patience::Turn => Patience::Paid,
-                _ => Patience::None,
+            if peer.who().is_none() {
+                continue; // it is leaving, and pays for nothing more
+            }
+            // Of a frame that has not been paid for it is asked when it is shown again.
+            let (patience, asks_again) = match peer.patience {
+                Patience::Turn(Toll::Claim | Toll::Lookup) => (Patience::Paid, false),
+                Patience::Again(Toll::Connect) => (Patience::None, true),
+                _ => (Patience::None, false),
             };
-            if !peer.held {
+            peer.patience = patience;
+            if asks_again && !self.may_pass(cx, id, Toll::Connect) {
+                continue;
+            }
+            if self.peers.get(id).is_some_and(|peer| !peer.held) {
                 cx.resume(id);
             }
         }
