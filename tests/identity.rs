@@ -114,3 +114,47 @@ fn a_relay_is_new_once_however_it_is_spelled_and_that_is_said_with_q_too() {
     alice(&homes, &["keys", "untrust", &format!("LOCALHOST:0{port}")]).end().with_code(0);
     assert_eq!(alice(&homes, &["keys", "list"]).end().with_code(0).stdout.len(), 1);
 }
+
+// --- A peer whose key has changed ---
+
+#[test]
+fn a_chat_that_has_just_started_accepts_a_key_that_has_changed() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let at = relay.address.clone();
+    let bob = homes.client("bob", &at, &["recv", "-n", "1"]);
+    bob.talk_with("you are bob");
+    homes.client("alice", &at, &["send", "bob", "hi"]).end().with_code(0);
+    bob.end().with_code(0);
+    drop(relay);
+    // Another bob: the key of carol, at a relay that does not know the first one.
+    let relay = Relay::start(&["--ephemeral"]);
+    let home = homes.of("carol");
+    let options = ["--relay", &relay.address, "--name", "bob", "--home", text(&home)];
+    let bob = Process::start(&[&["recv", "-n", "2", "-vv"], &options[..]].concat());
+    bob.talk_with("you are bob");
+
+    let refused = homes.client("alice", &relay.address, &["send", "--wait", "5", "bob", "hi"]);
+    refused.end().with_code(3);
+    let mut chat = homes.client("alice", &relay.address, &["chat"]);
+    chat.say("/trust bob");
+    chat.talk_with("bob has the key");
+    chat.say("@bob accepted");
+    chat.end().with_code(0);
+    assert_eq!(bob.line(), "alice: accepted");
+
+    // By its fingerprint, as `keys trust` does.
+    let shown = Process::start(&["keys", "show", "--home", text(&home)]).end().with_code(0);
+    let fp = shown.stdout[0].split(' ').find(|word| word.starts_with("SHA256:"));
+    let mut chat = homes.client("alice", &relay.address, &["chat"]);
+    chat.say("/trust bob SHA256:nothing");
+    chat.say(&format!("/trust bob {}", fp.expect("a fingerprint")));
+    chat.say("@bob again");
+    let ended = chat.end().with_code(1);
+    says(&ended, "line 1: SHA256:nothing is no fingerprint");
+    assert_eq!(bob.end().with_code(0).stdout, ["alice: again"]);
+
+    // Nothing to accept is no success.
+    let mut chat = homes.client("alice", &relay.address, &["chat", "--wait", "20"]);
+    chat.say("/trust nobody");
+    says(&chat.end().with_code(4), "no other key of nobody was seen");
+}

@@ -33,6 +33,13 @@ pub(super) struct Unfit {
     pub(super) detail: String,
 }
 
+impl Unfit {
+    /// It is a matter of clocks and of time, not of trust: the same may be asked again later.
+    pub(super) const fn is_of_time(&self) -> bool {
+        matches!(self.caution, Caution::ClockSkew | Caution::StalePrekey)
+    }
+}
+
 impl Contact {
     pub(super) fn new(name: String) -> Self {
         Self { name, key: None, refused: None, told: None }

@@ -170,6 +170,12 @@ pub enum Progress {
         /// Why.
         why: String,
     },
+    /// What the user asked of this peer's key ([`Client::ask_key`](super::Client::ask_key)) is
+    /// answered: if it is another one than the pinned, it was told as changed.
+    KeyAnswered {
+        /// The peer.
+        name: String,
+    },
     /// A peer that was there has gone, and a text waits for it. Told once, until it is back.
     Absent {
         /// The peer.

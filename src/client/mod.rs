@@ -248,6 +248,26 @@ impl Client {
         Ok(fp)
     }
 
+    /// Asks the relay for the key that `name` has now;
+    /// [`KeyAnswered`](Progress::KeyAnswered) tells when it is known whether it is another than the
+    /// pinned one ([`refused_key`](Self::refused_key)). False: that is no name.
+    pub fn ask_key(&mut self, name: &str) -> bool {
+        let is_name = check_name_v2(name).is_ok();
+        if is_name {
+            let now = self.desk.now;
+            self.peers.meet(name).ask_for_user(now);
+        }
+        is_name
+    }
+
+    /// Looks whether another process has changed the trust file, as it is done once a second.
+    pub fn look_at_pins(&mut self) {
+        self.pins_due = self.desk.now + PINS_INTERVAL;
+        if self.desk.refresh_pins() {
+            self.review_pins();
+        }
+    }
+
     /// Marks the pinned key of `name` as compared.
     pub fn verify(&mut self, name: &str) -> Result<Fingerprint, NotTrusted> {
         let fp = self.pin(name).ok_or(NotTrusted::NotPinned)?.fp;
@@ -356,13 +376,8 @@ impl Client {
         if now >= self.pins_due {
             self.look_at_pins();
         }
-    }
-
-    fn look_at_pins(&mut self) {
-        self.pins_due = self.desk.now + PINS_INTERVAL;
-        if self.desk.refresh_pins() {
-            self.review_pins();
-        }
+        // The wall clock decides, which goes on while the machine sleeps and timers stand still.
+        self.renew_prekey();
     }
 
     fn registered(&mut self, cx: &mut Context) {

@@ -10,7 +10,7 @@ use super::lookup::Lookup;
 use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
 use super::waiting::Waiting;
-use super::{Caution, Failure};
+use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Mid, PublicKey};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, ForwardKind, Prekey};
@@ -22,6 +22,8 @@ pub(super) struct Peer {
     receiving: Receiving,
     waiting: Waiting,
     lookup: Lookup,
+    /// The user waits for what the relay says of its key.
+    user_asks: bool,
     /// When it last had something to do with us.
     active: Time,
 }
@@ -34,6 +36,7 @@ impl Peer {
             receiving: Receiving::new(),
             waiting: Waiting::default(),
             lookup: Lookup::default(),
+            user_asks: false,
             active: Time::default(),
         }
     }
@@ -125,15 +128,36 @@ impl Peer {
         };
         if let Err(unfit) = self.contact.learn(desk, key) {
             self.receiving.close();
-            return self.stop(desk, &unfit);
+            self.stop(desk, &unfit);
+            return self.answer_user(desk);
         }
         self.touch(desk.now);
         for (kind, body) in self.waiting.take(desk) {
             self.frame(desk, kind, &body);
         }
         self.lookup.answered(); // also whatever those frames would have asked
-        if let Err(unfit) = self.sending.found(desk, &mut self.contact, prekey) {
-            self.stop(desk, &unfit);
+        match self.sending.found(desk, &mut self.contact, prekey) {
+            Err(unfit) if unfit.is_of_time() => {
+                desk.warn(&self.contact.name, unfit.caution, unfit.detail.as_str());
+                self.sending.wait_for_prekey(desk.now);
+            }
+            Err(unfit) => self.stop(desk, &unfit),
+            Ok(()) => {}
+        }
+        self.answer_user(desk);
+    }
+
+    /// The user asks for the peer's key: whether it is another than the pinned one.
+    pub(super) fn ask_for_user(&mut self, now: Time) {
+        self.touch(now);
+        self.user_asks = true;
+    }
+
+    /// What the user has asked is answered.
+    fn answer_user(&mut self, desk: &mut Desk) {
+        if std::mem::take(&mut self.user_asks) {
+            let name = self.contact.name.clone();
+            desk.tell(Event::Progress(Progress::KeyAnswered { name }));
         }
     }
 
@@ -158,6 +182,7 @@ impl Peer {
             // Too much was asked, or a reason of which a newer relay knows.
             _ => self.sending.put_off(desk.now),
         }
+        self.answer_user(desk);
     }
 
     /// A request stands in the peer's queue.
@@ -209,11 +234,13 @@ impl Peer {
         self.receiving.expire(desk.now);
         self.waiting.expire(desk, &self.contact.name);
         let is_idle = self.contact.key().is_none() && self.waiting.is_empty();
-        if is_idle && !self.sending.cares() && self.is_stranger(desk) {
+        if self.user_asks {
+            self.lookup.need(desk.now);
+        } else if is_idle && !self.sending.cares() && self.is_stranger(desk) {
             self.lookup.drop_wish(); // others are in line
         }
         if is_online {
-            let asks = !self.is_stranger(desk);
+            let asks = self.user_asks || !self.is_stranger(desk);
             self.sending.pump(desk, &self.contact.name, &mut self.lookup, asks);
         }
         // A key for which nothing has spoken yet, and nothing will: a stranger's.

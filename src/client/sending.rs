@@ -258,7 +258,6 @@ impl Sending {
             return Ok(());
         }
         (self.was_found, self.is_absent, self.was_told) = (true, false, false);
-        self.absent.reset();
         let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
         self.marks.check(desk, contact, prekey)?;
         contact.admit(desk, !self.texts.is_empty())?;
@@ -267,11 +266,20 @@ impl Sending {
         }
         self.close();
         self.rests_until = None;
+        self.absent.reset();
         if self.wants() {
             self.probe.reset();
             self.session = Some(Session::open(desk, contact, prekey, &mut self.marks)?);
         }
         Ok(())
+    }
+
+    /// The peer's prekey is none that counts now: it may have slept, and renews it when it wakes.
+    pub(super) fn wait_for_prekey(&mut self, now: Time) {
+        self.close();
+        if self.rests_until.is_none() {
+            self.rests_until = Some(now + self.absent.take());
+        }
     }
 
     /// The relay was asked too much: the same question later. Texts wait for it as for an answer.

@@ -45,7 +45,8 @@ impl Marks {
             .map_err(|fault| unfit(name, fault))?;
         if prekey.created < self.newest_prekey {
             let caution = Caution::StalePrekey;
-            return Err(Unfit { caution, ..bad_prekey(name, "it is older than one seen before") });
+            let why = "it is older than one seen before; it is asked for again";
+            return Err(Unfit { caution, ..bad_prekey(name, why) });
         }
         self.newest_prekey = prekey.created;
         Ok(())
@@ -123,7 +124,10 @@ fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
         PrekeyFault::Weak => bad_prekey(name, "it is weak"),
         PrekeyFault::Expired | PrekeyFault::ClockSkew => {
             let caution = Caution::ClockSkew;
-            Unfit { caution, ..bad_prekey(name, "by our clock it is not valid now") }
+            Unfit {
+                caution,
+                ..bad_prekey(name, "by our clock it is not valid now; it is asked for again")
+            }
         }
     }
 }

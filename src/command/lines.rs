@@ -6,6 +6,7 @@ use memchr::memchr;
 use serde::Deserialize;
 
 use crate::limits::MAX_LINE;
+use crate::wire::Fingerprint;
 
 /// What one line of standard input asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,8 +31,13 @@ pub(super) enum Ask {
         /// What that user read out.
         number: Option<String>,
     },
-    /// Accept the key that this user has now.
-    Trust(String),
+    /// Accept the key that this user has now, or this one.
+    Trust {
+        /// The user.
+        name: String,
+        /// Its key.
+        fp: Option<Fingerprint>,
+    },
     /// What can be typed?
     Help,
     /// Leave.
@@ -144,7 +150,8 @@ fn chat(line: &str) -> Result<Ask, String> {
     match word {
         "to" => named(Ask::Recipient),
         "verify" => named(verify),
-        "trust" => named(Ask::Trust),
+        "trust" if !argument.is_empty() => trust(argument),
+        "trust" => Err("write /trust NAME".to_owned()),
         "users" => Ok(Ask::Users),
         "help" => Ok(Ask::Help),
         "quit" => Ok(Ask::Quit),
@@ -152,6 +159,15 @@ fn chat(line: &str) -> Result<Ask, String> {
             "there is no /{word}; /help lists what there is, // begins a text with a slash"
         )),
     }
+}
+
+fn trust(argument: &str) -> Result<Ask, String> {
+    let (name, fp) = argument.split_once(' ').unwrap_or((argument, ""));
+    let fp = match fp.trim() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| format!("{text} is no fingerprint of a key"))?),
+    };
+    Ok(Ask::Trust { name: name.to_owned(), fp })
 }
 
 fn json(line: &str) -> Result<Ask, String> {
@@ -193,7 +209,7 @@ text              to the current recipient
 /to NAME          choose the recipient
 /users            who is here
 /verify NAME      show the safety number with NAME; with the number behind it: compare, and mark
-/trust NAME       accept the key that NAME has now
+/trust NAME       accept the key that NAME has now; with a fingerprint behind it: that key
 /quit             leave (so does the end of input)
 ";
 

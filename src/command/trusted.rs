@@ -23,9 +23,9 @@ pub(super) fn verify(client: &mut Client, name: &str, number: Option<&str>) -> (
     }
 }
 
-/// `/trust NAME`: accepts the key that was refused last.
-pub(super) fn trust(client: &mut Client, name: &str) -> (Exit, String) {
-    match client.trust(name, None) {
+/// `/trust NAME [FP]`: accepts this key, or the one that was refused last.
+pub(super) fn trust(client: &mut Client, name: &str, fp: Option<Fingerprint>) -> (Exit, String) {
+    match client.trust(name, fp) {
         Ok(fp) => (Exit::Done, accepted(name, &fp)),
         Err(why) => refused(name, &why),
     }

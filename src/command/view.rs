@@ -228,6 +228,9 @@ fn progress(progress: &Progress) -> (Level, String) {
             Level::Info,
             format!("{name} is not connected now: what you write waits until {name} is back"),
         ),
+        Progress::KeyAnswered { name } => {
+            (Level::Detail, format!("the relay has answered for the key of {name}"))
+        }
         Progress::Retrying { pause } => {
             (Level::Info, format!("trying again in {:.1} s", pause.as_secs_f64()))
         }

@@ -77,6 +77,7 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::NewRelay { .. } => "a new relay",
         Progress::Lost { .. } => "the connection is lost",
         Progress::Absent { .. } => "a peer has gone, and a text waits for it",
+        Progress::KeyAnswered { .. } => "the relay has answered for a key",
         Progress::Retrying { .. } => "trying again later",
     }
 }

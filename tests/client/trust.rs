@@ -185,20 +185,45 @@ fn nothing_is_sealed_to_a_prekey_that_the_peer_did_not_sign_just_now() {
         world.relay.pubkeys.insert("bob".to_owned(), answer);
         world.cut();
         world.run_seconds(1);
-        world.events("alice");
+        let mut events = world.events("alice");
+        events.retain(|event| matches!(event, Event::Warning { .. }));
         world.say("alice", "bob", "secret");
         world.run_seconds(1);
-        let events = world.events("alice");
-        assert_eq!(
-            (failures(&events), cautions(&events)),
-            (vec![Failure::BadPrekey], vec![caution])
-        );
+        events.extend(world.events("alice"));
+        assert!(cautions(&events).iter().all(|told| *told == caution), "{events:?}");
+        assert!(!cautions(&events).is_empty());
+        // What is a matter of time is asked for again, and the text waits.
+        let is_of_time = caution != Caution::BadPrekey;
+        let failed = if is_of_time { vec![] } else { vec![Failure::BadPrekey] };
+        assert_eq!(failures(&events), failed);
     }
     assert_eq!((world.relay.count("send_key"), world.relay.count("message")), (0, 0));
     world.relay.pubkeys.clear();
+    world.run_seconds(5);
     world.say("alice", "bob", "again");
+    world.run_seconds(5);
+    assert_eq!(delivered(&world.events("alice")).len(), 4);
+    assert_eq!(world.heard("bob").last().map(String::as_str), Some("alice: again"));
+}
+
+/// A machine sleeps: its timers stand still, and its wall clock goes on.
+#[test]
+fn who_slept_for_days_renews_its_prekey_when_it_wakes_and_is_written_to() {
+    let mut world = World::new();
+    world.join("bob");
+    world.join_as("alice", "alice", |settings| settings.waits_for_absent = true);
     world.run_seconds(1);
-    assert_eq!(delivered(&world.events("alice")), ["again"]);
+    let days = 5 * 24 * 60 * 60 * 1000;
+    for name in ["alice", "bob"] {
+        world.user(name).ahead_ms.set(days); // nobody has ticked since
+    }
+    world.relay.log.clear();
+    world.say("alice", "bob", "are you awake?");
+    world.run_seconds(40); // bob's next look at the relay
+    assert_eq!(world.heard("bob"), ["alice: are you awake?"]);
+    let events = world.events("alice");
+    assert_eq!((failures(&events), delivered(&events).len()), (vec![], 1));
+    assert!(world.relay.count("prekey") >= 2, "both have renewed theirs");
 }
 
 #[test]

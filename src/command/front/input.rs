@@ -12,7 +12,7 @@ use super::{Front, Phase, WAIT_ALARM};
 use crate::client::{Event, Failure, Refused};
 use crate::limits::{MAX_LINE, MAX_TEXT};
 use crate::reactor::{Context, Token};
-use crate::wire::check_name_v2;
+use crate::wire::{Fingerprint, check_name_v2};
 
 /// Standard input, as far as it is read.
 pub(super) struct Input {
@@ -187,18 +187,36 @@ impl Front {
             }
             Ask::Users => self.tell_who_is_here(cx),
             Ask::Verify { name, number } => {
+                self.client.look_at_pins();
                 let answer = trusted::verify(&mut self.client, &name, number.as_deref());
                 self.answer(cx, answer);
             }
-            Ask::Trust(name) => {
-                let answer = trusted::trust(&mut self.client, &name);
-                self.answer(cx, answer);
-            }
+            Ask::Trust { name, fp } => self.trust(cx, &name, fp),
             Ask::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
             Ask::Quit => self.finish(cx),
             Ask::Nothing => {}
         }
         true
+    }
+
+    /// Accepts a key. Which one the peer has now may have to be asked for first.
+    fn trust(&mut self, cx: &mut Context, name: &str, fp: Option<Fingerprint>) {
+        self.client.look_at_pins();
+        let is_known = fp.is_some() || self.client.refused_key(name).is_some();
+        if !is_known && self.client.ask_key(name) {
+            self.trusting = Some(name.to_owned());
+            return self.talk(cx, Level::Info, &format!("asking the relay for the key of {name}"));
+        }
+        let answer = trusted::trust(&mut self.client, name, fp);
+        self.answer(cx, answer);
+    }
+
+    /// The relay has said which key a peer has that is to be accepted.
+    pub(super) fn key_answered(&mut self, cx: &mut Context, name: &str) {
+        if self.trusting.take_if(|trusting| trusting == name).is_some() {
+            let answer = trusted::trust(&mut self.client, name, None);
+            self.answer(cx, answer);
+        }
     }
 
     /// Tells what became of a command; a script finds it in the exit code as well.

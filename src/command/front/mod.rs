@@ -74,6 +74,8 @@ pub(super) struct Front {
     changed: BTreeSet<String>,
     /// An answer to that is owed.
     asks_who_is_here: bool,
+    /// The peer whose key is to be accepted once the relay has said which it is.
+    trusting: Option<String>,
     exit: Exit,
     /// Notes what the loop does, where that is asked.
     recorder: Option<Recorder>,
@@ -107,6 +109,7 @@ impl Front {
             received: 0,
             changed: BTreeSet::new(),
             asks_who_is_here: false,
+            trusting: None,
             exit: Exit::Done,
             recorder,
         }
@@ -164,6 +167,9 @@ impl Front {
 
     /// The wait is over, with what has happened until now.
     fn give_up_waiting(&mut self, cx: &mut Context) {
+        if self.phase == Phase::Leaving {
+            return;
+        }
         if self.phase == Phase::Talking && self.task.is_typed {
             return self.refuse_input(cx);
         }
@@ -175,7 +181,7 @@ impl Front {
             self.exit = self.exit.and(Exit::Relay);
         }
         let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
-        if outlook.unconfirmed > 0 || has_lines_left || !received_all {
+        if outlook.unconfirmed > 0 || has_lines_left || self.trusting.is_some() || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if has_lines_left {
@@ -224,7 +230,10 @@ impl Front {
         let shown = !self.streams.as_ref().is_some_and(Streams::is_behind);
         let done = match self.phase {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
-            Phase::Finishing => self.client.outlook().unconfirmed == 0 && !self.asks_who_is_here,
+            Phase::Finishing => {
+                let is_answered = !self.asks_who_is_here && self.trusting.is_none();
+                self.client.outlook().unconfirmed == 0 && is_answered
+            }
             Phase::Leaving => false,
         };
         if done && shown {
@@ -323,6 +332,7 @@ impl Handler for Front {
         self.leave_if_done(cx);
         self.client.end_of_tick(cx);
         self.tell_events(cx);
+        self.leave_if_done(cx); // that may have been all that was waited for
         if self.streams.as_ref().is_some_and(|streams| streams.is_full(cx)) {
             self.client.hold(cx, true);
         }

@@ -4,7 +4,7 @@ use super::super::Exit;
 use super::super::view::Level;
 use super::super::words;
 use super::{Front, SHOWN_ALARM};
-use crate::client::{Ending, Event, Failure, Receipt, Standing};
+use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
 use crate::reactor::Context;
 
 /// Whether an event was the client's last.
@@ -27,6 +27,9 @@ impl Front {
         }
         let written = self.view.write(&event);
         let noted = self.note(&event);
+        if let Event::Progress(Progress::KeyAnswered { name }) = &event {
+            self.key_answered(cx, name);
+        }
         if matches!(event, Event::Delivered { .. } | Event::Failed { .. }) {
             self.has_gone_on(cx);
         }
