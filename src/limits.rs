@@ -156,7 +156,12 @@ pub const CONNECTS_PER_SECOND: u32 = 64;
 pub const CLAIMS_BURST: u32 = 1024;
 /// Such frames a second: two for each connection, as version 2 needs them.
 pub const CLAIMS_PER_SECOND: u32 = 128;
-/// `get_pubkey` of one address at once.
+/// `get_pubkey` of one user at once: after a restart it asks for everybody it writes to.
+pub const USER_LOOKUPS_BURST: u32 = 512;
+/// `get_pubkey` a second of one user.
+pub const USER_LOOKUPS_PER_SECOND: u32 = 32;
+/// `get_pubkey` of one address at once; beyond it they are refused, for a connection that were
+/// paused for it could neither send nor receive its receipts.
 pub const LOOKUPS_BURST: u32 = 2048;
 /// `get_pubkey` a second of one address: each makes an answer ten times as long.
 pub const LOOKUPS_PER_SECOND: u32 = 128;

@@ -63,7 +63,6 @@ impl Counters {
             ("turned_away", self.turned_away),
             ("held_back_connect", self.held_back[Toll::Connect as usize]),
             ("held_back_claim", self.held_back[Toll::Claim as usize]),
-            ("held_back_get_pubkey", self.held_back[Toll::Lookup as usize]),
             ("cut_off", self.cut_off),
             ("accept_failed", self.accept_failed),
             ("store_failed", self.store_failed),

@@ -49,7 +49,7 @@ impl Relay {
             let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
             match Request::scan(&mut peer.scanner, rest, max_frame) {
                 Scan::Frame((end, request)) => {
-                    match toll(peer, &request) {
+                    match toll(peer) {
                         None => peer.received += end as u64,
                         Some(toll) if self.may_pass(cx, from, toll) => self.came(from, end),
                         Some(_) => return consumed, // the frame is shown again at its turn
@@ -96,6 +96,10 @@ impl Relay {
                 self.forward(cx, from, request, forward)
             }
             Body::Prekey(_) | Body::Forward(_) => Err(wrong_version()),
+            Body::Lookup { .. } if !self.may_look_up(cx, from) => {
+                let detail = "too many keys were asked for lately: ask again in a second";
+                Err(Fault::new(ErrorCode::RateLimited, detail))
+            }
             // No name, and so long that it would fill the log.
             Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
                 Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
@@ -176,20 +180,18 @@ impl Relay {
 }
 
 /// What this frame costs of its address's rate.
-fn toll(peer: &mut Peer, request: &Result<Request, Refusal>) -> Option<Toll> {
+fn toll(peer: &mut Peer) -> Option<Toll> {
     if peer.origin == Origin::EXEMPT {
         return None;
     }
-    let toll = match (&peer.state, request) {
-        (State::Stranger(_) | State::Challenged(_), _) => Toll::Claim,
-        (State::Registered(_), Ok(Request { body: Body::Lookup { .. }, .. })) => Toll::Lookup,
-        _ => return None,
-    };
+    if !matches!(peer.state, State::Stranger(_) | State::Challenged(_)) {
+        return None;
+    }
     if peer.patience == Patience::Paid {
         peer.patience = Patience::None;
         return None;
     }
-    Some(toll)
+    Some(Toll::Claim)
 }
 
 fn wrong_version() -> Fault {

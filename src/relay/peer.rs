@@ -25,6 +25,7 @@ use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
 use crate::reactor::{Pages, Token};
+use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 
 /// What the relay knows of one connection.
@@ -97,6 +98,8 @@ pub(super) struct User {
     /// Every user of version 2 has one, and nobody else.
     pub(super) prekey: Option<Box<Prekey>>,
     pub(super) receiver: Receiver,
+    /// What it has left to ask for keys.
+    pub(super) lookups: Bucket,
     /// The number of its arrival among all changes (`roster.rs`).
     pub(super) joined: u64,
 }
@@ -112,7 +115,7 @@ pub(super) enum KeyText {
 
 /// A connection costs this much here (`docs/architecture.md`, "Memory"), and what it has registered
 /// with: its key, its prekey, and a name that is long.
-const _: () = assert!(size_of::<Option<Peer>>() <= 120);
+const _: () = assert!(size_of::<Option<Peer>>() <= 128);
 
 impl Peer {
     pub(super) fn new(token: Token, address: SocketAddr, origin: Origin) -> Self {

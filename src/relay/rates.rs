@@ -2,7 +2,8 @@
 //!
 //! Knows addresses and instants, no connections. Who has spent the rate of its address is told when
 //! its turn comes, and is not refused: a burst of honest users behind one address is served later,
-//! and a flood is served no faster than that.
+//! and a flood is served no faster than that. Public keys are the exception: others make a client
+//! ask for them, and are not to stop its connection with it. So that is refused.
 //!
 //! An address of version 6 counts by its /64, for that much every customer has to choose from (RFC
 //! 6177). Of a million addresses each has its own rate or shares one: the table is bounded, and
@@ -115,6 +116,12 @@ impl Rates {
         }
         bucket.spend(toll.rate(), now);
         if next == now { Turn::Now } else { Turn::At(next) }
+    }
+
+    /// Spends one of `toll` if it is there, and tells whether.
+    pub(super) fn take(&mut self, origin: Origin, toll: Toll, now: Time) -> bool {
+        origin == Origin::EXEMPT
+            || self.spent_by(origin, now).0[toll as usize].take(toll.rate(), now)
     }
 
     fn spent_by(&mut self, origin: Origin, now: Time) -> &mut Spent {

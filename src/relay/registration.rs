@@ -15,6 +15,7 @@ use super::user_name::UserName;
 use crate::crypto::{PublicKey, register_proof, relay_challenge};
 use crate::limits::{MAX_RSA_BITS, PREKEY_LIFETIME};
 use crate::reactor::{Context, Token};
+use crate::tokens::Bucket;
 use crate::wire::{
     ErrorCode, Prekey, Refusal, Register, Registration2, Reply, WireLimits, check_name_original,
     check_name_v2,
@@ -164,8 +165,9 @@ impl Relay {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let version = if prekey.is_some() { 2 } else { 1 };
         let joined = self.roster.came(&name);
-        let receiver = Receiver::new(roster);
-        peer.state = State::Registered(User { name: name.clone(), key, prekey, receiver, joined });
+        let (receiver, lookups) = (Receiver::new(roster), Bucket::default());
+        peer.state =
+            State::Registered(User { name: name.clone(), key, prekey, receiver, lookups, joined });
         cx.expect(from, false);
         cx.narrow(from, false);
         self.counters.registered += 1;

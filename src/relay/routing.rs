@@ -6,7 +6,10 @@ use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
 use super::peer::User;
+use super::rates::{Origin, Toll};
+use crate::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use crate::reactor::{Context, Token};
+use crate::tokens::Rate;
 use crate::wire::{ErrorCode, Forward, Reply, Request};
 
 impl Relay {
@@ -31,6 +34,22 @@ impl Relay {
         };
         self.answer(cx, from, &reply.encode());
         Ok(())
+    }
+
+    /// Whether the user of `from` may ask for another key: it has a rate, and its address has one.
+    pub(super) fn may_look_up(&mut self, cx: &Context, from: Token) -> bool {
+        const RATE: Rate = Rate::new(USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND);
+        let Some(peer) = self.peers.get_mut(from) else { return false };
+        let (origin, now) = (peer.origin, cx.now());
+        let Some(user) = peer.user_mut() else { return false };
+        origin == Origin::EXEMPT
+            || user.lookups.holds_one(RATE, now) && {
+                let may = self.rates.take(origin, Toll::Lookup, now);
+                if may {
+                    user.lookups.spend(RATE, now);
+                }
+                may
+            }
     }
 
     /// `send_key` and `message`.

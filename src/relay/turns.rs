@@ -38,7 +38,7 @@ impl Relay {
             }
             // Of a frame that has not been paid for it is asked when it is shown again.
             let (patience, asks_again) = match peer.patience {
-                Patience::Turn(Toll::Claim | Toll::Lookup) => (Patience::Paid, false),
+                Patience::Turn(Toll::Claim) => (Patience::Paid, false),
                 Patience::Again(Toll::Connect) => (Patience::None, true),
                 _ => (Patience::None, false),
             };

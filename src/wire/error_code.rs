@@ -37,6 +37,8 @@ pub enum ErrorCode {
     NotV2,
     /// Too much is waiting for the addressee already.
     QueueFull,
+    /// Too much was asked lately: ask again later.
+    RateLimited,
     /// The whole list of users does not fit a frame.
     RosterTooLarge,
     /// Last frame: the same user connected again.
@@ -53,7 +55,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the protocol, which is that of their numbers (`code as usize`).
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadFrame,
         Self::FrameTooLarge,
         Self::UnknownAction,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::UnknownUser,
         Self::NotV2,
         Self::QueueFull,
+        Self::RateLimited,
         Self::RosterTooLarge,
         Self::Replaced,
         Self::RegisterTimeout,
@@ -95,6 +98,7 @@ impl ErrorCode {
             Self::UnknownUser => "unknown_user",
             Self::NotV2 => "not_v2",
             Self::QueueFull => "queue_full",
+            Self::RateLimited => "rate_limited",
             Self::RosterTooLarge => "roster_too_large",
             Self::Replaced => "replaced",
             Self::RegisterTimeout => "register_timeout",
@@ -131,8 +135,8 @@ mod tests {
     fn the_codes_are_those_of_the_protocol() {
         let published = "bad_frame frame_too_large unknown_action not_registered \
             already_registered bad_name bad_key bad_prekey bad_proof name_in_use name_bound \
-            directory_full unknown_user not_v2 queue_full roster_too_large replaced \
-            register_timeout frame_timeout slow_reader shutting_down";
+            directory_full unknown_user not_v2 queue_full rate_limited roster_too_large \
+            replaced register_timeout frame_timeout slow_reader shutting_down";
         let ours = ErrorCode::ALL.map(ErrorCode::as_str);
         assert_eq!(published.split(' ').collect::<Vec<_>>(), ours);
         for code in ErrorCode::ALL {

@@ -11,6 +11,7 @@ use super::super::rates::Origin;
 use super::*;
 use crate::limits::ROSTER_JOURNAL;
 use crate::reactor::Token;
+use crate::tokens::Bucket;
 use crate::wire::Incoming;
 
 /// A relay's users and their roster, without connections.
@@ -33,8 +34,8 @@ impl Room {
     fn join(&mut self, slot: u32, name: &str) {
         let name = UserName::new(name);
         let joined = self.roster.came(&name);
-        let key = KeyText::AsWritten(Box::default());
-        let user = User { name, key, prekey: None, receiver: Receiver::None, joined };
+        let (key, lookups) = (KeyText::AsWritten(Box::default()), Bucket::default());
+        let user = User { name, key, prekey: None, receiver: Receiver::None, lookups, joined };
         let address = SocketAddr::from(([0; 4], 0));
         let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);
         peer.state = State::Registered(user);
