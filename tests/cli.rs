@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::Signal;
+use sealwax::reactor::end_with_parent;
 use support::process::{Homes, Process, Relay, python, text};
 
 /// `chat --json` of `name`, registered.
@@ -99,13 +100,10 @@ fn a_regular_file_is_a_fine_standard_input() {
     let notes = homes.path("notes.txt");
     fs::write(&notes, "first\nlast, without an end").expect("written");
     let options = homes.options("alice", &relay.address);
-    let status = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-        .args(["send", "bob"])
-        .args(options)
-        .stdin(fs::File::open(&notes).expect("opened"))
-        .stderr(Stdio::null())
-        .status()
-        .expect("it runs");
+    let mut alice = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    alice.args(["send", "bob"]).args(options).stderr(Stdio::null());
+    alice.stdin(fs::File::open(&notes).expect("opened"));
+    let status = end_with_parent(&mut alice).status().expect("it runs");
     assert_eq!(status.code(), Some(0));
     assert_eq!(bob.end().with_code(0).stdout, ["alice: first", "alice: last, without an end"]);
 }
@@ -294,13 +292,9 @@ fn an_ephemeral_relay_says_that_it_keeps_nothing() {
 fn standard_output_without_a_reader_ends_the_client() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
     let options = homes.options("bob", &relay.address);
-    let mut bob = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-        .args(["recv", "--json"])
-        .args(options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
+    let mut bob = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    bob.args(["recv", "--json"]).args(options).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut bob = end_with_parent(&mut bob).spawn().expect("it runs");
     drop(bob.stdout.take()); // as `| head -0` would
     assert_eq!(bob.wait().expect("it ends").code(), Some(1));
 }

@@ -116,6 +116,18 @@ fn unsafe_stands_in_one_file() {
     }
 }
 
+/// A process that was started and is forgotten when its parent is killed runs for ever.
+#[test]
+fn every_child_ends_with_its_parent() {
+    const SPAWN: &str = concat!(".spawn", "()");
+    for (path, text) in sources() {
+        for line in text.lines().filter(|line| line.contains(SPAWN)) {
+            let ends = line.contains("end_with_parent(");
+            assert!(ends, "{}: a child that outlives us: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn files_and_lines_stay_readable() {
     for (path, text) in sources() {

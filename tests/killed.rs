@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use sealwax::home::Home;
+use sealwax::reactor::end_with_parent;
 use support::fixtures::{pem, public};
 use support::process::{Homes, text};
 
@@ -69,7 +70,7 @@ fn traced(options: &[&str], command: &Command) -> Output {
     for (name, value) in command.get_envs() {
         strace.env(name, value.expect("only set"));
     }
-    strace.stdin(Stdio::null()).output().expect("it was tried")
+    end_with_parent(strace.stdin(Stdio::null())).output().expect("it was tried")
 }
 
 /// Kills `command` at each of its calls; `check` looks at what is left, and sets the scene again.

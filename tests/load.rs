@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use nix::sys::signal::Signal;
 use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
 use sealwax::reactor::{
     CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
@@ -491,6 +492,47 @@ fn json_is_valid_where_nothing_could_be_measured() {
         }
         ended.with_code(1);
     }
+}
+
+#[test]
+fn a_processor_that_is_not_there_is_told_before_anything_is_started() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let trace = home.path().join("trace");
+    for pin in ["99999,0", "0,99999"] {
+        let trace = ["--", "--trace-file", trace.to_str().expect("UTF-8")];
+        let ended = Process::start(&[&["load", "flood", "--pin", pin], &trace[..]].concat()).end();
+        assert!(ended.with_code(2).stderr[0].contains("--pin: no processor 99999"));
+    }
+    assert!(!trace.exists(), "a relay was started");
+}
+
+#[test]
+fn a_load_that_is_killed_leaves_no_relay_behind() {
+    let load = Process::start(&["load", "hold", "2", "--duration", "600"]);
+    let pid = load.pid();
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let relay = poll(|| {
+        let children = std::fs::read_to_string(&children).ok()?;
+        Some(children.split_whitespace().next()?.to_owned())
+    });
+    // Before its `exec` it is still ours by name.
+    let command = format!("/proc/{relay}/cmdline");
+    poll(|| std::fs::read_to_string(&command).ok().filter(|it| it.contains("--ephemeral")));
+    load.signal(Signal::SIGKILL);
+    assert_eq!(load.end().code, None);
+    // Who is dead has no command, also where nobody has waited for it yet (proc(5)).
+    poll(|| std::fs::read(&command).map_or(true, |it| it.is_empty()).then_some(()));
+}
+
+/// Asks until there is an answer; no event tells of what `/proc` shows.
+fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..12_000 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(millis(10));
+    }
+    panic!("nothing came of it");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use sealwax::crypto::Vault;
-use sealwax::reactor::raise_descriptor_limit;
+use sealwax::reactor::{end_with_parent, raise_descriptor_limit};
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
 use support::process::{Homes, Process, Relay, text};
@@ -139,10 +139,9 @@ fn a_relay_that_is_killed_can_have_its_port_again_at_once() {
 
 #[test]
 fn a_log_that_nobody_reads_holds_nothing_up_and_its_lines_are_counted() {
-    let relay = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--ephemeral", "-vv", "--log", "json"])
-        .stderr(Stdio::piped())
-        .spawn();
+    let mut relay = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    relay.args(["serve", "--listen", "127.0.0.1:0", "--ephemeral", "-vv", "--log", "json"]);
+    let relay = end_with_parent(relay.stderr(Stdio::piped())).spawn();
     let mut relay = Guarded(relay.expect("it starts"));
     let mut log = BufReader::new(relay.0.stderr.take().expect("piped"));
     let address = loop {
@@ -179,10 +178,9 @@ fn a_full_disk_under_the_log_holds_nothing_up() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
-    let relay = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-        .args(["serve", "--listen", &address, "--ephemeral", "-vv"])
-        .stderr(full)
-        .spawn();
+    let mut relay = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    relay.args(["serve", "--listen", &address, "--ephemeral", "-vv"]).stderr(full);
+    let relay = end_with_parent(&mut relay).spawn();
     let relay = Guarded(relay.expect("it starts"));
     let mut client = loop {
         if TcpStream::connect(&address).is_ok() {

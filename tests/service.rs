@@ -13,6 +13,7 @@ use std::process::Command;
 use clap::{CommandFactory, Parser};
 use nix::sys::signal::Signal;
 use sealwax::command::cli::Cli;
+use sealwax::reactor::end_with_parent;
 use serde_json::Value;
 use support::process::{Homes, Process, Relay, text};
 
@@ -91,7 +92,8 @@ fn a_log_that_is_cut_short_where_it_stands_goes_on_at_its_front() {
     let log = File::create(&path).expect("created"); // as `2>FILE` does
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
     command.args(["serve", "--ephemeral", "--listen", "127.0.0.1:0", "--log", "json"]);
-    let mut relay = Guarded(command.stderr(log).spawn().expect("it starts"));
+    let relay = end_with_parent(command.stderr(log)).spawn();
+    let mut relay = Guarded(relay.expect("it starts"));
     let read = || fs::read_to_string(&path).expect("it is text");
     while !read().contains("listening") {
         std::thread::yield_now();

@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 use sealwax::home::Home;
+use sealwax::reactor::end_with_parent;
 use support::fixtures::identity;
 use support::process::{Homes, Relay};
 
@@ -39,14 +40,10 @@ impl Seat {
         let name = ptsname_r(&master).expect("pts(4)");
         let slave = open(name.as_str(), flags, Mode::empty()).expect("pts(4)");
         let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let child = Command::new("setsid")
-            .args(["--ctty", env!("CARGO_BIN_EXE_sealwax")])
-            .args(arguments)
-            .stdin(side())
-            .stdout(side())
-            .stderr(side())
-            .spawn()
-            .expect("util-linux has it");
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_sealwax")]).args(arguments);
+        command.stdin(side()).stdout(side()).stderr(side());
+        let child = end_with_parent(&mut command).spawn().expect("util-linux has it");
         let screen = OwnedFd::from(master).into();
         Self { child, screen, _keyboard: slave, shown: String::new() }
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use sealwax::limits::{
     KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES, USER_TIMEOUT_MILLISECONDS,
 };
+use sealwax::reactor::end_with_parent;
 use support::process::Homes;
 
 const ADDRESS: &str = "198.51.100.1"; // of documentation (RFC 5737): nobody is reached by it
@@ -81,7 +82,7 @@ impl There {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", machine, env!("CARGO_BIN_EXE_sealwax")]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self(command.spawn().expect("ip(8) is there"))
+        Self(end_with_parent(&mut command).spawn().expect("ip(8) is there"))
     }
 }
 

@@ -4,12 +4,15 @@
 //! a descriptor has to be opened so that neither a read nor a write on it can ever block this
 //! thread (those that we share with others: `inherited.rs`).
 
-#![allow(unsafe_code)] // accept4 with an address, descriptors by number: nix offers neither
+// accept4 with an address, descriptors by number, a call between fork and exec: nix offers none.
+#![allow(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal as UnixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -29,7 +33,7 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::read;
+use nix::unistd::{getpid, getppid, read};
 
 use super::inherited::{duplicate, standard, write_shared};
 use super::sys::{Event, Interest, Source, Sys, Watch};
@@ -329,6 +333,25 @@ pub fn inherited(number: i32) -> Result<OwnedFd> {
     // SAFETY: it is not -1, which the type forbids. Where nothing is open behind the number, the
     // call says so (`EBADF`); where something is, nobody closes it meanwhile.
     duplicate(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Lets the kernel kill what `command` starts when we end, however that happens (`prctl(2)`,
+/// `PR_SET_PDEATHSIG`). That covers SIGKILL, where no code of ours runs.
+///
+/// "We" are the thread that starts it: a child must be started by a thread that lives as long as
+/// the child is needed. The kernel forgets the wish when the child changes its user, and it does
+/// not go for the children of the child.
+pub fn end_with_parent(command: &mut Command) -> &mut Command {
+    let parent = getpid();
+    // SAFETY: between `fork` and `exec` the closure makes two system calls and takes no lock and no
+    // memory.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(UnixSignal::SIGKILL)?;
+            // Whose parent had ended before that call waits for a signal that never comes.
+            if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+        })
+    }
 }
 
 /// `epoll_wait` counts whole milliseconds. Rounded down, the last fraction of a wait would be spun

@@ -74,7 +74,9 @@ use crate::limits;
 pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
-pub use self::linux::{Linux, Waker, block_signals, inherited, monotonic, raise_descriptor_limit};
+pub use self::linux::{
+    Linux, Waker, block_signals, end_with_parent, inherited, monotonic, raise_descriptor_limit,
+};
 pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};
 pub use self::time::Time;

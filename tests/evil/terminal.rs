@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use sealwax::reactor::end_with_parent;
 use serde_json::json;
 
 use crate::relay::EvilRelay;
@@ -25,14 +26,10 @@ impl Seat {
     fn of(name: &str, homes: &Homes, relay: &EvilRelay) -> Self {
         let pty = nix::pty::openpty(None, None).expect("a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-        let child = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-            .arg("recv")
-            .args(homes.options(name, &relay.address))
-            .stdin(Stdio::null())
-            .stdout(slave())
-            .stderr(slave())
-            .spawn()
-            .expect("it runs");
+        let mut client = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+        client.arg("recv").args(homes.options(name, &relay.address));
+        client.stdin(Stdio::null()).stdout(slave()).stderr(slave());
+        let child = end_with_parent(&mut client).spawn().expect("it runs");
         Self { child, screen: BufReader::new(File::from(pty.master)) }
     }
 

@@ -3,6 +3,8 @@
 
 use std::process::Command;
 
+use sealwax::reactor::end_with_parent;
+
 use crate::relay::EvilRelay;
 use crate::stage::{Stage, chat};
 use crate::support::fixtures::{pem, public};
@@ -55,8 +57,9 @@ fn shell(command: &str) -> std::process::Output {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_sealwax"));
     let path = program.parent().expect("a directory").to_str().expect("UTF-8");
     let path = format!("{path}:{}", std::env::var("PATH").expect("a path"));
-    let output = Command::new("sh").args(["-c", command]).env("PATH", path).output();
-    output.expect("a shell")
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("PATH", path);
+    end_with_parent(&mut shell).output().expect("a shell")
 }
 
 #[test]

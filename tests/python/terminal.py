@@ -11,6 +11,8 @@ import select
 import sys
 import termios
 
+import children
+
 # Nothing that a command shows; written behind all that it has shown.
 END = b"\0end of the screen\0"
 
@@ -18,8 +20,10 @@ END = b"\0end of the screen\0"
 def start(command):
     """The command on its terminal: its process, our end of the terminal, and the command's."""
     ours, theirs = os.openpty()
+    ask = children.with_parent()
     child = os.fork()
     if child == 0:
+        ask()
         os.setsid()
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
         for stream in range(3):

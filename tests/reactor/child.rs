@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use sealwax::reactor::end_with_parent;
+
 /// How long a test waits for what has to come, before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -45,7 +47,7 @@ pub(crate) fn start(name: &str, streams: impl FnOnce(&mut Command) -> &mut Comma
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command.args([&test, "--exact", "--nocapture"]).env(IN_CHILD, name);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
-    streams(&mut command).spawn().expect("this binary starts")
+    end_with_parent(streams(&mut command)).spawn().expect("this binary starts")
 }
 
 /// What the child says on standard error, to its end.

@@ -1,7 +1,8 @@
 //! The built program as processes: a relay and its clients, driven through pipes as a script would.
 //!
 //! Waits for what a process prints or for its end, never for time; everything that was started is
-//! ended when the test ends, however it ends. Relays and clients tell all that they ever tell
+//! ended when the test ends, however it ends: by `Drop`, and where the test is killed, by the
+//! kernel (`end_with_parent`; so a process has to be started by the thread that needs it). Relays and clients tell all that they ever tell
 //! (`-vv`, unless a test says otherwise), and what a process has said is searched for private keys
 //! when it has ended.
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use sealwax::reactor::end_with_parent;
 use serde_json::Value;
 
 use super::secrets::Secrets;
@@ -56,12 +58,9 @@ impl Process {
 
     fn spawn_with(command: &mut Command, input: Stdio, output: Stdio) -> Self {
         let name = format!("{command:?}");
-        let mut child = command
-            .stdin(input)
-            .stdout(output)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        command.stdin(input).stdout(output).stderr(Stdio::piped());
+        let mut child =
+            end_with_parent(command).spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let transcript = Transcript::default();
         let stdout = match child.stdout.take() {
             Some(stdout) => lines(stdout, &transcript),

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
+use sealwax::reactor::end_with_parent;
 use serde_json::{Value, json};
 
 use crate::support::process::{Homes, Process, Relay, text};
@@ -32,12 +33,10 @@ fn one_line(relay: Relay, why: &str) {
 
 /// A relay whose standard error only the test reads, or does not.
 fn unread(options: &[&str]) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sealwax"))
-        .args(["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
-        .args(options)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
+    let mut relay = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    relay.args(["serve", "--ephemeral", "--listen", "127.0.0.1:0"]).args(options);
+    let child = end_with_parent(relay.stderr(Stdio::piped())).spawn();
+    let mut child = child.expect("it runs");
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut line = String::new();
     while !line.starts_with("listening on ") {

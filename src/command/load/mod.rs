@@ -83,7 +83,7 @@ impl<'a> Task<'a> {
         let keys = self.run.v2.then(|| Rc::new(self.keys()));
         let subjects = self.subjects();
         subjects.iter().try_for_each(|subject| subject.check(self.run.size))?;
-        let pins = self.pins();
+        let pins = self.pins()?;
         let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
         let mut report = Report::new(&subjects, self.settings(), self.run)?;
         'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
@@ -157,9 +157,9 @@ impl<'a> Task<'a> {
 
     /// A relay that was found is not to be moved, and neither are we then, unless that was asked
     /// for.
-    fn pins(&self) -> Option<Pins> {
+    fn pins(&self) -> Result<Option<Pins>, Failure> {
         let default = || Pins::first_two().filter(|_| self.run.relay.is_none());
-        self.run.pin.map(Pins::new).or_else(default)
+        self.run.pin.map_or_else(|| Ok(default()), |pin| Pins::new(pin).map(Some))
     }
 
     fn plan(&self, target: &Target, subject: &Subject) -> Plan {

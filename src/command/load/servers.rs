@@ -113,8 +113,9 @@ impl Server {
                 command.args(["--addr", &host, "--port", &port]);
             }
             Self::Mosquitto => {
-                let settings = "allow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
-                    max_queued_messages 0\nlog_type error\nlog_dest stderr\n";
+                // Started by root it would change its user, and no longer end with us.
+                let settings = "user root\nallow_anonymous true\npersistence false\n\
+                    set_tcp_nodelay true\nmax_queued_messages 0\nlog_type error\nlog_dest stderr\n";
                 fs::write(&file, format!("listener {port} {host}\n{settings}"))?;
                 command.arg("-c").arg(file);
             }

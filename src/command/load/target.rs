@@ -17,6 +17,7 @@ use super::process::Usage;
 use super::servers::{Folder, Server};
 use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
 use crate::load::{Dialect, Keys, Payload, Sealwax};
+use crate::reactor::end_with_parent;
 use crate::wire::RosterMode;
 
 /// The processors of a target and of the generator.
@@ -47,9 +48,13 @@ struct Started {
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Pins {
-    /// These two.
-    pub(super) fn new((target, own): (usize, usize)) -> Self {
-        Self { target, own }
+    /// These two, if this process may use them: said before anything is started.
+    pub(super) fn new((target, own): (usize, usize)) -> Result<Self, Failure> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|errno| unpinned(own, errno))?;
+        match [target, own].into_iter().find(|&cpu| allowed.is_set(cpu) != Ok(true)) {
+            Some(cpu) => Err(unpinned(cpu, "this process may not use one of that number")),
+            None => Ok(Self { target, own }),
+        }
     }
 
     /// The first two that this process may use, if there are two.
@@ -211,7 +216,7 @@ impl Started {
         if let Some(pins) = pins {
             pin(pins.target)?; // what is started inherits it
         }
-        let spawned = command.spawn();
+        let spawned = end_with_parent(&mut command).spawn();
         if let Some(pins) = pins {
             pin(pins.own)?;
         }
@@ -237,7 +242,12 @@ impl Drop for Started {
 fn pin(cpu: usize) -> Result<(), Failure> {
     let mut set = CpuSet::new();
     let done = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-    done.map_err(|errno| Failure::new(Exit::Usage, format!("--pin: no processor {cpu}: {errno}")))
+    done.map_err(|errno| unpinned(cpu, errno))
+}
+
+fn unpinned(cpu: usize, why: impl Display) -> Failure {
+    let help = "`taskset -cp $$` shows those there are";
+    Failure::new(Exit::Usage, format!("--pin: no processor {cpu}: {why}; {help}"))
 }
 
 pub(super) fn failed(what: &str, why: impl Display) -> Failure {
