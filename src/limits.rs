@@ -233,6 +233,10 @@ pub const TRACE_TARGETS: usize = 8;
 
 /// How long one address may take to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the look-up of a relay's name may take; then it counts as unreachable.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Look-ups that may run at a time, those included that nobody waits for any more.
+pub const LOOKUP_THREADS: usize = 4;
 /// How long the relay may take to answer a registration.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first pause before connecting again; each further one is twice as long, with jitter.

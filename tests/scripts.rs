@@ -237,3 +237,57 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let ended = serve.end().with_code(0);
     assert!(!ended.transcript.contains("SIGHUP"), "{ended:?}");
 }
+
+/// A name server that hears and does not answer, for processes of a mount namespace of their own.
+struct DeafNameServer {
+    _socket: std::net::UdpSocket,
+    homes: Homes,
+}
+
+impl DeafNameServer {
+    /// None where this user may not do that.
+    fn new() -> Option<Self> {
+        let socket = std::net::UdpSocket::bind("127.9.9.9:53").ok()?;
+        let homes = Homes::new();
+        fs::write(homes.path("resolv.conf"), "nameserver 127.9.9.9\n").expect("written");
+        let allowed = Command::new("unshare").args(["-m", "true"]).status();
+        allowed.is_ok_and(|status| status.success()).then_some(Self { _socket: socket, homes })
+    }
+
+    /// `sealwax COMMAND` of alice, who knows the relay by a name.
+    fn client(&self, command: &[&str]) -> Process {
+        let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        let resolv = self.homes.path("resolv.conf");
+        let options = self.homes.options("alice", "relay.example:12345");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-m", "sh", "-c", script]).arg(resolv);
+        unshare.arg(env!("CARGO_BIN_EXE_sealwax")).args(command).args(options).arg("-vv");
+        Process::spawn(&mut unshare)
+    }
+}
+
+#[test]
+fn a_name_that_nobody_looks_up_holds_neither_the_wait_nor_a_signal_up() {
+    let Some(server) = DeafNameServer::new() else {
+        return eprintln!("not run: no mount namespace, or no port 53, for this user");
+    };
+    let began = std::time::Instant::now();
+    let ended = server.client(&["send", "--wait", "0.5", "bob", "hi"]).end().with_code(5);
+    assert!(ended.transcript.contains("1 message was not confirmed"), "{ended:?}");
+    eprintln!("gave up after {:?}", began.elapsed()); // the resolver itself takes 10 s
+    let mut recv = server.client(&["recv"]);
+    recv.finish_input();
+    std::thread::yield_now();
+    while !running_thread(recv.pid(), "resolver") {
+        std::thread::yield_now();
+    }
+    recv.signal(Signal::SIGTERM);
+    assert!(!recv.end().transcript.contains("cannot be reached"), "before the resolver was done");
+}
+
+/// Whether a process has a thread of this name (`proc_pid_comm(5)`).
+fn running_thread(pid: u32, name: &str) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
+    names.flatten().any(|found| found.trim_end() == name)
+}

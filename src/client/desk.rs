@@ -225,7 +225,7 @@ pub(super) mod tests {
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
             wall: Box::new(|| 1_800_000_000_000),
-            resolve: Box::new(|_| Ok(Vec::new())),
+            resolve: Box::new(|_: &str| Ok(Vec::new())),
         };
         Client::new(settings, parts).desk
     }

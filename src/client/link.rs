@@ -1,13 +1,13 @@
 //! The connection to the relay, and how it is got back.
 //!
 //! ```text
-//!   Idle ──start──▶ Connecting ──▶ Registering ──▶ Up
-//!                    ▲    │ no address│ lost        │ lost
-//!                    │    ▼           │             │
-//!                  Resting ◀──────────┴─ Ending ◀───┤
-//!                                          │ ▲      │ refused for good,
-//!                                          ▼ └──────┘ or we leave
-//!                                         Over
+//!   Idle ──start──▶ Resolving ──▶ Connecting ──▶ Registering ──▶ Up
+//!                    ▲    │ no address │ none left   │ lost        │ lost
+//!                    │    ▼            ▼             │             │
+//!                  Resting ◀───────────┴─────────────┴─ Ending ◀───┤
+//!                                                         │ ▲      │ refused for good,
+//!                                                         ▼ └──────┘ or we leave
+//!                                                        Over
 //! ```
 //!
 //! Knows addresses, time and bytes; what is said to register is in `registration.rs`. The addresses
@@ -18,10 +18,10 @@ use std::net::SocketAddr;
 
 use super::clocks::{Backoff, jittered};
 use super::desk::Desk;
-use super::{Ending, Event, Progress, Resolve};
+use super::{Ending, Event, Progress, Resolver};
 use crate::limits::{
-    CONNECT_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX, RECONNECT_MIN,
-    REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
+    CONNECT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX,
+    RECONNECT_MIN, REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
 };
 use crate::reactor::{CloseReason, Context, Deadline, Time, Token};
 use crate::wire::{Scan, Scanner, compose};
@@ -30,7 +30,7 @@ use crate::wire::{Scan, Scanner, compose};
 pub(super) struct Link {
     /// As the user wrote it.
     relay: String,
-    resolve: Resolve,
+    resolver: Box<dyn Resolver>,
     state: State,
     backoff: Backoff,
     scanner: Scanner,
@@ -41,6 +41,10 @@ pub(super) struct Link {
 enum State {
     Idle,
     Resting {
+        until: Time,
+    },
+    /// The name of the relay is being looked up: anew in each round, for it may have moved.
+    Resolving {
         until: Time,
     },
     Connecting {
@@ -74,10 +78,10 @@ enum Next {
 }
 
 impl Link {
-    pub(super) fn new(relay: String, resolve: Resolve) -> Self {
+    pub(super) fn new(relay: String, resolver: Box<dyn Resolver>) -> Self {
         Self {
             relay,
-            resolve,
+            resolver,
             state: State::Idle,
             backoff: Backoff::new(RECONNECT_MIN, RECONNECT_MAX),
             scanner: Scanner::default(),
@@ -97,7 +101,7 @@ impl Link {
             | State::Registering { id, .. }
             | State::Up { id, .. }
             | State::Ending { id, .. } => Some(id),
-            State::Idle | State::Resting { .. } | State::Over => None,
+            State::Idle | State::Resting { .. } | State::Resolving { .. } | State::Over => None,
         }
     }
 
@@ -110,7 +114,24 @@ impl Link {
 
     /// Begins a round of attempts.
     pub(super) fn connect(&mut self, cx: &mut Context, desk: &mut Desk) {
-        match (self.resolve)(&self.relay) {
+        self.state = State::Resolving { until: desk.now + LOOKUP_TIMEOUT };
+        if let Some(found) = self.resolver.begin(&self.relay) {
+            self.found(cx, desk, found);
+        }
+    }
+
+    /// The resolver may have an answer.
+    pub(super) fn looked_up(&mut self, cx: &mut Context, desk: &mut Desk) {
+        if let Some(found) = self.resolver.answer() {
+            self.found(cx, desk, found);
+        }
+    }
+
+    fn found(&mut self, cx: &mut Context, desk: &mut Desk, found: Result<Vec<SocketAddr>, String>) {
+        if !matches!(self.state, State::Resolving { .. }) {
+            return; // it came too late
+        }
+        match found {
             Ok(addresses) => self.try_next(cx, desk, addresses.into()),
             Err(why) => {
                 let address = self.relay.clone();
@@ -208,7 +229,9 @@ impl Link {
         let detail = detail.into();
         match self.state {
             State::Over => {}
-            State::Idle | State::Resting { .. } => self.end(desk, code, detail),
+            State::Idle | State::Resting { .. } | State::Resolving { .. } => {
+                self.end(desk, code, detail);
+            }
             State::Connecting { id, .. }
             | State::Registering { id, .. }
             | State::Up { id, .. }
@@ -237,7 +260,10 @@ impl Link {
             State::Registering { .. } | State::Up { .. } => {
                 self.lost(desk, reason_for_people(reason));
             }
-            unchanged @ (State::Idle | State::Resting { .. } | State::Over) => {
+            unchanged @ (State::Idle
+            | State::Resting { .. }
+            | State::Resolving { .. }
+            | State::Over) => {
                 self.state = unchanged;
             }
         }
@@ -266,6 +292,9 @@ impl Link {
         }
         match &mut self.state {
             State::Resting { .. } => self.connect(cx, desk),
+            State::Resolving { .. } => {
+                self.found(cx, desk, Err("nobody answers for this name".to_owned()));
+            }
             State::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
             State::Registering { .. } => self.lose(cx, "the relay does not answer"),
             State::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
@@ -281,6 +310,7 @@ impl Link {
     pub(super) fn due(&self) -> Option<Time> {
         match self.state {
             State::Resting { until }
+            | State::Resolving { until }
             | State::Connecting { until, .. }
             | State::Registering { until, .. } => Some(until),
             State::Up { .. } if self.is_held => None,

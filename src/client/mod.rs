@@ -71,7 +71,7 @@ pub use answers::{NotTrusted, Outlook, Refused};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
-pub use settings::{Parts, Resolve, Settings};
+pub use settings::{Parts, Resolver, Settings};
 pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 
 /// One user's client. The handler that wraps it forwards what the loop tells about tokens that it
@@ -289,6 +289,12 @@ impl Client {
     /// Whether what the loop tells about `id` is for the client.
     pub fn owns(&self, id: Token) -> bool {
         self.link.token() == Some(id)
+    }
+
+    /// The [`Resolver`] may have an answer.
+    pub fn looked_up(&mut self, cx: &mut Context) {
+        self.desk.now = cx.now();
+        self.link.looked_up(cx, &mut self.desk);
     }
 
     /// See [`Handler::opened`](crate::reactor::Handler::opened).

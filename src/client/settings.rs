@@ -41,9 +41,25 @@ pub struct Parts {
     pub relays: Box<dyn Pins>,
     /// The wall clock, in milliseconds since 1970.
     pub wall: Box<dyn FnMut() -> u64>,
-    /// Resolves `HOST:PORT`, blocking; the error is for people.
-    pub resolve: Resolve,
+    /// Finds the addresses of the relay.
+    pub resolve: Box<dyn Resolver>,
 }
 
-/// Resolves `HOST:PORT`; the error is for people.
-pub type Resolve = Box<dyn FnMut(&str) -> Result<Vec<SocketAddr>, String>>;
+/// Finds the addresses of `HOST:PORT`; errors are for people. A closure is one that answers at once.
+pub trait Resolver {
+    /// Begins to look `relay` up. The answer, if there is one without waiting; otherwise
+    /// [`answer`](Self::answer) has it later, and whoever runs the loop calls
+    /// [`Client::looked_up`](super::Client::looked_up) when it may be there.
+    fn begin(&mut self, relay: &str) -> Option<Result<Vec<SocketAddr>, String>>;
+
+    /// The answer to the last question, once.
+    fn answer(&mut self) -> Option<Result<Vec<SocketAddr>, String>> {
+        None
+    }
+}
+
+impl<F: FnMut(&str) -> Result<Vec<SocketAddr>, String>> Resolver for F {
+    fn begin(&mut self, relay: &str) -> Option<Result<Vec<SocketAddr>, String>> {
+        Some(self(relay))
+    }
+}

@@ -18,6 +18,7 @@ mod owner;
 mod passphrase;
 mod private;
 mod qr;
+mod resolver;
 mod serve;
 mod streams;
 mod talk;

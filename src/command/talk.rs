@@ -1,7 +1,6 @@
 //! `sealwax chat`, `send` and `recv`: one user's client on the loop, each with its task.
 
 use std::io::IsTerminal;
-use std::net::ToSocketAddrs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -10,12 +9,13 @@ use super::cli::{Chat, Common, Recv, Send, TraceArgs};
 use super::front::{CLIENT_ALARM, Front, Task};
 use super::lines::Form;
 use super::owner::{self, Owner};
+use super::resolver::Threads;
 use super::view::{Level, View};
 use super::{Exit, Failure, Outcome, tracing};
 use crate::client::{Client, FilePins, Parts, Settings};
 use crate::crypto::IdentityVault;
 use crate::limits::END_WAIT;
-use crate::reactor::{Config, Linux, block_signals};
+use crate::reactor::{Config, Linux, Waker, block_signals};
 use crate::trace::Trace;
 use crate::wire::RosterMode;
 
@@ -87,16 +87,17 @@ fn talk(
         keys: common.identity.keys_command(),
         alarm: CLIENT_ALARM,
     };
+    let waker = Waker::new().map_err(kernel)?;
     let parts = Parts {
         vault: Box::new(IdentityVault::new(owner.identity)),
         peers: Box::new(FilePins::new(owner.home.clone(), owner::PEERS_FILE)),
         relays: Box::new(FilePins::new(owner.home.clone(), owner::RELAYS_FILE)),
         wall: Box::new(wall_clock),
-        resolve: Box::new(resolve),
+        resolve: Box::new(Threads::new(waker.clone())),
     };
     let trace = tracing::open(traced)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
-    let mut front = Front::new(Client::new(settings, parts), view, task, recorder.clone());
+    let mut front = Front::new(Client::new(settings, parts), view, task, waker, recorder.clone());
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {
         front.start(cx);
@@ -124,13 +125,4 @@ fn refuse_closed_input() -> Result<(), Failure> {
 pub(super) fn wall_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The addresses of `HOST:PORT`. Blocks while names are looked up, which the C library offers in no
-/// other way.
-fn resolve(relay: &str) -> Result<Vec<std::net::SocketAddr>, String> {
-    match relay.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(error.to_string()),
-    }
 }

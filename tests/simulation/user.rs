@@ -125,7 +125,7 @@ impl User {
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
-            resolve: Box::new(move |_| Ok(relay.clone())),
+            resolve: Box::new(move |_: &str| Ok(relay.clone())),
         };
         let client = Client::new(settings, parts);
         let mut probe = Probe { client, told: Vec::new(), unshown: Vec::new(), is_held: false };

@@ -69,7 +69,7 @@ impl Alice {
             peers: Box::new(peers),
             relays: Box::new(relays),
             wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
-            resolve: Box::new(move |_| Ok(vec![at])),
+            resolve: Box::new(move |_: &str| Ok(vec![at])),
         };
         Self {
             client: Client::new(settings, parts),

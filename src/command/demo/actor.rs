@@ -52,7 +52,7 @@ impl Actor {
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
             wall: Box::new(wall_clock),
-            resolve: Box::new(move |_| Ok(vec![relay])),
+            resolve: Box::new(move |_: &str| Ok(vec![relay])),
         };
         let unconfirmed = SCRIPT.iter().filter(|(by, _)| *by == name).count();
         let client = Client::new(settings, parts);

@@ -28,7 +28,7 @@ use super::view::{Level, View};
 use crate::client::Client;
 use crate::reactor::trace::Recorder;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token, Waker,
 };
 
 /// The alarm that the client uses.
@@ -61,6 +61,7 @@ pub(super) struct Front {
     client: Client,
     view: View,
     task: Task,
+    look_ups: LookUps,
     streams: Option<Streams>,
     input: Option<Input>,
     phase: Phase,
@@ -81,6 +82,12 @@ pub(super) struct Front {
     recorder: Option<Recorder>,
 }
 
+/// What wakes the loop when a name has been looked up, and its source once it is open.
+struct LookUps {
+    waker: Option<Waker>,
+    source: Option<Token>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Talking,
@@ -94,6 +101,7 @@ impl Front {
         client: Client,
         view: View,
         mut task: Task,
+        look_ups: Waker,
         recorder: Option<Recorder>,
     ) -> Self {
         let recipient = task.to.take();
@@ -101,6 +109,7 @@ impl Front {
             client,
             view,
             task,
+            look_ups: LookUps { waker: Some(look_ups), source: None },
             streams: None,
             input: None,
             phase: Phase::Talking,
@@ -118,6 +127,7 @@ impl Front {
     /// Asks for all sources, and connects.
     pub(super) fn start(&mut self, cx: &mut Context) {
         cx.open(Source::Signals);
+        self.look_ups.source = self.look_ups.waker.take().map(|waker| cx.open(Source::Wake(waker)));
         self.streams = Some(Streams::open(cx));
         self.client.start(cx);
         if let Some(form) = self.task.input {
@@ -252,6 +262,10 @@ impl Handler for Front {
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         if self.client.owns(from) {
             return self.client.received(cx, from, bytes);
+        }
+        if self.look_ups.source == Some(from) {
+            self.client.looked_up(cx);
+            return bytes.len();
         }
         match &self.input {
             Some(input) if input.id == from && input.waits_for.is_none() => {
