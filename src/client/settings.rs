@@ -45,7 +45,7 @@ pub struct Parts {
     pub resolve: Box<dyn Resolver>,
 }
 
-/// Finds the addresses of `HOST:PORT`; errors are for people. A closure is one that answers at once.
+/// Finds the addresses of `HOST:PORT`; errors are for people. A closure answers at once.
 pub trait Resolver {
     /// Begins to look `relay` up. The answer, if there is one without waiting; otherwise
     /// [`answer`](Self::answer) has it later, and whoever runs the loop calls
