@@ -143,6 +143,17 @@ pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
 /// Bytes of answers to one connection in one tick, after which its turn is over: many small
 /// requests are not to cost more time than the 64 KiB that are read at once suggest.
 pub const ANSWERS_PER_TICK: u64 = 64 * 1024;
+/// Bytes of a frame that count as one of work, beside the one that each frame counts: the work that
+/// 64 KiB of frames make is about the same, whether they are one or are passed on together.
+pub const WORK_BYTES: usize = 512;
+/// What a frame of a connection that has not registered counts: it may cost a signature.
+pub const CLAIM_WORK: usize = 32;
+/// Work (frames that are looked at one by one) of one connection in one tick, after which its turn
+/// is over: 0.3 ms.
+pub const WORK_A_TURN: usize = 256;
+/// Work of all connections of one address in one tick; those beyond wait in line for the next. So
+/// an address has one share of the relay, however many connections it has: 1 ms.
+pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
 /// Frames that are answered in one run of frames that are passed on together; then it is looked
 /// whether that was enough for this tick.
 pub const ANSWERS_A_RUN: usize = 32;

@@ -15,7 +15,7 @@ use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
     FINISH_TIMEOUT, FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST,
     NARROW_READ, RATE_HORIZON, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
-    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND,
+    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS,
 };
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
@@ -323,6 +323,53 @@ fn the_end_of_a_connection_pays_for_nothing() {
             }
         }
         assert_eq!(answered, CLAIMS_BURST as usize);
+    });
+}
+
+/// One address has one share of a tick, however many of its connections flood: those of others are
+/// answered within a tick or two, and those that wait have their turns in order.
+#[test]
+fn the_connections_of_one_address_have_one_share_of_a_tick() {
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        relay.kernel.set_buffer(256 * 1024);
+        let mut honest = relay.join("JG", "none");
+        relay.kernel.set_host([127, 0, 0, 9]);
+        let mut flood: Vec<Peer> =
+            (0..256).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
+        let frames = ping().to_string().repeat(4 * WORK_A_TURN);
+        for peer in &mut flood {
+            assert_eq!(peer.send(frames.as_bytes()), frames.len());
+        }
+        let message = json!({"action": "message", "to": "JG", "id": "1", "content": ""});
+        let mut heard = vec![0; flood.len()];
+        // Whoever is told of in a wait: one is told of once all before it were.
+        for tick in 0..flood.len() * 4 * WORK_A_TURN / WORK_AN_ADDRESS + 16 {
+            let is_asking = tick % 8 == 0;
+            if is_asking {
+                say(&mut honest, &message);
+            }
+            let mut done = 0;
+            for _ in 0..if is_asking { 2 } else { 1 } {
+                relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+            }
+            relay.log.receive_all();
+            for (peer, heard) in flood.iter_mut().zip(&mut heard) {
+                let more = frame_ends(&peer.receive_all());
+                done += more;
+                *heard += more;
+                assert!(more <= 2 * WORK_A_TURN, "{more} frames of one connection");
+            }
+            assert!(done <= 2 * (WORK_AN_ADDRESS + WORK_A_TURN), "{done} frames of one address");
+            if is_asking {
+                assert_eq!(actions(&hear(&mut honest)), ["message", "relayed"], "tick {tick}");
+            }
+        }
+        relay.settle();
+        for (peer, heard) in flood.iter_mut().zip(&mut heard) {
+            *heard += frame_ends(&peer.receive_all());
+        }
+        assert!(heard.iter().all(|&heard| heard == 4 * WORK_A_TURN), "{heard:?}");
     });
 }
 

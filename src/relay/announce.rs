@@ -36,7 +36,7 @@ impl Relay {
             }
             self.notify(cx, id);
         }
-        if self.owed.is_empty() {
+        if self.owed.is_empty() && !self.shares.is_awaited() {
             cx.alarm(ROSTER, self.roster.due());
         } else {
             tick_again(cx);

@@ -5,14 +5,48 @@ use super::event::Event;
 use super::fault::Fault;
 use super::peer::{Patience, Peer, State, User};
 use super::rates::{Origin, Toll};
-use crate::limits::{ANSWERS_PER_TICK, MAX_NAME_ORIGINAL, UNREGISTERED_BYTES};
+use crate::limits::{
+    ANSWERS_PER_TICK, CLAIM_WORK, MAX_NAME_ORIGINAL, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES,
+};
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, ErrorCode, Refusal, Reply, Request, Scan};
 
 impl Relay {
-    /// Does what the frames in `bytes` ask, one at least if there is one. Returns how many bytes
-    /// are done with.
+    /// Does what the frames in `bytes` ask, as far as its address has a share of this tick left.
+    /// Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        let Some(origin) = self.peers.get(from).map(|peer| peer.origin) else { return bytes.len() };
+        if origin == Origin::EXEMPT {
+            return self.read_frames(cx, from, bytes).0;
+        }
+        if self.has_no_share(cx, from, origin) {
+            return 0;
+        }
+        let (consumed, work) = self.read_frames(cx, from, bytes);
+        self.shares.count(origin, 1 + work);
+        consumed
+    }
+
+    /// The same for one turn: one frame at least if there is one. Returns how much work that was,
+    /// too.
+    pub(super) fn read_frames(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        bytes: &[u8],
+    ) -> (usize, usize) {
+        let mut work = 0;
+        let consumed = self.take_turn(cx, from, bytes, &mut work);
+        (consumed, work)
+    }
+
+    fn take_turn(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        bytes: &[u8],
+        work: &mut usize,
+    ) -> usize {
         let mut consumed = 0;
         let mut sent_before = None;
         loop {
@@ -29,7 +63,7 @@ impl Relay {
             if consumed > 0 && peer.held {
                 return consumed;
             }
-            if answered > ANSWERS_PER_TICK {
+            if answered > ANSWERS_PER_TICK || *work >= WORK_A_TURN {
                 self.end_turn(cx, from);
                 return consumed;
             }
@@ -42,6 +76,7 @@ impl Relay {
                 if passed_on > 0 {
                     self.came(from, passed_on);
                     consumed += passed_on;
+                    *work += passed_on / WORK_BYTES;
                     self.hold_if_full(cx, from, is_stranger);
                     continue;
                 }
@@ -55,6 +90,7 @@ impl Relay {
                         Some(_) => return consumed, // the frame is shown again at its turn
                     }
                     consumed += end;
+                    *work += end / WORK_BYTES + if is_stranger { CLAIM_WORK } else { 1 };
                     self.handle(cx, from, request);
                 }
                 Scan::Incomplete { consumed: blank } => return consumed + blank,

@@ -74,6 +74,7 @@ use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
+use self::turns::Shares;
 use crate::crypto::Notary;
 use crate::reactor::{
     Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
@@ -105,8 +106,8 @@ pub struct Relay {
     newcomers: Newcomers,
     /// Who waits for its address's rate, by when its turn comes. Some of them are gone.
     turns: BTreeSet<(Time, Token)>,
-    /// Who had enough in this tick and goes on in the next.
-    yielded: Vec<Token>,
+    /// What each address had done in this tick, and who waits for the next.
+    shares: Shares,
     counters: Counters,
     /// Who wants rosters. Some of them are gone; each gathering weeds them out.
     receivers: Vec<Token>,
@@ -170,7 +171,7 @@ impl Relay {
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
             turns: BTreeSet::new(),
-            yielded: Vec::new(),
+            shares: Shares::default(),
             counters: Counters::default(),
             receivers: Vec::new(),
             owed: Vec::new(),
@@ -255,7 +256,7 @@ impl Handler for Relay {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.log.at(cx.now());
-        self.read(cx, from, rest); // nobody would show it again later: what is left is dropped
+        self.read_frames(cx, from, rest); // what is left is dropped: nobody would show it again
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
     }

@@ -34,8 +34,10 @@ pub(super) struct Peer {
     pub(super) state: State,
     /// How far its unconsumed bytes have been looked at.
     pub(super) scanner: Scanner,
-    /// Nothing is read from it, because too much waits for it, or it had enough for this tick.
+    /// Nothing is read from it, because too much waits for it.
     pub(super) held: bool,
+    /// Nothing is read from it, because it had enough for this tick, or its address had.
+    pub(super) in_line: bool,
     /// Whether it waits for its address's rate.
     pub(super) patience: Patience,
     /// Whose rates it spends.
@@ -124,6 +126,7 @@ impl Peer {
             state: State::Stranger(address),
             scanner: Scanner::default(),
             held: false,
+            in_line: false,
             patience: Patience::None,
             origin,
             received: 0,
@@ -142,9 +145,9 @@ impl Peer {
         }
     }
 
-    /// Whether it waits for its address's rate.
+    /// Whether it waits for something: room in its queue, its turn, or its address's rate.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.patience, Patience::Turn(_) | Patience::Again(_))
+        self.held || self.in_line || matches!(self.patience, Patience::Turn(_) | Patience::Again(_))
     }
 
     pub(super) fn user(&self) -> Option<&User> {

@@ -1,13 +1,49 @@
-//! Waiting for one's turn: who has spent the rate of its address is not read until then.
+//! Waiting for one's turn: who has spent the rate of its address is not read until then, and who
+//! has spent its share of a tick is not read before the next.
+//!
+//! A share is counted in work and not in bytes, for small frames cost more than large ones. One
+//! connection has a turn in a tick, and all of one address have a few together: those that find
+//! none left stand in line, and the first of them go on in the next tick. So 256 connections of one
+//! address take no more of a tick than four, and nobody else waits longer for them. Connections of
+//! this machine, unless they are counted, have their turns alone: behind a proxy all are of one
+//! address.
 //!
 //! Nothing is put aside but what the reactor keeps of a connection anyway: its unconsumed bytes,
 //! which are shown again when it goes on. So a frame that has to wait is read twice, and held by
 //! nobody else.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use super::peer::Patience;
-use super::rates::{Toll, Turn};
+use super::rates::{Origin, Toll, Turn};
 use super::{Relay, TURNS};
+use crate::limits::{WORK_A_TURN, WORK_AN_ADDRESS};
 use crate::reactor::{Context, Token};
+
+/// What each address had done in this tick, and who waits for the next.
+#[derive(Default)]
+pub(super) struct Shares {
+    /// Work of this tick. Only of those who were read in it, so it is as short as the tick.
+    done: BTreeMap<Origin, usize>,
+    /// Who stands in line, each once. Some of them are gone.
+    lines: BTreeMap<Origin, VecDeque<Token>>,
+}
+
+impl Shares {
+    fn is_spent(&self, origin: Origin) -> bool {
+        self.done.get(&origin).is_some_and(|&done| done >= WORK_AN_ADDRESS)
+    }
+
+    /// Counts what was done for a connection of `origin`.
+    pub(super) fn count(&mut self, origin: Origin, work: usize) {
+        *self.done.entry(origin).or_default() += work;
+    }
+
+    /// Whether anybody stands in line.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.lines.is_empty()
+    }
+}
 
 impl Relay {
     /// Whether `id` may go on with what costs `toll`. If not, nothing more is read from it until
@@ -46,30 +82,58 @@ impl Relay {
             if asks_again && !self.may_pass(cx, id, Toll::Connect) {
                 continue;
             }
-            if self.peers.get(id).is_some_and(|peer| !peer.held) {
+            if self.peers.get(id).is_some_and(|peer| !peer.is_waiting()) {
                 cx.resume(id);
             }
         }
         self.await_turns(cx);
     }
 
-    /// `id` has had enough for this tick: it goes on in the next.
+    /// Whether the address of `id` has had enough for this tick: then it stands in line.
+    pub(super) fn has_no_share(&mut self, cx: &mut Context, id: Token, origin: Origin) -> bool {
+        let is_spent = self.shares.is_spent(origin);
+        if is_spent {
+            self.end_turn(cx, id);
+        }
+        is_spent
+    }
+
+    /// `id` has had enough for this tick: it goes on in the next, or when those of its address that
+    /// stand before it have.
     pub(super) fn end_turn(&mut self, cx: &mut Context, id: Token) {
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.held = true;
+        if let Some(peer) = self.peers.get_mut(id)
+            && !std::mem::replace(&mut peer.in_line, true)
+        {
             cx.pause(id);
-            self.yielded.push(id);
+            self.shares.lines.entry(peer.origin).or_default().push_back(id);
         }
     }
 
-    /// At the end of the tick: those that had enough go on in the next one, unless too much waits
+    /// At the end of the tick: the first in each line go on in the next one, unless too much waits
     /// for them.
     pub(super) fn go_on(&mut self, cx: &mut Context) {
-        for id in std::mem::take(&mut self.yielded) {
-            if !self.is_full(cx, id) {
-                self.read_again(cx, id);
-            }
+        self.shares.done.clear();
+        if !self.shares.is_awaited() {
+            return;
         }
+        let mut lines = std::mem::take(&mut self.shares.lines);
+        lines.retain(|&origin, line| {
+            let mut turns = WORK_AN_ADDRESS / WORK_A_TURN;
+            while (turns > 0 || origin == Origin::EXEMPT)
+                && let Some(id) = line.pop_front()
+            {
+                let is_full = self.is_full(cx, id);
+                let Some(peer) = self.peers.get_mut(id) else { continue };
+                peer.in_line = false;
+                peer.held |= is_full; // until its queue is empty
+                if !peer.is_waiting() {
+                    cx.resume(id);
+                    turns = turns.saturating_sub(1);
+                }
+            }
+            !line.is_empty()
+        });
+        self.shares.lines = lines;
     }
 
     fn await_turns(&self, cx: &mut Context) {

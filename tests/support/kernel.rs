@@ -59,7 +59,7 @@ type Inject = Box<dyn FnMut(Op, Option<usize>) -> Option<Fault>>;
 impl Kernel {
     /// A machine with one process. Its sockets and pipes hold 64 KiB.
     pub fn new() -> Self {
-        let machine = Machine { buffer: 64 * 1024, ..Machine::default() };
+        let machine = Machine { buffer: 64 * 1024, host: [127, 0, 0, 1], ..Machine::default() };
         Self { machine: Rc::new(RefCell::new(machine)), process: 0 }.process()
     }
 
@@ -127,6 +127,11 @@ impl Kernel {
     /// How many of this process's connections were broken by a fault, at either end.
     pub fn harms(&self) -> u64 {
         self.me().harms
+    }
+
+    /// From which address connections come from now on.
+    pub fn set_host(&self, host: [u8; 4]) {
+        self.machine.borrow_mut().host = host;
     }
 
     /// How many bytes sockets and pipes hold that are opened from now on.

@@ -18,6 +18,8 @@ pub(super) struct Machine {
     pub(super) free: Vec<usize>,
     pub(super) processes: Vec<Process>,
     pub(super) listening: BTreeMap<SocketAddr, usize>,
+    /// From which address connections come.
+    pub(super) host: [u8; 4],
     pub(super) ports_used: u16,
     pub(super) buffer: usize,
     /// How long what is sent is on its way; none: it arrives at once.
@@ -156,7 +158,7 @@ impl Machine {
             self.transmit(fd, Packet::Reset { errno, destroys });
             return Ok(fd);
         };
-        let from = SocketAddr::from(([127, 0, 0, 1], self.free_port()));
+        let from = SocketAddr::from((self.host, self.free_port()));
         let server = self.file(listener).process;
         let (ours, theirs) = self.pair(Kind::Socket, process, server);
         self.file(ours).established = false;
