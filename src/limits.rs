@@ -208,6 +208,10 @@ pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 /// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
 /// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
+/// Receivers who are told of the roster in one tick; the others are told in the next ones.
+pub const ROSTERS_PER_TICK: usize = 128;
+/// Bytes of rosters in one tick, for the kernel copies them to each receiver: some 0.5 ms.
+pub const ROSTER_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
 /// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
 pub const LIST_PARTS_PER_TICK: usize = 8;

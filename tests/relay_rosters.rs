@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sealwax::limits::{ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN};
+use sealwax::limits::{ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN, ROSTERS_PER_TICK};
 use sealwax::relay::RelayConfig;
 use serde_json::{Value, json};
 use support::kernel::Peer;
@@ -191,4 +191,39 @@ fn many_joins_cost_few_rosters() {
     }
     let (_, last) = &receivers[room - 1];
     assert!(last.rosters <= 2 + room / 40 + 1, "{} rosters for {room} joins", last.rosters);
+}
+
+/// Many receivers are told over several ticks: nobody else waits for all of them, and the last are
+/// told too, also where others keep coming and going.
+#[test]
+fn a_crowd_of_receivers_is_told_a_part_of_it_a_tick() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let crowd = 5 * ROSTERS_PER_TICK;
+    let mut all: Vec<_> = (0..crowd).map(|at| relay.join(&format!("user{at}"), "full")).collect();
+    relay.pass(ROSTER_INTERVAL_MAX);
+    for peer in &mut all {
+        while !peer.receive_all().is_empty() {
+            relay.settle();
+        }
+    }
+    relay.pass(ROSTER_INTERVAL_MAX);
+    for peer in &mut all {
+        peer.receive_all();
+    }
+    let mut last = relay.dial();
+    let pem = support::relay::PEM;
+    let named = json!({"action": "register", "name": "last", "pubkey": pem, "roster": "none"});
+    say(&mut last, &named);
+    relay.kernel.advance(ROSTER_INTERVAL_MAX);
+    let (mut told, mut ticks) = (0, 0);
+    while told < crowd {
+        relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+        let heard =
+            all.iter_mut().filter_map(|peer| Some(peer.receive_all()).filter(|it| !it.is_empty()));
+        let now = heard.count();
+        assert!(now <= ROSTERS_PER_TICK, "{now} were told in one tick");
+        told += now;
+        ticks += 1;
+        assert!(ticks < 100, "{told} were told");
+    }
 }

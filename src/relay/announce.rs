@@ -5,7 +5,7 @@
 
 use super::roster::{Notice, Receiver};
 use super::{ROSTER, Relay};
-use crate::limits::LIST_PARTS_PER_TICK;
+use crate::limits::{LIST_PARTS_PER_TICK, ROSTER_BYTES_PER_TICK, ROSTERS_PER_TICK};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
@@ -20,13 +20,19 @@ impl Relay {
 
     /// Tells all that is due: at the end of each tick.
     pub(super) fn announce(&mut self, cx: &mut Context) {
-        if self.roster.due().is_some_and(|due| due <= cx.now()) {
+        // Not while most are still owed the last one, or the last in line would never be told.
+        let has_told = self.owed.len() <= self.receivers.len();
+        if has_told && self.roster.due().is_some_and(|due| due <= cx.now()) {
             self.roster.gather(cx.now());
             self.receivers.retain(|&id| self.peers.user(id).is_some());
-            self.owed.clone_from(&self.receivers);
+            self.owed.extend(&self.receivers);
         }
-        let mut parts = LIST_PARTS_PER_TICK;
+        let (mut parts, mut told, mut bytes) = (LIST_PARTS_PER_TICK, 0, 0);
         for id in std::mem::take(&mut self.owed) {
+            if told >= ROSTERS_PER_TICK || bytes >= ROSTER_BYTES_PER_TICK {
+                self.owed.push(id); // in the next tick
+                continue;
+            }
             if self.peers.user(id).is_some_and(|user| user.receiver.is_listing()) {
                 let Some(left) = usize::checked_sub(parts, 1) else {
                     self.owed.push(id); // in the next tick, after those before it
@@ -34,7 +40,9 @@ impl Relay {
                 };
                 parts = left;
             }
-            self.notify(cx, id);
+            let sent = self.notify(cx, id);
+            told += usize::from(sent > 0);
+            bytes += sent;
         }
         if self.owed.is_empty() && !self.shares.is_awaited() {
             cx.alarm(ROSTER, self.roster.due());
@@ -44,30 +52,34 @@ impl Relay {
     }
 
     /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is
-    /// empty.
-    fn notify(&mut self, cx: &mut Context, id: Token) {
-        let Some(user) = self.peers.user(id).filter(|_| !cx.is_behind(id)) else { return };
+    /// empty. Returns how many bytes that are.
+    fn notify(&mut self, cx: &mut Context, id: Token) -> usize {
+        let Some(user) = self.peers.user(id).filter(|_| !cx.is_behind(id)) else { return 0 };
         let mut receiver = user.receiver;
         let notice = self.roster.next_notice(&mut receiver, &self.peers);
         if let Some(user) = self.peers.user_mut(id) {
             user.receiver = receiver;
         }
-        match notice {
-            Notice::Nothing => return,
+        let sent = match notice {
+            Notice::Nothing => return 0,
             Notice::Frame(frame) => {
                 self.roster.spend(frame.len());
                 self.was_sent(id, frame.len());
                 cx.share(id, &frame);
+                frame.len()
             }
             Notice::TooLarge => {
                 let refusal =
                     Refusal::new(ErrorCode::RosterTooLarge, "the list of users exceeds a frame");
-                self.answer(cx, id, &Reply::from(&refusal).encode());
+                let frame = Reply::from(&refusal).encode();
+                self.answer(cx, id, &frame);
+                frame.len()
             }
-        }
+        };
         if self.roster.owes(receiver) {
             self.owed.push(id);
         }
+        sent
     }
 }
 
