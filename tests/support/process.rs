@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -269,14 +269,24 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
-/// Starts a program of `tests/python`, with the Python that `tests/python/setup` has made, or the
-/// machine's own.
+/// Starts a program of `tests/python`, with the Python that `tests/python/setup` makes.
 pub fn python(program: &str, arguments: &[&str]) -> Process {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let made = root.join("target/venv/bin/python");
-    let python = if made.exists() { made } else { PathBuf::from("python3") };
     let program = root.join("tests/python").join(program);
-    Process::spawn(Command::new(python).arg(program).args(arguments).current_dir(root))
+    Process::spawn(Command::new(venv(root)).arg(program).args(arguments).current_dir(root))
+}
+
+/// The Python of the tests. It is made by whoever needs it first; that takes seconds, once, and
+/// the test processes that run meanwhile wait for it.
+fn venv(root: &Path) -> PathBuf {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let mut setup = Command::new(root.join("tests/python/setup"));
+        let setup = end_with_parent(setup.stdin(Stdio::null())).output();
+        let setup = setup.expect("tests/python/setup runs: it needs bash");
+        assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
+    });
+    root.join("target/venv/bin/python")
 }
 
 /// Collects lines in a thread, so that no pipe fills up while a test looks elsewhere.
