@@ -393,6 +393,9 @@ pub const LOAD_KEYS_TOLD: usize = 100;
 pub const LOAD_ROUNDS_BESIDE: u32 = 5;
 /// How often the generator looks for messages that do not come.
 pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
+/// How long a process may take to accept a connection by which it is known, and to be one that
+/// `--pid` may name.
+pub const LOAD_OWNER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Later than this the generator starts nothing, unless it cannot keep up.
 pub const LOAD_LATE: Duration = Duration::from_millis(1);
 /// Operations that never started are noted with their age in so many portions: each alone, unless

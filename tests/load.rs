@@ -413,6 +413,25 @@ fn a_relay_that_runs_is_measured() {
 }
 
 #[test]
+fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens() {
+    let (relay, other) = (Relay::ephemeral(), Relay::ephemeral());
+    let (_, port) = relay.address.rsplit_once(':').expect("a port");
+    let load = |at: &str, pid: u32| {
+        let (pid, short) = (pid.to_string(), ["--warm-up", "0", "--count", "100"]);
+        let arguments = ["load", "pingpong", "--relay", at, "--pid", &pid];
+        Process::start(&[&arguments[..], &short].concat()).end()
+    };
+    load(&format!("LOCALHOST:{port}"), relay.process.pid()).with_code(0);
+    for (pid, why) in [(other.process.pid(), "does not listen at"), (1 << 22, "no process")] {
+        let ended = load(&relay.address, pid).with_code(2);
+        assert!(ended.stderr[0].contains(why) && ended.stdout.is_empty(), "{ended:?}");
+    }
+    let ended = Process::start(&["load", "flood", "--relay", "localhost:1"]).end();
+    assert!(ended.with_code(5).stderr[0].contains("no relay at localhost:1"));
+    Process::start(&["load", "flood", "--relay", "no port"]).end().with_code(2);
+}
+
+#[test]
 fn the_floor_stands_beside_the_relay() {
     let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];

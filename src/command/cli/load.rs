@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use nix::libc::pid_t;
 
+use super::serve::listen_addresses;
 use super::{bytes, seconds};
+use crate::address::Address;
 use crate::limits;
 
 /// `sealwax load`
@@ -141,8 +143,9 @@ pub struct Flood {
 #[command(after_help = "Examples:
   sealwax load floor --listen 127.0.0.1:7000")]
 pub struct Floor {
-    /// Where to listen
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345")]
+    /// Where to listen; of a name, its first address
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
+        value_parser = first_address)]
     pub listen: SocketAddr,
     /// Never sleep
     #[arg(long)]
@@ -182,14 +185,15 @@ pub enum Beside {
 pub struct RunArgs {
     /// The relay to be measured [default: one that is started for this]
     #[arg(long, value_name = "HOST:PORT")]
-    pub relay: Option<SocketAddr>,
+    pub relay: Option<Address>,
     /// What is measured in turn with it, on the same processor, and stands beside it in the table
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
     pub beside: Vec<Beside>,
     /// How often each is measured; the table tells medians [default: 1, or 5 with --beside]
     #[arg(long, value_name = "COUNT", value_parser = count(1, 1000))]
     pub rounds: Option<u32>,
-    /// The relay's process, on this machine: its processor time and memory are told
+    /// The relay's process, on this machine: its processor time and memory are told. It has to be
+    /// the one that listens there
     #[arg(long, requires = "relay")]
     pub pid: Option<pid_t>,
     /// Processors for a relay that is started and for this program [default: the first two, for a
@@ -257,6 +261,11 @@ fn rate(text: &str) -> Result<f64, String> {
     let parsed: f64 = text.parse().map_err(|_| "not a number".to_string())?;
     let sensible = (0.001..=1e9).contains(&parsed);
     if sensible { Ok(parsed) } else { Err("not between 0.001 and 1000000000".to_owned()) }
+}
+
+fn first_address(text: &str) -> Result<SocketAddr, String> {
+    let first = listen_addresses(text)?.0.first().copied();
+    first.ok_or_else(|| "this name has no address".to_owned())
 }
 
 fn two_cpus(text: &str) -> Result<(usize, usize), String> {

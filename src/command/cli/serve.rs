@@ -13,7 +13,7 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses(pub Vec<SocketAddr>);
 
-fn listen_addresses(text: &str) -> Result<Addresses, String> {
+pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
     let found = text.to_socket_addrs().map_err(|error| error.to_string())?;
     let mut addresses: Vec<_> = found.collect();
     addresses.sort_unstable();

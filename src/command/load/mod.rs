@@ -1,13 +1,14 @@
 //! `sealwax load`: measures a relay, alone or beside something else.
 //!
 //! The generator itself is pure (`src/load`). Here are the processes that are measured
-//! (`target.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator runs on and
-//! the clocks that are read meanwhile (`drive.rs`), and what is told of it (`progress.rs`,
-//! `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
+//! (`target.rs`, `found.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator
+//! runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it
+//! (`progress.rs`, `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
 mod earlier;
 mod figures;
+mod found;
 mod histogram;
 mod process;
 mod progress;
@@ -140,8 +141,8 @@ impl<'a> Task<'a> {
     /// The relay, and what stands beside it.
     fn subjects(&self) -> Vec<Subject> {
         let run = self.run;
-        let relay = match run.relay {
-            Some(address) => Subject::Found { address, pid: run.pid.map(Pid::from_raw) },
+        let relay = match run.relay.clone() {
+            Some(relay) => Subject::Found { relay, pid: run.pid.map(Pid::from_raw) },
             None => Subject::Relay(run.serve.clone()),
         };
         let beside = run.beside.iter().map(|beside| match beside {
@@ -192,10 +193,10 @@ fn random_first() -> Result<u32, Failure> {
 
 /// `sealwax load floor`
 fn floor(arguments: &cli::Floor) -> Outcome {
-    let failed =
-        |errno| Failure::new(Exit::Failed, format!("the floor at {}: {errno}", arguments.listen));
+    let at = arguments.listen;
+    let failed = |errno| Failure::new(Exit::Failed, format!("the floor at {at}: {errno}"));
     raise_descriptor_limit().map_err(failed)?;
-    let mut floor = Floor::new(arguments.listen).map_err(failed)?;
+    let mut floor = Floor::new(at).map_err(failed)?;
     eprintln!("listening on {}", floor.address());
     floor.run(arguments.spin).map_err(failed)?;
     Ok(Exit::Done)

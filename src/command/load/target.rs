@@ -13,8 +13,9 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
-use super::process::Usage;
+use super::found::find;
 use super::servers::{Folder, Server};
+use crate::address::Address;
 use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
 use crate::load::{Dialect, Keys, Payload, Sealwax};
 use crate::reactor::end_with_parent;
@@ -45,7 +46,7 @@ struct Started {
 }
 
 /// Between two looks whether a server listens, that does not say so.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 
 impl Pins {
     /// These two, if this process may use them: said before anything is started.
@@ -69,7 +70,7 @@ impl Pins {
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
     /// A relay that runs.
-    Found { address: SocketAddr, pid: Option<Pid> },
+    Found { relay: Address, pid: Option<Pid> },
     /// A relay of this program that keeps nothing, started with these further options.
     Relay(Vec<String>),
     /// The bound, asleep when there is nothing to do or not.
@@ -128,9 +129,9 @@ impl Subject {
     pub(super) fn start(&self, pins: Option<Pins>) -> Result<Target, Failure> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         match self {
-            Self::Found { address, pid } => {
+            Self::Found { relay, pid } => {
                 pins.map_or(Ok(()), |pins| pin(pins.own))?;
-                find(*address, *pid)
+                Ok(Target { address: find(relay, *pid)?, pid: *pid, _child: None })
             }
             Self::Relay(options) => {
                 let mut command = this_program()?;
@@ -152,18 +153,6 @@ impl Subject {
 fn this_program() -> Result<Command, Failure> {
     let path = std::env::current_exe().map_err(|error| failed("this program", error))?;
     Ok(Command::new(path))
-}
-
-/// The relay at `address`, after a look whether anybody is there.
-fn find(address: SocketAddr, pid: Option<Pid>) -> Result<Target, Failure> {
-    TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(|error| {
-        let help = "start one with `sealwax serve`, or leave --relay out";
-        Failure::new(Exit::Relay, format!("no relay at {address}: {error}; {help}"))
-    })?;
-    if let Some(pid) = pid.filter(|&pid| Usage::of(pid).cpu.is_none()) {
-        return Err(Failure::new(Exit::Usage, format!("--pid: there is no process {pid}")));
-    }
-    Ok(Target { address, pid, _child: None })
 }
 
 impl Target {
