@@ -44,6 +44,14 @@ fn send_from(homes: &Homes, relay: &Relay, more: &[&str], input: impl Into<Stdio
     Process::spawn_from(command.args(["send", "bob"]).args(more).args(options), input)
 }
 
+/// `sealwax` with the identity of alice, started by a shell that redirects its streams.
+fn in_shell(homes: &Homes, relay: &Relay, command: &str, redirections: &str) -> Process {
+    let options = homes.options("alice", &relay.address).join(" ");
+    let program = env!("CARGO_BIN_EXE_sealwax");
+    let line = format!("exec {program} {command} {options} {redirections}");
+    Process::spawn(Command::new("sh").args(["-c", &line]))
+}
+
 #[test]
 fn lines_that_have_to_wait_do_not_outlive_the_wait_where_no_relay_is() {
     let homes = Homes::new();
@@ -87,11 +95,20 @@ fn a_standard_input_that_cannot_be_read_is_not_one_that_has_ended() {
     let directory = File::open(homes.path(".")).expect("a directory can be opened");
     let ended = send_from(&homes, &relay, &[], directory).end().with_code(1);
     assert!(ended.transcript.contains("standard input cannot be read: Is a directory"));
-    let options = homes.options("alice", &relay.address).join(" ");
     for command in ["send bob", "chat bob"] {
-        let line = format!("exec {} {command} {options} <&-", env!("CARGO_BIN_EXE_sealwax"));
-        let ended = Process::spawn(Command::new("sh").args(["-c", &line])).end().with_code(1);
-        assert!(ended.transcript.contains("standard input is closed"), "{ended:?}");
+        let closed = in_shell(&homes, &relay, command, "<&-").end().with_code(1);
+        assert!(closed.transcript.contains("standard input is closed"), "{closed:?}");
+        // What Python and others open for who has nothing to say.
+        in_shell(&homes, &relay, command, "0<>/dev/null").end().with_code(0);
+    }
+}
+
+#[test]
+fn nothing_is_shown_on_a_standard_output_that_is_closed() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    for command in ["recv -n 1", "chat --json", "send bob hi", "keys list"] {
+        let closed = in_shell(&homes, &relay, command, ">&-").end().with_code(1);
+        assert!(closed.transcript.contains("standard output is closed"), "{closed:?}");
     }
 }
 

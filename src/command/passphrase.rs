@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{Exit, Failure};
 use crate::limits::MAX_PASSPHRASE;
-use crate::reactor::inherited;
+use crate::reactor::{inherited, not_ignored};
 
 /// Its bytes, without the end of its line.
 pub(super) type Passphrase = Zeroizing<Vec<u8>>;
@@ -102,7 +102,7 @@ const ENDINGS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, S
 
 impl Held {
     fn new() -> nix::Result<Self> {
-        let (before, held) = (SigSet::thread_get_mask()?, SigSet::from_iter(ENDINGS));
+        let (before, held) = (SigSet::thread_get_mask()?, not_ignored(ENDINGS));
         let arrived = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC)?;
         held.thread_block()?;
         Ok(Self { arrived, before })

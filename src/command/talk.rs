@@ -3,8 +3,6 @@
 use std::io::IsTerminal;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-
 use super::cli::{Chat, Common, Recv, Send, TraceArgs};
 use super::front::{CLIENT_ALARM, Front, Task};
 use super::lines::Form;
@@ -23,7 +21,6 @@ use crate::wire::RosterMode;
 pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { Form::Json } else { Form::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
-    refuse_closed_input()?;
     let is_typed = form == Form::Chat && std::io::stdin().is_terminal();
     let task = Task { input: Some(form), to, wait, is_typed, ..Task::default() };
     talk(&arguments.common, RosterMode::Delta, task, false, &arguments.trace)
@@ -31,9 +28,6 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
 
 /// `sealwax send TO [TEXT]`
 pub(super) fn send(arguments: &Send) -> Outcome {
-    if arguments.text.is_none() {
-        refuse_closed_input()?;
-    }
     let form = if arguments.whole { Form::Whole } else { Form::Plain };
     // Whoever does not want to wait for the recipient still wants to know what became of the text.
     let waits_for_absent = !arguments.wait.is_zero();
@@ -105,20 +99,6 @@ fn talk(
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
     Ok(front.exit())
-}
-
-/// Refuses a standard input that was closed when we were started. In its place Rust's runtime has
-/// opened `/dev/null`, for reading and writing, as nobody does who only has nothing to say.
-fn refuse_closed_input() -> Result<(), Failure> {
-    let stdin = std::io::stdin();
-    let null = nix::sys::stat::stat("/dev/null").map(|null| null.st_rdev);
-    let is_null = nix::sys::stat::fstat(&stdin).is_ok_and(|it| Ok(it.st_rdev) == null);
-    let flags = fcntl(&stdin, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
-    if is_null && flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_RDWR) {
-        let why = "standard input is closed: there is nothing to read lines from";
-        return Err(Failure::new(Exit::Failed, why));
-    }
-    Ok(())
 }
 
 /// Milliseconds since 1970. A clock before that counts as 1970.

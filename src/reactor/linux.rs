@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use nix::Result;
@@ -193,9 +194,12 @@ impl Sys for Linux {
 
     fn open(&mut self, source: &Source) -> Result<Io> {
         match source {
-            Source::Input => standard(std::io::stdin().as_fd(), OFlag::O_RDONLY),
-            Source::Output => standard(std::io::stdout().as_fd(), OFlag::O_WRONLY),
-            Source::Error => standard(std::io::stderr().as_fd(), OFlag::O_WRONLY),
+            Source::Input => given(libc::STDIN_FILENO)
+                .and_then(|()| standard(std::io::stdin().as_fd(), OFlag::O_RDONLY)),
+            Source::Output => given(libc::STDOUT_FILENO)
+                .and_then(|()| standard(std::io::stdout().as_fd(), OFlag::O_WRONLY)),
+            Source::Error => given(libc::STDERR_FILENO)
+                .and_then(|()| standard(std::io::stderr().as_fd(), OFlag::O_WRONLY)),
             Source::Signals => {
                 let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
                 Ok(Io::Signals(SignalFd::with_flags(&block_signals()?, flags)?))
@@ -297,17 +301,20 @@ pub fn raise_descriptor_limit() -> Result<u64> {
 /// now on. A program with other threads calls it before it starts them: a signal goes to any thread
 /// that does not block it (`signal(7)`), and would end the process there.
 ///
-/// A signal that the process was started to ignore (`nohup`; Ctrl-C in a background job of a shell)
-/// is left alone: once blocked, it would be told like any other, for the kernel drops no signal
-/// that is blocked.
-///
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
 pub fn block_signals() -> Result<SigSet> {
-    let told = [UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP];
-    let signals: SigSet = told.into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    let signals = not_ignored([UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP]);
     signals.thread_block()?;
     Ok(signals)
+}
+
+/// Those of `signals` that the process was not started to ignore.
+///
+/// The others (`nohup`; Ctrl-C in a background job of a shell) are to be left alone: once blocked,
+/// they would be told like any other, for the kernel drops no signal that is blocked.
+pub fn not_ignored(signals: impl IntoIterator<Item = UnixSignal>) -> SigSet {
+    signals.into_iter().filter(|&signal| !is_ignored(signal)).collect()
 }
 
 /// Whether the process ignores a signal (`sigaction(2)`).
@@ -320,6 +327,39 @@ fn is_ignored(signal: UnixSignal) -> bool {
     asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
+/// The standard descriptors that were closed when the process was started: bit 0 for standard
+/// input, bit 1 for output, bit 2 for error.
+///
+/// Before `main`, Rust's runtime opens `/dev/null` in their place, and from then on nobody can tell
+/// them from a `/dev/null` that was given: input would seem to have ended, and what is written
+/// would seem to be taken.
+static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
+
+/// The C library calls what stands in this section before Rust's runtime begins (`elf(5)`).
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_CLOSED_STREAMS: extern "C" fn() = note_closed_streams;
+
+extern "C" fn note_closed_streams() {
+    for number in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: the call touches no memory; where nothing is open behind the number it says so.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } == -1 {
+            CLOSED_AT_START.fetch_or(1 << number, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether this standard descriptor was closed when the process was started. `/dev/null` stands in
+/// its place now.
+pub fn was_closed(number: i32) -> bool {
+    (0..3).contains(&number) && CLOSED_AT_START.load(Ordering::Relaxed) & (1 << number) != 0
+}
+
+/// `EBADF`, as the kernel says it, for a standard descriptor that was closed at the start.
+fn given(number: i32) -> Result<()> {
+    if was_closed(number) { Err(Errno::EBADF) } else { Ok(()) }
+}
+
 /// A duplicate of the descriptor that whoever started us has given us by its `number`. Not opened
 /// anew through `/proc`: that would begin a file from its start, and a pipe of another user would
 /// be refused.
@@ -330,6 +370,7 @@ pub fn inherited(number: i32) -> Result<OwnedFd> {
     if number < 0 {
         return Err(Errno::EBADF);
     }
+    given(number)?;
     // SAFETY: it is not -1, which the type forbids. Where nothing is open behind the number, the
     // call says so (`EBADF`); where something is, nobody closes it meanwhile.
     duplicate(unsafe { BorrowedFd::borrow_raw(number) })

@@ -75,7 +75,8 @@ pub use self::census::Census;
 pub use self::context::Context;
 pub use self::handler::{Alarm, CloseReason, Deadline, Handler, Opened, Signal};
 pub use self::linux::{
-    Linux, Waker, block_signals, end_with_parent, inherited, monotonic, raise_descriptor_limit,
+    Linux, Waker, block_signals, end_with_parent, inherited, monotonic, not_ignored,
+    raise_descriptor_limit, was_closed,
 };
 pub(crate) use self::pages::Pages;
 pub use self::sys::{Event, Interest, Source, Sys, Watch};

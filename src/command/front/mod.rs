@@ -321,8 +321,7 @@ impl Handler for Front {
             self.input = None;
             if let CloseReason::Failed(errno) = reason {
                 self.exit = self.exit.and(Exit::Failed);
-                let sentence = format!("standard input cannot be read: {}", errno.desc());
-                self.talk(cx, Level::Warning, &sentence);
+                self.talk(cx, Level::Warning, &input_is_gone(errno));
             }
             self.finish(cx);
         }
@@ -353,10 +352,18 @@ impl Handler for Front {
     }
 }
 
+/// Why nothing can be read from standard input. That is not its end.
+fn input_is_gone(errno: Errno) -> String {
+    match errno {
+        Errno::EBADF => "standard input is closed: there is nothing to read lines from".to_owned(),
+        _ => format!("standard input cannot be read: {}", errno.desc()),
+    }
+}
+
 /// Why nothing can be written to standard output any more.
 fn output_is_gone(reason: CloseReason) -> String {
     match reason {
-        CloseReason::Failed(errno) if errno != Errno::EPIPE => {
+        CloseReason::Failed(errno) if errno != Errno::EPIPE && errno != Errno::EBADF => {
             format!("standard output cannot be written: {}", errno.desc())
         }
         _ => "standard output is closed: nobody reads what arrives".to_owned(),
