@@ -6,12 +6,13 @@
 mod support;
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -21,6 +22,9 @@ use sealwax::home::Home;
 use sealwax::reactor::end_with_parent;
 use support::fixtures::identity;
 use support::process::{Homes, Relay};
+
+/// In milliseconds: a test that waits longer than this for something to be shown has failed.
+const PATIENCE: u16 = 60_000;
 
 /// A program whose controlling terminal is ours (`setsid(1)` sees to that).
 struct Seat {
@@ -33,6 +37,11 @@ struct Seat {
 
 impl Seat {
     fn new(arguments: &[&str]) -> Self {
+        Self::ignoring("", arguments)
+    }
+
+    /// The program is started to ignore these signals, as `nohup` does it.
+    fn ignoring(signals: &str, arguments: &[&str]) -> Self {
         // Closed in whatever is started: only so does the terminal go when we let go of it.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).expect("a terminal");
@@ -41,7 +50,9 @@ impl Seat {
         let slave = open(name.as_str(), flags, Mode::empty()).expect("pts(4)");
         let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
         let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_sealwax")]).args(arguments);
+        let trap = if signals.is_empty() { "" } else { "trap '' $0;" };
+        command.args(["--ctty", "sh", "-c", &format!("{trap} exec \"$@\""), signals]);
+        command.arg(env!("CARGO_BIN_EXE_sealwax")).args(arguments);
         command.stdin(side()).stdout(side()).stderr(side());
         let child = end_with_parent(&mut command).spawn().expect("util-linux has it");
         let screen = OwnedFd::from(master).into();
@@ -50,6 +61,13 @@ impl Seat {
 
     fn wait_for(&mut self, words: &str) {
         while !self.shown.contains(words) {
+            let mut ready = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            assert_ne!(
+                poll(&mut ready, PATIENCE),
+                Ok(0),
+                "{words}: it shows no more: {}",
+                self.shown
+            );
             let mut some = [0; 4096];
             let count = self.screen.read(&mut some).expect("it writes");
             self.shown.push_str(&String::from_utf8_lossy(&some[..count]));
@@ -99,6 +117,19 @@ fn who_ends_it_while_it_asks_for_the_passphrase_gets_the_terminal_back_as_it_was
         assert_eq!(status.signal(), Some(signal as i32), "{}", seat.shown);
         assert!(seat.shows_what_is_typed(), "{signal}");
     }
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_does_not_end_the_question_for_the_passphrase() {
+    let homes = Homes::new();
+    let options = encrypted(&homes);
+    let arguments: Vec<_> = ["recv"].into_iter().chain(options.iter().map(|o| &**o)).collect();
+    let mut seat = Seat::ignoring("TERM HUP", &arguments);
+    seat.wait_for("Passphrase of ");
+    seat.signal(Signal::SIGTERM);
+    seat.signal(Signal::SIGHUP);
+    seat.screen.write_all(b"geheim\n").expect("typed");
+    seat.wait_for("127.0.0.1:1 cannot be reached");
 }
 
 #[test]
