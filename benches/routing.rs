@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::reactor::{Config, Handler, Opened, Reactor, Sys, Token};
+use sealwax::reactor::{Config, Handler, Io, Opened, Reactor, Sys, Token};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::store::MemoryStore;
 use sealwax::relay::{Relay, RelayConfig};
 use serde_json::json;
-use support::kernel::{Io, Kernel};
+use support::kernel::Kernel;
 use support::relay::PEM;
 
 /// The frame that the original's authors published, captured on its wire.
@@ -54,7 +54,7 @@ impl Bench {
         let id = self.reactor.context().connect(at);
         self.tick();
         self.tick();
-        let (io, peer) = self.outside.accept(&listener).expect("a newcomer");
+        let (io, peer) = self.outside.accept(listener).expect("a newcomer");
         let how = Opened::Accepted { listener: id, peer };
         self.relay.opened(self.reactor.context(), id, how);
         let frame = json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"});
@@ -85,7 +85,7 @@ fn routing(criterion: &mut Criterion) {
                 spent += begun.elapsed();
                 assert_eq!(consumed, frames.len());
                 bench.tick();
-                let read = bench.outside.read(&addressee, &mut sink).expect("they were written");
+                let read = bench.outside.read(addressee, &mut sink).expect("they were written");
                 assert_eq!(read, frames.len() + AT_ONCE, "each with its line end");
             }
             spent

@@ -28,7 +28,7 @@
 //!       │               ├────────────────▶ epoll_wait() = 1: alice, EPOLLIN          │
 //!       │               │◀──────────────── read(alice, 64 KiB) = 131                 │
 //!       │               │                    Relay::received: one frame, to bob      │
-//!       │               │                    Context::send: bob's outbox, touched    │
+//!       │               │                    Context::send: bob's outbox, dirty      │
 //!       │               │                    end of tick                             │
 //!       │               │◀──────────────── writev(bob, 131 bytes) = 131              │
 //!       │               ├───────────────────────────────────────────────────────────▶│

@@ -5,6 +5,7 @@
 //! and nowhere else. Constants that an operator may change are the defaults of options (`sealwax
 //! serve --help`).
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 // --- Frames: `docs/protocol.md`, section 1 ---
@@ -58,18 +59,23 @@ pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
 pub const READ_SIZE: usize = 64 * 1024;
-/// Bytes of unfinished frames of all sources together. Beyond them a frame that was begun is not
-/// read on until others are done, or out of time; one that was not gets [`READ_IN_NEED`].
+/// Bytes of memory that hold unfinished frames, of all sources together. Beyond them a frame that
+/// was begun is not read on until others are done, or out of time; one that was not gets
+/// [`READ_OVER_BUDGET`].
 pub const INBOX_COMMON: usize = 256 * 1024 * 1024;
+/// Bytes that one read brings of a connection that has not registered, and that are kept of it.
+pub const READ_UNREGISTERED: NonZeroU16 = NonZeroU16::new(8 * 1024).unwrap();
+/// Memory that the rest of what was read may hold beyond twice its length, in bytes: below, moving
+/// it costs more than it gives back. It is counted in [`INBOX_COMMON`].
+pub const INBOX_SLACK: usize = 1024;
 /// Bytes read of a source that has begun no frame while [`INBOX_COMMON`] bytes are kept.
-pub const READ_IN_NEED: usize = 2 * 1024;
+pub const READ_OVER_BUDGET: usize = 2 * 1024;
 /// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what
 /// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
 /// bytes.
 pub const READ_HEADROOM: usize = 4 * 1024;
-/// Bytes read from one source on one event where its handler asked for small parts; no more is
-/// kept of that source.
-pub const NARROW_READ: usize = MAX_FRAME_UNREGISTERED;
+/// Sources that a loop's tables are allocated for where nobody says how many there will be.
+pub const FEW_SOURCES: usize = 64;
 /// Events taken from one `epoll_wait`.
 pub const EVENTS_PER_TICK: usize = 256;
 /// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
@@ -87,8 +93,8 @@ pub const CHUNK_SIZE: usize = 4 * 1024;
 pub const MAX_SPIN: Duration = Duration::from_secs(1);
 /// Chunks that the pool keeps for reuse; more are given back to the allocator.
 pub const POOLED_CHUNKS: usize = 1024;
-/// How long a listener rests when the process is out of descriptors or memory.
-pub const LISTENER_REST: Duration = Duration::from_millis(100);
+/// How long a listener is not accepted from when the process is out of descriptors or memory.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long a connection that is being closed may take to accept its last bytes and to say goodbye.
@@ -127,7 +133,7 @@ pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A frame that is not complete this long after its first byte ends its connection.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that has bytes waiting and takes none for this long is ended.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Above this many bytes waiting for a user, a frame for it is refused with `queue_full`.
 pub const OUTBOX_SOFT: usize = 1024 * 1024;
 /// Above this many bytes waiting, even the relay's own answers stop: the connection ends.

@@ -154,7 +154,8 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn only_the_reactor_asks_the_kernel_about_readiness() {
     for (path, text) in sources() {
-        let outside = !path.starts_with("src/reactor");
+        let names_calls = path == Path::new("src/trace/record.rs"); // and makes none
+        let outside = !path.starts_with("src/reactor") && !names_calls;
         let asks = ["epoll_", "sys::epoll", "poll::poll", "set_nonblocking"];
         let found = asks.iter().find(|call| {
             without_tests(&text)

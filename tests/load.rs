@@ -13,7 +13,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use nix::sys::signal::Signal;
 use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
 use sealwax::reactor::{
-    CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
+    CloseReason, Config, Context, Handler, Opened, Reactor, Sys, Time, Timeout, Token,
 };
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
@@ -87,7 +87,7 @@ impl Handler for Evil {
         cx.close(from);
     }
 
-    fn expired(&mut self, _: &mut Context, _: Token, _: Deadline) {}
+    fn timed_out(&mut self, _: &mut Context, _: Token, _: Timeout) {}
 
     fn closed(&mut self, _: &mut Context, _: Token, _: CloseReason) {}
 }

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealwax::limits::{DRAIN_TIMEOUT, FINISH_TIMEOUT, FRAME_TIMEOUT, LISTENER_REST, STALL_TIMEOUT};
+use sealwax::limits::{
+    ACCEPT_BACKOFF, DRAIN_TIMEOUT, FINISH_TIMEOUT, FRAME_TIMEOUT, WRITE_TIMEOUT,
+};
 use sealwax::relay::RelayConfig;
 use serde_json::{Value, json};
 
@@ -148,7 +150,7 @@ fn b_does_not_read() {
     assert_eq!(room.at_once(), ["writev bob"]);
     // From then on nothing.
     let (slept, calls) = room.next();
-    assert_eq!((slept, calls), (STALL_TIMEOUT, vec!["epoll_ctl bob".to_owned()]));
+    assert_eq!((slept, calls), (WRITE_TIMEOUT, vec!["epoll_ctl bob".to_owned()]));
     let (slept, calls) = room.next();
     assert_eq!((slept, calls), (FINISH_TIMEOUT, vec!["close bob".to_owned()]));
 }
@@ -206,7 +208,7 @@ fn the_descriptor_limit_is_reached() {
     let _another = room.simulated.kernel.dial(room.simulated.at);
     assert_eq!(room.at_once(), ["accept4 listener: EMFILE", "epoll_ctl listener"]);
     let (slept, calls) = room.next();
-    assert_eq!((slept, calls), (LISTENER_REST, vec!["epoll_ctl listener".to_owned()]));
+    assert_eq!((slept, calls), (ACCEPT_BACKOFF, vec!["epoll_ctl listener".to_owned()]));
     assert_eq!(room.at_once(), ["accept4 listener: EMFILE", "epoll_ctl listener"]);
 }
 

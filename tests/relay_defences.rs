@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
     FINISH_TIMEOUT, FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST,
-    NARROW_READ, RATE_HORIZON, READ_IN_NEED, REGISTER_TIMEOUT, STALL_TIMEOUT, UNREGISTERED_BYTES,
-    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS,
+    RATE_HORIZON, READ_OVER_BUDGET, READ_UNREGISTERED, REGISTER_TIMEOUT, UNREGISTERED_BYTES,
+    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS, WRITE_TIMEOUT,
 };
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
@@ -205,8 +205,8 @@ fn public_keys_are_asked_for_at_a_rate_and_nobody_is_paused_for_it() {
     });
 }
 
-/// Whoever waits for room, for the rate of its address or for the next tick, in whatever order these
-/// come and go, is heard again: each request is answered once.
+/// Whoever waits for room, for the rate of its address or for the next tick, in whatever order
+/// these come and go, is heard again: each request is answered once.
 #[test]
 fn who_is_held_back_for_several_reasons_is_never_forgotten() {
     for seed in 0..6 {
@@ -284,7 +284,8 @@ fn who_is_held_back_for_several_reasons_is_never_forgotten() {
 fn who_could_not_be_told_its_turn_pays_when_it_asks_again() {
     let config = RelayConfig { rates_loopback: true, ..RelayConfig::default() };
     let expected = 4 * REGISTER_TIMEOUT;
-    let mut relay = Simulated::with(config, &Config { expected, ..Config::default() });
+    let mut relay =
+        Simulated::with(config, &Config { handshake_timeout: expected, ..Config::default() });
     let second = CONNECTS_PER_SECOND;
     let all = CONNECTS_BURST + 2 * second * u32::try_from(RATE_HORIZON.as_secs()).unwrap();
     let mut peers: Vec<Peer> = (0..all).map(|_| relay.dial()).collect();
@@ -310,7 +311,7 @@ fn who_could_not_be_told_its_turn_pays_when_it_asks_again() {
 fn the_end_of_a_connection_pays_for_nothing() {
     with_both(|trigger| {
         let mut relay = strict_with(trigger);
-        let flood = b"{}".repeat(NARROW_READ);
+        let flood = b"{}".repeat(usize::from(READ_UNREGISTERED.get()));
         let mut answered = 0;
         for _ in 0..4 {
             let mut stranger = relay.dial();
@@ -399,7 +400,10 @@ fn a_stranger_makes_the_relay_keep_little() {
         }
         let taken = stranger.send(&flood);
         let answered = relay.reactor.context().queued_in_all();
-        assert!(taken > 0 && taken <= 2 * NARROW_READ, "{taken} bytes were read");
+        assert!(
+            taken > 0 && taken <= 2 * usize::from(READ_UNREGISTERED.get()),
+            "{taken} bytes were read"
+        );
         let frame = 200;
         assert!(answered > 0 && answered <= UNREGISTERED_BYTES + frame, "{answered} bytes wait");
         // It is no worse off than others for it: who reads is answered.
@@ -417,14 +421,14 @@ fn a_stranger_makes_the_relay_keep_little() {
 fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
     with_both(|trigger| {
         let kept = 1024 * 1024;
-        let reactor = Config { kept, trigger, ..Config::default() };
+        let reactor = Config { kept_limit: kept, trigger, ..Config::default() };
         let mut relay = Simulated::with(RelayConfig::default(), &reactor);
         let mut half = "{\"action\":\"".to_owned();
         half.push_str(&"x".repeat(50_000));
         let mut evil: Vec<Peer> =
             (0..100).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
         let mut jg = relay.join("JG", "none");
-        let most = kept + half.len() + evil.len() * READ_IN_NEED;
+        let most = kept + half.len() + evil.len() * READ_OVER_BUDGET;
         let mut taken = 0;
         for peer in &mut evil {
             taken += peer.send(half.as_bytes());
@@ -529,7 +533,7 @@ fn a_relay_that_was_stopped_for_a_while_ends_nobody_for_it() {
             say(newcomer, &register(&format!("late{number}")));
             say(newcomer, &ping());
         }
-        relay.kernel.advance(STALL_TIMEOUT + REGISTER_TIMEOUT);
+        relay.kernel.advance(WRITE_TIMEOUT + REGISTER_TIMEOUT);
         while frame_ends(&heard) < 3 {
             relay.settle();
             let more = slow.receive_all();
@@ -597,7 +601,7 @@ fn a_reader_that_stands_still_is_counted_and_so_is_what_it_did_not_take() {
         say(&mut loud, &json!({"action": "message", "to": "stuck", "content": "x".repeat(100)}));
     }
     relay.settle();
-    relay.pass(STALL_TIMEOUT);
+    relay.pass(WRITE_TIMEOUT);
     let counted = counters(&mut relay);
     assert_eq!((counted.get("ended_slow_reader"), counted.get("cut_off")), (Some(&1), None));
     relay.pass(FINISH_TIMEOUT);

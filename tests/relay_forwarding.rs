@@ -117,7 +117,7 @@ fn what_came_before_a_half_close_is_delivered() {
 
 /// Whoever is ended has the time to read what was queued for it, however busy the machine is.
 fn patient() -> Config {
-    Config { finish: Duration::from_secs(30), ..Config::default() }
+    Config { finish_timeout: Duration::from_secs(30), ..Config::default() }
 }
 
 /// Sends to `to`, which does not read, until that is refused; returns how many were taken.
@@ -152,7 +152,7 @@ fn a_reader_that_stands_still_is_refused_frames_and_stays() {
 
 #[test]
 fn a_reader_that_takes_nothing_for_too_long_is_ended() {
-    let reactor = Config { stalled: Duration::from_millis(500), ..patient() };
+    let reactor = Config { write_timeout: Duration::from_millis(500), ..patient() };
     let config = RelayConfig { outbox_soft: 100_000, ..RelayConfig::default() };
     let relay = RunningRelay::start(Setup { relay: config, reactor, ..Setup::default() });
     let mut others = Bystanders::of(&relay);
@@ -232,7 +232,7 @@ fn who_has_too_many_answers_waiting_is_ended() {
 #[test]
 fn half_a_frame_and_half_a_registration_end_and_the_idle_stay() {
     let short = Duration::from_millis(1500); // enough to register on a busy machine
-    let reactor = Config { expected: short, partial: short, ..Config::default() };
+    let reactor = Config { handshake_timeout: short, frame_timeout: short, ..Config::default() };
     let relay = RunningRelay::start(Setup { reactor, ..Setup::default() });
     let mut others = Bystanders::of(&relay);
     let mut idle = relay.original("JG");

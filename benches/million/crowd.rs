@@ -8,13 +8,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{IoSlice, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::{Event, Interest, Source, Sys, Time, Token, Watch};
+use sealwax::reactor::{Event, Interest, Io, ProcessFd, Sys, Time, Token, Watch};
 use serde_json::json;
 
 use super::memory::{Account, Working};
@@ -24,13 +23,10 @@ const STEP: Duration = Duration::from_micros(100);
 /// Events of one wait, as many as the reactor takes.
 const EVENTS: usize = sealwax::limits::EVENTS_PER_TICK;
 /// The listener, and what else is no user.
-const LISTENER: Io = Io(NonZeroU32::MIN);
-const OTHER: Io = Io(NonZeroU32::MAX);
+const LISTENER: Io = Io::Own(1);
+const OTHER: Io = Io::Own(i32::MAX);
 /// The first user's number is that of the first descriptor after the listener's.
-const FIRST: u32 = 2;
-
-/// A descriptor, as small as a real one.
-pub(crate) struct Io(NonZeroU32);
+const FIRST: i32 = 2;
 
 /// The kernel. Clones are the same.
 #[derive(Clone)]
@@ -52,10 +48,10 @@ struct World {
 }
 
 /// What a user says.
-#[derive(Clone, Copy)]
 enum Saying {
     Register,
-    MessageTo(u32),
+    /// Frames that were made before, in one read.
+    Frames(Rc<[u8]>),
 }
 
 impl Crowd {
@@ -88,7 +84,12 @@ impl Crowd {
 
     /// `from` writes to `to`, both counted from 0 in the order in which they came.
     pub(crate) fn say(&self, from: u32, to: u32) {
-        self.0.borrow_mut().ready.push_back((from, Saying::MessageTo(to)));
+        self.send(from, &Rc::from(message(from, to).into_bytes()));
+    }
+
+    /// `from` sends these bytes, which one read brings.
+    pub(crate) fn send(&self, from: u32, frames: &Rc<[u8]>) {
+        self.0.borrow_mut().ready.push_back((from, Saying::Frames(Rc::clone(frames))));
     }
 
     /// Bytes and calls of all writes so far.
@@ -103,6 +104,12 @@ fn name(user: u32) -> String {
     format!("user-{user:011}")
 }
 
+/// A message, as a client of the original protocol writes it.
+pub(crate) fn message(from: u32, to: u32) -> String {
+    let (from, to, body) = (name(from), name(to), "-".repeat(60));
+    format!(r#"{{"action": "message", "to": "{to}", "from": "{from}", "content": "{body}"}}"#)
+}
+
 fn registration(pem: &str, roster: &str) -> [Vec<u8>; 2] {
     let frame = json!({"action": "register", "name": "@", "pubkey": pem, "roster": roster});
     let text = frame.to_string();
@@ -111,8 +118,6 @@ fn registration(pem: &str, roster: &str) -> [Vec<u8>; 2] {
 }
 
 impl Sys for Crowd {
-    type Io = Io;
-
     fn now(&mut self) -> Time {
         self.0.borrow().now
     }
@@ -128,7 +133,7 @@ impl Sys for Crowd {
                 token,
                 readable: true,
                 writable: false,
-                ended: false,
+                rdhup: false,
                 hangup: false,
             });
         };
@@ -145,43 +150,42 @@ impl Sys for Crowd {
         Ok((LISTENER, at))
     }
 
-    fn accept(&mut self, _listener: &Io) -> Result<(Io, SocketAddr)> {
+    fn accept(&mut self, _listener: Io) -> Result<(Io, SocketAddr)> {
         let mut world = self.0.borrow_mut();
         world.newcomers = world.newcomers.checked_sub(1).ok_or(Errno::EAGAIN)?;
-        let number = u32::try_from(world.tokens.len()).map_err(|_| Errno::EMFILE)? + FIRST;
-        let io = Io(NonZeroU32::new(number).ok_or(Errno::EMFILE)?);
-        Ok((io, SocketAddr::from(([127, 0, 0, 1], 40_000))))
+        let number = i32::try_from(world.tokens.len()).map_err(|_| Errno::EMFILE)? + FIRST;
+        Ok((Io::Own(number), SocketAddr::from(([127, 0, 0, 1], 40_000))))
     }
 
-    fn turn_away(&mut self, _listener: &Io) {}
+    fn shed(&mut self, _listener: Io) {}
 
     fn connect(&mut self, _to: SocketAddr) -> Result<Io> {
         Err(Errno::ECONNREFUSED)
     }
 
-    fn error(&mut self, _io: &Io) -> Result<()> {
+    fn error(&mut self, _io: Io) -> Result<()> {
         Ok(())
     }
 
-    fn open(&mut self, _source: &Source) -> Result<Io> {
+    fn open(&mut self, _source: &ProcessFd) -> Result<Io> {
         Ok(OTHER)
     }
 
     /// A user who is watched for the first time registers.
-    fn watch(&mut self, io: &Io, token: Token, _wanted: Interest, how: Watch) -> Result<()> {
+    fn watch(&mut self, io: Io, token: Token, _wanted: Interest, how: Watch) -> Result<()> {
         let _working = Working::on(Account::Other);
         let mut world = self.0.borrow_mut();
-        if io.0 == LISTENER.0 {
+        if io == LISTENER {
             world.listener = Some(token);
-        } else if io.0 != OTHER.0 && how == Watch::Begin {
-            let user = io.0.get() - FIRST;
+        } else if io != OTHER && how == Watch::Begin {
+            let user = (io.number() - FIRST).cast_unsigned();
             world.tokens.push(token);
             world.ready.push_back((user, Saying::Register));
         }
         Ok(())
     }
 
-    fn read(&mut self, _io: &Io, into: &mut [u8]) -> Result<usize> {
+    fn read(&mut self, _io: Io, into: &mut [u8]) -> Result<usize> {
         let _working = Working::on(Account::Other);
         let mut world = self.0.borrow_mut();
         // Events come in this order, each with one read.
@@ -194,19 +198,13 @@ impl Sys for Crowd {
                 let parts = [&before[..], name.as_bytes(), behind];
                 parts.iter().try_for_each(|part| space.write_all(part))
             }
-            Saying::MessageTo(to) => {
-                let (from, to, body) = (name(user), name(to), "-".repeat(60));
-                write!(
-                    space,
-                    r#"{{"action": "message", "to": "{to}", "from": "{from}", "content": "{body}"}}"#
-                )
-            }
+            Saying::Frames(frames) => space.write_all(&frames),
         };
         written.map_err(|_| Errno::EMSGSIZE)?;
         Ok(whole - space.len())
     }
 
-    fn writev(&mut self, _io: &Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+    fn writev(&mut self, _io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         let bytes = slices.iter().map(|slice| slice.len()).sum();
         let mut world = self.0.borrow_mut();
         world.written += bytes as u64;
@@ -214,7 +212,7 @@ impl Sys for Crowd {
         Ok(bytes)
     }
 
-    fn shutdown(&mut self, _io: &Io) -> Result<()> {
+    fn shutdown(&mut self, _io: Io) -> Result<()> {
         Ok(())
     }
 

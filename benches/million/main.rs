@@ -1,9 +1,9 @@
 //! A million registered users: what each costs in memory, by part, what the others feel of them,
 //! and the longest that the loop stands still while they come.
 //!
-//! Relay and reactor are the real ones; the kernel is in memory and counts for nothing (`crowd.rs`).
-//! Memory is what the allocator hands out for them (`memory.rs`). `--test` is the same with a
-//! fiftieth of the users.
+//! Relay and reactor are the real ones; the kernel is in memory and counts for nothing
+//! (`crowd.rs`). Memory is what the allocator hands out for them (`memory.rs`). `--test` is the
+//! same with a fiftieth of the users.
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
 mod crowd;
@@ -15,9 +15,9 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::limits::ROSTER_INTERVAL_MAX;
+use sealwax::limits::{FEW_SOURCES, ROSTER_INTERVAL_MAX};
 use sealwax::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Token,
+    CloseReason, Config, Context, Handler, Opened, Reactor, Timeout, Timer, Token,
 };
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
@@ -108,7 +108,8 @@ impl Room {
         let config = RelayConfig { max_connections: most, ..RelayConfig::default() };
         let store = Box::new(MemoryStore::default());
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
-        let mut reactor = Reactor::new(crowd.clone(), &Config::default());
+        let loop_config = Config { max_sources: most + FEW_SOURCES, ..Config::default() };
+        let mut reactor = Reactor::new(crowd.clone(), &loop_config);
         relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
         let mut room = Self { crowd, reactor, relay: Counted { relay, came: 0 } };
         room.tick(Duration::ZERO);
@@ -211,31 +212,37 @@ fn compare(small: &mut Room, large: &mut Room) -> (f64, f64) {
     (median(|it| it.0), median(|it| it.1))
 }
 
-/// What is alive on the accounts of reactor and relay.
-struct Counts([Share; 2]);
+/// What is alive on the accounts of reactor and relay, and how much memory the process has.
+struct Counts {
+    shares: [Share; 2],
+    resident: i64,
+}
 
 struct Share {
     account: Account,
-    bytes: i64,
     blocks: Vec<(usize, i64)>,
 }
 
 impl Counts {
     fn now() -> Self {
-        Self([Account::Reactor, Account::Relay].map(|account| {
-            let book = Book::of(account);
-            Share { account, bytes: book.bytes(), blocks: book.small().collect() }
-        }))
+        let shares = [Account::Reactor, Account::Relay]
+            .map(|account| Share { account, blocks: Book::of(account).small().collect() });
+        Self { shares, resident: resident() }
     }
 
     /// What came since, by part, for each of so many users. Returns what a user costs besides its
-    /// key, in bytes.
+    /// key, in bytes. The tables are allocated for all from the start, and the kernel gives them
+    /// memory as they are used: so what counts is what is resident.
     fn print_since(&self, users: usize) -> f64 {
         let each = |bytes: i64| as_f64(bytes) / as_f64(i64::try_from(users).unwrap_or(i64::MAX));
-        let mut all = 0.0;
+        let now = Self::now();
+        // The kernel in memory keeps a token for each user.
+        let all = each(
+            now.resident - self.resident - i64::try_from(users * size_of::<Token>()).unwrap_or(0),
+        );
+        let (mut tables, mut keys) = (all, 0.0);
         println!("\nbytes a user:");
-        for (before, now) in self.0.iter().zip(&Self::now().0) {
-            let mut rest = each(now.bytes - before.bytes);
+        for (before, now) in self.shares.iter().zip(&now.shares) {
             let account = format!("{:?}", now.account).to_lowercase();
             for (&(size, now), (_, before)) in now.blocks.iter().zip(&before.blocks) {
                 let count = each(now - before);
@@ -243,19 +250,23 @@ impl Counts {
                     continue;
                 }
                 let bytes = count * as_f64(i64::try_from(size).unwrap_or(i64::MAX));
-                rest -= bytes;
+                tables -= bytes;
                 let what = if size == KEY { "its key, which is not counted" } else { "a block" };
                 println!("{:<44}{bytes:>10.1}", format!("  {account}: {what}, {size} bytes"));
-                all += if size == KEY { 0.0 } else { bytes };
+                keys += if size == KEY { bytes } else { 0.0 };
             }
-            let largest = Book::of(now.account).largest();
-            let rests = format!("  {account}: pages and tables, {largest} at most");
-            println!("{rests:<44}{rest:>10.1}");
-            all += rest;
         }
-        println!("{:<44}{all:>10.1}", "  together");
-        all
+        println!("{:<44}{tables:>10.1}", "  both: tables");
+        println!("{:<44}{:>10.1}", "  together, without the key", all - keys);
+        all - keys
     }
+}
+
+/// Bytes of this process that are in memory (`proc_pid_statm(5)`).
+fn resident() -> i64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc is mounted");
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<i64>().ok());
+    pages.expect("the second field is a count") * 4096
 }
 
 /// The processor time of this thread.
@@ -290,14 +301,14 @@ impl Handler for Counted {
         self.relay.drained(cx, to);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         let _working = Working::on(Account::Relay);
-        self.relay.expired(cx, id, deadline);
+        self.relay.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
         let _working = Working::on(Account::Relay);
-        self.relay.alarm(cx, alarm);
+        self.relay.timer(cx, timer);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {

@@ -30,11 +30,8 @@ static BOOKS: [Book; 3] = [const { Book::new() }; 3];
 
 /// What one account has.
 pub(crate) struct Book {
-    bytes: AtomicI64,
     /// Blocks by size class; those above [`SMALL`] in the last.
     blocks: [AtomicI64; CLASSES],
-    /// The largest block that was ever asked for.
-    largest: AtomicUsize,
 }
 
 /// Works for `account` while it lives.
@@ -54,25 +51,11 @@ impl Drop for Working {
 
 impl Book {
     const fn new() -> Self {
-        Self {
-            bytes: AtomicI64::new(0),
-            blocks: [const { AtomicI64::new(0) }; CLASSES],
-            largest: AtomicUsize::new(0),
-        }
+        Self { blocks: [const { AtomicI64::new(0) }; CLASSES] }
     }
 
     pub(crate) fn of(account: Account) -> &'static Self {
         &BOOKS[account as usize]
-    }
-
-    /// Bytes that are alive.
-    pub(crate) fn bytes(&self) -> i64 {
-        self.bytes.load(Relaxed)
-    }
-
-    /// The largest block so far, in bytes.
-    pub(crate) fn largest(&self) -> usize {
-        self.largest.load(Relaxed)
     }
 
     /// Sizes of small blocks and how many of them are alive.
@@ -82,9 +65,7 @@ impl Book {
     }
 
     fn count(&self, size: usize, sign: i64) {
-        self.bytes.fetch_add(sign * i64::try_from(size).unwrap_or(0), Relaxed);
         self.blocks[(size.max(1) - 1).min(SMALL) / STEP].fetch_add(sign, Relaxed);
-        self.largest.fetch_max(size, Relaxed);
     }
 }
 

@@ -202,7 +202,7 @@ pub(super) mod tests {
     use super::super::{Client, MemoryPins, Parts, Settings};
     use super::*;
     use crate::crypto::{Identity, IdentityVault};
-    use crate::reactor::Alarm;
+    use crate::reactor::Timer;
     use crate::wire::RosterMode;
 
     /// The desk of a user `alice`, who knows nobody.
@@ -218,7 +218,7 @@ pub(super) mod tests {
             waits_for_absent: false,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
-            alarm: Alarm(0),
+            timer: Timer(0),
         };
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity)),

@@ -23,7 +23,7 @@ use crate::limits::{
     CONNECT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX,
     RECONNECT_MIN, REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
 };
-use crate::reactor::{CloseReason, Context, Deadline, Time, Token};
+use crate::reactor::{CloseReason, Context, Time, Timeout, Token};
 use crate::wire::{Scan, Scanner, compose};
 
 /// The connection to the relay.
@@ -275,11 +275,11 @@ impl Link {
     }
 
     /// A deadline that the loop watches has passed.
-    pub(super) fn expired(&mut self, cx: &mut Context, deadline: Deadline) {
-        match deadline {
-            Deadline::Partial => self.lose(cx, "the relay began a frame and did not end it"),
-            Deadline::Stalled => self.lose(cx, "the relay takes nothing"),
-            Deadline::Expected => {}
+    pub(super) fn timed_out(&mut self, cx: &mut Context, timeout: Timeout) {
+        match timeout {
+            Timeout::Frame => self.lose(cx, "the relay began a frame and did not end it"),
+            Timeout::Write => self.lose(cx, "the relay takes nothing"),
+            Timeout::Handshake => {}
         }
     }
 

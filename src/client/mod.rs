@@ -63,7 +63,7 @@ use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::safety_number;
 use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
-use crate::reactor::{Alarm, CloseReason, Context, Deadline, Opened, Time, Token};
+use crate::reactor::{CloseReason, Context, Opened, Time, Timeout, Timer, Token};
 use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
@@ -75,14 +75,14 @@ pub use settings::{Parts, Resolver, Settings};
 pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 
 /// One user's client. The handler that wraps it forwards what the loop tells about tokens that it
-/// [`owns`](Self::owns), its alarm, and the end of each tick; and takes the events.
+/// [`owns`](Self::owns), its timer, and the end of each tick; and takes the events.
 pub struct Client {
     desk: Desk,
     link: Link,
     registration: Registration,
     peers: Peers,
     roster: Roster,
-    alarm: Alarm,
+    timer: Timer,
     /// When to look at the trust file again, if anything happens.
     pins_due: Time,
     /// We leave when the last receipts have left, and not later than this.
@@ -93,7 +93,7 @@ impl Client {
     /// A client that has done nothing yet. What is wrong with the files of pins is told as
     /// warnings; as long as one cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
-        let Settings { name, relay, roster, strict, waits_for_absent, every_warning, keys, alarm } =
+        let Settings { name, relay, roster, strict, waits_for_absent, every_warning, keys, timer } =
             settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
@@ -129,7 +129,7 @@ impl Client {
             registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
             peers: Peers::default(),
             roster: Roster::default(),
-            alarm,
+            timer,
             leaving: None,
         }
     }
@@ -330,9 +330,9 @@ impl Client {
         self.link.lose(cx, "the relay hung up");
     }
 
-    /// See [`Handler::expired`](crate::reactor::Handler::expired).
-    pub fn expired(&mut self, cx: &mut Context, _id: Token, deadline: Deadline) {
-        self.link.expired(cx, deadline);
+    /// See [`Handler::timed_out`](crate::reactor::Handler::timed_out).
+    pub fn timed_out(&mut self, cx: &mut Context, _id: Token, timeout: Timeout) {
+        self.link.timed_out(cx, timeout);
     }
 
     /// See [`Handler::closed`](crate::reactor::Handler::closed).
@@ -347,8 +347,8 @@ impl Client {
         self.set_alarm(cx); // the tick's end is over
     }
 
-    /// The client's alarm rang.
-    pub fn alarm(&mut self, cx: &mut Context) {
+    /// The client's timer rang.
+    pub fn timer(&mut self, cx: &mut Context) {
         self.desk.now = cx.now();
         self.link.tick(cx, &mut self.desk);
         self.renew_prekey();
@@ -356,7 +356,7 @@ impl Client {
     }
 
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
-    /// leaves here, and the alarm is set.
+    /// leaves here, and the timer is set.
     pub fn end_of_tick(&mut self, cx: &mut Context) {
         self.look_around(cx.now());
         self.flush(cx);
@@ -434,6 +434,6 @@ impl Client {
 
     fn set_alarm(&mut self, cx: &mut Context) {
         let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due(), self.leaving];
-        cx.alarm(self.alarm, clocks::earliest(due));
+        cx.set_timer(self.timer, clocks::earliest(due));
     }
 }

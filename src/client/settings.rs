@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::pins::Pins;
 use crate::crypto::Vault;
-use crate::reactor::Alarm;
+use crate::reactor::Timer;
 use crate::wire::RosterMode;
 
 /// What the user asked for.
@@ -27,8 +27,8 @@ pub struct Settings {
     /// How the user calls `sealwax keys` for this trust file: the sentences that name a command
     /// begin it with this.
     pub keys: String,
-    /// The one of the loop's alarms that the client may use.
-    pub alarm: Alarm,
+    /// The one of the loop's timers that the client may use.
+    pub timer: Timer,
 }
 
 /// The world, handed in.

@@ -12,15 +12,15 @@ use super::talk::wall_clock;
 use super::{Exit, Failure, Outcome, owner, tracing};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
-use crate::limits::MAX_IDENTITY_FILE;
-use crate::reactor::trace::Recorder;
-use crate::reactor::{Config, Linux, Source, Trigger, block_signals, raise_descriptor_limit};
+use crate::limits::{FEW_SOURCES, MAX_IDENTITY_FILE};
+use crate::reactor::{Config, Linux, ProcessFd, Trigger, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::names::BoundNames;
 use crate::relay::sqlite::{OpenError, SqliteStore};
 use crate::relay::store::{MemoryStore, Store};
 use crate::relay::{Purpose, Relay, RelayConfig};
+use crate::trace::Recorder;
 use crate::trace::Trace;
 use crate::wire::Fingerprint;
 
@@ -50,14 +50,15 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let capacity = capacity(arguments, descriptors)?;
     let state = if arguments.ephemeral { State::ephemeral() } else { State::load(arguments)? };
     let reactor_config = Config {
-        expected: arguments.register_timeout,
-        partial: arguments.frame_timeout,
+        handshake_timeout: arguments.register_timeout,
+        frame_timeout: arguments.frame_timeout,
+        max_sources: capacity.connections + FEW_SOURCES,
         trigger: match arguments.trigger {
             TriggerOption::Level => Trigger::Level,
             TriggerOption::Edge => Trigger::Edge,
         },
         spin: arguments.spin,
-        kept: capacity.inbox_common,
+        kept_limit: capacity.inbox_common,
         ..Config::default()
     };
     let config = RelayConfig {
@@ -88,7 +89,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     append_to_log();
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {
-        relay.log_to(cx.open(Source::Error));
+        relay.log_to(cx.open(ProcessFd::Stderr));
         relay.start(cx, &listen);
     });
     trace.inspect(Trace::finish);

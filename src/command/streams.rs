@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::client::Receipt;
 use crate::limits::OUTPUT_QUEUE;
-use crate::reactor::{Context, Source, Token};
+use crate::reactor::{Context, ProcessFd, Token};
 
 /// The two streams.
 pub(super) struct Streams {
@@ -23,8 +23,8 @@ pub(super) struct Streams {
 impl Streams {
     /// Opens both.
     pub(super) fn open(cx: &mut Context) -> Self {
-        let output = Some(cx.open(Source::Output));
-        let talk = Some(cx.open(Source::Error));
+        let output = Some(cx.open(ProcessFd::Stdout));
+        let talk = Some(cx.open(ProcessFd::Stderr));
         Self { output, talk, written: 0, unshown: VecDeque::new() }
     }
 
@@ -53,7 +53,7 @@ impl Streams {
     }
 
     /// Whether lines of messages wait to be taken.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(super) fn has_backlog(&self) -> bool {
         !self.unshown.is_empty()
     }
 

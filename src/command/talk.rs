@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cli::{Chat, Common, Recv, Send, TraceArgs};
-use super::front::{CLIENT_ALARM, Front, Task};
+use super::front::{CLIENT_TIMER, Front, Task};
 use super::lines::Form;
 use super::owner::{self, Owner};
 use super::resolver::Threads;
@@ -79,7 +79,7 @@ fn talk(
         waits_for_absent,
         every_warning: common.json,
         keys: common.identity.keys_command(),
-        alarm: CLIENT_ALARM,
+        timer: CLIENT_TIMER,
     };
     let waker = Waker::new().map_err(kernel)?;
     let parts = Parts {

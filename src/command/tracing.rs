@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::cli::{TraceArgs, TraceForm};
 use super::{Exit, Failure};
 use crate::limits::TRACE_PATIENCE;
-use crate::reactor::trace::{Recorder, Stream, Told, Traced};
-use crate::reactor::{Config, Context, Handler, Linux, Reactor, Source, monotonic};
+use crate::reactor::{Config, Context, Handler, Linux, ProcessFd, Reactor, monotonic};
 use crate::trace::{Form, Taker, Trace};
+use crate::trace::{Recorder, Stream, TracedHandler, TracedSys};
 
 /// What the options ask for; none where they ask for nothing.
 pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
@@ -65,16 +65,16 @@ pub(super) fn run<H: Handler>(
         start(reactor.context(), handler);
         return reactor.run(handler);
     };
-    let mut reactor = Reactor::new(Traced::new(sys, recorder.clone()), config);
+    let mut reactor = Reactor::new(TracedSys::new(sys, recorder.clone()), config);
     start(reactor.context(), handler);
-    let ended = reactor.run(&mut Told::new(handler, recorder.clone()));
+    let ended = reactor.run(&mut TracedHandler::new(handler, recorder.clone()));
     drop(reactor); // closes what is left
     recorder.finish();
     ended
 }
 
 fn standard_error() -> nix::Result<Stream<Linux>> {
-    Stream::open(Linux::new()?, &Source::Error)
+    Stream::open(Linux::new()?, &ProcessFd::Stderr)
 }
 
 /// One line, where it can be written.

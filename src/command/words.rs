@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Event, Progress};
-use crate::reactor::trace::Recorder;
+use crate::trace::Recorder;
 
 /// Says what `event` is about.
 pub(super) fn say(recorder: &Recorder, event: &Event) {

@@ -110,7 +110,7 @@ impl Identity {
         signature
     }
 
-    /// What [`wrap`] wrapped to this key with the same label. Where that fails: random bytes, so
+    /// What `wrap` wrapped to this key with the same label. Where that fails: random bytes, so
     /// that neither an answer nor its absence tells why (Manger's attack lives on that
     /// difference).
     pub fn unwrap(&self, wrapped: &[u8], label: &[u8; 32]) -> Secret<32> {

@@ -19,11 +19,10 @@ use std::time::Duration;
 use memchr::memmem;
 use nix::Result;
 use nix::errno::Errno;
-use nix::unistd::write;
 
 use super::payload::number_in;
 use crate::limits::READ_SIZE;
-use crate::reactor::{Event, Interest, Linux, Sys, Token, Watch};
+use crate::reactor::{Event, Interest, Io, Linux, Sys, Token, Watch};
 
 /// What every registration is answered.
 const WELCOME: &[u8] = b"{\"action\": \"userlist\", \"users\": []}\n";
@@ -35,8 +34,6 @@ const LISTENER: usize = 0;
 const GENERATION: NonZeroU32 = NonZeroU32::MIN;
 const READS: Interest = Interest::READ;
 const WRITES: Interest = Interest::WRITE;
-
-type Io = <Linux as Sys>::Io;
 
 /// The forwarder.
 pub struct Floor {
@@ -69,7 +66,7 @@ impl Floor {
     pub fn new(at: SocketAddr) -> Result<Self> {
         let mut sys = Linux::new()?;
         let (listener, address) = sys.listen(at)?;
-        sys.watch(&listener, token(LISTENER), READS, Watch::Begin)?;
+        sys.watch(listener, token(LISTENER), READS, Watch::Begin)?;
         let buffer = vec![0; READ_SIZE].into_boxed_slice();
         Ok(Self {
             sys,
@@ -107,9 +104,9 @@ impl Floor {
     }
 
     fn accept(&mut self) {
-        while let Ok((io, _)) = self.sys.accept(&self.listener) {
+        while let Ok((io, _)) = self.sys.accept(self.listener) {
             let slot = self.free.pop().unwrap_or(self.ends.len());
-            if self.sys.watch(&io, token(slot), READS, Watch::Begin).is_err() {
+            if self.sys.watch(io, token(slot), READS, Watch::Begin).is_err() {
                 self.sys.close(io);
                 continue;
             }
@@ -124,7 +121,7 @@ impl Floor {
     /// One read, and one write of the same bytes.
     fn forward(&mut self, slot: usize) {
         let Some(Some(end)) = self.ends.get(slot) else { return };
-        let count = match self.sys.read(&end.io, &mut self.buffer) {
+        let count = match self.sys.read(end.io, &mut self.buffer) {
             Ok(0) => return self.close(slot),
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return,
@@ -139,7 +136,7 @@ impl Floor {
 
     fn pass(&mut self, from: usize, to: usize, count: usize) {
         let Some(Some(end)) = self.ends.get_mut(to) else { return };
-        let taken = match write(&end.io, &self.buffer[..count]) {
+        let taken = match Linux::write(end.io, &self.buffer[..count]) {
             Ok(taken) => taken,
             Err(Errno::EAGAIN | Errno::EINTR) => 0,
             Err(_) => return self.close(to),
@@ -153,7 +150,7 @@ impl Floor {
 
     fn write_rest(&mut self, slot: usize) {
         let Some(Some(end)) = self.ends.get_mut(slot) else { return };
-        match self.sys.writev(&end.io, &[IoSlice::new(&end.rest)]) {
+        match self.sys.writev(end.io, &[IoSlice::new(&end.rest)]) {
             Ok(taken) => drop(end.rest.drain(..taken)),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(_) => return self.close(slot),
@@ -182,7 +179,7 @@ impl Floor {
             end.user = Some(user);
             end.partner = is_there.then_some(other);
             // A new connection has room, and a broken one shows when it is read.
-            let _ = write(&end.io, WELCOME);
+            let _ = Linux::write(end.io, WELCOME);
         }
     }
 
@@ -200,7 +197,7 @@ impl Floor {
 
     fn watch(&mut self, slot: usize, interest: Interest) {
         let Some(Some(end)) = self.ends.get(slot) else { return };
-        if self.sys.watch(&end.io, token(slot), interest, Watch::Change).is_err() {
+        if self.sys.watch(end.io, token(slot), interest, Watch::Change).is_err() {
             self.close(slot);
         }
     }

@@ -24,7 +24,7 @@ impl Generator {
     /// Connects a user, who was meant to begin at `start`.
     pub(super) fn connect(&mut self, cx: &mut Context, user: u32, start: Time) {
         let token = cx.connect(self.plan.target);
-        cx.expect(token, true);
+        cx.expect_handshake(token, true);
         self.coming += 1;
         let it = &mut self.users[user as usize];
         it.token = Some(token);
@@ -44,7 +44,7 @@ impl Generator {
     /// The registration of a user stands. Who came to stay is ready; who came for this is done.
     pub(super) fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
         let State::Coming(start) = self.users[user as usize].state else { return };
-        cx.expect(id, false);
+        cx.expect_handshake(id, false);
         self.coming -= 1;
         if self.is_visitor(user) {
             self.users[user as usize].state = State::Leaving;

@@ -42,13 +42,13 @@ use super::tally::{Fault, Tally};
 use super::user::{State, User, Worker};
 use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
+    CloseReason, Config, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
 };
 
 /// Rings when a stage has lasted long enough.
-const STAGE: Alarm = Alarm(0);
+const STAGE: Timer = Timer(0);
 /// Rings when those who wait in vain are looked for.
-const SWEEP: Alarm = Alarm(1);
+const SWEEP: Timer = Timer(1);
 
 /// The generator of load.
 pub struct Generator {
@@ -141,17 +141,17 @@ impl Generator {
     pub fn waits(&self) -> Config {
         let timeout = self.plan.timeout;
         Config {
-            expected: timeout,
-            partial: timeout,
-            stalled: timeout,
-            finish: timeout,
+            handshake_timeout: timeout,
+            frame_timeout: timeout,
+            write_timeout: timeout,
+            finish_timeout: timeout,
             ..Config::default()
         }
     }
 
     /// Begins.
     pub fn start(&mut self, cx: &mut Context) {
-        cx.open(Source::Signals);
+        cx.open(ProcessFd::Signals);
         self.enter(cx, Stage::Gather);
     }
 
@@ -198,7 +198,7 @@ impl Generator {
     fn enter(&mut self, cx: &mut Context, stage: Stage) {
         self.stage = stage;
         let now = cx.now();
-        cx.alarm(SWEEP, Some(now)); // the tick after this one shows the stage as it begins
+        cx.set_timer(SWEEP, Some(now)); // the tick after this one shows the stage as it begins
         let lasts = match stage {
             Stage::Gather => {
                 let rate = f64::from(self.plan.connections()) / self.plan.ramp.as_secs_f64();
@@ -223,7 +223,7 @@ impl Generator {
                 None
             }
         };
-        cx.alarm(STAGE, lasts.map(|lasts| now + lasts));
+        cx.set_timer(STAGE, lasts.map(|lasts| now + lasts));
     }
 
     fn begin_schedule(&mut self, now: Time) {
@@ -350,18 +350,18 @@ impl Handler for Generator {
         self.lose(cx, user, Fault::Closed);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         let Some(user) = self.user_of(id) else { return };
-        let fault = if deadline == Deadline::Expected { Fault::TimedOut } else { Fault::Stalled };
+        let fault = if timeout == Timeout::Handshake { Fault::TimedOut } else { Fault::Stalled };
         self.lose(cx, user, fault);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        if alarm == STAGE {
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        if timer == STAGE {
             return self.next_stage(cx);
         }
         self.sweep(cx);
-        cx.alarm(SWEEP, Some(cx.now() + LOAD_SWEEP));
+        cx.set_timer(SWEEP, Some(cx.now() + LOAD_SWEEP));
     }
 
     /// Whoever is tired of waiting gets what was measured so far.

@@ -84,7 +84,7 @@ impl Payload {
     }
 
     /// The name of the user whom one of our messages is for.
-    pub(super) fn addressee<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+    pub fn addressee<'a>(&self, message: &'a [u8]) -> &'a [u8] {
         message.get(self.to - 1..).and_then(|text| text.get(..NAME)).unwrap_or_default()
     }
 
@@ -94,7 +94,7 @@ impl Payload {
     }
 
     /// The name of the user with this index.
-    pub(super) fn name(&self, user: u32) -> String {
+    pub fn name(&self, user: u32) -> String {
         name_of(self.first + user)
     }
 

@@ -1,7 +1,4 @@
-//! One source and its states.
-//!
-//! Knows what is buffered, watched and waited for, and decides from that what comes next; the
-//! descriptor itself lies beside it, in the reactor.
+//! One source: what the reactor keeps for it, and its states.
 //!
 //! ```text
 //!                 decided             close             flushed              the end, or
@@ -11,11 +8,31 @@
 //!                             abort, or a system call that failed
 //! ```
 //!
+//! What `epoll` watches for follows from the state, from the reasons not to read ([`ReadBlocks`])
+//! and from whether the last `writev` was short. This is the whole of it (a test compares each row
+//! with [`Connection::wanted`]):
+//!
+//! ```text
+//!   state        reasons not to read    last writev     watched for
+//!   Connecting   any                    any             EPOLLOUT
+//!   Open         none                   took all        EPOLLIN
+//!   Open         none                   was short       EPOLLIN EPOLLOUT
+//!   Open         some                   took all        nothing
+//!   Open         some                   was short       EPOLLOUT
+//!   Closing      any                    took all        nothing
+//!   Closing      any                    was short       EPOLLOUT
+//!   Lingering    any                    any             EPOLLIN
+//!   Dead         any                    any             nothing
+//! ```
+//!
+//! "Nothing" still tells hang-ups, because the kernel always does; each is told once. A connection
+//! in edge mode is armed once, for everything, and never again.
+//!
 //! Why `Lingering`: closing a socket while bytes lie unread in it sends a reset, and a reset
 //! destroys what the other end has not read yet (RFC 9293, section 3.6.1; RFC 2525, section 2.17):
-//! its last frame, the one that says why. So the writing side is shut first, and what still arrives
-//! is read and forgotten until the other end has closed as well. Where it has done so already, or
-//! where the source is no socket, `Lingering` is skipped.
+//! its last frame, the one that says why. So `shutdown(2)` closes the writing side first, and what
+//! still arrives is read and dropped until the other end has closed as well. Where it has done so
+//! already, or where the source is no socket, `Lingering` is skipped.
 //!
 //! What needs no decision (a listener, a stream of the process) is `Open` from the moment it is
 //! asked for, although it gets its descriptor later in the tick: so what is queued for it meanwhile
@@ -24,58 +41,52 @@
 //! `Dead` lasts until the end of the tick, where the descriptor is closed and the handler is told.
 //! Until then the slot is taken, so that nothing within the tick mistakes its next tenant for it.
 
-use super::deadlines::WaitId;
-use super::inbox::Inbox;
-use super::outbox::Outbox;
-use super::sys::Interest;
-use super::{CloseReason, Deadline, Trigger};
+use std::num::NonZeroU16;
+
+use super::buffers::{Inbox, Outbox};
+use super::deadlines::{DeadlineId, Kind as DeadlineKind};
+use super::sys::{Interest, Io};
+use super::{CloseReason, Trigger};
 use crate::limits;
 
 /// What the reactor keeps for one source.
 pub(crate) struct Connection {
     pub(crate) kind: Kind,
     pub(crate) state: State,
-    /// What the kernel was last told to watch for. `epoll_ctl` is called only where this differs
-    /// from `wanted`.
+    /// Its descriptor; none before it is opened.
+    pub(crate) io: Option<Io>,
+    /// How its readiness is learned.
+    pub(crate) readiness: Readiness,
+    /// What the kernel was last asked to watch for. `epoll_ctl(2)` is called only where this
+    /// differs from `wanted`.
     pub(crate) armed: Interest,
-    /// The handler does not want to receive.
-    pub(crate) paused: bool,
-    /// A listener that cannot accept for want of descriptors. Not a pause, which only the handler
-    /// begins and ends.
-    pub(crate) resting: bool,
-    /// It is read in small parts, and no more of it is kept than one of them.
-    pub(crate) narrow: bool,
-    /// Too much is kept of all together: nothing more is read until some of that has gone.
-    pub(crate) starved: bool,
-    /// The other end will send no more.
-    pub(crate) ended: bool,
-    /// The last write was short: nothing more is tried before the kernel says that there is room.
-    pub(crate) blocked: bool,
-    /// What waits for it has waited longer than a tick.
-    pub(crate) behind: bool,
-    /// It cannot be watched, and is always ready: a regular file, `/dev/null`.
-    pub(crate) always_ready: bool,
-    /// It is watched for edges.
-    pub(crate) edge: bool,
-    /// There may be input of which no event will tell: always, where it is always ready; where it
-    /// is watched for edges, until it was read to its end.
+    /// Why it is not read now.
+    pub(crate) read_blocks: ReadBlocks,
+    /// One read brings at most so many bytes, and no more are kept of it; none:
+    /// [`READ_SIZE`](limits::READ_SIZE).
+    pub(crate) read_limit: Option<NonZeroU16>,
+    /// The last `writev(2)` was short: nothing is tried before the kernel says that there is room.
+    pub(crate) write_blocked: bool,
+    /// Bytes have waited for it longer than a tick.
+    pub(crate) has_backlog: bool,
+    /// There may be more to read: the last read filled its room; in edge mode, it was not read to
+    /// its end yet; of a file, always. Level-triggered, an event will tell of it.
     pub(crate) unread: bool,
-    /// Its last read filled the room that it had: more of the same may wait in the kernel.
-    pub(crate) cut: bool,
-    /// Watched for edges, it told that the other end will send no more, or that it is broken: that
-    /// is the end to be read to.
-    pub(crate) ending: bool,
-    /// Its turn to be read comes in this tick or the next, without an event.
-    pub(crate) in_turn: bool,
-    /// It stands in the list of those to be settled at the end of the tick.
-    pub(crate) touched: bool,
+    /// `EPOLLRDHUP`, `EPOLLHUP` or `EPOLLERR` was seen in edge mode: it is read to that end.
+    pub(crate) rdhup: bool,
+    /// It was resumed: what its inbox keeps is shown again in its turn.
+    pub(crate) show_again: bool,
+    /// It is in the ready queue.
+    pub(crate) is_queued: bool,
+    /// It is in the list of those that the end of the tick looks at.
+    pub(crate) is_dirty: bool,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
-    /// The waits in progress, by [`Wait`].
-    pub(crate) waits: [Option<WaitId>; Wait::COUNT],
+    /// Its deadlines that run, by [`DeadlineKind`].
+    pub(crate) deadlines: [Option<DeadlineId>; DeadlineKind::COUNT],
 }
 
-/// An idle connection costs this much and its descriptor (`docs/architecture.md`, "Memory").
+/// An idle connection costs this much (`docs/architecture.md`, "Memory").
 const _: () = assert!(size_of::<Connection>() <= 104);
 
 /// What can be done with a source.
@@ -103,111 +114,165 @@ pub(crate) enum State {
     Dead(CloseReason),
 }
 
-/// What a connection can wait for: the handler's deadlines, and the reactor's own.
+/// How the loop learns that a source can be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    Told(Deadline),
-    /// `Closing` and `Lingering` together last so long at most.
-    Finish,
+pub(crate) enum Readiness {
+    /// `epoll` tells it for as long as it is so.
+    Level,
+    /// `epoll` tells it when it becomes so (`EPOLLET`).
+    Edge,
+    /// `epoll` cannot watch it, and it is always ready: a regular file, `/dev/null`.
+    Always,
 }
 
-impl Wait {
-    pub(crate) const COUNT: usize = 4;
+/// Why a source is not read now: a set, empty where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadBlocks(u8);
 
-    pub(crate) const fn index(self) -> usize {
-        match self {
-            Self::Told(Deadline::Expected) => 0,
-            Self::Told(Deadline::Partial) => 1,
-            Self::Told(Deadline::Stalled) => 2,
-            Self::Finish => 3,
-        }
+impl ReadBlocks {
+    /// The handler asked for it ([`Context::pause`](super::Context::pause)).
+    pub(crate) const PAUSED: Self = Self(1);
+    /// Unfinished input of all sources together fills its bound.
+    pub(crate) const OVER_BUDGET: Self = Self(1 << 1);
+    /// A listener: the process is out of descriptors or memory.
+    pub(crate) const ACCEPT_BACKOFF: Self = Self(1 << 2);
+    /// The other end will send no more.
+    pub(crate) const READ_EOF: Self = Self(1 << 3);
+    /// It can only be written.
+    pub(crate) const WRITE_ONLY: Self = Self(1 << 4);
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
-    pub(crate) const ALL: [Self; Self::COUNT] = [
-        Self::Told(Deadline::Expected),
-        Self::Told(Deadline::Partial),
-        Self::Told(Deadline::Stalled),
-        Self::Finish,
-    ];
+    /// Whether one of `reasons` is among them.
+    pub(crate) const fn any(self, reasons: Self) -> bool {
+        self.0 & reasons.0 != 0
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn insert(&mut self, reason: Self) {
+        self.0 |= reason.0;
+    }
+
+    pub(crate) const fn remove(&mut self, reason: Self) {
+        self.0 &= !reason.0;
+    }
 }
 
 impl Connection {
     /// Only sockets are watched for edges: of a terminal, a read of one line does not tell that
-    /// there is no other, and of a listener that cannot accept nobody would hear again.
+    /// there is no other, and of a listener that cannot accept no edge would tell again.
     pub(crate) fn new(kind: Kind, state: State, trigger: Trigger) -> Self {
+        let is_edge = trigger == Trigger::Edge && kind == Kind::Socket;
+        let is_output = kind == Kind::Output;
         Self {
             kind,
             state,
+            io: None,
+            readiness: if is_edge { Readiness::Edge } else { Readiness::Level },
             armed: Interest::NONE,
-            paused: false,
-            resting: false,
-            narrow: false,
-            starved: false,
-            ended: false,
-            blocked: false,
-            behind: false,
-            always_ready: false,
-            edge: trigger == Trigger::Edge && kind == Kind::Socket,
+            read_blocks: if is_output { ReadBlocks::WRITE_ONLY } else { ReadBlocks::default() },
+            read_limit: None,
+            write_blocked: false,
+            has_backlog: false,
             unread: false,
-            cut: false,
-            ending: false,
-            in_turn: false,
-            touched: false,
+            rdhup: false,
+            show_again: false,
+            is_queued: false,
+            is_dirty: false,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
-            waits: [None; Wait::COUNT],
+            deadlines: [None; DeadlineKind::COUNT],
         }
     }
 
-    /// What the kernel should watch for now.
+    /// What the kernel has to watch for now: the table above.
     pub(crate) fn wanted(&self) -> Interest {
         match self.state {
-            _ if self.edge => Interest::EDGES, // once and for all: that is what they are for
+            _ if self.readiness == Readiness::Edge => Interest::EDGES,
             State::Connecting => Interest::WRITE,
-            State::Open => {
-                let reads = self.reads() && self.can_receive() && !self.starved;
-                Interest::level(reads, self.blocked)
-            }
-            State::Closing => Interest::level(false, self.blocked),
+            State::Open => Interest::level(self.read_blocks.is_empty(), self.write_blocked),
+            State::Closing => Interest::level(false, self.write_blocked),
             State::Lingering => Interest::READ,
             State::Dead(_) => Interest::NONE,
         }
     }
 
-    /// A read brought something; it was `cut` where it filled the buffer.
-    pub(crate) fn was_read(&mut self, cut: bool) {
-        self.cut = cut;
-        // A read that came up short has emptied the socket (epoll(7), Q9), but the end is read by
-        // itself.
-        self.unread = self.always_ready || self.edge && (cut || self.ending);
+    /// Whether it is read when it is ready. While it is being closed, a socket is read until its
+    /// end, and what comes is dropped.
+    pub(crate) fn is_read(&self) -> bool {
+        let can_bring_none = ReadBlocks::READ_EOF.and(ReadBlocks::WRITE_ONLY);
+        match self.state {
+            State::Open => self.read_blocks.is_empty(),
+            State::Closing | State::Lingering => {
+                self.kind == Kind::Socket && !self.read_blocks.any(can_bring_none)
+            }
+            State::Connecting | State::Dead(_) => false,
+        }
     }
 
-    /// Whether a read can bring anything.
-    pub(crate) fn reads(&self) -> bool {
-        self.kind != Kind::Output && !self.ended
+    /// A read brought something; it was `cut` where it filled the buffer.
+    pub(crate) fn was_read(&mut self, cut: bool) {
+        self.unread = match self.readiness {
+            Readiness::Level => cut,
+            // A read that came up short has emptied the socket (epoll(7), Q9), but the end is read
+            // by itself.
+            Readiness::Edge => cut || self.rdhup,
+            Readiness::Always => true,
+        };
+    }
+
+    /// Whether there is something to do for it that no event will tell of.
+    pub(crate) fn has_work(&self) -> bool {
+        self.show_again || self.is_unread_without_event()
+    }
+
+    /// Whether there may be more to read that no event will tell of.
+    pub(crate) fn is_unread_without_event(&self) -> bool {
+        self.unread && self.readiness != Readiness::Level
+    }
+
+    /// Whether this tick has begun what decides whether a deadline of this kind was kept, and the
+    /// next shows how it ends: a frame of which more is there than one read brings, or bytes for
+    /// which there is room again.
+    pub(crate) fn is_undecided(&mut self, kind: DeadlineKind) -> bool {
+        let is_cut = match self.readiness {
+            Readiness::Level => std::mem::take(&mut self.unread), // once for each read
+            Readiness::Edge => self.unread,
+            Readiness::Always => false,
+        };
+        match kind {
+            DeadlineKind::Frame => is_cut && !self.read_blocks.any(ReadBlocks::OVER_BUDGET),
+            DeadlineKind::Write | DeadlineKind::Finish => self.can_flush(),
+            DeadlineKind::Handshake => false,
+        }
     }
 
     /// How many bytes one read may bring.
     pub(crate) fn room(&self) -> usize {
-        if self.narrow {
-            return limits::NARROW_READ.saturating_sub(self.inbox.rest().len()).max(1);
-        }
-        limits::READ_SIZE
+        let Some(limit) = self.read_limit else { return limits::READ_SIZE };
+        usize::from(limit.get()).saturating_sub(self.inbox.rest().len()).max(1)
     }
 
     /// Whether there is something to write and a point in trying.
     pub(crate) fn can_flush(&self) -> bool {
         matches!(self.state, State::Open | State::Closing)
             && !self.outbox.is_empty()
-            && !self.blocked
+            && !self.write_blocked
     }
 
     /// Whether the handler may be shown what arrives.
     pub(crate) fn can_receive(&self) -> bool {
-        self.state == State::Open && !self.paused && !self.resting
+        let held = ReadBlocks::PAUSED.and(ReadBlocks::ACCEPT_BACKOFF);
+        self.state == State::Open && !self.read_blocks.any(held)
     }
 
-    /// Whether the handler has not let go of it: from there on it is told no more than the end.
+    /// Whether its handler has not closed it: from then on the handler is told no more than the
+    /// end.
     pub(crate) const fn is_in_use(&self) -> bool {
         matches!(self.state, State::Connecting | State::Open)
     }
@@ -218,9 +283,62 @@ impl Connection {
 
     /// Where `Closing` leads once everything is flushed.
     pub(crate) fn after_flush(&self) -> State {
-        if self.kind == Kind::Socket && !self.ended {
+        if self.kind == Kind::Socket && !self.read_blocks.any(ReadBlocks::READ_EOF) {
             return State::Lingering;
         }
         State::Dead(CloseReason::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [(&str, State); 5] = [
+        ("Connecting", State::Connecting),
+        ("Open", State::Open),
+        ("Closing", State::Closing),
+        ("Lingering", State::Lingering),
+        ("Dead", State::Dead(CloseReason::Closed)),
+    ];
+
+    /// The row of the table at the head of this file that speaks of this cell.
+    fn row(state: &str, blocked: &str, write: &str) -> Interest {
+        let head = include_str!("connection.rs").split("use super::").next().unwrap();
+        let rows = head.lines().filter_map(|line| line.strip_prefix("//!   "));
+        let fits = |cell: &str, value: &str| cell == "any" || cell == value;
+        let found: Vec<_> = rows
+            .map(|row| row.split("  ").map(str::trim).filter(|it| !it.is_empty()))
+            .map(Iterator::collect::<Vec<_>>)
+            .filter(|row| row.len() == 4 && row[0] == state)
+            .filter(|row| fits(row[1], blocked) && fits(row[2], write))
+            .map(|row| row[3])
+            .collect();
+        let [flags] = found[..] else { panic!("{state}, {blocked}, {write}: {found:?}") };
+        match flags {
+            "EPOLLIN" => Interest::READ,
+            "EPOLLOUT" => Interest::WRITE,
+            "EPOLLIN EPOLLOUT" => Interest { read: true, write: true, edge: false },
+            "nothing" => Interest::NONE,
+            other => panic!("{other}: no such flags"),
+        }
+    }
+
+    #[test]
+    fn every_cell_of_the_table_at_the_head_is_what_is_armed() {
+        for (name, state) in STATES {
+            for blocks in 0..1 << 5 {
+                for write_blocked in [false, true] {
+                    let mut connection = Connection::new(Kind::Socket, state, Trigger::Level);
+                    connection.read_blocks = ReadBlocks(blocks);
+                    connection.write_blocked = write_blocked;
+                    let blocked = if blocks == 0 { "none" } else { "some" };
+                    let write = if write_blocked { "was short" } else { "took all" };
+                    assert_eq!(connection.wanted(), row(name, blocked, write), "{name}, {blocks}");
+                    connection.readiness = Readiness::Edge;
+                    assert_eq!(connection.wanted(), Interest::EDGES);
+                }
+            }
+        }
     }
 }

@@ -3,77 +3,84 @@
 //!
 //! Everything here only notes what is wanted. Sources that are asked for are opened after the
 //! tick's events, bytes leave at its end, and so do connections: a handler is never called from
-//! within its own call, and no descriptor changes hands while the list of events is being walked.
+//! within its own call, and no descriptor is closed while the list of events is being walked.
 //!
-//! A token that names nobody any more is no error. The other end can vanish at any moment, and the
-//! handler is told so once, by `closed`; until it has heard, what it asks for a source that is gone
-//! does nothing.
+//! A token whose source is gone is no error. The other end can vanish at any moment, and the
+//! handler is told so once, by `closed`; until then, what it asks for a source that is gone does
+//! nothing.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 
-use super::connection::{Connection, Kind, State, Wait};
-use super::deadlines::Deadlines;
-use super::pool::Pool;
-use super::slab::Slab;
-use super::sys::Source;
-use super::{Alarm, CloseReason, Config, Deadline, Time, Token, Trigger};
+use super::buffers::{Outbox, Pool};
+use super::connection::{Connection, Kind, ReadBlocks, State};
+use super::deadlines::{Deadlines, Kind as DeadlineKind};
+use super::slab::{Slab, Token};
+use super::sys::{ProcessFd, Time};
+use super::{CloseReason, Config, Timer, Trigger};
 use crate::limits;
 
-/// The loop's books: all that it knows of its sources but their descriptors. Lent to the handler
-/// with each call.
+/// All that the loop knows of its sources, and the lists of what is to be done for them. Lent to
+/// the handler with each call.
 pub struct Context {
     pub(super) now: Time,
     pub(super) trigger: Trigger,
     pub(super) connections: Slab<Connection>,
-    pub(super) deadlines: Deadlines<{ Wait::COUNT }>,
-    pub(super) alarms: [Option<Time>; Alarm::COUNT],
+    pub(super) deadlines: Deadlines,
+    pub(super) timers: [Option<Time>; Timer::COUNT],
     pub(super) pool: Pool,
     /// Sources to be opened after this tick's events.
     pub(super) asked: Vec<(Token, Asked)>,
-    /// Sources whose bytes, interest or state changed: settled at the end of the tick.
-    pub(super) touched: Vec<Token>,
-    /// Sources that were resumed with something to look at: looked at in the next tick.
-    pub(super) resumed: Vec<Token>,
+    /// The ready queue: sources that are looked at in this tick or the next without an event.
+    pub(super) ready: Vec<Token>,
+    /// Sources whose bytes, interest or state changed: the end of the tick looks at each once.
+    pub(super) dirty: Vec<Token>,
+    /// Sources that are not read because the inboxes are over their budget.
+    pub(super) over_budget: Vec<Token>,
+    /// Bytes queued for all sources.
     pub(super) queued_in_all: usize,
-    /// Bytes that handlers have not consumed, of all sources.
+    /// Memory that holds what handlers have not consumed, of all sources, in bytes.
     pub(super) kept_in_all: usize,
-    /// So many may be kept.
-    pub(super) kept_most: usize,
-    /// Sources that are not read because more than that are.
-    pub(super) starved: Vec<Token>,
+    /// How many of them there may be.
+    pub(super) kept_limit: usize,
+    /// The next tick does not wait.
+    pub(super) again: bool,
     pub(super) stopping: bool,
+}
+
+/// What a trace shows of a source.
+pub(crate) struct Snapshot {
+    pub(crate) state: State,
+    /// Bytes queued for it.
+    pub(crate) queued: usize,
+    pub(crate) is_paused: bool,
 }
 
 /// What a handler asked to have opened.
 pub(super) enum Asked {
     Listen(SocketAddr),
     Connect(SocketAddr),
-    Open(Source),
+    Open(ProcessFd),
 }
 
 impl Context {
     pub(super) fn new(config: &Config, now: Time) -> Self {
-        let length = |wait| match wait {
-            Wait::Told(Deadline::Expected) => config.expected,
-            Wait::Told(Deadline::Partial) => config.partial,
-            Wait::Told(Deadline::Stalled) => config.stalled,
-            Wait::Finish => config.finish,
-        };
         Self {
             now,
             trigger: config.trigger,
-            connections: Slab::new(),
-            deadlines: Deadlines::new(Wait::ALL.map(length)),
-            alarms: [None; Alarm::COUNT],
+            connections: Slab::with_capacity(config.max_sources),
+            deadlines: Deadlines::new(config),
+            timers: [None; Timer::COUNT],
             pool: Pool::default(),
             asked: Vec::new(),
-            touched: Vec::new(),
-            resumed: Vec::new(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            over_budget: Vec::new(),
             queued_in_all: 0,
             kept_in_all: 0,
-            kept_most: config.kept,
-            starved: Vec::new(),
+            kept_limit: config.kept_limit,
+            again: false,
             stopping: false,
         }
     }
@@ -90,24 +97,24 @@ impl Context {
     }
 
     /// Asks for a connection to `to`. `opened` tells that it stands, or `closed` why not; how long
-    /// that may take is the handler's to decide, with an [`alarm`](Self::alarm) and
+    /// that may take is the handler's to decide, with a [timer](Self::set_timer) and
     /// [`abort`](Self::abort).
     pub fn connect(&mut self, to: SocketAddr) -> Token {
         self.ask(Kind::Socket, State::Connecting, Asked::Connect(to))
     }
 
     /// Asks for a descriptor of the process itself.
-    pub fn open(&mut self, source: Source) -> Token {
-        let kind = match source {
-            Source::Input | Source::Wake(_) => Kind::Input,
-            Source::Output | Source::Error => Kind::Output,
-            Source::Signals => Kind::Signals,
+    pub fn open(&mut self, fd: ProcessFd) -> Token {
+        let kind = match fd {
+            ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
+            ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
+            ProcessFd::Signals => Kind::Signals,
         };
-        self.ask(kind, State::Open, Asked::Open(source))
+        self.ask(kind, State::Open, Asked::Open(fd))
     }
 
     /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one
-    /// `writev`. A connection takes nothing before it is `opened`.
+    /// `writev(2)`. A connection takes nothing before it is `opened`.
     pub fn send(&mut self, to: Token, parts: &[&[u8]]) {
         self.queue(to, |outbox, pool| outbox.push(parts, pool));
     }
@@ -126,23 +133,48 @@ impl Context {
     /// tells when nothing waits any more.
     ///
     /// [`drained`]: super::Handler::drained
-    pub fn is_behind(&self, to: Token) -> bool {
-        self.connections.get(to).is_some_and(|connection| connection.behind)
+    pub fn has_backlog(&self, to: Token) -> bool {
+        self.connections.get(to).is_some_and(|connection| connection.has_backlog)
     }
 
-    /// Whether `to` takes what is sent to it: it was opened, and nobody has closed it, nor has a
-    /// system call said that it is over (of which `closed` tells at the end of the tick).
+    /// Whether `to` takes what is sent to it: it was opened, and the handler has not closed it, nor
+    /// has a system call failed on it (of which `closed` tells at the end of the tick).
     pub fn is_open(&self, to: Token) -> bool {
         self.connections.get(to).is_some_and(|connection| connection.state == State::Open)
     }
 
-    /// Bytes queued for all together; what is shared counts for each.
+    /// Bytes queued for all sources together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all
     }
 
-    /// Ends `id` once what is queued for it has left, within [`Config::finish`]. Of `id` no more is
-    /// told than that it is `closed`, and nothing more can be sent to it.
+    /// Bytes that came from `from` and that its handler has not consumed.
+    pub fn kept(&self, from: Token) -> usize {
+        self.connections.get(from).map_or(0, |connection| connection.inbox.rest().len())
+    }
+
+    /// All sources, those that are being closed too.
+    pub fn sources(&self) -> impl Iterator<Item = Token> {
+        self.connections.tokens()
+    }
+
+    /// The sources that the end of this tick will look at, for a trace.
+    pub(crate) fn dirty(&self) -> impl Iterator<Item = (Token, Snapshot)> {
+        self.dirty.iter().filter_map(|&id| {
+            let connection = self.connections.get(id)?;
+            let is_paused = connection.read_blocks.any(ReadBlocks::PAUSED);
+            let queued = connection.outbox.len();
+            Some((id, Snapshot { state: connection.state, queued, is_paused }))
+        })
+    }
+
+    /// How many deadlines run.
+    pub fn running_deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Ends `id` once what is queued for it has left, within [`Config::finish_timeout`]. Of `id`
+    /// the handler is told only that it is `closed`, and nothing more can be sent to it.
     pub fn close(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match connection.state {
@@ -150,13 +182,12 @@ impl Context {
             State::Connecting => return self.abort(id),
             State::Closing | State::Lingering | State::Dead(_) => return,
         }
-        // Nobody will be shown it any more.
-        self.kept_in_all -= std::mem::take(&mut connection.inbox).rest().len();
-        for wait in Wait::ALL {
-            self.end_wait(id, wait);
+        self.kept_in_all -= std::mem::take(&mut connection.inbox).memory(); // never shown again
+        for kind in DeadlineKind::ALL {
+            self.end_deadline(id, kind);
         }
-        self.begin_wait(id, Wait::Finish);
-        self.touch(id);
+        self.begin_deadline(id, DeadlineKind::Finish);
+        self.mark_dirty(id);
     }
 
     /// Ends `id` at once. What is queued for it is dropped.
@@ -169,46 +200,47 @@ impl Context {
     /// meantime is told as closed; that the writer of a pipe has left, or that a connection has
     /// ended in order, is told afterwards.
     pub fn pause(&mut self, id: Token) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.paused = true;
-        self.end_wait(id, Wait::Told(Deadline::Partial));
-        self.touch(id);
+        self.block_reads(id, ReadBlocks::PAUSED);
+        self.end_deadline(id, DeadlineKind::Frame);
     }
 
-    /// Reads from `id` again. Bytes that it had not consumed are shown again first, in the next
-    /// tick.
+    /// Reads from `id` again. Bytes that its handler had not consumed are shown again first, in the
+    /// next tick.
     pub fn resume(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.paused {
+        if !connection.read_blocks.any(ReadBlocks::PAUSED) {
             return;
         }
-        connection.paused = false;
-        if !connection.inbox.is_empty() || connection.unread {
-            self.resumed.push(id);
-        }
-        self.touch(id);
+        connection.show_again = !connection.inbox.is_empty();
+        self.unblock_reads(id, ReadBlocks::PAUSED);
     }
 
-    /// Whether `id` is read in small parts: of one that is, the loop never keeps more than
-    /// [`NARROW_READ`](crate::limits::NARROW_READ) bytes, however long it is paused.
-    pub fn narrow(&mut self, id: Token, narrow: bool) {
+    /// One read of `id` brings at most so many bytes, and the loop never keeps more of it than
+    /// that, however long it is paused. None, as at the start: [`READ_SIZE`](limits::READ_SIZE).
+    pub fn set_read_limit(&mut self, id: Token, bytes: Option<NonZeroU16>) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.narrow = narrow;
+            connection.read_limit = bytes;
         }
     }
 
-    /// Begins (`true`) or ends (`false`) the wait that [`Deadline::Expected`] tells of.
-    pub fn expect(&mut self, id: Token, expected: bool) {
-        let wait = Wait::Told(Deadline::Expected);
-        if expected { self.begin_wait(id, wait) } else { self.end_wait(id, wait) }
+    /// Begins (`true`) or ends (`false`) the deadline that
+    /// [`Timeout::Handshake`](super::Timeout::Handshake) tells of.
+    pub fn expect_handshake(&mut self, id: Token, expected: bool) {
+        let kind = DeadlineKind::Handshake;
+        if expected { self.begin_deadline(id, kind) } else { self.end_deadline(id, kind) }
     }
 
-    /// Sets one of the handler's clocks, or stops it. A clock that has rung is stopped.
+    /// Sets one of the handler's timers, or stops it. One that has been told is stopped.
     ///
     /// # Panics
-    /// If the alarm's number is not below [`Alarm::COUNT`].
-    pub fn alarm(&mut self, alarm: Alarm, at: Option<Time>) {
-        self.alarms[usize::from(alarm.0)] = at;
+    /// If the timer's number is not below [`Timer::COUNT`].
+    pub fn set_timer(&mut self, timer: Timer, at: Option<Time>) {
+        self.timers[usize::from(timer.0)] = at;
+    }
+
+    /// Lets the next tick follow without waiting, for a handler that has not done all its work.
+    pub fn tick_again(&mut self) {
+        self.again = true;
     }
 
     /// Ends [`Reactor::run`](super::Reactor::run) after this tick.
@@ -227,7 +259,7 @@ impl Context {
         id
     }
 
-    fn queue(&mut self, to: Token, push: impl FnOnce(&mut super::outbox::Outbox, &mut Pool)) {
+    fn queue(&mut self, to: Token, push: impl FnOnce(&mut Outbox, &mut Pool)) {
         let Some(connection) = self.connections.get_mut(to) else { return };
         if connection.state != State::Open {
             return;
@@ -235,58 +267,64 @@ impl Context {
         let before = connection.outbox.len();
         push(&mut connection.outbox, &mut self.pool);
         self.queued_in_all += connection.outbox.len() - before;
-        if !std::mem::replace(&mut connection.touched, true) {
-            self.touched.push(to);
+        if !std::mem::replace(&mut connection.is_dirty, true) {
+            self.dirty.push(to);
         }
     }
 
-    /// Notes that `id` has to be looked at before the tick ends.
-    pub(super) fn touch(&mut self, id: Token) {
+    /// The end of this tick looks at `id`: writes, watches for what is wanted, closes.
+    pub(super) fn mark_dirty(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.touched {
-            connection.touched = true;
-            self.touched.push(id);
+        if !std::mem::replace(&mut connection.is_dirty, true) {
+            self.dirty.push(id);
         }
+    }
+
+    /// Puts `id` into the ready queue if there is something that no event will tell of.
+    pub(super) fn mark_ready(&mut self, id: Token) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.has_work() && !std::mem::replace(&mut connection.is_queued, true) {
+            self.ready.push(id);
+        }
+    }
+
+    pub(super) fn block_reads(&mut self, id: Token, reason: ReadBlocks) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.read_blocks.insert(reason);
+        self.mark_dirty(id);
+    }
+
+    pub(super) fn unblock_reads(&mut self, id: Token, reason: ReadBlocks) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.read_blocks.remove(reason);
+        self.mark_ready(id);
+        self.mark_dirty(id);
     }
 
     /// How many bytes one read of `id` may bring: none where too much is kept already. Who has
     /// begun no frame gets a little even then, for most frames are small.
-    pub(super) fn room(&mut self, id: Token) -> Option<usize> {
-        let is_full = self.kept_in_all >= self.kept_most;
-        let connection = self.connections.get_mut(id)?;
-        if !is_full || connection.kind != Kind::Socket {
-            return Some(connection.room());
+    pub(super) fn read_budget(&mut self, id: Token) -> Option<usize> {
+        let connection = self.connections.get(id)?;
+        let room = connection.room();
+        if self.kept_in_all < self.kept_limit || connection.kind != Kind::Socket {
+            return Some(room);
         }
         if connection.inbox.is_empty() {
-            return Some(connection.room().min(limits::READ_IN_NEED));
+            return Some(room.min(limits::READ_OVER_BUDGET));
         }
-        connection.starved = true;
-        self.starved.push(id);
-        self.touch(id);
+        self.over_budget.push(id);
+        self.block_reads(id, ReadBlocks::OVER_BUDGET);
         None
     }
 
-    /// Lets those read again who could not, where there is room.
-    pub(super) fn feed(&mut self) {
-        if self.starved.is_empty() || self.kept_in_all >= self.kept_most {
+    /// Lets those be read again who were over the budget, where there is room.
+    pub(super) fn resume_reads(&mut self) {
+        if self.over_budget.is_empty() || self.kept_in_all >= self.kept_limit {
             return;
         }
-        for id in std::mem::take(&mut self.starved) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.starved = false;
-                if connection.unread {
-                    self.resumed.push(id); // no event will tell of it
-                }
-                self.touch(id);
-            }
+        for id in std::mem::take(&mut self.over_budget) {
+            self.unblock_reads(id, ReadBlocks::OVER_BUDGET);
         }
-    }
-
-    /// A listener begins or ends its rest.
-    pub(super) fn set_resting(&mut self, listener: Token, resting: bool) {
-        let Some(connection) = self.connections.get_mut(listener) else { return };
-        connection.resting = resting;
-        self.touch(listener);
     }
 
     /// Marks `id` as over. The first reason stands.
@@ -294,40 +332,40 @@ impl Context {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.is_dead() {
             connection.state = State::Dead(reason);
-            self.touch(id);
+            self.mark_dirty(id);
         }
     }
 
-    /// Begins a wait anew. Of a source that its handler has let go no deadline is told: only the
-    /// last wait begins.
-    pub(super) fn begin_wait(&mut self, id: Token, wait: Wait) {
-        self.end_wait(id, wait);
+    /// Begins a deadline anew. Of a source that its handler has closed no timeout is told: only
+    /// the last kind begins.
+    pub(super) fn begin_deadline(&mut self, id: Token, kind: DeadlineKind) {
+        self.end_deadline(id, kind);
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if wait != Wait::Finish && !connection.is_in_use() {
-            return;
+        if kind == DeadlineKind::Finish || connection.is_in_use() {
+            let begun = self.deadlines.begin(kind, id, self.now);
+            connection.deadlines[kind as usize] = Some(begun);
         }
-        let begun = self.deadlines.begin(wait.index(), id, self.now);
-        connection.waits[wait.index()] = Some(begun);
     }
 
-    /// What [`Deadlines::expired`] told is not decided before the next tick.
-    pub(super) fn wait_on(&mut self, id: Token, wait: Wait) {
+    /// What [`Deadlines::pop_expired`] told is not decided before the next tick.
+    pub(super) fn postpone_deadline(&mut self, id: Token, kind: DeadlineKind) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         // It may have ended meanwhile, or begun anew.
-        if connection.waits[wait.index()].is_none() && !connection.is_dead() {
-            let again = self.deadlines.put_back(wait.index(), id, self.now);
-            connection.waits[wait.index()] = Some(again);
+        if connection.deadlines[kind as usize].is_none() && !connection.is_dead() {
+            let again = self.deadlines.put_back(kind, id, self.now);
+            connection.deadlines[kind as usize] = Some(again);
         }
     }
 
-    pub(super) fn end_wait(&mut self, id: Token, wait: Wait) {
+    pub(super) fn end_deadline(&mut self, id: Token, kind: DeadlineKind) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if let Some(begun) = connection.waits[wait.index()].take() {
-            self.deadlines.end(wait.index(), begun);
+        if let Some(begun) = connection.deadlines[kind as usize].take() {
+            self.deadlines.end(kind, begun);
         }
     }
 
-    pub(super) fn waits(&self, id: Token, wait: Wait) -> bool {
-        self.connections.get(id).is_some_and(|connection| connection.waits[wait.index()].is_some())
+    pub(super) fn deadline_runs(&self, id: Token, kind: DeadlineKind) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_some_and(|connection| connection.deadlines[kind as usize].is_some())
     }
 }

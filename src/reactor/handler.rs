@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   cx.listen / cx.connect / cx.open ──▶ opened ──▶ received* ──▶ ended? ──▶ closed
-//!                          │                 (drained, expired at any time between)
+//!                          │                 (drained, timed_out at any time between)
 //!                          └───────────────────────────────────▶ closed   (it could not be had)
 //! ```
 //!
@@ -40,18 +40,19 @@ pub trait Handler {
     /// a tick, and where `to` is paused, for its handler may be waiting for just this.
     fn drained(&mut self, _cx: &mut Context, _to: Token) {}
 
-    /// A deadline of `id` passed. The reactor does nothing of its own: the handler says goodbye, or
-    /// lives with it.
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline);
+    /// A deadline of `id` passed. The reactor does nothing of its own: the handler closes the
+    /// source, or lives with it.
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout);
 
-    /// The time that [`Context::alarm`] was asked for has come.
-    fn alarm(&mut self, _cx: &mut Context, _alarm: Alarm) {}
+    /// The instant that [`Context::set_timer`] was given has come.
+    fn timer(&mut self, _cx: &mut Context, _timer: Timer) {}
 
-    /// Accepting from `listener` failed for want of descriptors or memory. It rests for
-    /// [`LISTENER_REST`](crate::limits::LISTENER_REST) and tries again.
+    /// Accepting from `listener` failed for want of descriptors or memory. It is tried again after
+    /// [`ACCEPT_BACKOFF`](crate::limits::ACCEPT_BACKOFF).
     fn exhausted(&mut self, _cx: &mut Context, _listener: Token, _errno: Errno) {}
 
-    /// The process was sent a signal that it listens for (see [`Source::Signals`](super::Source)).
+    /// The process was sent a signal that it listens for (see
+    /// [`ProcessFd::Signals`](super::ProcessFd)).
     fn signal(&mut self, _cx: &mut Context, _signal: Signal) {}
 
     /// The source is gone, and its token names nobody from now on.
@@ -63,7 +64,7 @@ pub trait Handler {
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 
     /// What the handler calls `id`, where it has a name for it; what came from the network is
-    /// escaped. Asked by a trace of the loop ([`Told`](super::trace::Told)), and never without.
+    /// escaped. Asked by a trace of the loop (`src/trace`), and never without.
     fn name(&self, _id: Token) -> Option<String> {
         None
     }
@@ -84,7 +85,7 @@ pub enum Opened {
     /// An outgoing connection is established.
     Connected,
     /// A descriptor of the process itself: standard input, output or error, signals, a wake-up.
-    Source,
+    ProcessFd,
 }
 
 /// Why a source is gone.
@@ -102,24 +103,25 @@ pub enum CloseReason {
     Failed(Errno),
 }
 
-/// The waits that the reactor watches for each connection. How long each takes is set once, in
+/// The deadlines that the reactor keeps for each connection. How long each takes is set once, in
 /// [`Config`](super::Config): equal timeouts make one queue each, with nothing to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    /// Asked for with [`Context::expect`]: the handler waits for something, such as a registration.
-    Expected,
+pub enum Timeout {
+    /// Begun with [`Context::expect_handshake`]: the other end has to do something first, such as
+    /// to register.
+    Handshake,
     /// Bytes came that the handler could not consume, and what completes them did not.
-    Partial,
+    Frame,
     /// Bytes are queued, and the other end took none.
-    Stalled,
+    Write,
 }
 
-/// One of the handler's own clocks; it chooses the numbers, below [`Alarm::COUNT`].
+/// One of the handler's own timers; it chooses the numbers, below [`Timer::COUNT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alarm(pub u8);
+pub struct Timer(pub u8);
 
-impl Alarm {
-    /// How many alarms a handler has. Few: a handler that waits for many things keeps the earliest
+impl Timer {
+    /// How many timers a handler has. Few: a handler that waits for many things keeps the earliest
     /// here.
     pub const COUNT: usize = 8;
 }

@@ -4,7 +4,7 @@
 //! this process goes on using the same open files when it has ended.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::Result;
 use nix::errno::Errno;
@@ -13,7 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
 
-use super::linux::Io;
+use super::linux::{own, shared};
+use super::sys::Io;
 
 /// A standard stream, opened so that it does not block us. `O_NONBLOCK` belongs to the open file
 /// and not to the descriptor (`open(2)`): set on an inherited one, it would make the shell that we
@@ -24,23 +25,23 @@ pub(super) fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
     let inherited = duplicate(stream)?;
     let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
     if kind == SFlag::S_IFREG {
-        return Ok(Io::Own(inherited));
+        return Ok(own(inherited));
     }
     let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let path = format!("/proc/self/fd/{}", inherited.as_raw_fd());
-    let own = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
+    let reopened = (kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR)
         .then(|| open(path.as_str(), flags, Mode::empty()))
         .and_then(Result::ok);
     // What cannot be opened anew (a socket; a terminal of another user) is used with care: see
     // `write_shared`.
-    Ok(own.map_or(Io::Shared(inherited), Io::Own))
+    Ok(reopened.map_or_else(|| shared(inherited), own))
 }
 
 /// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no
 /// more than the room that `POLLOUT` promises (`pipe(7)`, `PIPE_BUF`).
-pub(super) fn write_shared(fd: &OwnedFd, slices: &[IoSlice<'_>]) -> Result<usize> {
+pub(super) fn write_shared(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize> {
     let Some(first) = slices.iter().find(|slice| !slice.is_empty()) else { return Ok(0) };
-    let mut room = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    let mut room = [PollFd::new(fd, PollFlags::POLLOUT)];
     if poll(&mut room, PollTimeout::ZERO)? == 0 {
         return Err(Errno::EAGAIN);
     }

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
@@ -34,12 +34,16 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{getpid, getppid, read};
+use nix::unistd::{getpid, getppid, read, write};
 
 use super::inherited::{duplicate, standard, write_shared};
-use super::sys::{Event, Interest, Source, Sys, Watch};
-use super::{Time, Token};
+use super::slab::Token;
+use super::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
 use crate::limits;
+
+/// Signals that one read takes; there are three kinds, and of each at most one waits
+/// (`signal(7)`).
+const SIGNALS_PER_READ: usize = 4;
 
 /// The kernel that this process runs on.
 pub struct Linux {
@@ -48,19 +52,8 @@ pub struct Linux {
     ready: Vec<EpollEvent>,
     /// Where outgoing connections come from, in turn; empty: as the kernel likes.
     sources: VecDeque<Ipv4Addr>,
-    /// A descriptor to give up when there are no others: see [`Sys::turn_away`].
+    /// A descriptor to give up when there are no others: see [`Sys::shed`].
     reserve: Option<OwnedFd>,
-}
-
-/// An open descriptor, and how it has to be treated.
-#[derive(Debug)]
-pub enum Io {
-    /// Non-blocking, and nobody else's.
-    Own(OwnedFd),
-    /// A duplicate of a descriptor that others hold as well and that may be blocking.
-    Shared(OwnedFd),
-    /// Where signals are read from.
-    Signals(SignalFd),
 }
 
 /// Wakes the loop from another thread (`eventfd(2)`). Clones wake the same loop.
@@ -88,6 +81,11 @@ impl Linux {
         Self { sources: sources.into(), ..self }
     }
 
+    /// Writes one run of bytes (`write(2)`), for a loop that gathers nothing.
+    pub(crate) fn write(io: Io, bytes: &[u8]) -> Result<usize> {
+        write(borrowed(io), bytes)
+    }
+
     /// The port is chosen when the destination is known and need differ only from others to the
     /// same (`ip(7)`, `IP_BIND_ADDRESS_NO_PORT`).
     fn bind_source(&mut self, fd: &OwnedFd) -> Result<()> {
@@ -99,8 +97,6 @@ impl Linux {
 }
 
 impl Sys for Linux {
-    type Io = Io;
-
     fn now(&mut self) -> Time {
         monotonic()
     }
@@ -114,7 +110,7 @@ impl Sys for Linux {
                 token: Token::from_bits(ready.data())?,
                 readable: flags.contains(EpollFlags::EPOLLIN),
                 writable: flags.contains(EpollFlags::EPOLLOUT),
-                ended: flags.contains(EpollFlags::EPOLLRDHUP),
+                rdhup: flags.contains(EpollFlags::EPOLLRDHUP),
                 hangup: flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR),
             })
         }));
@@ -137,10 +133,10 @@ impl Sys for Linux {
         socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
         socket::listen(&fd, Backlog::new(limits::LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN))?;
         let got: SockaddrStorage = socket::getsockname(fd.as_raw_fd())?;
-        Ok((Io::Own(fd), std_address(&got).unwrap_or(at)))
+        Ok((own(fd), std_address(&got).unwrap_or(at)))
     }
 
-    fn accept(&mut self, listener: &Io) -> Result<(Io, SocketAddr)> {
+    fn accept(&mut self, listener: Io) -> Result<(Io, SocketAddr)> {
         let mut storage = std::mem::MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut length =
             libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
@@ -148,7 +144,7 @@ impl Sys for Linux {
         // `storage`.
         let fd = Errno::result(unsafe {
             libc::accept4(
-                listener.as_fd().as_raw_fd(),
+                listener.number(),
                 storage.as_mut_ptr().cast(),
                 &raw mut length,
                 libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
@@ -164,12 +160,14 @@ impl Sys for Linux {
             )
         };
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        Ok((Io::Own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
+        Ok((own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
     }
 
-    fn turn_away(&mut self, listener: &Io) {
+    fn shed(&mut self, listener: Io) {
         self.reserve = None;
-        drop(self.accept(listener));
+        if let Ok((newcomer, _)) = self.accept(listener) {
+            self.close(newcomer);
+        }
         self.reserve = reserve();
     }
 
@@ -180,35 +178,37 @@ impl Sys for Linux {
             self.bind_source(&fd)?;
         }
         match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
-            Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(Io::Own(fd)),
+            Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(own(fd)),
             Err(errno) => Err(errno),
         }
     }
 
-    fn error(&mut self, io: &Io) -> Result<()> {
-        match socket::getsockopt(&io.as_fd(), sockopt::SocketError)? {
+    fn error(&mut self, io: Io) -> Result<()> {
+        match socket::getsockopt(&borrowed(io), sockopt::SocketError)? {
             0 => Ok(()),
             error => Err(Errno::from_raw(error)),
         }
     }
 
-    fn open(&mut self, source: &Source) -> Result<Io> {
+    fn open(&mut self, source: &ProcessFd) -> Result<Io> {
         match source {
-            Source::Input => given(libc::STDIN_FILENO)
+            ProcessFd::Stdin => given(libc::STDIN_FILENO)
                 .and_then(|()| standard(std::io::stdin().as_fd(), OFlag::O_RDONLY)),
-            Source::Output => given(libc::STDOUT_FILENO)
+            ProcessFd::Stdout => given(libc::STDOUT_FILENO)
                 .and_then(|()| standard(std::io::stdout().as_fd(), OFlag::O_WRONLY)),
-            Source::Error => given(libc::STDERR_FILENO)
+            ProcessFd::Stderr => given(libc::STDERR_FILENO)
                 .and_then(|()| standard(std::io::stderr().as_fd(), OFlag::O_WRONLY)),
-            Source::Signals => {
+            ProcessFd::Signals => {
                 let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-                Ok(Io::Signals(SignalFd::with_flags(&block_signals()?, flags)?))
+                let signals = SignalFd::with_flags(&block_signals()?, flags)?;
+                // A duplicate, for the type does not give its descriptor away.
+                Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
             }
-            Source::Wake(waker) => Ok(Io::Shared(duplicate(waker.0.as_fd())?)),
+            ProcessFd::Wake(waker) => Ok(shared(duplicate(waker.0.as_fd())?)),
         }
     }
 
-    fn watch(&mut self, io: &Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
+    fn watch(&mut self, io: Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, interest.read);
         flags.set(EpollFlags::EPOLLOUT, interest.write);
@@ -218,47 +218,57 @@ impl Sys for Linux {
         flags.set(EpollFlags::EPOLLRDHUP, interest.edge && interest.read);
         let mut event = EpollEvent::new(flags, token.to_bits());
         match how {
-            Watch::Begin => self.epoll.add(io.as_fd(), event),
-            Watch::Change => self.epoll.modify(io.as_fd(), &mut event),
+            Watch::Begin => self.epoll.add(borrowed(io), event),
+            Watch::Change => self.epoll.modify(borrowed(io), &mut event),
         }
     }
 
-    fn read(&mut self, io: &Io, into: &mut [u8]) -> Result<usize> {
+    fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize> {
         match io {
-            Io::Own(fd) | Io::Shared(fd) => read(fd, into),
-            Io::Signals(signals) => read_signals(signals, into),
+            Io::Own(_) | Io::Shared(_) => read(borrowed(io), into),
+            Io::Signals(_) => read_signals(borrowed(io), into),
         }
     }
 
-    fn writev(&mut self, io: &Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+    fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         match io {
-            Io::Shared(fd) => write_shared(fd, slices),
-            Io::Own(_) | Io::Signals(_) => writev(io.as_fd(), slices),
+            Io::Shared(_) => write_shared(borrowed(io), slices),
+            Io::Own(_) | Io::Signals(_) => writev(borrowed(io), slices),
         }
     }
 
-    fn shutdown(&mut self, io: &Io) -> Result<()> {
-        socket::shutdown(io.as_fd().as_raw_fd(), Shutdown::Write)
+    fn shutdown(&mut self, io: Io) -> Result<()> {
+        socket::shutdown(io.number(), Shutdown::Write)
     }
 
     fn close(&mut self, io: Io) {
         // epoll watches the open file, not the number: it forgets one by itself when its last
         // descriptor is closed (epoll(7), Q6), and ours is not the last one of a file that we
         // share.
-        if let Io::Shared(fd) = &io {
-            let _ = self.epoll.delete(fd); // of one that could not be watched: ENOENT
+        if let Io::Shared(_) = io {
+            let _ = self.epoll.delete(borrowed(io)); // of one that could not be watched: ENOENT
         }
-        drop(io);
+        // SAFETY: the descriptor is open, for nobody else closes what an `Io` names, and after this
+        // call the `Io` is not used again.
+        drop(unsafe { OwnedFd::from_raw_fd(io.number()) });
     }
 }
 
-impl AsFd for Io {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Own(fd) | Self::Shared(fd) => fd.as_fd(),
-            Self::Signals(signals) => signals.as_fd(),
-        }
-    }
+/// The descriptor behind a handle.
+fn borrowed(io: Io) -> BorrowedFd<'static> {
+    // SAFETY: an `Io` names an open descriptor until `Sys::close` is called with it, and whoever
+    // calls that does not use it again.
+    unsafe { BorrowedFd::borrow_raw(io.number()) }
+}
+
+/// The handle of a descriptor that is non-blocking and of this process alone.
+pub(super) fn own(fd: OwnedFd) -> Io {
+    Io::Own(fd.into_raw_fd())
+}
+
+/// The handle of a descriptor that others hold as well.
+pub(super) fn shared(fd: OwnedFd) -> Io {
+    Io::Shared(fd.into_raw_fd())
 }
 
 impl Waker {
@@ -297,9 +307,9 @@ pub fn raise_descriptor_limit() -> Result<u64> {
     Ok(soft)
 }
 
-/// Blocks the signals that [`Source::Signals`] tells, in this thread and those that it starts from
-/// now on. A program with other threads calls it before it starts them: a signal goes to any thread
-/// that does not block it (`signal(7)`), and would end the process there.
+/// Blocks the signals that [`ProcessFd::Signals`] tells, in this thread and those that it starts
+/// from now on. A program with other threads calls it before it starts them: a signal goes to any
+/// thread that does not block it (`signal(7)`), and would end the process there.
 ///
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
@@ -430,17 +440,16 @@ fn reserve() -> Option<OwnedFd> {
     open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }
 
-/// One byte for each signal that waits: its number.
-fn read_signals(signals: &SignalFd, into: &mut [u8]) -> Result<usize> {
-    let mut count = 0;
-    for place in into {
-        match signals.read_signal()? {
-            Some(signal) => *place = u8::try_from(signal.ssi_signo).unwrap_or(0),
-            None => break,
-        }
-        count += 1;
+/// One byte for each signal that waits: its number (`signalfd(2)`, `ssi_signo`).
+fn read_signals(signals: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize> {
+    let mut infos = [0; SIGNALS_PER_READ * size_of::<libc::signalfd_siginfo>()];
+    let count = read(signals, &mut infos)? / size_of::<libc::signalfd_siginfo>();
+    let told = infos.chunks(size_of::<libc::signalfd_siginfo>()).take(count);
+    for (place, info) in into.iter_mut().zip(told) {
+        let number = info.first_chunk().map_or(0, |&number| u32::from_ne_bytes(number));
+        *place = u8::try_from(number).unwrap_or(0);
     }
-    if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
+    Ok(count.min(into.len()))
 }
 
 #[cfg(test)]

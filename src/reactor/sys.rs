@@ -7,18 +7,16 @@
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::ops::Add;
 use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
 
-use super::{Signal, Time, Token, Waker};
+use super::{Signal, Token, Waker};
 
 /// A kernel, or something that behaves like one.
 pub trait Sys {
-    /// An open descriptor. It is closed by [`Sys::close`] and never by being dropped.
-    type Io;
-
     /// The monotonic clock (`clock_gettime(2)`).
     fn now(&mut self) -> Time;
 
@@ -28,53 +26,74 @@ pub trait Sys {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()>;
 
     /// Listens at `at`; tells the address that it got (`socket(2)`, `bind(2)`, `listen(2)`).
-    fn listen(&mut self, at: SocketAddr) -> Result<(Self::Io, SocketAddr)>;
+    fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)>;
 
     /// Takes one connection from the backlog, non-blocking (`accept4(2)`).
-    fn accept(&mut self, listener: &Self::Io) -> Result<(Self::Io, SocketAddr)>;
+    fn accept(&mut self, listener: Io) -> Result<(Io, SocketAddr)>;
 
-    /// Out of descriptors: takes one connection with the descriptor kept in reserve and closes it,
-    /// so that whoever waits longest learns that there is no room.
-    fn turn_away(&mut self, listener: &Self::Io);
+    /// Out of descriptors: accepts one connection with the descriptor kept in reserve and closes
+    /// it, so that the one that waits longest learns that there is no room.
+    fn shed(&mut self, listener: Io);
 
     /// Begins to connect, non-blocking (`connect(2)`); the descriptor becomes writable when it is
     /// decided.
-    fn connect(&mut self, to: SocketAddr) -> Result<Self::Io>;
+    fn connect(&mut self, to: SocketAddr) -> Result<Io>;
 
     /// How `connect` ended, or what else went wrong with a socket (`SO_ERROR`, `socket(7)`). Of
     /// what is no socket: `ENOTSOCK`.
-    fn error(&mut self, io: &Self::Io) -> Result<()>;
+    fn error(&mut self, io: Io) -> Result<()>;
 
     /// Opens a descriptor of the process itself.
-    fn open(&mut self, source: &Source) -> Result<Self::Io>;
+    fn open(&mut self, source: &ProcessFd) -> Result<Io>;
 
     /// Starts watching, or changes what is watched for (`epoll_ctl(2)`). `EPERM`: this descriptor
     /// cannot be watched because it is always ready (a regular file, `/dev/null`).
-    fn watch(&mut self, io: &Self::Io, token: Token, interest: Interest, how: Watch) -> Result<()>;
+    fn watch(&mut self, io: Io, token: Token, interest: Interest, how: Watch) -> Result<()>;
 
     /// Reads at most `into.len()` bytes; 0 is the end (`read(2)`). Of the signals' source each byte
     /// is the number of one signal.
-    fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize>;
+    fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize>;
 
     /// Writes the slices, joined, as far as the other end takes them (`writev(2)`).
-    fn writev(&mut self, io: &Self::Io, slices: &[IoSlice<'_>]) -> Result<usize>;
+    fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize>;
 
     /// Says that nothing more will be written (`shutdown(2)` with `SHUT_WR`).
-    fn shutdown(&mut self, io: &Self::Io) -> Result<()>;
+    fn shutdown(&mut self, io: Io) -> Result<()>;
 
     /// Closes the descriptor; what it watched is forgotten (`close(2)`).
-    fn close(&mut self, io: Self::Io);
+    fn close(&mut self, io: Io);
+}
+
+/// An open descriptor: its number, and how it has to be used. A handle that is copied freely;
+/// dropping it does nothing, [`Sys::close`] closes the descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// Non-blocking, and of this process alone.
+    Own(i32),
+    /// A duplicate of a descriptor that others hold as well and that may be blocking.
+    Shared(i32),
+    /// What signals are read from (`signalfd(2)`).
+    Signals(i32),
+}
+
+impl Io {
+    /// The number of the descriptor.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Own(number) | Self::Shared(number) | Self::Signals(number) => number,
+        }
+    }
 }
 
 /// A descriptor of the process itself that can be opened as a source.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum ProcessFd {
     /// Standard input: a pipe, a terminal, a socket or a regular file.
-    Input,
+    Stdin,
     /// Standard output.
-    Output,
+    Stdout,
     /// Standard error.
-    Error,
+    Stderr,
     /// The signals of [`Signal`], told through [`Handler::signal`](super::Handler::signal).
     Signals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
@@ -92,7 +111,7 @@ pub struct Event {
     pub writable: bool,
     /// `EPOLLRDHUP`: the other end will send no more, and what came before is still to be read.
     /// Told only of what is watched edge-triggered ([`Interest::EDGES`]).
-    pub ended: bool,
+    pub rdhup: bool,
     /// `EPOLLHUP` or `EPOLLERR`. The kernel reports both whether asked or not (`epoll_ctl(2)`), so
     /// a source that shows them has to be read, written or closed, or watched for nothing
     /// ([`Interest::NONE`]): otherwise the same event would come for ever.
@@ -152,4 +171,35 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
 /// that trying again at once would only spin (`accept(2)`, ERRORS).
 pub(crate) fn is_exhaustion(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+}
+
+/// An instant on the monotonic clock (`CLOCK_MONOTONIC`, `clock_gettime(2)`), in nanoseconds since
+/// an unknown start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The instant `nanoseconds` after the clock's start.
+    pub const fn from_nanos(nanoseconds: u64) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long `earlier` lies before this instant; zero where it lies after.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    /// The instant `after` later. Saturates after 584 years.
+    fn add(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+    }
 }

@@ -45,7 +45,7 @@ impl Relay {
             bytes += sent;
         }
         if self.owed.is_empty() && !self.shares.is_awaited() {
-            cx.alarm(ROSTER, self.roster.due());
+            cx.set_timer(ROSTER, self.roster.due());
         } else {
             tick_again(cx);
         }
@@ -54,7 +54,7 @@ impl Relay {
     /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is
     /// empty. Returns how many bytes that are.
     fn notify(&mut self, cx: &mut Context, id: Token) -> usize {
-        let Some(user) = self.peers.user(id).filter(|_| !cx.is_behind(id)) else { return 0 };
+        let Some(user) = self.peers.user(id).filter(|_| !cx.has_backlog(id)) else { return 0 };
         let mut receiver = user.receiver;
         let notice = self.roster.next_notice(&mut receiver, &self.peers);
         if let Some(user) = self.peers.user_mut(id) {
@@ -85,5 +85,5 @@ impl Relay {
 
 /// Makes the loop turn once more, so that [`Relay::announce`] has another look.
 pub(super) fn tick_again(cx: &mut Context) {
-    cx.alarm(ROSTER, Some(cx.now()));
+    cx.set_timer(ROSTER, Some(cx.now()));
 }

@@ -1,20 +1,20 @@
 //! The names that are bound, each to one key.
 //!
-//! As many as a relay ever had users, and found by name and by key: so they lie in pages and are
-//! found by indexes (`index.rs`), which grow without moving anything.
+//! As many as a relay ever had users, and found by name and by key: the tables are allocated for
+//! the most that there may be, so that there is no moment at which a growing table is copied.
 
 use std::hash::BuildHasher;
 
 use super::index::Index;
 use super::keyed::Keyed;
 use super::user_name::UserName;
-use crate::reactor::Pages;
+use crate::limits::MAX_BOUND_NAMES;
 use crate::wire::Fingerprint;
 
 /// Names, and the key of each.
 pub(super) struct Bindings {
     keyed: Keyed,
-    places: Pages<Option<Binding>>,
+    places: Vec<Option<Binding>>,
     /// Places that were used and are free again.
     free: Vec<usize>,
     by_name: Index,
@@ -30,8 +30,9 @@ struct Binding {
 
 impl Bindings {
     pub(super) fn new(keyed: Keyed) -> Self {
-        let (by_name, by_key) = (Index::default(), Index::default());
-        Self { keyed, places: Pages::default(), free: Vec::new(), by_name, by_key }
+        let index = || Index::with_capacity(MAX_BOUND_NAMES);
+        let places = Vec::with_capacity(MAX_BOUND_NAMES);
+        Self { keyed, places, free: Vec::new(), by_name: index(), by_key: index() }
     }
 
     /// How many there are.
@@ -57,7 +58,11 @@ impl Bindings {
         let place = self.free.pop().unwrap_or(self.len());
         self.by_name.insert(self.keyed.hash_one(name.as_str()), place);
         self.by_key.insert(self.keyed.hash_one(fp), place);
-        *self.places.reach(place, || None) = Some(Binding { name, fp, used_day: 0 });
+        let binding = Some(Binding { name, fp, used_day: 0 });
+        match self.places.get_mut(place) {
+            Some(free) => *free = binding,
+            None => self.places.push(binding),
+        }
     }
 
     /// Whether `name` is bound and was not noted as used on `day` yet.

@@ -58,15 +58,16 @@ pub(super) enum Standing {
 }
 
 impl Directory {
-    /// A directory in which these names are bound. `seed` keeps strangers from choosing names that
-    /// collide in the tables.
+    /// A directory in which these names are bound, for so many `holders` at one time. `seed` keeps
+    /// strangers from choosing names that collide in the tables.
     pub(super) fn new(
         seed: [u8; 16],
+        holders: usize,
         bound: impl IntoIterator<Item = (String, Fingerprint)>,
     ) -> Self {
         let keyed = Keyed::new(seed);
         let mut directory = Self {
-            held: Index::default(),
+            held: Index::with_capacity(holders),
             bound: Bindings::new(keyed.clone()),
             reserved: BTreeMap::new(),
             reserved_names: HashSet::with_hasher(keyed.clone()),
@@ -217,7 +218,7 @@ mod tests {
 
     /// A directory, and nobody there.
     fn empty() -> (Directory, Room) {
-        (Directory::new([7; 16], []), Room::default())
+        (Directory::new([7; 16], 8, []), Room::default())
     }
 
     /// `by` is registered under a name.
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn a_key_has_few_names_and_what_is_being_bound_counts() {
         let names = (1..MAX_NAMES_PER_KEY).map(|number| (format!("alice{number}"), ALICE));
-        let (mut directory, room) = (Directory::new([0; 16], names), Room::default());
+        let (mut directory, room) = (Directory::new([0; 16], 8, names), Room::default());
         let number = directory.reserve(&UserName::new("alice"), ALICE, connection(1));
         assert_eq!(
             code(directory.check("one-more", &ALICE, &room)),

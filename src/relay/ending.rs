@@ -9,7 +9,7 @@ use super::event::{Event, Leaving};
 use super::peer::{Peer, State};
 use super::rates::Toll;
 use super::{DRAINED, Relay};
-use crate::limits::DRAIN_TIMEOUT;
+use crate::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
@@ -24,8 +24,8 @@ impl Relay {
         self.log.tell(&Event::Connected { peer: address });
         self.counters.connected += 1;
         self.peers.insert(Peer::new(id, address, self.rates.origin(address)));
-        cx.expect(id, true);
-        cx.narrow(id, true);
+        cx.expect_handshake(id, true);
+        cx.set_read_limit(id, Some(READ_UNREGISTERED));
         // The time to register runs while it waits: who floods is not to fill the relay.
         self.may_pass(cx, id, Toll::Connect);
     }
@@ -75,7 +75,7 @@ impl Relay {
         }
         self.tell_counters(false);
         let wait = if self.peers.is_empty() { Duration::ZERO } else { DRAIN_TIMEOUT };
-        cx.alarm(DRAINED, Some(cx.now() + wait));
+        cx.set_timer(DRAINED, Some(cx.now() + wait));
     }
 
     /// Tells the operator how it went so far.

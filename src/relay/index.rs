@@ -12,16 +12,13 @@
 
 use std::iter::successors;
 
-use crate::reactor::Pages;
-
 /// Numbers by hash. Insertion, removal and look-up take constant time, on average over the hashes.
-#[derive(Default)]
 pub(super) struct Index {
     /// The first number of each bucket.
-    heads: Pages<u32>,
-    /// By number, what there is to know of it. What is not in the index has any.
-    links: Pages<Link>,
-    buckets: usize,
+    heads: Vec<u32>,
+    /// By number, its hash and the next number in its bucket. Entries that are not in the index are
+    /// stale.
+    links: Vec<Link>,
     len: usize,
 }
 
@@ -36,6 +33,12 @@ struct Link {
 const END: u32 = u32::MAX;
 
 impl Index {
+    /// An index of numbers below `limit`, allocated once: nothing moves while it fills, and what
+    /// was never used takes no memory. Larger numbers are taken, but then it is copied.
+    pub(super) fn with_capacity(limit: usize) -> Self {
+        Self { heads: Vec::with_capacity(limit), links: Vec::with_capacity(limit), len: 0 }
+    }
+
     /// How many there are.
     pub(super) const fn len(&self) -> usize {
         self.len
@@ -76,8 +79,8 @@ impl Index {
             unreachable!("numbers are those of slots, which are counted in 32 bits")
         };
         debug_assert!(self.find(hash, |other| other == number as usize).is_none());
-        if self.len == self.buckets {
-            self.divide();
+        if self.len == self.heads.len() {
+            self.add_bucket();
         }
         self.push(low(hash), number);
         self.len += 1;
@@ -94,24 +97,24 @@ impl Index {
         });
         let Some((_, link)) = found else { return false };
         match before {
-            None => *self.heads.reach(bucket, || END) = link.next,
-            Some(before) => self.links.reach(before, Link::default).next = link.next,
+            None => self.heads[bucket] = link.next,
+            Some(before) => self.links[before].next = link.next,
         }
         self.len -= 1;
         true
     }
 
-    /// Adds a bucket, and shares one of the old ones between it and itself.
-    fn divide(&mut self) {
-        let new = self.buckets;
-        self.buckets += 1;
+    /// Adds a bucket, and divides an old one between it and itself.
+    fn add_bucket(&mut self) {
+        let new = self.heads.len();
+        self.heads.push(END);
         if new == 0 {
             return;
         }
         let old = new - (1 << new.ilog2());
-        let mut rest = std::mem::replace(self.heads.reach(old, || END), END);
+        let mut rest = std::mem::replace(&mut self.heads[old], END);
         while rest != END {
-            let Link { hash, next } = *self.links.reach(rest as usize, Link::default);
+            let Link { hash, next } = self.links[rest as usize];
             debug_assert!(self.bucket(hash) == old || self.bucket(hash) == new);
             self.push(hash, rest);
             rest = next;
@@ -119,16 +122,20 @@ impl Index {
     }
 
     fn push(&mut self, hash: u32, number: u32) {
-        let head = self.heads.reach(self.bucket(hash), || END);
-        let next = std::mem::replace(head, number);
-        *self.links.reach(number as usize, Link::default) = Link { hash, next };
+        let bucket = self.bucket(hash);
+        let next = std::mem::replace(&mut self.heads[bucket], number);
+        if self.links.len() <= number as usize {
+            self.links.resize(number as usize + 1, Link::default());
+        }
+        self.links[number as usize] = Link { hash, next };
     }
 
     /// The bucket of a hash.
     fn bucket(&self, hash: u32) -> usize {
-        let above = self.buckets.next_power_of_two();
+        let buckets = self.heads.len();
+        let above = buckets.next_power_of_two();
         let place = hash as usize & (above - 1);
-        if place < self.buckets { place } else { place & (above / 2).saturating_sub(1) }
+        if place < buckets { place } else { place & (above / 2).saturating_sub(1) }
     }
 
     /// What is in a bucket.
@@ -163,7 +170,7 @@ mod tests {
 
     #[test]
     fn all_are_found_while_it_grows_and_none_after_they_are_gone() {
-        let mut index = Index::default();
+        let mut index = Index::with_capacity(0);
         assert_eq!(index.find(0, |_| true), None);
         for number in 0..5000 {
             index.insert(hash(number), number);
@@ -172,7 +179,7 @@ mod tests {
                 assert_eq!(index.find(hash(one), |found| found == one), Some(one));
             }
         }
-        let longest = (0..index.buckets).map(|bucket| index.chain(bucket).count()).max();
+        let longest = (0..index.heads.len()).map(|bucket| index.chain(bucket).count()).max();
         assert!(longest < Some(16 * 8), "{longest:?}");
         for number in (0..5000).rev() {
             assert!(index.remove(hash(number), number));
@@ -188,7 +195,7 @@ mod tests {
         fn it_agrees_with_a_set(
             steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400),
         ) {
-            let (mut index, mut set) = (Index::default(), HashSet::new());
+            let (mut index, mut set) = (Index::with_capacity(0), HashSet::new());
             for (is_arrival, number) in steps {
                 if is_arrival && set.insert(number) {
                     index.insert(hash(number), number);

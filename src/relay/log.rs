@@ -13,7 +13,7 @@ use super::event::{Event, Level};
 use super::journal::Journal;
 use super::utc::MS_PER_DAY;
 use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
-use crate::reactor::{Context, Source, Time, Token};
+use crate::reactor::{Context, ProcessFd, Time, Token};
 use crate::tokens::{Bucket, Rate};
 
 /// Of the lines that others cause.
@@ -88,7 +88,7 @@ impl Log {
     pub(super) fn try_again(&mut self, cx: &mut Context) {
         if self.reopen_at.is_some_and(|at| at <= self.now) {
             self.reopen_at = None;
-            self.to = Some(cx.open(Source::Error));
+            self.to = Some(cx.open(ProcessFd::Stderr));
         }
         self.end_silence();
         self.await_next(cx);
@@ -128,7 +128,7 @@ impl Log {
             self.await_next(cx);
         }
         if let Some(to) = self.to
-            && !cx.is_behind(to)
+            && !cx.has_backlog(to)
         {
             let lines = self.journal.take();
             if !lines.is_empty() {
@@ -164,6 +164,6 @@ impl Log {
     }
 
     fn await_next(&self, cx: &mut Context) {
-        cx.alarm(LOG, [self.silent_until, self.reopen_at].into_iter().flatten().min());
+        cx.set_timer(LOG, [self.silent_until, self.reopen_at].into_iter().flatten().min());
     }
 }

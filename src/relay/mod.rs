@@ -77,7 +77,7 @@ use self::store::Store;
 use self::turns::Shares;
 use crate::crypto::Notary;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Time, Token,
+    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
 };
 use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
@@ -85,13 +85,13 @@ pub use self::census::RelayCensus;
 pub use self::config::RelayConfig;
 
 /// Rings when rosters are due, and when there is more to do in the next tick.
-const ROSTER: Alarm = Alarm(0);
+const ROSTER: Timer = Timer(0);
 /// Rings when the time to flush at the end is over, or nothing is left to flush.
-const DRAINED: Alarm = Alarm(1);
+const DRAINED: Timer = Timer(1);
 /// Rings when somebody's turn comes who has spent the rate of its address.
-const TURNS: Alarm = Alarm(2);
+const TURNS: Timer = Timer(2);
 /// Rings when the log has something to tell or to try again.
-const LOG: Alarm = Alarm(3);
+const LOG: Timer = Timer(3);
 
 /// The relay.
 pub struct Relay {
@@ -165,8 +165,8 @@ impl Relay {
             notary,
             store,
             log: Log::new(journal, wall_clock),
-            peers: Peers::default(),
-            directory: Directory::new(seed, bound),
+            peers: Peers::with_capacity(config.max_connections),
+            directory: Directory::new(seed, config.max_connections, bound),
             roster: Roster::new(config.max_frame),
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
@@ -191,9 +191,9 @@ impl Relay {
         for &address in addresses {
             keep(cx.listen(address), Purpose::Listen(address));
         }
-        keep(cx.open(Source::Signals), Purpose::Signals);
+        keep(cx.open(ProcessFd::Signals), Purpose::Signals);
         if let Some(waker) = self.store.waker() {
-            keep(cx.open(Source::Wake(waker)), Purpose::Store);
+            keep(cx.open(ProcessFd::Wake(waker)), Purpose::Store);
         }
     }
 
@@ -245,7 +245,7 @@ impl Handler for Relay {
                 self.announce_listeners();
             }
             Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
-            Opened::Connected | Opened::Source => {}
+            Opened::Connected | Opened::ProcessFd => {}
         }
     }
 
@@ -267,19 +267,19 @@ impl Handler for Relay {
         tick_again(cx);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         self.log.at(cx.now());
-        let (code, detail) = match deadline {
-            Deadline::Expected => (ErrorCode::RegisterTimeout, "no registration came in time"),
-            Deadline::Partial => (ErrorCode::FrameTimeout, "the frame did not end in time"),
-            Deadline::Stalled => (ErrorCode::SlowReader, "what was waiting was not read in time"),
+        let (code, detail) = match timeout {
+            Timeout::Handshake => (ErrorCode::RegisterTimeout, "no registration came in time"),
+            Timeout::Frame => (ErrorCode::FrameTimeout, "the frame did not end in time"),
+            Timeout::Write => (ErrorCode::SlowReader, "what was waiting was not read in time"),
         };
         self.dismiss(cx, id, &Refusal::new(code, detail));
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
         self.log.at(cx.now());
-        match alarm {
+        match timer {
             DRAINED => cx.stop(),
             TURNS => self.take_turns(cx),
             LOG => self.log.try_again(cx),
@@ -325,7 +325,7 @@ impl Handler for Relay {
         self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
         self.peers.remove(id);
         if self.is_draining && self.peers.is_empty() {
-            cx.alarm(DRAINED, Some(cx.now()));
+            cx.set_timer(DRAINED, Some(cx.now()));
         }
     }
 

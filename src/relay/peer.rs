@@ -24,7 +24,8 @@ use super::rates::{Origin, Toll};
 use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
-use crate::reactor::{Pages, Token};
+use crate::limits::FEW_SOURCES;
+use crate::reactor::Token;
 use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 
@@ -209,16 +210,24 @@ impl KeyText {
 }
 
 /// All connections, by token.
-#[derive(Default)]
 pub(super) struct Peers {
-    /// By the token's slot.
-    slots: Pages<Option<Peer>>,
+    /// By the token's slot. Allocated once, for as many as there may be: nothing moves.
+    slots: Vec<Option<Peer>>,
     count: usize,
 }
 
 impl Peers {
+    /// A table for so many connections, in slots of a loop that has few other sources.
+    pub(super) fn with_capacity(connections: usize) -> Self {
+        Self { slots: Vec::with_capacity(connections.saturating_add(FEW_SOURCES)), count: 0 }
+    }
+
     pub(super) fn insert(&mut self, peer: Peer) {
-        let slot = self.slots.reach(peer.token.slot(), || None);
+        let index = peer.token.slot();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let slot = &mut self.slots[index];
         debug_assert!(slot.is_none(), "its last tenant was told to be closed");
         *slot = Some(peer);
         self.count += 1;
@@ -257,12 +266,12 @@ impl Peers {
 
     /// All of them, by slot.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.slots.iter_from(0).flatten().map(|peer| peer.token)
+        self.slots.iter().flatten().map(|peer| peer.token)
     }
 
     /// The users from `slot` on, each with its slot: an order that stays while they stay.
     pub(super) fn users_from(&self, slot: usize) -> impl Iterator<Item = (usize, &User)> {
-        let from = self.slots.iter_from(slot).flatten();
+        let from = self.slots.get(slot..).unwrap_or_default().iter().flatten();
         from.filter_map(|peer| Some((peer.token.slot(), peer.user()?)))
     }
 }

@@ -168,8 +168,8 @@ impl Relay {
         let (receiver, lookups) = (Receiver::new(roster), Bucket::default());
         peer.state =
             State::Registered(User { name: name.clone(), key, prekey, receiver, lookups, joined });
-        cx.expect(from, false);
-        cx.narrow(from, false);
+        cx.expect_handshake(from, false);
+        cx.set_read_limit(from, None);
         self.counters.registered += 1;
         self.directory.hold(&name, from);
         let name = name.as_str();

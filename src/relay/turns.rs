@@ -137,6 +137,6 @@ impl Relay {
     }
 
     fn await_turns(&self, cx: &mut Context) {
-        cx.alarm(TURNS, self.turns.first().map(|&(at, _)| at));
+        cx.set_timer(TURNS, self.turns.first().map(|&(at, _)| at));
     }
 }

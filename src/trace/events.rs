@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::json::{nanos, said, source};
+use super::json::{annotation, nanos, source};
 use crate::reactor::Time;
-use crate::reactor::trace::{Call, Phase, Step, Tick, What};
+use crate::trace::{Call, Phase, Step, Tick, What};
 
 /// One loop's part of the file.
 pub(super) struct Events {
@@ -65,7 +65,7 @@ impl Events {
     /// A counter for each queue that a flush could not empty, until one could.
     fn count_queues(&mut self, tick: &Tick, all: &mut Vec<Value>) {
         for step in &tick.steps {
-            let (What::Called(Call::Writev { left, .. }, _), Some(whom)) = (&step.what, &step.whom)
+            let (What::Kernel(Call::Writev { left, .. }, _), Some(whom)) = (&step.what, &step.whom)
             else {
                 continue;
             };
@@ -83,7 +83,7 @@ impl Events {
     fn step(&self, step: &Step) -> Value {
         let mut args = source(step.whom.as_ref());
         let name = match &step.what {
-            What::Called(call, outcome) => {
+            What::Kernel(call, outcome) => {
                 let (bytes, errno) = match outcome {
                     Ok(bytes) => (Some(bytes), None),
                     Err(errno) => (None, Some(format!("{errno:?}"))),
@@ -94,10 +94,10 @@ impl Events {
                 errno.map(|errno| args.insert("errno".to_owned(), errno.into()));
                 call.name()
             }
-            What::Told(tell) => tell.name(),
+            What::Handler(callback) => callback.name(),
         };
-        if !step.said.is_empty() {
-            args.insert("said".to_owned(), step.said.iter().map(said).collect());
+        if !step.annotations.is_empty() {
+            args.insert("said".to_owned(), step.annotations.iter().map(annotation).collect());
         }
         self.span(name, step.at, step.took, Value::Object(args))
     }

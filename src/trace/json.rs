@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Serializer, Value, json};
 
-use super::text::{deadline_name, readiness, signal_name};
-use crate::reactor::trace::{Call, Change, Named, Said, Step, Tell, Tick, What};
+use super::text::{readiness, signal_name, timeout_name};
 use crate::reactor::{CloseReason, Interest, Opened, Time, Watch};
+use crate::trace::{Annotation, Call, Callback, Change, Named, Step, Tick, What};
 use crate::wire::Ascii;
 
 /// The line of one tick; `name` is that of its loop, where there are several.
@@ -60,7 +60,7 @@ fn step(step: &Step, woke: Time) -> Value {
     add("at_ns", nanos(step.at.since(woke)).into());
     add("took_ns", nanos(step.took).into());
     match &step.what {
-        What::Called(call, outcome) => {
+        What::Kernel(call, outcome) => {
             add("call", call.name().into());
             if let Err(errno) = outcome {
                 add("errno", format!("{errno:?}").into());
@@ -69,15 +69,15 @@ fn step(step: &Step, woke: Time) -> Value {
                 add(name, value);
             }
         }
-        What::Told(tell) => {
-            add("told", tell.name().into());
-            for (name, value) in tell_members(*tell) {
+        What::Handler(callback) => {
+            add("told", callback.name().into());
+            for (name, value) in callback_members(*callback) {
                 add(name, value);
             }
         }
     }
-    if !step.said.is_empty() {
-        add("said", step.said.iter().map(said).collect());
+    if !step.annotations.is_empty() {
+        add("said", step.annotations.iter().map(annotation).collect());
     }
     if !step.changes.is_empty() {
         add("changes", step.changes.iter().map(change).collect());
@@ -102,32 +102,32 @@ fn call_members(call: &Call, count: usize) -> Vec<(&'static str, Value)> {
             ("slices", (*slices).into()),
             ("left", (*left).into()),
         ],
-        Call::Accept(None) | Call::TurnAway | Call::Error | Call::Shutdown | Call::Close => vec![],
+        Call::Accept(None) | Call::Shed | Call::Error | Call::Shutdown | Call::Close => vec![],
     }
 }
 
-fn tell_members(tell: Tell) -> Vec<(&'static str, Value)> {
-    match tell {
-        Tell::Opened(how) => vec![match how {
+fn callback_members(callback: Callback) -> Vec<(&'static str, Value)> {
+    match callback {
+        Callback::Opened(how) => vec![match how {
             Opened::Listening(at) => ("listening", at.to_string().into()),
             Opened::Accepted { peer, .. } => ("accepted", peer.to_string().into()),
             Opened::Connected => ("connected", true.into()),
-            Opened::Source => ("source_opened", true.into()),
+            Opened::ProcessFd => ("source_opened", true.into()),
         }],
-        Tell::Received { shown, used } => vec![("shown", shown.into()), ("used", used.into())],
-        Tell::Ended(rest) => vec![("rest", rest.into())],
-        Tell::Expired(deadline) => vec![("deadline", deadline_name(deadline).into())],
-        Tell::Alarm(alarm) => vec![("alarm", alarm.0.into())],
-        Tell::Exhausted(errno) => vec![("errno", format!("{errno:?}").into())],
-        Tell::Signal(signal) => vec![("signal", signal_name(signal).into())],
-        Tell::Closed(CloseReason::Closed) => vec![("reason", "closed".into())],
-        Tell::Closed(CloseReason::Aborted { unsent }) => {
+        Callback::Received { shown, used } => vec![("shown", shown.into()), ("used", used.into())],
+        Callback::Ended(rest) => vec![("rest", rest.into())],
+        Callback::TimedOut(timeout) => vec![("deadline", timeout_name(timeout).into())],
+        Callback::Timer(timer) => vec![("timer", timer.0.into())],
+        Callback::Exhausted(errno) => vec![("errno", format!("{errno:?}").into())],
+        Callback::Signal(signal) => vec![("signal", signal_name(signal).into())],
+        Callback::Closed(CloseReason::Closed) => vec![("reason", "closed".into())],
+        Callback::Closed(CloseReason::Aborted { unsent }) => {
             vec![("reason", "aborted".into()), ("unsent", unsent.into())]
         }
-        Tell::Closed(CloseReason::Failed(errno)) => {
+        Callback::Closed(CloseReason::Failed(errno)) => {
             vec![("reason", "failed".into()), ("errno", format!("{errno:?}").into())]
         }
-        Tell::Drained | Tell::EndOfTick => vec![],
+        Callback::Drained | Callback::EndOfTick => vec![],
     }
 }
 
@@ -151,10 +151,10 @@ fn change((whom, change): &(Named, Change)) -> Value {
 }
 
 /// The handler's own object, or where it is none, its sentence.
-pub(super) fn said(said: &Said) -> Value {
-    let parsed = serde_json::from_str::<&RawValue>(&said.json);
+pub(super) fn annotation(annotation: &Annotation) -> Value {
+    let parsed = serde_json::from_str::<&RawValue>(&annotation.json);
     let object = parsed.ok().and_then(|raw| serde_json::from_str(raw.get()).ok());
-    object.unwrap_or_else(|| said.text.as_str().into())
+    object.unwrap_or_else(|| annotation.text.as_str().into())
 }
 
 /// Which source: its slot, which tenant of that, and its name.

@@ -1,17 +1,40 @@
 //! What the loop does, told: each tick in words, as JSON, or for a viewer of traces.
 //!
-//! Knows the ticks that the reactor notes (`src/reactor/trace`) and how they read; where bytes go
-//! is `output.rs`. It is a tool to study the loop with, so it may slow the loop down, and does: a
-//! tick is written when it is over and before the next wait, by the loop's own thread. It never
-//! holds it up for good. Standard error gets [`TRACE_PATIENCE`](crate::limits::TRACE_PATIENCE) a
-//! tick to make room, and none once it has let that pass, until it takes something again; what does
-//! not fit into the queue meanwhile is counted, and the count is told in its place. What cannot be
-//! written at all ends the trace with one line, and nothing else.
+//! The loop knows nothing of this, and costs what it costs without. It is watched where it meets
+//! others: [`TracedSys`] stands between it and the kernel and notes each system call,
+//! [`TracedHandler`] stands between it and the handler and notes each call to that, and what the
+//! handler asked of the loop meanwhile. Without a trace neither is there.
+//!
+//! ```text
+//!                 ┌───── TracedHandler ◀──── the loop ────▶ TracedSys ─────┐
+//!   the handler ◀─┘            │                                │          └─▶ the kernel
+//!                              └─────────▶ Recorder ◀───────────┘
+//!                                             │  a Tick, whenever the loop waits again
+//!                                             ▼
+//!                                  text, JSON, trace events
+//! ```
+//!
+//! Which part of the tick a note belongs to follows from what it is: only the flush writes, only
+//! the reaping closes. A note holds names and sizes, and never what was read or written.
+//!
+//! `record.rs` is a tick as data, `text.rs`, `json.rs` and `events.rs` are how it reads, and
+//! `output.rs` is where the bytes go. It is a tool to study the loop with, so it may slow the loop
+//! down, and does: a tick is written when it is over and before the next wait, by the loop's own
+//! thread. It never holds it up for good. Standard error gets
+//! [`TRACE_PATIENCE`](crate::limits::TRACE_PATIENCE) a tick to make room, and none once it has let
+//! that pass, until it takes something again; what does not fit into the queue meanwhile is
+//! counted, and the count is told in its place. What cannot be written at all ends the trace with
+//! one line, and nothing else.
 
 mod events;
 mod json;
 mod output;
+mod record;
+mod recorder;
+mod stream;
 mod text;
+mod traced_handler;
+mod traced_sys;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,9 +43,13 @@ use nix::errno::Errno;
 use self::events::Events;
 use self::output::Output;
 use crate::reactor::Time;
-use crate::reactor::trace::{Recorder, Tick};
 
 pub use self::output::Taker;
+pub use self::record::{Annotation, Call, Callback, Change, Named, Phase, Step, Tick, What};
+pub use self::recorder::Recorder;
+pub use self::stream::Stream;
+pub use self::traced_handler::TracedHandler;
+pub use self::traced_sys::TracedSys;
 
 /// How ticks are told on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

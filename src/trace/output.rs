@@ -10,9 +10,9 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
+use super::stream::Stream;
 use crate::limits::{TRACE_PATIENCE, TRACE_QUEUE};
 use crate::reactor::Linux;
-use crate::reactor::trace::Stream;
 
 /// What takes bytes without ever waiting for long.
 pub trait Taker {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::Result;
 
 use crate::limits::TRACE_TARGETS;
-use crate::reactor::trace::{Call, Change, Named, Phase, Step, Tell, Tick, What};
-use crate::reactor::{CloseReason, Deadline, Event, Interest, Opened, Signal, Watch};
+use crate::reactor::{CloseReason, Event, Interest, Opened, Signal, Timeout, Watch};
+use crate::trace::{Call, Callback, Change, Named, Phase, Step, Tick, What};
 use crate::wire::escape_visible;
 
 /// Where the second column begins.
@@ -61,12 +61,12 @@ impl Text {
     fn step(&mut self, mark: &str, step: &Step) {
         let whom = step.whom.as_ref().map(|whom| format!("{}: ", shown(whom))).unwrap_or_default();
         let what = match &step.what {
-            What::Called(call, outcome) => called(call, *outcome),
-            What::Told(tell) => told(*tell),
+            What::Kernel(call, outcome) => called(call, *outcome),
+            What::Handler(callback) => told(*callback),
         };
         self.line(mark, &format!("{whom}{what} · {}", time(step.took)));
-        for said in &step.said {
-            self.line("", &format!("  “{}”", escape_visible(&said.text)));
+        for annotations in &step.annotations {
+            self.line("", &format!("  “{}”", escape_visible(&annotations.text)));
         }
         for (whom, change) in step.changes.iter().take(TRACE_TARGETS) {
             self.line("", &format!("  {}", changed(&shown(whom), *change)));
@@ -138,25 +138,26 @@ fn detail(call: &Call) -> String {
     }
 }
 
-fn told(tell: Tell) -> String {
-    let name = tell.name();
-    match tell {
-        Tell::Opened(Opened::Listening(at)) => format!("{name}, listening at {at}"),
-        Tell::Opened(Opened::Accepted { peer, .. }) => format!("{name}, accepted from {peer}"),
-        Tell::Opened(Opened::Connected) => format!("{name}, connected"),
-        Tell::Opened(Opened::Source) | Tell::Drained | Tell::Ended(0) | Tell::EndOfTick => {
-            name.to_owned()
-        }
-        Tell::Received { shown, used } if shown == used => {
+fn told(callback: Callback) -> String {
+    let name = callback.name();
+    match callback {
+        Callback::Opened(Opened::Listening(at)) => format!("{name}, listening at {at}"),
+        Callback::Opened(Opened::Accepted { peer, .. }) => format!("{name}, accepted from {peer}"),
+        Callback::Opened(Opened::Connected) => format!("{name}, connected"),
+        Callback::Opened(Opened::ProcessFd)
+        | Callback::Drained
+        | Callback::Ended(0)
+        | Callback::EndOfTick => name.to_owned(),
+        Callback::Received { shown, used } if shown == used => {
             format!("{name} {} and used them all", bytes(shown))
         }
-        Tell::Received { shown, used } => format!("{name} {} and used {used}", bytes(shown)),
-        Tell::Ended(rest) => format!("{name}, {} never completed", bytes(rest)),
-        Tell::Expired(deadline) => format!("{name}: {}", deadline_name(deadline)),
-        Tell::Alarm(alarm) => format!("{name} {}", alarm.0),
-        Tell::Exhausted(errno) => format!("{name}: {errno}"),
-        Tell::Signal(signal) => format!("{name} {}", signal_name(signal)),
-        Tell::Closed(reason) => format!("{name}: {}", why(reason)),
+        Callback::Received { shown, used } => format!("{name} {} and used {used}", bytes(shown)),
+        Callback::Ended(rest) => format!("{name}, {} never completed", bytes(rest)),
+        Callback::TimedOut(timeout) => format!("{name}: {}", timeout_name(timeout)),
+        Callback::Timer(timer) => format!("{name} {}", timer.0),
+        Callback::Exhausted(errno) => format!("{name}: {errno}"),
+        Callback::Signal(signal) => format!("{name} {}", signal_name(signal)),
+        Callback::Closed(reason) => format!("{name}: {}", why(reason)),
     }
 }
 
@@ -178,11 +179,11 @@ fn why(reason: CloseReason) -> String {
     }
 }
 
-pub(super) const fn deadline_name(deadline: Deadline) -> &'static str {
-    match deadline {
-        Deadline::Expected => "expected",
-        Deadline::Partial => "partial",
-        Deadline::Stalled => "stalled",
+pub(super) const fn timeout_name(timeout: Timeout) -> &'static str {
+    match timeout {
+        Timeout::Handshake => "handshake",
+        Timeout::Frame => "frame",
+        Timeout::Write => "write",
     }
 }
 
@@ -198,7 +199,7 @@ pub(super) fn readiness(event: &Event) -> String {
     let flags = [
         (event.readable, "EPOLLIN"),
         (event.writable, "EPOLLOUT"),
-        (event.ended, "EPOLLRDHUP"),
+        (event.rdhup, "EPOLLRDHUP"),
         (event.hangup, "EPOLLHUP or EPOLLERR"),
     ];
     let set: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();

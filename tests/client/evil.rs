@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealwax::crypto::RelayKey;
 use sealwax::limits::MAX_FRAME;
-use sealwax::reactor::{CloseReason, Context, Deadline, Handler, Opened, Token};
+use sealwax::reactor::{CloseReason, Context, Handler, Opened, Timeout, Token};
 use sealwax::wire::{Scan, Scanner};
 use serde_json::{Value, json};
 
@@ -192,7 +192,7 @@ impl Handler for EvilRelay {
         cx.close(from);
     }
 
-    fn expired(&mut self, _cx: &mut Context, _id: Token, _deadline: Deadline) {}
+    fn timed_out(&mut self, _cx: &mut Context, _id: Token, _deadline: Timeout) {}
 
     fn closed(&mut self, _cx: &mut Context, id: Token, _reason: CloseReason) {
         self.connections.remove(&id);

@@ -11,7 +11,7 @@ use sealwax::client::{
 };
 use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Sys, Token,
+    CloseReason, Config, Context, Handler, Opened, Reactor, Sys, Timeout, Timer, Token,
 };
 use sealwax::wire::RosterMode;
 
@@ -19,7 +19,7 @@ use crate::evil::EvilRelay;
 pub(crate) use crate::support::fixtures::{identity, public};
 use crate::support::kernel::{Call, Kernel, Op};
 
-const ALARM: Alarm = Alarm(3);
+const TIMER: Timer = Timer(3);
 /// The wall clock when the machine starts, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
 /// How finely time passes where nothing happens.
@@ -149,7 +149,7 @@ impl<R: Handler> World<R> {
             waits_for_absent: false,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
-            alarm: ALARM,
+            timer: TIMER,
         };
         set(&mut settings);
         let ahead_ms = Rc::new(Cell::new(0));
@@ -334,13 +334,13 @@ impl Handler for Probe {
         self.client.ended(cx, from);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.client.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.client.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        assert_eq!(alarm, ALARM);
-        self.client.alarm(cx);
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        assert_eq!(timer, TIMER);
+        self.client.timer(cx);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {

@@ -83,7 +83,7 @@ fn without_descriptors_a_listener_strands_its_backlog_under_edge() {
     });
 }
 
-/// The way out of `turn_away` in `src/reactor/linux.rs`: a descriptor kept in reserve is given up
+/// The way out of `shed` in `src/reactor/linux.rs`: a descriptor kept in reserve is given up
 /// for one accept, whose connection is closed at once. Whoever waits longest learns that there is
 /// no room, and the backlog gets shorter.
 #[test]
@@ -100,8 +100,8 @@ fn a_descriptor_in_reserve_is_enough_to_turn_the_backlog_away() {
     });
 }
 
-/// `epoll_ctl(2)`: `EPERM`, the file does not support epoll, such as a regular file. poll(2) does not
-/// refuse it, and says why: a regular file is always ready.
+/// `epoll_ctl(2)`: `EPERM`, the file does not support epoll, such as a regular file. poll(2) does
+/// not refuse it, and says why: a regular file is always ready.
 #[test]
 fn a_regular_file_cannot_be_watched_because_it_is_always_ready() {
     let epoll = Instance::new();
@@ -141,8 +141,8 @@ fn a_child_that_makes_its_standard_input_nonblocking_makes_its_parents_so() {
     assert_eq!(read(&reader, 1), None, "what would have waited fails");
 }
 
-/// `proc_pid_fd(5)`: opening `/proc/self/fd/N` of a pipe opens the pipe anew, so there is a new open
-/// file with flags of its own: `standard` in `src/reactor/inherited.rs`.
+/// `proc_pid_fd(5)`: opening `/proc/self/fd/N` of a pipe opens the pipe anew, so there is a new
+/// open file with flags of its own: `standard` in `src/reactor/inherited.rs`.
 #[test]
 fn a_pipe_that_is_opened_anew_has_flags_of_its_own() {
     let (reader, writer) = pipe().unwrap();

@@ -48,9 +48,9 @@ fn a_descriptor_that_is_closed_and_reused_within_a_batch_gets_the_old_ones_event
     });
 }
 
-/// epoll(7), "Will closing a file descriptor cause it to be removed from all epoll interest lists?":
-/// only once no descriptor refers to the open file description any more. Until then it is told of,
-/// under the name that it had, and the number that could have removed it is gone.
+/// epoll(7), "Will closing a file descriptor cause it to be removed from all epoll interest
+/// lists?": only once no descriptor refers to the open file description any more. Until then it is
+/// told of, under the name that it had, and the number that could have removed it is gone.
 #[test]
 fn a_duplicated_descriptor_keeps_firing_after_the_watched_one_was_closed() {
     let epoll = Instance::new();

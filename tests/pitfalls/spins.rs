@@ -8,9 +8,9 @@ use nix::sys::epoll::{EpollFlags, EpollTimeout};
 
 use crate::instance::{Instance, TIMES, pair, read};
 
-/// `epoll_ctl(2)`: `EPOLLHUP` and `EPOLLERR` are always reported, asked for or not. A source that is
-/// watched for nothing is told of them at each wait all the same. With `EPOLLET` it is told once:
-/// `Interest::NONE` in `src/reactor/sys.rs`.
+/// `epoll_ctl(2)`: `EPOLLHUP` and `EPOLLERR` are always reported, asked for or not. A source that
+/// is watched for nothing is told of them at each wait all the same. With `EPOLLET` it is told
+/// once: `Interest::NONE` in `src/reactor/sys.rs`.
 #[test]
 fn a_hangup_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     let epoll = Instance::new();
@@ -24,7 +24,8 @@ fn a_hangup_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     assert_eq!(epoll.spins(), 1);
 }
 
-/// `epoll_ctl(2)`: `EPOLLERR` is also what the write end of a pipe shows once its read end is closed.
+/// `epoll_ctl(2)`: `EPOLLERR` is also what the write end of a pipe shows once its read end is
+/// closed.
 #[test]
 fn an_error_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     let epoll = Instance::new();
@@ -38,9 +39,9 @@ fn an_error_is_told_without_end_of_a_source_that_is_watched_for_nothing() {
     assert_eq!(epoll.spins(), 1);
 }
 
-/// `epoll_ctl(2)`: `EPOLLRDHUP` says that the other end has shut down its writing half; a state, and
-/// not something that happens, so under level it is told at each wait. The end was read already,
-/// and so is `EPOLLIN`: reading (0 bytes) changes neither.
+/// `epoll_ctl(2)`: `EPOLLRDHUP` says that the other end has shut down its writing half; a state,
+/// and not something that happens, so under level it is told at each wait. The end was read
+/// already, and so is `EPOLLIN`: reading (0 bytes) changes neither.
 #[test]
 fn a_half_closed_peer_is_told_without_end_under_level() {
     let epoll = Instance::new();

@@ -180,7 +180,7 @@ fn a_reset_behind_bytes_that_are_read_in_parts_is_found() {
 #[test]
 fn a_reset_is_found_although_too_much_is_kept() {
     for trigger in [Trigger::Level, Trigger::Edge] {
-        let mut sim = Sim::with(&Config { trigger, kept: 10, ..Config::default() });
+        let mut sim = Sim::with(&Config { trigger, kept_limit: 10, ..Config::default() });
         let mut handler = silent();
         handler.consume = |_| 0;
         let (_, at) = sim.listen(&mut handler);

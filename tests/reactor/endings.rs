@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::limits::FINISH_TIMEOUT;
-use sealwax::reactor::{CloseReason, Context, Deadline, Event, Opened};
+use sealwax::reactor::{CloseReason, Context, Event, Opened, Timeout};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Fault, Op};
@@ -151,7 +151,7 @@ fn an_event_for_a_source_that_is_gone_does_not_reach_who_has_its_slot_now() {
     assert_eq!(new.slot(), old.slot());
     handler.take();
     sim.kernel.calls();
-    let stale = Event { token: old, readable: true, writable: true, ended: false, hangup: true };
+    let stale = Event { token: old, readable: true, writable: true, rdhup: false, hangup: true };
     let mut faults = vec![Fault::Stale(stale)];
     sim.kernel.inject(move |_, _| faults.pop());
     sim.settle(&mut handler);
@@ -169,11 +169,11 @@ fn nothing_is_told_of_a_source_after_it_was_closed_but_its_end() {
         sim.kernel.set_buffer(10);
         let mut handler = Recorder::new(move |cx, told| {
             if let Told::Received(from, _) = told {
-                cx.expect(*from, true);
+                cx.expect_handshake(*from, true);
                 cx.send(*from, &[&[0; 30]]);
                 let let_go = if abort { Context::abort } else { Context::close };
                 let_go(cx, *from);
-                cx.expect(*from, true);
+                cx.expect_handshake(*from, true);
                 cx.resume(*from);
                 cx.send(*from, &[b"too late"]);
             }
@@ -228,12 +228,12 @@ fn a_deadline_is_not_told_of_a_source_that_was_aborted_in_the_same_tick() {
     });
     let (_, at) = sim.listen(&mut handler);
     let (id, mut peer) = sim.accept(&mut handler, at);
-    sim.cx().expect(id, true);
+    sim.cx().expect_handshake(id, true);
     peer.send(b"go");
     handler.take();
     sim.pass(&mut handler, Duration::from_mins(1));
     let told = handler.take();
-    assert!(!told.contains(&Told::Expired(id, Deadline::Expected)), "{told:?}");
+    assert!(!told.contains(&Told::Expired(id, Timeout::Handshake)), "{told:?}");
 }
 
 #[test]

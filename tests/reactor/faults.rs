@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sealwax::limits::FINISH_TIMEOUT;
-use sealwax::reactor::{Alarm, Context, Opened, Source, Token, Waker};
+use sealwax::reactor::{Context, Opened, ProcessFd, Timer, Token, Waker};
 
 use crate::recorder::{Recorder, Sim, Told};
 use crate::support::kernel::{Device, Fault, Op, Peer};
@@ -34,7 +34,8 @@ fn play(sim: &mut Sim) {
     let mut output = sim.kernel.standard(1, Device::File);
     let cx = sim.cx();
     let listener = cx.listen(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let sources = [Source::Input, Source::Output, Source::Signals].map(|source| cx.open(source));
+    let sources =
+        [ProcessFd::Stdin, ProcessFd::Stdout, ProcessFd::Signals].map(|source| cx.open(source));
     cx.send(sources[1], &[b"a line"]);
     input.send(b"typed");
     input.close();
@@ -109,7 +110,7 @@ enum Whim {
     Pause(usize),
     Resume(usize),
     Expect(usize, bool),
-    Alarm(u64),
+    Timer(u64),
     Connect,
     Listen,
     Open(u8),
@@ -131,7 +132,7 @@ fn whims() -> impl Strategy<Value = Whim> {
         2 => who.clone().prop_map(Whim::Pause),
         3 => who.clone().prop_map(Whim::Resume),
         1 => (who.clone(), any::<bool>()).prop_map(|(who, on)| Whim::Expect(who, on)),
-        1 => (0..100_u64).prop_map(Whim::Alarm),
+        1 => (0..100_u64).prop_map(Whim::Timer),
         1 => Just(Whim::Connect),
         1 => Just(Whim::Listen),
         1 => (0..4_u8).prop_map(Whim::Open),
@@ -170,7 +171,7 @@ impl Moody {
             Told::EndOfTick => {
                 let caught_up = |id: &&Token| cx.queued(**id) == 0 && !self.let_go.contains(id);
                 assert_eq!(self.behind.iter().find(caught_up), None, "was not told");
-                self.behind.extend(self.known.iter().filter(|id| cx.is_behind(**id)));
+                self.behind.extend(self.known.iter().filter(|id| cx.has_backlog(**id)));
             }
             _ => {}
         }
@@ -189,15 +190,15 @@ impl Moody {
         match whim {
             Whim::Connect => return Some(cx.connect(AT)),
             Whim::Listen => return Some(cx.listen(SocketAddr::from(([127, 0, 0, 1], 0)))),
-            Whim::Open(0) => return Waker::new().ok().map(|waker| cx.open(Source::Wake(waker))),
-            Whim::Open(1) => return Some(cx.open(Source::Input)),
-            Whim::Open(2) => return Some(cx.open(Source::Output)),
-            Whim::Open(_) => return Some(cx.open(Source::Signals)),
-            Whim::Alarm(after) => {
-                cx.alarm(Alarm(0), Some(cx.now() + Duration::from_millis(after)));
+            Whim::Open(0) => return Waker::new().ok().map(|waker| cx.open(ProcessFd::Wake(waker))),
+            Whim::Open(1) => return Some(cx.open(ProcessFd::Stdin)),
+            Whim::Open(2) => return Some(cx.open(ProcessFd::Stdout)),
+            Whim::Open(_) => return Some(cx.open(ProcessFd::Signals)),
+            Whim::Timer(after) => {
+                cx.set_timer(Timer(0), Some(cx.now() + Duration::from_millis(after)));
             }
             Whim::Send(id, length) => cx.send(who(id)?, &[&vec![length; usize::from(length)]]),
-            Whim::Expect(id, on) => cx.expect(who(id)?, on),
+            Whim::Expect(id, on) => cx.expect_handshake(who(id)?, on),
             Whim::Close(id) => {
                 cx.close(who(id)?);
                 self.let_go.extend(who(id));
@@ -275,7 +276,7 @@ proptest! {
             sim.pass(&mut handler, FINISH_TIMEOUT);
         }
         prop_assert_eq!(handler.alive(), []);
-        sim.cx().alarm(Alarm(0), None);
+        sim.cx().set_timer(Timer(0), None);
         sim.assert_clean(&mut handler, 0);
     }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::Result;
 use sealwax::reactor::{
-    Config, Context, Event, Interest, Linux, Opened, Reactor, Source, Sys, Time, Token, Watch,
+    Config, Context, Event, Interest, Io, Linux, Opened, ProcessFd, Reactor, Sys, Time, Token,
+    Watch,
 };
 
 pub(crate) use crate::child::PATIENCE;
@@ -83,8 +84,6 @@ impl Real {
 }
 
 impl Sys for Counted {
-    type Io = <Linux as Sys>::Io;
-
     fn now(&mut self) -> Time {
         self.linux.now()
     }
@@ -95,47 +94,47 @@ impl Sys for Counted {
         Ok(())
     }
 
-    fn listen(&mut self, at: SocketAddr) -> Result<(Self::Io, SocketAddr)> {
+    fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
         self.linux.listen(at)
     }
 
-    fn accept(&mut self, listener: &Self::Io) -> Result<(Self::Io, SocketAddr)> {
+    fn accept(&mut self, listener: Io) -> Result<(Io, SocketAddr)> {
         self.linux.accept(listener)
     }
 
-    fn turn_away(&mut self, listener: &Self::Io) {
-        self.linux.turn_away(listener);
+    fn shed(&mut self, listener: Io) {
+        self.linux.shed(listener);
     }
 
-    fn connect(&mut self, to: SocketAddr) -> Result<Self::Io> {
+    fn connect(&mut self, to: SocketAddr) -> Result<Io> {
         self.linux.connect(to)
     }
 
-    fn error(&mut self, io: &Self::Io) -> Result<()> {
+    fn error(&mut self, io: Io) -> Result<()> {
         self.linux.error(io)
     }
 
-    fn open(&mut self, source: &Source) -> Result<Self::Io> {
+    fn open(&mut self, source: &ProcessFd) -> Result<Io> {
         self.linux.open(source)
     }
 
-    fn watch(&mut self, io: &Self::Io, id: Token, interest: Interest, how: Watch) -> Result<()> {
+    fn watch(&mut self, io: Io, id: Token, interest: Interest, how: Watch) -> Result<()> {
         self.linux.watch(io, id, interest, how)
     }
 
-    fn read(&mut self, io: &Self::Io, into: &mut [u8]) -> Result<usize> {
+    fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize> {
         self.linux.read(io, into)
     }
 
-    fn writev(&mut self, io: &Self::Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+    fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         self.linux.writev(io, slices)
     }
 
-    fn shutdown(&mut self, io: &Self::Io) -> Result<()> {
+    fn shutdown(&mut self, io: Io) -> Result<()> {
         self.linux.shutdown(io)
     }
 
-    fn close(&mut self, io: Self::Io) {
+    fn close(&mut self, io: Io) {
         self.linux.close(io);
     }
 }

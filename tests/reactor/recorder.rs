@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Signal, Sys, Token,
+    CloseReason, Config, Context, Handler, Opened, Reactor, Signal, Sys, Timeout, Timer, Token,
 };
 
 use crate::support::kernel::{Kernel, Peer};
@@ -21,8 +21,8 @@ pub(crate) enum Told {
     Received(Token, Vec<u8>),
     Ended(Token, Vec<u8>),
     Drained(Token),
-    Expired(Token, Deadline),
-    Alarm(Alarm),
+    Expired(Token, Timeout),
+    Timer(Timer),
     Exhausted(Token, Errno),
     Signal(Signal),
     Closed(Token, CloseReason),
@@ -115,13 +115,13 @@ impl Handler for Recorder<'_> {
         self.tell(cx, Told::Drained(to));
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         assert_ne!(self.stages.get(&id), Some(&Stage::Closed));
-        self.tell(cx, Told::Expired(id, deadline));
+        self.tell(cx, Told::Expired(id, timeout));
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        self.tell(cx, Told::Alarm(alarm));
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        self.tell(cx, Told::Timer(timer));
     }
 
     fn exhausted(&mut self, cx: &mut Context, listener: Token, errno: Errno) {
@@ -212,7 +212,7 @@ impl Sim {
         (handler.told[told..].iter().find_map(accepted).expect("was accepted"), peer)
     }
 
-    /// Nothing is left of what was: no descriptor but these, no byte, no wait, no alarm.
+    /// Nothing is left of what was: no descriptor but these, no byte, no wait, no timer.
     pub(crate) fn assert_clean(&mut self, handler: &mut impl Handler, descriptors: usize) {
         const AGE: Duration = Duration::from_hours(24);
         self.settle(handler);

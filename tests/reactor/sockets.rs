@@ -2,16 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::thread;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal as UnixSignal, raise};
 use nix::sys::socket::{getsockopt, sockopt};
 use sealwax::limits::{KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS};
-use sealwax::reactor::{CloseReason, Linux, Opened, Signal, Source, Sys, Waker};
+use sealwax::reactor::{CloseReason, Linux, Opened, ProcessFd, Signal, Sys, Waker, inherited};
 
 use crate::child;
 use crate::real::{ANYWHERE, PATIENCE, Real};
@@ -158,8 +158,8 @@ fn another_thread_can_wake_the_loop() {
     let mut real = Real::new();
     let mut handler = silent();
     let waker = Waker::new().unwrap();
-    let id = real.cx().open(Source::Wake(waker.clone()));
-    real.until(&mut handler, |told| *told == Told::Opened(id, Opened::Source));
+    let id = real.cx().open(ProcessFd::Wake(waker.clone()));
+    real.until(&mut handler, |told| *told == Told::Opened(id, Opened::ProcessFd));
     real.assert_rest(&mut handler);
     for _ in 0..3 {
         handler.take();
@@ -182,8 +182,8 @@ fn another_thread_can_wake_the_loop() {
 fn signals_are_told_in_place_of_what_they_do() {
     let mut real = Real::new();
     let mut handler = silent();
-    let id = real.cx().open(Source::Signals);
-    real.until(&mut handler, |told| *told == Told::Opened(id, Opened::Source));
+    let id = real.cx().open(ProcessFd::Signals);
+    real.until(&mut handler, |told| *told == Told::Opened(id, Opened::ProcessFd));
     for (sent, told) in
         [(UnixSignal::SIGTERM, Signal::Terminate), (UnixSignal::SIGHUP, Signal::Hangup)]
     {
@@ -198,18 +198,20 @@ fn an_accepted_socket_has_the_options_of_its_listener() {
     let mut linux = Linux::new().unwrap();
     let (listener, at) = linux.listen(ANYWHERE.parse().unwrap()).unwrap();
     let stream = TcpStream::connect(at).unwrap();
-    let (io, peer) = linux.accept(&listener).unwrap();
+    let (io, peer) = linux.accept(listener).unwrap();
     assert_eq!(peer, stream.local_addr().unwrap());
     let outgoing = linux.connect(at).unwrap();
-    for fd in [io.as_fd(), outgoing.as_fd()] {
+    for io in [io, outgoing] {
+        let fd = inherited(io.number()).unwrap();
         assert!(getsockopt(&fd, sockopt::TcpNoDelay).unwrap());
         assert!(getsockopt(&fd, sockopt::KeepAlive).unwrap());
         assert_eq!(getsockopt(&fd, sockopt::TcpKeepIdle), Ok(KEEPALIVE_IDLE_SECONDS));
         assert_eq!(getsockopt(&fd, sockopt::TcpUserTimeout), Ok(USER_TIMEOUT_MILLISECONDS));
-        let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).unwrap());
-        assert!(flags.contains(OFlag::O_NONBLOCK));
-        let flags = FdFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFD).unwrap());
-        assert!(flags.contains(FdFlag::FD_CLOEXEC));
+        // Of the descriptor itself, for a duplicate has flags of its own (proc_pid_fdinfo(5)).
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", io.number())).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        let flags = OFlag::from_bits_retain(i32::from_str_radix(flags, 8).unwrap());
+        assert!(flags.contains(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC));
     }
     for io in [io, outgoing, listener] {
         linux.close(io);

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
-use sealwax::reactor::Source;
+use sealwax::reactor::ProcessFd;
 
 use crate::child;
 use crate::real::Real;
@@ -29,10 +29,10 @@ fn bytes() -> Vec<u8> {
 /// Copies standard input to standard output, until either is over, and says how that came.
 fn cat() {
     let mut real = Real::new();
-    let (input, output) = (real.cx().open(Source::Input), real.cx().open(Source::Output));
+    let (input, output) = (real.cx().open(ProcessFd::Stdin), real.cx().open(ProcessFd::Stdout));
     let mut handler = Recorder::new(|cx, told| match told {
         Told::Received(_, bytes) => cx.send(output, &[bytes]),
-        Told::EndOfTick if cx.is_behind(output) => cx.pause(input),
+        Told::EndOfTick if cx.has_backlog(output) => cx.pause(input),
         Told::EndOfTick => cx.resume(input),
         Told::Ended(..) => cx.close(output),
         _ => {}
@@ -136,11 +136,11 @@ fn a_reader_of_standard_output_that_left_is_told_although_nothing_is_written() {
 fn flood() -> ! {
     let mut real = Real::new();
     let mut handler = silent();
-    let output = real.cx().open(Source::Output);
+    let output = real.cx().open(ProcessFd::Stdout);
     real.cx().send(output, &[&bytes()]);
     real.until(&mut handler, |told| matches!(told, Told::Opened(..)));
     real.assert_rest(&mut handler);
-    assert!(real.cx().is_behind(output));
+    assert!(real.cx().has_backlog(output));
     eprintln!("{DONE}");
     std::process::exit(0); // without what the test harness would like to say there
 }
@@ -217,7 +217,7 @@ fn a_paused_pipe_whose_writer_has_left_waits_without_a_spin() {
     if child::is_child(TEST) {
         let mut real = Real::new();
         let mut handler = silent();
-        let id = real.cx().open(Source::Input);
+        let id = real.cx().open(ProcessFd::Stdin);
         real.cx().pause(id);
         real.until(&mut handler, |told| matches!(told, Told::Opened(..)));
         real.assert_rest(&mut handler);

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use sealwax::limits::READ_SIZE;
-use sealwax::reactor::{CloseReason, Opened, Signal, Source, Waker};
+use sealwax::reactor::{CloseReason, Opened, ProcessFd, Signal, Waker};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Device, Fault, Op};
@@ -13,13 +13,13 @@ fn a_pipe_on_standard_input_is_read_to_its_end() {
     let mut handler = silent();
     handler.consume = lines;
     let mut writer = sim.kernel.standard(0, Device::Pipe);
-    let id = sim.cx().open(Source::Input);
+    let id = sim.cx().open(ProcessFd::Stdin);
     sim.settle(&mut handler);
     writer.send(b"one\ntwo");
     writer.close();
     assert!(sim.settle(&mut handler) < 4);
     let told = [
-        Told::Opened(id, Opened::Source),
+        Told::Opened(id, Opened::ProcessFd),
         Told::Received(id, b"one\n".to_vec()),
         Told::Ended(id, b"two".to_vec()),
         Told::Closed(id, CloseReason::Closed),
@@ -33,7 +33,7 @@ fn a_paused_pipe_whose_writer_has_left_neither_spins_nor_speaks_until_it_is_resu
     let mut sim = Sim::new();
     let mut handler = silent();
     let mut writer = sim.kernel.standard(0, Device::Pipe);
-    let id = sim.cx().open(Source::Input);
+    let id = sim.cx().open(ProcessFd::Stdin);
     sim.settle(&mut handler);
     handler.take();
     sim.cx().pause(id);
@@ -59,9 +59,9 @@ fn a_file_on_standard_input_is_read_to_its_end_and_can_be_paused() {
     let mut handler = silent();
     let mut file = sim.kernel.standard(0, Device::File);
     file.send(&vec![7; 2 * READ_SIZE + 1]);
-    let id = sim.cx().open(Source::Input);
+    let id = sim.cx().open(ProcessFd::Stdin);
     sim.tick(&mut handler);
-    assert_eq!(handler.take(), [Told::Opened(id, Opened::Source)]);
+    assert_eq!(handler.take(), [Told::Opened(id, Opened::ProcessFd)]);
     sim.tick(&mut handler);
     assert_eq!(handler.received_from(id).len(), READ_SIZE);
     sim.cx().pause(id);
@@ -79,7 +79,7 @@ fn a_file_on_standard_output_is_written_and_does_not_spin() {
     let mut sim = Sim::new();
     let mut handler = silent();
     let mut file = sim.kernel.standard(1, Device::File);
-    let id = sim.cx().open(Source::Output);
+    let id = sim.cx().open(ProcessFd::Stdout);
     sim.cx().send(id, &[b"said before it was opened, "]);
     assert!(sim.settle(&mut handler) < 3);
     sim.cx().send(id, &[b"and after"]);
@@ -87,7 +87,7 @@ fn a_file_on_standard_output_is_written_and_does_not_spin() {
     sim.kernel.inject(move |op, _| short.take_if(|_| op == Op::Writev));
     assert!(sim.settle(&mut handler) < 4);
     assert_eq!(file.receive_all(), b"said before it was opened, and after");
-    assert_eq!(handler.take(), [Told::Opened(id, Opened::Source), Told::Drained(id)]);
+    assert_eq!(handler.take(), [Told::Opened(id, Opened::ProcessFd), Told::Drained(id)]);
     sim.cx().send(id, &[b"."]);
     sim.cx().close(id);
     sim.settle(&mut handler);
@@ -101,12 +101,12 @@ fn a_full_disk_is_told() {
     let mut sim = Sim::new();
     let mut handler = silent();
     let _file = sim.kernel.standard(2, Device::File);
-    let id = sim.cx().open(Source::Error);
+    let id = sim.cx().open(ProcessFd::Stderr);
     sim.cx().send(id, &[b"a line"]);
     sim.kernel.inject(|op, _| (op == Op::Writev).then_some(Fault::Fail(Errno::ENOSPC)));
     sim.settle(&mut handler);
     let failed = CloseReason::Failed(Errno::ENOSPC);
-    assert_eq!(handler.take(), [Told::Opened(id, Opened::Source), Told::Closed(id, failed)]);
+    assert_eq!(handler.take(), [Told::Opened(id, Opened::ProcessFd), Told::Closed(id, failed)]);
     sim.assert_clean(&mut handler, 0);
 }
 
@@ -117,7 +117,7 @@ fn standard_output_whose_reader_left_is_told_also_when_nothing_is_written() {
         sim.kernel.set_buffer(10);
         let mut handler = silent();
         let reader = sim.kernel.standard(1, Device::Pipe);
-        let id = sim.cx().open(Source::Output);
+        let id = sim.cx().open(ProcessFd::Stdout);
         sim.settle(&mut handler);
         handler.take();
         sim.cx().send(id, &[&vec![0; queued]]);
@@ -135,7 +135,7 @@ fn what_was_queued_for_an_output_leaves_although_it_was_closed_before_it_was_ope
     let mut sim = Sim::new();
     let mut handler = silent();
     let mut reader = sim.kernel.standard(1, Device::Pipe);
-    let id = sim.cx().open(Source::Output);
+    let id = sim.cx().open(ProcessFd::Stdout);
     sim.cx().send(id, &[b"famous last words"]);
     sim.cx().close(id);
     sim.settle(&mut handler);
@@ -151,7 +151,7 @@ fn what_was_queued_late_in_a_tick_for_an_output_leaves_when_it_is_open() {
     let mut opened = false;
     let mut handler = Recorder::new(move |cx, told| {
         if *told == Told::EndOfTick && !std::mem::replace(&mut opened, true) {
-            let id = cx.open(Source::Output);
+            let id = cx.open(ProcessFd::Stdout);
             cx.send(id, &[b"hello"]);
         }
     });
@@ -165,7 +165,7 @@ fn an_output_that_was_aborted_before_it_was_opened_is_not_opened() {
     let mut sim = Sim::new();
     let mut handler = silent();
     let mut reader = sim.kernel.standard(1, Device::Pipe);
-    let id = sim.cx().open(Source::Output);
+    let id = sim.cx().open(ProcessFd::Stdout);
     sim.cx().send(id, &[b"never mind"]);
     sim.cx().abort(id);
     sim.settle(&mut handler);
@@ -178,8 +178,8 @@ fn an_output_that_was_aborted_before_it_was_opened_is_not_opened() {
 fn signals_and_wake_ups_are_told_and_then_the_loop_sleeps() {
     let mut sim = Sim::new();
     let mut handler = silent();
-    let signals = sim.cx().open(Source::Signals);
-    let wake = sim.cx().open(Source::Wake(Waker::new().unwrap()));
+    let signals = sim.cx().open(ProcessFd::Signals);
+    let wake = sim.cx().open(ProcessFd::Wake(Waker::new().unwrap()));
     sim.settle(&mut handler);
     handler.take();
     for number in [libc::SIGTERM, libc::SIGUSR1, libc::SIGINT] {

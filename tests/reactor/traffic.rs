@@ -271,9 +271,9 @@ fn a_connection_to_a_listener_of_another_process_carries_bytes_both_ways() {
     let id = sim.cx().connect(at);
     sim.settle(&mut handler);
     assert_eq!(handler.take(), [Told::Opened(id, Opened::Connected)]);
-    let (io, _) = other.accept(&listener).unwrap();
-    other.writev(&io, &[IoSlice::new(b"ball")]).unwrap();
+    let (io, _) = other.accept(listener).unwrap();
+    other.writev(io, &[IoSlice::new(b"ball")]).unwrap();
     sim.settle(&mut handler);
     let mut bytes = [0; 4];
-    assert_eq!((other.read(&io, &mut bytes), &bytes), (Ok(4), b"ball"));
+    assert_eq!((other.read(io, &mut bytes), &bytes), (Ok(4), b"ball"));
 }

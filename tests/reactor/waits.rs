@@ -1,13 +1,13 @@
-//! Deadlines, alarms, pauses and rests: what happens when nothing happens.
+//! Deadlines, timers, pauses and rests: what happens when nothing happens.
 
 use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::limits::{
-    EVENTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, LISTENER_REST, READ_SIZE, REGISTER_TIMEOUT,
-    STALL_TIMEOUT,
+    ACCEPT_BACKOFF, EVENTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, READ_SIZE, REGISTER_TIMEOUT,
+    WRITE_TIMEOUT,
 };
-use sealwax::reactor::{Alarm, CloseReason, Config, Deadline, Opened, Trigger};
+use sealwax::reactor::{CloseReason, Config, Opened, Timeout, Timer, Trigger};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Fault, Op};
@@ -16,13 +16,13 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 /// Asserts that `deadline` of the one connection is told when `length` has passed since now, not
 /// before and not twice.
-fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, deadline: Deadline, length: Duration) {
+fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, timeout: Timeout, length: Duration) {
     handler.take();
     sim.pass(handler, length.saturating_sub(MOMENT));
     assert_eq!(handler.take(), []);
     sim.pass(handler, MOMENT);
     let told = handler.take();
-    assert!(matches!(told[..], [Told::Expired(_, of)] if of == deadline), "{told:?}");
+    assert!(matches!(told[..], [Told::Expired(_, of)] if of == timeout), "{told:?}");
     sim.pass(handler, 10 * length);
     assert_eq!(handler.take(), []);
 }
@@ -34,13 +34,13 @@ fn what_is_expected_is_missed_in_time_and_begins_anew_when_it_is_expected_again(
     let (_, at) = sim.listen(&mut handler);
     let (id, _peer) = sim.accept(&mut handler, at);
     sim.settle(&mut handler);
-    sim.cx().expect(id, true);
+    sim.cx().expect_handshake(id, true);
     sim.pass(&mut handler, REGISTER_TIMEOUT / 2);
-    sim.cx().expect(id, true);
-    assert_told_after(&mut sim, &mut handler, Deadline::Expected, REGISTER_TIMEOUT);
-    sim.cx().expect(id, false); // ends what has ended
-    sim.cx().expect(id, true);
-    sim.cx().expect(id, false);
+    sim.cx().expect_handshake(id, true);
+    assert_told_after(&mut sim, &mut handler, Timeout::Handshake, REGISTER_TIMEOUT);
+    sim.cx().expect_handshake(id, false); // ends what has ended
+    sim.cx().expect_handshake(id, true);
+    sim.cx().expect_handshake(id, false);
     sim.pass(&mut handler, REGISTER_TIMEOUT);
     assert_eq!(handler.take(), []);
     sim.cx().abort(id);
@@ -64,7 +64,7 @@ fn half_a_frame_is_given_its_time_from_its_first_byte_and_no_more_for_trickling(
         sim.pass(&mut handler, FRAME_TIMEOUT / 8);
     }
     let rest = FRAME_TIMEOUT / 2;
-    assert_told_after(&mut sim, &mut handler, Deadline::Partial, rest);
+    assert_told_after(&mut sim, &mut handler, Timeout::Frame, rest);
     peer.send(b"\n");
     sim.settle(&mut handler);
     assert_eq!(handler.take(), [Told::Received(id, b"halffff\n".to_vec())]);
@@ -83,13 +83,13 @@ fn a_reader_stalls_when_it_takes_nothing_and_not_when_it_is_slow() {
     sim.settle(&mut handler);
     for _ in 0..3 {
         handler.take();
-        sim.pass(&mut handler, STALL_TIMEOUT.saturating_sub(MOMENT));
+        sim.pass(&mut handler, WRITE_TIMEOUT.saturating_sub(MOMENT));
         assert_eq!(peer.receive(1).unwrap().len(), 1);
         sim.settle(&mut handler);
         assert_eq!(handler.take(), []);
     }
     sim.cx().send(id, &[b"more does not prolong it"]);
-    assert_told_after(&mut sim, &mut handler, Deadline::Stalled, STALL_TIMEOUT);
+    assert_told_after(&mut sim, &mut handler, Timeout::Write, WRITE_TIMEOUT);
     while sim.cx().queued(id) > 0 {
         peer.receive_all();
         sim.settle(&mut handler);
@@ -106,7 +106,7 @@ fn that_all_has_left_is_told_also_after_the_stall_was() {
     let (id, mut peer) = sim.accept(&mut handler, at);
     sim.cx().send(id, &[&[0; 20]]);
     sim.settle(&mut handler);
-    assert_told_after(&mut sim, &mut handler, Deadline::Stalled, STALL_TIMEOUT);
+    assert_told_after(&mut sim, &mut handler, Timeout::Write, WRITE_TIMEOUT);
     peer.receive_all();
     sim.settle(&mut handler);
     assert_eq!(handler.take(), [Told::Drained(id)]);
@@ -117,15 +117,15 @@ fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
     let mut sim = Sim::new();
     let mut again = true;
     let mut handler = Recorder::new(move |cx, told| {
-        if *told == Told::Alarm(Alarm(0)) && std::mem::take(&mut again) {
-            cx.alarm(Alarm(0), Some(cx.now() + 2 * MOMENT));
+        if *told == Told::Timer(Timer(0)) && std::mem::take(&mut again) {
+            cx.set_timer(Timer(0), Some(cx.now() + 2 * MOMENT));
         }
     });
     let now = sim.cx().now();
-    sim.cx().alarm(Alarm(0), Some(now + 5 * MOMENT));
-    sim.cx().alarm(Alarm(1), Some(now + 3 * MOMENT));
-    sim.cx().alarm(Alarm(2), Some(now + 4 * MOMENT));
-    sim.cx().alarm(Alarm(2), None);
+    sim.cx().set_timer(Timer(0), Some(now + 5 * MOMENT));
+    sim.cx().set_timer(Timer(1), Some(now + 3 * MOMENT));
+    sim.cx().set_timer(Timer(2), Some(now + 4 * MOMENT));
+    sim.cx().set_timer(Timer(2), None);
     let mut rung = Vec::new();
     for _ in 0..3 {
         sim.reactor.tick(&mut handler, None).unwrap(); // sleeps until then
@@ -133,7 +133,7 @@ fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
         sim.reactor.tick(&mut handler, None).unwrap(); // asks what came by then
         rung.push((sim.cx().now().since(now), handler.take()));
     }
-    let bell = |at, number| (at * MOMENT, vec![Told::Alarm(Alarm(number))]);
+    let bell = |at, number| (at * MOMENT, vec![Told::Timer(Timer(number))]);
     assert_eq!(rung, [bell(3, 1), bell(5, 0), bell(7, 0)]);
     sim.assert_clean(&mut handler, 0);
 }
@@ -204,7 +204,7 @@ fn a_pause_ends_the_time_of_half_a_frame_and_the_resume_begins_it() {
     assert_eq!(handler.take(), []);
     sim.cx().resume(id);
     sim.settle(&mut handler);
-    assert_told_after(&mut sim, &mut handler, Deadline::Partial, FRAME_TIMEOUT);
+    assert_told_after(&mut sim, &mut handler, Timeout::Frame, FRAME_TIMEOUT);
 }
 
 #[test]
@@ -214,10 +214,10 @@ fn a_source_that_is_resumed_within_a_tick_is_shown_what_it_had_kept_without_more
     let mut handler = Recorder::new(|cx, told| match told {
         Told::Received(from, _) => {
             cx.pause(*from);
-            cx.alarm(Alarm(0), Some(cx.now() + MOMENT));
+            cx.set_timer(Timer(0), Some(cx.now() + MOMENT));
             paused = Some(*from);
         }
-        Told::Alarm(_) => paused.iter().for_each(|&id| cx.resume(id)),
+        Told::Timer(_) => paused.iter().for_each(|&id| cx.resume(id)),
         _ => {}
     });
     handler.consume = |_| 1;
@@ -231,7 +231,7 @@ fn a_source_that_is_resumed_within_a_tick_is_shown_what_it_had_kept_without_more
         sim.kernel.advance(MOMENT);
         sim.tick(&mut handler);
         sim.tick(&mut handler);
-        assert_eq!(handler.take(), [Told::Alarm(Alarm(0))]);
+        assert_eq!(handler.take(), [Told::Timer(Timer(0))]);
     }
 }
 
@@ -269,13 +269,13 @@ fn a_listener_without_descriptors_rests_while_others_go_on_and_serves_when_there
     assert_eq!(first.receive(1), Ok(Vec::new()), "was turned away");
     assert_eq!(waiting.receive(1), Err(Errno::EAGAIN), "still waits");
     peer.send(b"hello");
-    sim.pass(&mut handler, LISTENER_REST / 2);
+    sim.pass(&mut handler, ACCEPT_BACKOFF / 2);
     assert_eq!(handler.take(), [Told::Received(old, b"hello".to_vec())]);
     let accepts = sim.kernel.calls().iter().filter(|call| call.op == Op::Accept).count();
     assert_eq!(accepts, 1, "it rests");
 
     sim.kernel.set_limit(100);
-    sim.pass(&mut handler, LISTENER_REST / 2);
+    sim.pass(&mut handler, ACCEPT_BACKOFF / 2);
     let told = handler.take();
     assert!(matches!(told[..], [Told::Opened(_, Opened::Accepted { .. })]), "{told:?}");
     peer.close();
@@ -304,7 +304,7 @@ fn a_rest_and_a_pause_of_a_listener_end_each_by_itself() {
     assert_eq!(handler.take(), [], "to resume does not end the rest");
     sim.cx().pause(listener);
     sim.kernel.set_limit(100);
-    sim.pass(&mut handler, LISTENER_REST);
+    sim.pass(&mut handler, ACCEPT_BACKOFF);
     assert_eq!(handler.take(), [], "and the rest's end does not resume");
     sim.cx().resume(listener);
     sim.settle(&mut handler);
@@ -375,8 +375,8 @@ fn no_deadline_is_told_before_the_kernel_was_asked_what_came_in_time() {
         let mut sim = Sim::with(&Config { trigger, ..Config::default() });
         let mut handler = Recorder::new(|cx, told| match told {
             Told::Received(id, bytes) => {
-                cx.expect(*id, false);
-                cx.alarm(Alarm(0), None);
+                cx.expect_handshake(*id, false);
+                cx.set_timer(Timer(0), None);
                 if bytes.ends_with(b"bye\n") {
                     cx.send(*id, &[&[0; 30]]);
                     cx.close(*id);
@@ -389,9 +389,9 @@ fn no_deadline_is_told_before_the_kernel_was_asked_what_came_in_time() {
         let (_, at) = sim.listen(&mut handler);
         sim.kernel.set_buffer(20);
         let (id, mut peer) = sim.accept(&mut handler, at);
-        sim.cx().expect(id, true);
+        sim.cx().expect_handshake(id, true);
         let rings = sim.cx().now() + REGISTER_TIMEOUT;
-        sim.cx().alarm(Alarm(0), Some(rings));
+        sim.cx().set_timer(Timer(0), Some(rings));
         peer.send(b"ha");
         sim.cx().send(id, &[&[0; 50]]); // more than there is room for
         sim.settle(&mut handler);
@@ -437,7 +437,7 @@ fn a_frame_that_is_longer_than_a_read_and_was_there_in_time_is_read_to_its_end()
         stop_and_continue(&mut sim, &mut handler, 2 * FRAME_TIMEOUT);
         assert_eq!(handler.received_from(id).len(), 2 + rest.len(), "{trigger:?}");
         let told = handler.take();
-        assert!(!told.contains(&Told::Expired(id, Deadline::Partial)), "{trigger:?}");
+        assert!(!told.contains(&Told::Expired(id, Timeout::Frame)), "{trigger:?}");
         // Two reads' worth and no end: it is told once that is read.
         peer.send(&vec![b'x'; 2 * READ_SIZE]);
         sim.settle(&mut handler);
@@ -445,7 +445,7 @@ fn a_frame_that_is_longer_than_a_read_and_was_there_in_time_is_read_to_its_end()
         handler.take();
         stop_and_continue(&mut sim, &mut handler, 2 * FRAME_TIMEOUT);
         let told = handler.take();
-        assert_eq!(told.last(), Some(&Told::Expired(id, Deadline::Partial)), "{trigger:?}");
+        assert_eq!(told.last(), Some(&Told::Expired(id, Timeout::Frame)), "{trigger:?}");
         assert_eq!(told.len(), 3, "{trigger:?}: two reads came before it");
         sim.cx().abort(id);
         sim.assert_clean(&mut handler, 1);
@@ -508,5 +508,5 @@ fn deadlines_are_told_after_one_round_of_the_ready_list_however_long_it_is() {
         }));
     }
     let half = Told::Received(early, b"half\n".to_vec());
-    assert_eq!(told, [half, Told::Expired(late, Deadline::Partial)]);
+    assert_eq!(told, [half, Told::Expired(late, Timeout::Frame)]);
 }

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-use sealwax::limits::LISTENER_REST;
-use sealwax::reactor::{Census, Reactor, Source, Sys, Time};
+use sealwax::limits::ACCEPT_BACKOFF;
+use sealwax::reactor::{ProcessFd, Reactor, Sys, Time};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::{Relay, RelayConfig};
 
 use crate::disk::Disk;
+use crate::support::census::Census;
 use crate::support::kernel::{Call, Device, Kernel, Op, Peer};
 use crate::user::wall;
 use crate::vault::FakeNotary;
@@ -55,7 +56,7 @@ impl Process {
         let store = disk.store(kernel.clone());
         let mut relay = Relay::new(config, notary, store, disk.bound(), journal, wall);
         let log = kernel.standard(2, Device::Pipe);
-        relay.log_to(reactor.context().open(Source::Error));
+        relay.log_to(reactor.context().open(ProcessFd::Stderr));
         relay.start(reactor.context(), &[AT]);
         let rests_until = Time::default();
         let (stopped, is_absent) = (None, false);
@@ -74,10 +75,11 @@ impl Process {
         for call in calls.iter().filter(|call| call.op == Op::Accept) {
             assert!(self.rests_until <= now, "the listener does not rest");
             if matches!(call.outcome, Err(EMFILE | ENFILE | ENOBUFS | ENOMEM)) {
-                self.rests_until = now + LISTENER_REST;
+                self.rests_until = now + ACCEPT_BACKOFF;
             }
         }
-        let Census { sources, waits, queued, longest_queue, .. } = self.reactor.context().census();
+        let census = Census::of(self.reactor.context());
+        let Census { sources, deadlines, queued, longest_queue, .. } = census;
         assert_eq!(self.reactor.context().queued_in_all(), queued, "the sum of all queues");
         let RelayConfig { outbox_soft, outbox_hard, max_frame, .. } = self.config;
         let most = outbox_hard.max(outbox_soft + max_frame) + GOODBYE;
@@ -86,7 +88,7 @@ impl Process {
         assert!(census.connections <= sources, "{census:?} of {sources} sources");
         assert!(sources <= census.connections + OWN, "{census:?} of {sources} sources");
         assert!(census.held <= census.users + census.reserved, "a name leaks: {census:?}");
-        assert!(waits <= sources * 4, "{waits} waits of {sources} sources");
+        assert!(deadlines <= sources * 4, "{deadlines} deadlines of {sources} sources");
         assert!(self.kernel.descriptors() <= sources, "a descriptor leaks");
     }
 
@@ -95,7 +97,7 @@ impl Process {
         let has_log = self.kernel.has_opened(2) && !self.log.has_ended();
         let own = OWN - usize::from(!has_log);
         let own = Census { sources: own, ..Census::default() };
-        assert_eq!(self.reactor.context().census(), own);
+        assert_eq!(Census::of(self.reactor.context()), own);
         assert_eq!(self.relay.census(), sealwax::relay::RelayCensus::default());
         assert_eq!(self.kernel.descriptors(), own.sources);
         // A log that is gone is tried again and again.

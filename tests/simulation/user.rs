@@ -7,7 +7,7 @@ use std::rc::Rc;
 use sealwax::client::{Client, Event, MemoryPins, Parts, Receipt, Settings};
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Reactor, Sys, Time, Token,
+    CloseReason, Context, Handler, Opened, Reactor, Sys, Time, Timeout, Timer, Token,
 };
 use sealwax::wire::RosterMode;
 
@@ -15,7 +15,7 @@ use crate::support::kernel::Kernel;
 use crate::support::relay::PEM;
 use crate::vault::FakeVault;
 
-const ALARM: Alarm = Alarm(3);
+const TIMER: Timer = Timer(3);
 /// The wall clock when the machine starts, in milliseconds since 1970.
 pub(crate) const START_MS: i64 = 1_800_000_000_000;
 
@@ -93,8 +93,8 @@ impl User {
     }
 
     /// Its wall clock is not behind what it showed before. Where it stays behind, peers refuse what
-    /// a new run of its client makes, as they refuse a replay (`docs/protocol.md`, section 5), until
-    /// it has caught up: nothing is lost, and nothing is delivered.
+    /// a new run of its client makes, as they refuse a replay (`docs/protocol.md`, section 5),
+    /// until it has caught up: nothing is lost, and nothing is delivered.
     pub(crate) fn mend_clock(&mut self) {
         self.ahead_ms.set(self.most_ahead_ms);
     }
@@ -117,7 +117,7 @@ impl User {
             waits_for_absent: false,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
-            alarm: ALARM,
+            timer: TIMER,
         };
         let (mut clock, ahead_ms) = (kernel.clone(), Rc::clone(&self.ahead_ms));
         let parts = Parts {
@@ -198,13 +198,13 @@ impl Handler for Probe {
         self.client.ended(cx, from);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.client.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.client.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        assert_eq!(alarm, ALARM);
-        self.client.alarm(cx);
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        assert_eq!(timer, TIMER);
+        self.client.timer(cx);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {

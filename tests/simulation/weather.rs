@@ -164,7 +164,7 @@ impl Inner {
             if hangup && kernel.watched().iter().any(|other| other.slot() == token.slot()) {
                 self.count("Wait stale event, slot used again");
             }
-            Fault::Stale(Event { token, readable: true, writable: true, ended: hangup, hangup })
+            Fault::Stale(Event { token, readable: true, writable: true, rdhup: hangup, hangup })
         };
         self.injected += 1;
         self.count(what);

@@ -23,6 +23,7 @@ use crate::ledger::{Fate, Ledger};
 use crate::original::{Original, Temper, Turn};
 use crate::post::Post;
 use crate::relay;
+use crate::support::census::Census;
 use crate::support::kernel::{Call, Kernel, Op};
 use crate::trace::{Trace, sentence};
 use crate::user::{Told, User};
@@ -37,7 +38,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 /// tick, and that may bring about one more.
 const IDLE_TICKS: u32 = 4;
 /// How long the relay waits for whoever reads nothing, and some more for the way there.
-const PATIENCE: Duration = limits::STALL_TIMEOUT.saturating_add(limits::FINISH_TIMEOUT);
+const PATIENCE: Duration = limits::WRITE_TIMEOUT.saturating_add(limits::FINISH_TIMEOUT);
 /// How many turns there may be at one instant.
 const TURNS: u32 = 50_000;
 
@@ -408,7 +409,7 @@ impl World {
             self.idle.remove(&name);
         }
         self.tick(&name, &process.kernel, &mut process.reactor, &mut process.probe);
-        let census = process.reactor.context().census();
+        let census = Census::of(process.reactor.context());
         assert_eq!(process.reactor.context().queued_in_all(), census.queued);
         assert!(census.sources <= 1 && process.kernel.descriptors() <= census.sources);
         let told = std::mem::take(&mut process.probe.told);

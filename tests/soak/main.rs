@@ -1,9 +1,9 @@
 //! Load under faults: the built relay as a process, users by the hundred, and something that goes
 //! wrong beside them.
 //!
-//! What is asserted is counts: nothing lost, nothing twice, no descriptor left over, memory where it
-//! was. Times are printed and never asserted. Each has a short form, which `cargo test` runs, and a
-//! long one:
+//! What is asserted is counts: nothing lost, nothing twice, no descriptor left over, memory where
+//! it was. Times are printed and never asserted. Each has a short form, which `cargo test` runs,
+//! and a long one:
 //!
 //! ```text
 //! SEALWAX_SOAK=long cargo test --release --test soak -- --nocapture [NAME]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::{Sys, Time, Token};
+use sealwax::reactor::{Io, Sys, Time, Token};
 
 pub use self::calls::{Call, Fault, Op};
 use self::machine::{Kind, Machine, Process};
@@ -35,9 +35,15 @@ pub struct Kernel {
     process: usize,
 }
 
-/// An open descriptor.
-#[derive(Debug)]
-pub struct Io(usize);
+/// The handle of this descriptor.
+pub fn io_of(fd: usize) -> Io {
+    Io::Own(i32::try_from(fd).expect("few descriptors"))
+}
+
+/// The descriptor of this handle.
+pub fn fd_of(io: Io) -> usize {
+    usize::try_from(io.number()).expect("no descriptor is negative")
+}
 
 /// The end of a connection, a pipe or a file that the test holds itself. Not closed by being
 /// dropped.
@@ -185,7 +191,7 @@ impl Kernel {
         let (ours, theirs) = machine.pair(kind, self.process, process.process);
         machine.processes[self.process].standard[number] = Some(ours);
         drop(machine);
-        Peer { process, io: Io(theirs) }
+        Peer { process, io: io_of(theirs) }
     }
 
     /// Whether a standard stream that was put there was opened.
@@ -223,14 +229,14 @@ impl Kernel {
 impl Peer {
     /// Writes as much as there is room for, and tells how much.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        self.process.writev(&self.io, &[IoSlice::new(bytes)]).unwrap_or(0)
+        self.process.writev(self.io, &[IoSlice::new(bytes)]).unwrap_or(0)
     }
 
     /// Reads at most `most` bytes: none is the end.
     pub fn receive(&mut self, most: usize) -> Result<Vec<u8>> {
-        let waiting = self.process.machine.borrow_mut().file(self.io.0).inbound.len();
+        let waiting = self.process.machine.borrow_mut().file(fd_of(self.io)).inbound.len();
         let mut bytes = vec![0; most.min(waiting.max(1))];
-        let count = self.process.read(&self.io, &mut bytes)?;
+        let count = self.process.read(self.io, &mut bytes)?;
         bytes.truncate(count);
         Ok(bytes)
     }
@@ -249,20 +255,20 @@ impl Peer {
 
     /// Says that it will send no more, where it could.
     pub fn shut(&mut self) {
-        let _ = self.process.shutdown(&self.io);
+        let _ = self.process.shutdown(self.io);
     }
 
     /// Whether a read would tell something.
     pub fn can_receive(&self) -> bool {
         let mut machine = self.process.machine.borrow_mut();
-        let file = machine.file(self.io.0);
+        let file = machine.file(fd_of(self.io));
         !file.inbound.is_empty() || file.ended || file.reset
     }
 
     /// Whether a write would be taken, at least in part.
     pub fn can_send(&self) -> bool {
         let mut machine = self.process.machine.borrow_mut();
-        let file = machine.file(self.io.0);
+        let file = machine.file(fd_of(self.io));
         let (is_over, established, peer) = (file.shut || file.reset, file.established, file.peer);
         let has_room = |reader| {
             let reader = machine.file(reader);
@@ -273,7 +279,7 @@ impl Peer {
 
     /// Whether the other end will send no more.
     pub fn has_ended(&self) -> bool {
-        self.process.machine.borrow_mut().file(self.io.0).ended
+        self.process.machine.borrow_mut().file(fd_of(self.io)).ended
     }
 
     /// How many faults have broken this connection.
@@ -289,11 +295,11 @@ impl Peer {
     /// Closes with a reset. What has arrived before it can still be read.
     pub fn reset(self) {
         let mut machine = self.process.machine.borrow_mut();
-        if let Some(other) = machine.file(self.io.0).peer.take() {
+        if let Some(other) = machine.file(fd_of(self.io)).peer.take() {
             machine.file(other).peer = None;
             let (errno, destroys) = (Errno::ECONNRESET, false);
             machine.transmit(other, Packet::Reset { errno, destroys });
         }
-        machine.close(self.io.0);
+        machine.close(fd_of(self.io));
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests share. Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
+pub mod census;
 pub mod fixtures;
 pub mod guest;
 pub mod kernel;

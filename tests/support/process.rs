@@ -2,9 +2,9 @@
 //!
 //! Waits for what a process prints or for its end, never for time; everything that was started is
 //! ended when the test ends, however it ends: by `Drop`, and where the test is killed, by the
-//! kernel (`end_with_parent`; so a process has to be started by the thread that needs it). Relays and clients tell all that they ever tell
-//! (`-vv`, unless a test says otherwise), and what a process has said is searched for private keys
-//! when it has ended.
+//! kernel (`end_with_parent`; so a process has to be started by the thread that needs it). Relays
+//! and clients tell all that they ever tell (`-vv`, unless a test says otherwise), and what a
+//! process has said is searched for private keys when it has ended.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ use sealwax::crypto::{
     Identity, IdentityVault, PrekeyPair, RelayKey, RelayNotary, Vault, register_proof,
     relay_challenge,
 };
-use sealwax::reactor::{Config, Linux, Reactor, Source, Waker};
+use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker};
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::sqlite::SqliteStore;
 use sealwax::relay::store::{MemoryStore, Store};
@@ -78,7 +78,7 @@ impl RunningRelay {
         let (tell, told) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let waker = Waker::new().unwrap();
-        let (stopped, wake) = (Arc::clone(&stop), Source::Wake(waker.clone()));
+        let (stopped, wake) = (Arc::clone(&stop), ProcessFd::Wake(waker.clone()));
         let thread = thread::spawn(move || {
             let (store, bound) = (setup.store)();
             let notary = Box::new(RelayNotary::new(RelayKey::generate().0));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::reactor::{Config, Reactor, Source};
+use sealwax::reactor::{Config, ProcessFd, Reactor};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::store::MemoryStore;
@@ -38,7 +38,7 @@ impl Simulated {
         let mut reactor = Reactor::new(kernel.clone(), reactor);
         let at = SocketAddr::from(([127, 0, 0, 1], 12345));
         let log = kernel.standard(2, Device::Pipe);
-        relay.log_to(reactor.context().open(Source::Error));
+        relay.log_to(reactor.context().open(ProcessFd::Stderr));
         relay.start(reactor.context(), &[at]);
         let mut simulated = Self { kernel, reactor, relay, at, log };
         simulated.settle();

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use nix::Result;
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::reactor::trace::{Recorder, Told, Traced};
 use sealwax::reactor::{Config, Handler, Reactor, Sys};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::store::MemoryStore;
 use sealwax::relay::{Relay, RelayConfig};
 use sealwax::trace::{Form, Taker, Trace};
+use sealwax::trace::{Recorder, TracedHandler, TracedSys};
 use serde_json::{Value, json};
 
 use crate::support::kernel::{Kernel, Peer};
@@ -65,7 +65,7 @@ pub(crate) struct Watched {
     pub(crate) kernel: Kernel,
     pub(crate) papers: Papers,
     recorder: Recorder,
-    reactor: Reactor<Traced<Kernel>>,
+    reactor: Reactor<TracedSys<Kernel>>,
     relay: Relay,
     at: SocketAddr,
 }
@@ -83,7 +83,7 @@ impl Watched {
         let store = Box::new(MemoryStore::default());
         let config = RelayConfig::default();
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
-        let traced = Traced::new(kernel.clone(), recorder.clone());
+        let traced = TracedSys::new(kernel.clone(), recorder.clone());
         let mut reactor = Reactor::new(traced, &Config::default());
         let at = SocketAddr::from(([127, 0, 0, 1], 12345));
         relay.start(reactor.context(), &[at]);
@@ -94,7 +94,7 @@ impl Watched {
 
     /// Lets the loop turn until there is nothing to do at this time.
     pub(crate) fn settle(&mut self) {
-        let mut told = Told::new(&mut self.relay, self.recorder.clone());
+        let mut told = TracedHandler::new(&mut self.relay, self.recorder.clone());
         settle(&mut self.reactor, &mut told);
     }
 

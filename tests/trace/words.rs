@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealwax::reactor::trace::{Told, Traced};
-use sealwax::reactor::{CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Token};
+use sealwax::reactor::{CloseReason, Config, Context, Handler, Opened, Reactor, Timeout, Token};
 use sealwax::trace::Form;
+use sealwax::trace::{TracedHandler, TracedSys};
 use serde_json::{Value, json};
 
 use crate::support::kernel::Kernel;
@@ -58,7 +58,7 @@ const LEAVER: &str = "\
                #2 alice: ended · 0
                  “alice left: quit, 524 bytes in, 0 bytes out”
                  closes #2 alice
-  deadlines    alarm 0 · 0
+  deadlines    timer 0 · 0
   reap         #2 alice: close · 0
                #2 alice: closed: closed in order · 0
   took         dispatch 0, deadlines 0, end of tick 0, reap 0; 0 in all, 3 system calls
@@ -214,7 +214,7 @@ impl Handler for Evil {
         cx.close(from);
     }
 
-    fn expired(&mut self, _cx: &mut Context, _id: Token, _deadline: Deadline) {}
+    fn timed_out(&mut self, _cx: &mut Context, _id: Token, _deadline: Timeout) {}
 
     fn closed(&mut self, _cx: &mut Context, _id: Token, _reason: CloseReason) {}
 
@@ -229,15 +229,15 @@ fn a_name_from_the_network_cannot_forge_a_line_or_steer_a_terminal() {
         let kernel = Kernel::new();
         let papers = Papers::new(form);
         let recorder = papers.recorder(&kernel);
-        let traced = Traced::new(kernel.clone(), recorder.clone());
+        let traced = TracedSys::new(kernel.clone(), recorder.clone());
         let mut reactor = Reactor::new(traced, &Config::default());
         let at = SocketAddr::from(([127, 0, 0, 1], 1));
         reactor.context().listen(at);
         let mut evil = Evil;
-        settle(&mut reactor, &mut Told::new(&mut evil, recorder.clone()));
+        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()));
         let mut peer = kernel.dial(at);
         peer.send(b"?");
-        settle(&mut reactor, &mut Told::new(&mut evil, recorder.clone()));
+        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()));
         let told = papers.told.take();
         let harmless =
             |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';

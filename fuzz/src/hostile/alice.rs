@@ -7,7 +7,7 @@ use sealwax::client::{
     Client, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayFingerprint, RelayPin,
     Settings, Trust,
 };
-use sealwax::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Sys, Token};
+use sealwax::reactor::{CloseReason, Context, Handler, Opened, Sys, Timeout, Timer, Token};
 use sealwax::wire::RosterMode;
 
 use super::super::kernel::Kernel;
@@ -20,7 +20,7 @@ pub(crate) const ME: &str = "alice";
 pub(crate) const PINNED: [u8; 32] = [5; 32];
 /// The wall clock when the machine starts, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
-const ALARM: Alarm = Alarm(0);
+const TIMER: Timer = Timer(0);
 
 /// Alice.
 pub(crate) struct Alice {
@@ -50,7 +50,7 @@ impl Alice {
             waits_for_absent: false,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
-            alarm: ALARM,
+            timer: TIMER,
         };
         let (peers, relays) = (MemoryPins::default(), MemoryPins::default());
         let mut book = PinBook::<PeerPin>::new(Box::new(peers.clone()));
@@ -120,12 +120,12 @@ impl Handler for Alice {
         self.client.ended(cx, from);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.client.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.client.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, _alarm: Alarm) {
-        self.client.alarm(cx);
+    fn timer(&mut self, cx: &mut Context, _timer: Timer) {
+        self.client.timer(cx);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {

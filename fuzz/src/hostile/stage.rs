@@ -11,11 +11,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use sealwax::client::Trust;
 use sealwax::crypto::{SessionOffer, relay_challenge};
-use sealwax::reactor::{Config, Reactor, Sys};
+use sealwax::reactor::{Config, Io, Reactor, Sys};
 use sealwax::wire::{Body, ForwardKind, Prekey, Reply, Request, Scan, Scanner};
 
 use super::super::json::Members;
-use super::super::kernel::{Call, Io, Kernel, Op};
+use super::super::kernel::{Call, Kernel, Op};
 use super::super::opening::{ALICE, BOB, CAROL};
 use super::super::vault::relay_signature;
 use super::alice::{Alice, PINNED, START_MS};
@@ -163,7 +163,7 @@ impl Stage {
     pub(crate) fn hang_up(&mut self, how: usize) {
         if how == 2 {
             if let Some(line) = &self.line {
-                let _ = self.relay.shutdown(&line.io);
+                let _ = self.relay.shutdown(line.io);
             }
         } else if let Some(line) = self.line.take() {
             self.relay.close(line.io);
@@ -253,7 +253,7 @@ impl Stage {
     fn turn(&mut self) -> bool {
         let waits = |call: &Call| call.op == Op::Wait && call.outcome == Ok(0);
         let mut moves = !self.ours.calls().iter().all(waits);
-        if let Ok((io, _)) = self.relay.accept(&self.listener) {
+        if let Ok((io, _)) = self.relay.accept(self.listener) {
             self.hang_up(0); // she has only one
             self.line = Some(Line::new(io));
             moves = true;
@@ -261,7 +261,7 @@ impl Stage {
         let Some(line) = &mut self.line else { return moves };
         let some = &line.unsent[..self.cut.min(line.unsent.len())];
         if !some.is_empty() {
-            match self.relay.writev(&line.io, &[IoSlice::new(some)]) {
+            match self.relay.writev(line.io, &[IoSlice::new(some)]) {
                 Ok(count) => {
                     line.unsent.drain(..count);
                     self.spoken += count;
@@ -272,7 +272,7 @@ impl Stage {
             }
         }
         let mut buffer = [0; 4096];
-        match self.relay.read(&line.io, &mut buffer) {
+        match self.relay.read(line.io, &mut buffer) {
             Ok(count) if count > 0 => {
                 self.heard += count;
                 line.bytes.extend_from_slice(&buffer[..count]);

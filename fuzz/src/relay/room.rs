@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::reactor::{
-    Alarm, CloseReason, Config, Context, Deadline, Handler, Opened, Reactor, Signal, Source, Token,
+    CloseReason, Config, Context, Handler, Opened, ProcessFd, Reactor, Signal, Timeout, Timer,
+    Token,
 };
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
@@ -82,7 +83,7 @@ impl Room {
         let relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         let mut relay = Watched { relay, tokens: BTreeMap::new() };
         let mut reactor = Reactor::new(kernel.clone(), &Config::default());
-        relay.relay.log_to(reactor.context().open(Source::Error));
+        relay.relay.log_to(reactor.context().open(ProcessFd::Stderr));
         relay.relay.start(reactor.context(), &[AT]);
         let mut room = Self {
             kernel,
@@ -294,12 +295,12 @@ impl Handler for Watched {
         self.relay.drained(cx, to);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.relay.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.relay.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        self.relay.alarm(cx, alarm);
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        self.relay.timer(cx, timer);
     }
 
     fn exhausted(&mut self, cx: &mut Context, listener: Token, errno: Errno) {

@@ -8,11 +8,11 @@ use crate::client::{Client, Ending, Event, MemoryPins, Parts, Settings};
 use crate::command::talk::wall_clock;
 use crate::command::words;
 use crate::crypto::{Identity, IdentityVault};
-use crate::reactor::trace::Recorder;
-use crate::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Token};
+use crate::reactor::{CloseReason, Context, Handler, Opened, Timeout, Timer, Token};
+use crate::trace::Recorder;
 use crate::wire::RosterMode;
 
-const CLIENT_ALARM: Alarm = Alarm(0);
+const CLIENT_TIMER: Timer = Timer(0);
 
 /// One user.
 pub(super) struct Actor {
@@ -45,7 +45,7 @@ impl Actor {
             waits_for_absent: false,
             keys: "sealwax keys".to_owned(),
             every_warning: true,
-            alarm: CLIENT_ALARM,
+            timer: CLIENT_TIMER,
         };
         let parts = Parts {
             vault: Box::new(IdentityVault::new(key)),
@@ -132,12 +132,12 @@ impl Handler for Actor {
         self.client.ended(cx, from);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.client.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.client.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, _alarm: Alarm) {
-        self.client.alarm(cx);
+    fn timer(&mut self, cx: &mut Context, _timer: Timer) {
+        self.client.timer(cx);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {

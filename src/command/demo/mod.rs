@@ -21,8 +21,8 @@ use super::cli::Demo;
 use super::{Exit, Failure, Outcome, serve, tracing};
 use crate::crypto::Identity;
 use crate::limits::{DEMO_PATIENCE, NEW_RSA_BITS};
-use crate::reactor::trace::Recorder;
-use crate::reactor::{Config, Context, Handler, Linux, Source, Waker};
+use crate::reactor::{Config, Context, Handler, Linux, ProcessFd, Waker};
+use crate::trace::Recorder;
 use crate::trace::Trace;
 
 /// What the three threads report.
@@ -91,7 +91,7 @@ fn start_relay(
         let relay = serve::ephemeral_relay(recorder.as_ref());
         let mut tap = Tap::new(relay, reports.clone());
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        run(&reports, recorder, &mut tap, |cx, tap| tap.start(cx, here, Source::Wake(closing)));
+        run(&reports, recorder, &mut tap, |cx, tap| tap.start(cx, here, ProcessFd::Wake(closing)));
     })
 }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::Report;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token,
+    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
 };
 
 /// The relay, and who wants to know what it reads.
@@ -26,7 +26,7 @@ impl<H: Handler> Tap<H> {
     }
 
     /// Listens at `at` until `closing` wakes it.
-    pub(super) fn start(&mut self, cx: &mut Context, at: SocketAddr, closing: Source) {
+    pub(super) fn start(&mut self, cx: &mut Context, at: SocketAddr, closing: ProcessFd) {
         cx.listen(at);
         self.closing = Some(cx.open(closing));
     }
@@ -64,12 +64,12 @@ impl<H: Handler> Handler for Tap<H> {
         self.relay.drained(cx, to);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        self.relay.expired(cx, id, deadline);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.relay.timed_out(cx, id, timeout);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        self.relay.alarm(cx, alarm);
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        self.relay.timer(cx, timer);
     }
 
     fn exhausted(&mut self, cx: &mut Context, listener: Token, errno: Errno) {

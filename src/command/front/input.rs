@@ -8,7 +8,7 @@
 use super::super::lines::{Ask, Form, HELP, Line, Lines};
 use super::super::view::Level;
 use super::super::{Exit, trusted};
-use super::{Front, Phase, WAIT_ALARM};
+use super::{Front, Phase, WAIT_TIMER};
 use crate::client::{Event, Failure, Refused};
 use crate::limits::{MAX_LINE, MAX_TEXT};
 use crate::reactor::{Context, Token};
@@ -166,7 +166,7 @@ impl Front {
             return;
         }
         input.waits_for = None;
-        cx.alarm(WAIT_ALARM, None);
+        cx.set_timer(WAIT_TIMER, None);
         match input.rest.take() {
             Some(rest) => self.read_rest(cx, &rest),
             None => cx.resume(input.id),

@@ -26,17 +26,17 @@ use super::lines::{Ask, Form};
 use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
-use crate::reactor::trace::Recorder;
 use crate::reactor::{
-    Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Source, Token, Waker,
+    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token, Waker,
 };
+use crate::trace::Recorder;
 
-/// The alarm that the client uses.
-pub(super) const CLIENT_ALARM: Alarm = Alarm(0);
+/// The timer that the client uses.
+pub(super) const CLIENT_TIMER: Timer = Timer(0);
 /// The wait of `--wait` ran out.
-const WAIT_ALARM: Alarm = Alarm(1);
+const WAIT_TIMER: Timer = Timer(1);
 /// Something was written in the tick before: look whether it was taken.
-const SHOWN_ALARM: Alarm = Alarm(2);
+const SHOWN_TIMER: Timer = Timer(2);
 
 /// What one run is for.
 #[derive(Debug, Default)]
@@ -126,12 +126,13 @@ impl Front {
 
     /// Asks for all sources, and connects.
     pub(super) fn start(&mut self, cx: &mut Context) {
-        cx.open(Source::Signals);
-        self.look_ups.source = self.look_ups.waker.take().map(|waker| cx.open(Source::Wake(waker)));
+        cx.open(ProcessFd::Signals);
+        self.look_ups.source =
+            self.look_ups.waker.take().map(|waker| cx.open(ProcessFd::Wake(waker)));
         self.streams = Some(Streams::open(cx));
         self.client.start(cx);
         if let Some(form) = self.task.input {
-            self.input = Some(Input::new(cx.open(Source::Input), form));
+            self.input = Some(Input::new(cx.open(ProcessFd::Stdin), form));
         }
         if let Some(text) = self.task.text.take() {
             self.obey(cx, Ask::Say { to: None, text, id: None });
@@ -149,7 +150,7 @@ impl Front {
     /// The time of `--wait` begins anew.
     fn begin_wait(&self, cx: &mut Context) {
         if let Some(wait) = self.task.wait {
-            cx.alarm(WAIT_ALARM, Some(cx.now() + wait));
+            cx.set_timer(WAIT_TIMER, Some(cx.now() + wait));
         }
     }
 
@@ -237,7 +238,7 @@ impl Front {
 
     /// Whether what was asked is done.
     fn leave_if_done(&mut self, cx: &mut Context) {
-        let shown = !self.streams.as_ref().is_some_and(Streams::is_behind);
+        let shown = !self.streams.as_ref().is_some_and(Streams::has_backlog);
         let done = match self.phase {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
             Phase::Finishing => {
@@ -292,16 +293,16 @@ impl Handler for Front {
         self.client.hold(cx, false);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         if self.client.owns(id) {
-            self.client.expired(cx, id, deadline);
+            self.client.timed_out(cx, id, timeout);
         }
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        match alarm {
-            CLIENT_ALARM => self.client.alarm(cx),
-            WAIT_ALARM => self.give_up_waiting(cx),
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        match timer {
+            CLIENT_TIMER => self.client.timer(cx),
+            WAIT_TIMER => self.give_up_waiting(cx),
             _ => {} // what was shown is looked at in every tick
         }
     }

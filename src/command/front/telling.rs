@@ -3,7 +3,7 @@
 use super::super::Exit;
 use super::super::view::Level;
 use super::super::words;
-use super::{Front, SHOWN_ALARM};
+use super::{Front, SHOWN_TIMER};
 use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
 use crate::reactor::Context;
 
@@ -69,7 +69,7 @@ impl Front {
         let Some(streams) = &mut self.streams else { return };
         if !output.is_empty() {
             streams.write(cx, output, receipt);
-            cx.alarm(SHOWN_ALARM, Some(cx.now()));
+            cx.set_timer(SHOWN_TIMER, Some(cx.now()));
         }
         if !talk.is_empty() {
             streams.talk(cx, talk);

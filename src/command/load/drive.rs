@@ -11,7 +11,7 @@ use super::progress::{Progress, Second};
 use super::room::Room;
 use super::target::Target;
 use crate::load::{Generator, Stage, Tally};
-use crate::reactor::{Linux, Reactor, Source, Time};
+use crate::reactor::{Linux, ProcessFd, Reactor, Time};
 
 /// The loop sleeps in whole milliseconds: closer than this to the next start it does not sleep.
 const NEAR: Duration = Duration::from_millis(2);
@@ -56,7 +56,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     let mut reactor = Reactor::new(linux, &generator.waits());
     generator.start(reactor.context());
     let cx = reactor.context();
-    let terminal = std::io::stderr().is_terminal().then(|| cx.open(Source::Error));
+    let terminal = std::io::stderr().is_terminal().then(|| cx.open(ProcessFd::Stderr));
     let mut progress = Progress::new(terminal, cx.now(), target.pid);
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     let (mut occupied, mut acts) = (Duration::ZERO, 0);

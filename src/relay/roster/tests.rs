@@ -24,7 +24,7 @@ struct Room {
 impl Room {
     fn new(max_frame: usize) -> Self {
         let now = Time::from_nanos(1_000_000_000);
-        Self { peers: Peers::default(), roster: Roster::new(max_frame), now }
+        Self { peers: Peers::with_capacity(8), roster: Roster::new(max_frame), now }
     }
 
     fn token(slot: u32) -> Token {

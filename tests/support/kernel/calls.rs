@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::{Event, Interest, Source, Sys, Time, Token, Watch};
+use sealwax::reactor::{Event, Interest, Io, ProcessFd, Sys, Time, Token, Watch};
 
 use super::machine::{Kind, Machine};
 use super::wire::Packet;
-use super::{Io, Kernel};
+use super::{Kernel, fd_of, io_of};
 
 /// A system call, as it was asked and answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Call {
     pub outcome: Result<usize>,
 }
 
-/// The calls that are told apart; [`Sys::now`] and [`Sys::turn_away`] are not noted.
+/// The calls that are told apart; [`Sys::now`] and [`Sys::shed`] are not noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
     Wait,
@@ -87,8 +87,6 @@ fn breaks(op: Op, errno: Errno) -> bool {
 }
 
 impl Sys for Kernel {
-    type Io = Io;
-
     fn now(&mut self) -> Time {
         self.machine.borrow().now
     }
@@ -139,25 +137,25 @@ impl Sys for Kernel {
             machine.listening.insert(got, fd);
             Ok(fd)
         })?;
-        Ok((Io(fd), got))
+        Ok((io_of(fd), got))
     }
 
-    fn accept(&mut self, listener: &Io) -> Result<(Io, SocketAddr)> {
+    fn accept(&mut self, listener: Io) -> Result<(Io, SocketAddr)> {
         let mut from = None;
-        let fd = self.call(Op::Accept, Some(listener.0), |machine, _| {
-            let newcomer = machine.file(listener.0).backlog.front().copied();
+        let fd = self.call(Op::Accept, Some(fd_of(listener)), |machine, _| {
+            let newcomer = machine.file(fd_of(listener)).backlog.front().copied();
             let (fd, peer) = newcomer.ok_or(Errno::EAGAIN)?;
             machine.charge(self.process)?;
-            machine.file(listener.0).backlog.pop_front();
+            machine.file(fd_of(listener)).backlog.pop_front();
             from = Some(peer);
             Ok(fd)
         })?;
-        Ok((Io(fd), from.expect("was accepted")))
+        Ok((io_of(fd), from.expect("was accepted")))
     }
 
-    fn turn_away(&mut self, listener: &Io) {
+    fn shed(&mut self, listener: Io) {
         let mut machine = self.machine.borrow_mut();
-        if let Some((fd, _)) = machine.file(listener.0).backlog.pop_front() {
+        if let Some((fd, _)) = machine.file(fd_of(listener)).backlog.pop_front() {
             machine.processes[self.process].open += 1;
             machine.harm(fd);
             machine.close(fd);
@@ -166,12 +164,12 @@ impl Sys for Kernel {
 
     fn connect(&mut self, to: SocketAddr) -> Result<Io> {
         let fd = self.call(Op::Connect, None, |machine, _| machine.connect(self.process, to))?;
-        Ok(Io(fd))
+        Ok(io_of(fd))
     }
 
-    fn error(&mut self, io: &Io) -> Result<()> {
-        let error = self.call(Op::Error, Some(io.0), |machine, _| {
-            let file = machine.file(io.0);
+    fn error(&mut self, io: Io) -> Result<()> {
+        let error = self.call(Op::Error, Some(fd_of(io)), |machine, _| {
+            let file = machine.file(fd_of(io));
             if file.kind != Kind::Socket {
                 return Err(Errno::ENOTSOCK);
             }
@@ -180,41 +178,41 @@ impl Sys for Kernel {
         error.map(drop)
     }
 
-    fn open(&mut self, source: &Source) -> Result<Io> {
+    fn open(&mut self, source: &ProcessFd) -> Result<Io> {
         let fd = self.call(Op::Open, None, |machine, _| {
             let number = match source {
-                Source::Input => 0,
-                Source::Output => 1,
-                Source::Error => 2,
-                Source::Signals => return machine.open(Kind::Signals, self.process),
-                Source::Wake(_) => return machine.open(Kind::Wake, self.process),
+                ProcessFd::Stdin => 0,
+                ProcessFd::Stdout => 1,
+                ProcessFd::Stderr => 2,
+                ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
+                ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;
             machine.processes[self.process].standard[number] = None;
             Ok(fd)
         })?;
-        Ok(Io(fd))
+        Ok(io_of(fd))
     }
 
-    fn watch(&mut self, io: &Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
-        let done = self.call(Op::Watch, Some(io.0), |machine, _| {
-            let file = machine.file(io.0);
+    fn watch(&mut self, io: Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
+        let done = self.call(Op::Watch, Some(fd_of(io)), |machine, _| {
+            let file = machine.file(fd_of(io));
             match (file.kind, how, file.watch) {
                 (Kind::File, _, _) => return Err(Errno::EPERM),
                 (_, Watch::Begin, Some(_)) => return Err(Errno::EEXIST),
                 (_, Watch::Change, None) => return Err(Errno::ENOENT),
                 (_, _, _) => file.watch = Some((token, interest)),
             }
-            machine.enlist(io.0);
+            machine.enlist(fd_of(io));
             Ok(0)
         });
         done.map(drop)
     }
 
-    fn read(&mut self, io: &Io, into: &mut [u8]) -> Result<usize> {
-        self.call(Op::Read, Some(io.0), |machine, most| {
-            let file = machine.file(io.0);
+    fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize> {
+        self.call(Op::Read, Some(fd_of(io)), |machine, most| {
+            let file = machine.file(fd_of(io));
             let limit = into.len().min(most.unwrap_or(usize::MAX)).min(file.inbound.len());
             let (front, back) = file.inbound.as_slices();
             let (first, second) = into[..limit].split_at_mut(limit.min(front.len()));
@@ -229,7 +227,7 @@ impl Sys for Kernel {
             match error {
                 _ if limit > 0 => Ok(limit),
                 Some(errno) => {
-                    machine.file(io.0).error = None;
+                    machine.file(fd_of(io)).error = None;
                     Err(errno)
                 }
                 None if is_over => Ok(0),
@@ -238,14 +236,14 @@ impl Sys for Kernel {
         })
     }
 
-    fn writev(&mut self, io: &Io, slices: &[IoSlice<'_>]) -> Result<usize> {
-        self.call(Op::Writev, Some(io.0), |machine, most| {
+    fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+        self.call(Op::Writev, Some(fd_of(io)), |machine, most| {
             let all: usize = slices.iter().map(|slice| slice.len()).sum();
             let all = all.min(most.unwrap_or(usize::MAX));
-            let room = machine.room(io.0, all)?;
+            let room = machine.room(fd_of(io), all)?;
             let taken = all.min(room);
-            machine.file(io.0).no_space |= taken < all;
-            if let (Some(reader), true) = (machine.file(io.0).peer, taken > 0) {
+            machine.file(fd_of(io)).no_space |= taken < all;
+            if let (Some(reader), true) = (machine.file(fd_of(io)).peer, taken > 0) {
                 let mut bytes = Vec::with_capacity(taken);
                 for slice in slices {
                     let left = taken - bytes.len();
@@ -257,15 +255,15 @@ impl Sys for Kernel {
         })
     }
 
-    fn shutdown(&mut self, io: &Io) -> Result<()> {
-        let done = self.call(Op::Shutdown, Some(io.0), |machine, _| {
-            let file = machine.file(io.0);
+    fn shutdown(&mut self, io: Io) -> Result<()> {
+        let done = self.call(Op::Shutdown, Some(fd_of(io)), |machine, _| {
+            let file = machine.file(fd_of(io));
             if file.reset {
                 return Err(Errno::ENOTCONN);
             }
             file.shut = true;
             let peer = file.peer;
-            machine.enlist(io.0);
+            machine.enlist(fd_of(io));
             machine.end(peer);
             Ok(0)
         });
@@ -273,9 +271,9 @@ impl Sys for Kernel {
     }
 
     fn close(&mut self, io: Io) {
-        self.machine.borrow_mut().close(io.0);
+        self.machine.borrow_mut().close(fd_of(io));
         if let Some(calls) = &mut self.me().calls {
-            calls.push(Call { op: Op::Close, fd: Some(io.0), outcome: Ok(0) });
+            calls.push(Call { op: Op::Close, fd: Some(fd_of(io)), outcome: Ok(0) });
         }
     }
 }

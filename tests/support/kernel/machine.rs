@@ -330,7 +330,7 @@ impl Machine {
             token,
             readable: readable && interest.read,
             writable: writable && interest.write,
-            ended: ended && interest.edge && interest.read,
+            rdhup: ended && interest.edge && interest.read,
             hangup,
         };
         (event.readable || event.writable || event.hangup).then_some(event)

@@ -9,7 +9,7 @@ use nix::Result;
 use nix::errno::Errno;
 
 use crate::reactor::{
-    Alarm, CloseReason, Deadline, Event, Interest, Opened, Signal, Time, Token, Watch,
+    CloseReason, Event, Interest, Opened, Signal, Time, Timeout, Timer, Token, Watch,
 };
 
 /// One turn of the loop, from the wait to the next wait.
@@ -93,7 +93,7 @@ pub struct Step {
     /// The call.
     pub what: What,
     /// The handler's own words for what it did.
-    pub said: Vec<Said>,
+    pub annotations: Vec<Annotation>,
     /// What it asked of the loop.
     pub changes: Vec<(Named, Change)>,
 }
@@ -102,9 +102,9 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum What {
     /// The kernel. It answered with a count of bytes, where there is one to tell, or refused.
-    Called(Call, Result<usize>),
+    Kernel(Call, Result<usize>),
     /// The handler.
-    Told(Tell),
+    Handler(Callback),
 }
 
 /// A call to the kernel: see [`Sys`](crate::reactor::Sys).
@@ -115,7 +115,7 @@ pub enum Call {
     /// Take a newcomer; this one.
     Accept(Option<SocketAddr>),
     /// Turn a newcomer away with the descriptor kept for that.
-    TurnAway,
+    Shed,
     /// Begin to connect.
     Connect(SocketAddr),
     /// Ask how connecting went, or what is wrong.
@@ -143,7 +143,7 @@ pub enum Call {
 
 /// A call to the handler: see [`Handler`](crate::reactor::Handler).
 #[derive(Clone, Copy, Debug)]
-pub enum Tell {
+pub enum Callback {
     /// A source is there.
     Opened(Opened),
     /// It was shown so many bytes and has used so many.
@@ -158,9 +158,9 @@ pub enum Tell {
     /// All that was queued has left.
     Drained,
     /// A deadline passed.
-    Expired(Deadline),
-    /// An alarm rings.
-    Alarm(Alarm),
+    TimedOut(Timeout),
+    /// An timer rings.
+    Timer(Timer),
     /// There are no descriptors left to accept with.
     Exhausted(Errno),
     /// The process was sent a signal.
@@ -173,7 +173,7 @@ pub enum Tell {
 
 /// What a handler did, in its own words: names and sizes, never contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct Annotation {
     /// For people; what came from the network is escaped.
     pub text: String,
     /// For programs: the same as JSON. Opaque here.
@@ -206,7 +206,7 @@ impl Tick {
 
     /// How often the kernel was called, the wait included.
     pub fn calls(&self) -> usize {
-        let calls = |step: &&Step| matches!(step.what, What::Called(..));
+        let calls = |step: &&Step| matches!(step.what, What::Kernel(..));
         1 + self.steps.iter().filter(calls).count()
     }
 
@@ -250,7 +250,7 @@ impl Call {
         match self {
             Self::Listen(_) => "listen",
             Self::Accept(_) => "accept4",
-            Self::TurnAway => "accept4 and close",
+            Self::Shed => "accept4 and close",
             Self::Connect(_) => "connect",
             Self::Error => "getsockopt",
             Self::Open(_) => "open",
@@ -263,7 +263,7 @@ impl Call {
     }
 }
 
-impl Tell {
+impl Callback {
     /// The method of [`Handler`](crate::reactor::Handler).
     pub const fn name(self) -> &'static str {
         match self {
@@ -271,8 +271,8 @@ impl Tell {
             Self::Received { .. } => "received",
             Self::Ended(_) => "ended",
             Self::Drained => "drained",
-            Self::Expired(_) => "expired",
-            Self::Alarm(_) => "alarm",
+            Self::TimedOut(_) => "timed_out",
+            Self::Timer(_) => "timer",
             Self::Exhausted(_) => "exhausted",
             Self::Signal(_) => "signal",
             Self::Closed(_) => "closed",

@@ -1,15 +1,98 @@
-//! Bytes on their way out: what a handler sent and the kernel has not taken.
+//! The buffers: bytes on their way in, bytes on their way out, and the memory for both.
 //!
-//! Knows bytes, not descriptors. A queue of chunks: small frames are copied into a chunk from the
-//! pool, one behind the other, so that what gathers in a tick leaves in few slices of one `writev`;
-//! what goes to many connections is shared between their queues and copied for none.
+//! All of this knows bytes, not frames and not descriptors. An idle connection owns none of it: all
+//! connections read into one buffer, only what a handler could not consume is kept ([`Inbox`]), and
+//! only what the kernel has not taken is queued ([`Outbox`]).
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use super::pool::Pool;
-use crate::limits::CHUNK_SIZE;
+use crate::limits::{CHUNK_SIZE, INBOX_SLACK, POOLED_CHUNKS, READ_HEADROOM, READ_SIZE};
+
+// --- In ---
+
+/// The buffer that every read goes into, with room in front of it for what an inbox kept.
+pub(crate) struct ReadBuffer(Box<[u8]>);
+
+/// What one connection sent and its handler has not consumed. Owns heap only while there is any.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    kept: Vec<u8>,
+}
+
+impl ReadBuffer {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; READ_HEADROOM + READ_SIZE].into_boxed_slice())
+    }
+
+    /// Where a read goes.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        &mut self.0[READ_HEADROOM..]
+    }
+}
+
+impl Inbox {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// What was never consumed.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Bytes of memory that are kept for it: not the rest's length, for a long frame that is over
+    /// leaves its memory behind.
+    pub(crate) const fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// Shows `look` all that is not consumed, the `read` bytes in the buffer last, keeps what it
+    /// leaves, and tells how many bytes it consumed.
+    ///
+    /// A short rest is copied in front of the fresh bytes: at most `READ_HEADROOM` bytes a read,
+    /// less than the read itself costs. A long one is appended to, and so copied once and not once
+    /// a read: a frame that trickles in byte by byte takes time linear in its length either way.
+    pub(crate) fn offer(
+        &mut self,
+        buffer: &mut ReadBuffer,
+        read: usize,
+        look: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
+        let end = READ_HEADROOM + read;
+        if self.kept.len() > READ_HEADROOM {
+            self.kept.extend_from_slice(&buffer.0[READ_HEADROOM..end]);
+            let consumed = look(&self.kept);
+            self.kept.drain(..consumed);
+            self.release();
+            return consumed;
+        }
+        let start = READ_HEADROOM - self.kept.len();
+        buffer.0[start..READ_HEADROOM].copy_from_slice(&self.kept);
+        let consumed = look(&buffer.0[start..end]);
+        self.kept.clear();
+        self.kept.extend_from_slice(&buffer.0[start + consumed..end]);
+        self.release();
+        consumed
+    }
+
+    /// Gives memory back that the rest does not need. The rest moves into a small block of its own:
+    /// shrunk in place, it would sit at the beginning of the large one and leave a hole behind it
+    /// that nothing large fits into again.
+    fn release(&mut self) {
+        let (kept, memory) = (self.kept.len(), self.kept.capacity());
+        if kept == 0 {
+            self.kept = Vec::new();
+        } else if memory - kept > kept.max(INBOX_SLACK) {
+            self.kept = self.kept.as_slice().to_vec();
+        }
+    }
+}
+
+// --- Out: a queue of chunks. Small frames are copied into a chunk, one behind the other, so that
+// what gathers in a tick leaves in few slices of one `writev`; what goes to many connections is
+// shared between their queues and copied for none. ---
 
 /// The bytes that wait for one connection, in order. Owns heap only while there are any.
 #[derive(Default)]
@@ -152,11 +235,96 @@ impl Chunk {
     }
 }
 
+// --- The pool: chunks are lent while bytes wait and taken back when they have left, so that in
+// steady state the allocator is not asked once a message. ---
+
+/// Spare chunks, and spare queues of them.
+#[derive(Default)]
+pub(crate) struct Pool {
+    chunks: Vec<Vec<u8>>,
+    #[allow(clippy::vec_box)]
+    // the box is what is lent: an outbox without bytes is one empty pointer
+    waiting: Vec<Box<Waiting>>,
+}
+
+impl Pool {
+    /// An empty chunk with room for `CHUNK_SIZE` bytes.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        self.chunks.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_SIZE))
+    }
+
+    /// Takes a chunk back. One of another size, made for a long frame, goes to the allocator.
+    pub(crate) fn recycle(&mut self, chunk: Chunk) {
+        let Chunk::Own(mut bytes) = chunk else { return };
+        if bytes.capacity() == CHUNK_SIZE && self.chunks.len() < POOLED_CHUNKS {
+            bytes.clear();
+            self.chunks.push(bytes);
+        }
+    }
+
+    /// An empty queue.
+    #[allow(clippy::unnecessary_box_returns)] // see `Pool::waiting`
+    pub(crate) fn waiting(&mut self) -> Box<Waiting> {
+        self.waiting.pop().unwrap_or_default()
+    }
+
+    /// Takes an empty queue back.
+    pub(crate) fn recycle_waiting(&mut self, waiting: Box<Waiting>) {
+        if waiting.is_small() && self.waiting.len() < POOLED_CHUNKS {
+            self.waiting.push(waiting);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn nothing_is_lost_or_repeated_whatever_is_consumed(
+            reads in prop::collection::vec((0_usize..READ_SIZE, 0_usize..2 * READ_SIZE), 1..12)
+        ) {
+            let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
+            let (mut sent, mut seen) = (Vec::new(), Vec::new());
+            for (number, (length, appetite)) in reads.into_iter().enumerate() {
+                let fresh: Vec<u8> =
+                    (0..length).map(|at| (at * 31 + number).to_le_bytes()[0]).collect();
+                buffer.space()[..length].copy_from_slice(&fresh);
+                sent.extend_from_slice(&fresh);
+                inbox.offer(&mut buffer, length, |bytes| {
+                    let consumed = appetite.min(bytes.len());
+                    seen.extend_from_slice(&bytes[..consumed]);
+                    consumed
+                });
+            }
+            seen.extend_from_slice(inbox.rest());
+            prop_assert_eq!(seen, sent);
+        }
+    }
+
+    #[test]
+    fn a_short_rest_does_not_keep_the_memory_of_a_long_frame() {
+        let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
+        inbox.offer(&mut buffer, READ_SIZE, |_| 0);
+        inbox.offer(&mut buffer, READ_SIZE, |_| READ_SIZE);
+        assert!(inbox.memory() <= 2 * READ_SIZE);
+        inbox.offer(&mut buffer, 2, |bytes| bytes.len() - 1);
+        assert_eq!(inbox.rest().len(), 1);
+        assert!(inbox.memory() <= 1 + INBOX_SLACK);
+    }
+
+    #[test]
+    fn an_empty_inbox_owns_nothing() {
+        let (mut inbox, mut buffer) = (Inbox::default(), ReadBuffer::new());
+        inbox.offer(&mut buffer, 10, |_| 3);
+        assert_eq!(inbox.rest().len(), 7);
+        inbox.offer(&mut buffer, 0, <[u8]>::len);
+        assert_eq!(inbox.memory(), 0);
+    }
 
     /// All that waits, as one `writev` after another would show it.
     fn drain(outbox: &mut Outbox, pool: &mut Pool, step: usize) -> Vec<u8> {

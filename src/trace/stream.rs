@@ -2,28 +2,27 @@
 //! each tick would bring about the next.
 
 use std::io::IoSlice;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
 
-use crate::reactor::{Interest, Source, Sys, Token, Watch};
+use crate::reactor::{Interest, Io, ProcessFd, Sys, Token, Watch};
 
 /// A descriptor of the process, waited for with a small loop of its own.
 pub struct Stream<S: Sys> {
     sys: S,
-    io: S::Io,
+    io: Io,
 }
 
 impl<S: Sys> Stream<S> {
-    /// Opens `source`.
+    /// Opens `fd`.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn open(mut sys: S, source: &Source) -> Result<Self> {
-        let io = sys.open(source)?;
-        match sys.watch(&io, Token::new(0, NonZeroU32::MIN), Interest::WRITE, Watch::Begin) {
+    pub fn open(mut sys: S, fd: &ProcessFd) -> Result<Self> {
+        let io = sys.open(fd)?;
+        match sys.watch(io, Token::FIRST, Interest::WRITE, Watch::Begin) {
             // What cannot be watched is always ready.
             Ok(()) | Err(Errno::EPERM) => Ok(Self { sys, io }),
             Err(errno) => Err(errno),
@@ -36,7 +35,7 @@ impl<S: Sys> Stream<S> {
         let until = self.sys.now() + patience;
         let (mut taken, mut ready) = (0, Vec::new());
         while taken < bytes.len() {
-            match self.sys.writev(&self.io, &[IoSlice::new(&bytes[taken..])]) {
+            match self.sys.writev(self.io, &[IoSlice::new(&bytes[taken..])]) {
                 Ok(more) => taken += more,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use nix::Result;
 
-use super::record::{Call, Change, Named, Phase, Said, Step, Tell, Tick, What};
-use crate::reactor::connection::State;
-use crate::reactor::{CloseReason, Context, Event, Time, Token};
+use super::record::{Annotation, Call, Callback, Change, Named, Phase, Step, Tick, What};
+use crate::reactor::{CloseReason, Context, Event, State, Time, Token};
 
 /// Gathers what is noted, and hands out a [`Tick`] whenever the loop waits again. Clones are the
 /// same one.
@@ -23,7 +22,7 @@ struct Notes {
     /// Each source as it was last seen.
     known: HashMap<Token, Known>,
     /// The handler's words since the last call to it began.
-    said: Vec<Said>,
+    annotations: Vec<Annotation>,
 }
 
 /// What was last seen of a source.
@@ -45,13 +44,13 @@ impl Recorder {
             give: Box::new(give),
             tick: Tick::default(),
             known: HashMap::new(),
-            said: Vec::new(),
+            annotations: Vec::new(),
         })))
     }
 
     /// The handler says what it is doing, while it is being called.
     pub fn say(&self, text: String, json: String) {
-        self.0.borrow_mut().said.push(Said { text, json });
+        self.0.borrow_mut().annotations.push(Annotation { text, json });
     }
 
     /// Nothing more will be noted: gives the last tick.
@@ -103,16 +102,16 @@ impl Recorder {
             *left = notes.written(token, *offered, outcome.unwrap_or(0));
         }
         let whom = token.and_then(|token| notes.named(token));
-        let what = What::Called(call, outcome);
-        let (said, changes) = (Vec::new(), Vec::new());
-        notes.tick.steps.push(Step { phase, at, took, whom, what, said, changes });
+        let what = What::Kernel(call, outcome);
+        let (annotations, changes) = (Vec::new(), Vec::new());
+        notes.tick.steps.push(Step { phase, at, took, whom, what, annotations, changes });
     }
 
     /// The handler is about to be called. What changed until now is the loop's own doing.
     pub(super) fn begin(&self, cx: &Context) -> Time {
         let notes = &mut *self.0.borrow_mut();
         notes.changes(cx, |_| None);
-        notes.said.clear();
+        notes.annotations.clear();
         (notes.clock)()
     }
 
@@ -122,7 +121,7 @@ impl Recorder {
         cx: &Context,
         at: Time,
         token: Option<Token>,
-        tell: Tell,
+        callback: Callback,
         name: impl Fn(Token) -> Option<String>,
     ) {
         let notes = &mut *self.0.borrow_mut();
@@ -131,21 +130,21 @@ impl Recorder {
             notes.rename(token, name(token));
         }
         let changes = notes.changes(cx, name);
-        let said = std::mem::take(&mut notes.said);
-        if let Tell::EndOfTick = tell {
+        let annotations = std::mem::take(&mut notes.annotations);
+        if let Callback::EndOfTick = callback {
             notes.tick.end_of_tick = Some((at, took));
-            notes.tick.queued = cx.queued_in_all;
+            notes.tick.queued = cx.queued_in_all();
         }
-        notes.tick.left = cx.queued_in_all;
-        if matches!(tell, Tell::EndOfTick) && said.is_empty() && changes.is_empty() {
+        notes.tick.left = cx.queued_in_all();
+        if matches!(callback, Callback::EndOfTick) && annotations.is_empty() && changes.is_empty() {
             return;
         }
         let whom = token.and_then(|token| notes.named(token));
-        if let (Tell::Closed(_), Some(token)) = (tell, token) {
+        if let (Callback::Closed(_), Some(token)) = (callback, token) {
             notes.known.remove(&token);
         }
-        let (phase, what) = (tell.phase(), What::Told(tell));
-        notes.tick.steps.push(Step { phase, at, took, whom, what, said, changes });
+        let (phase, what) = (callback.phase(), What::Handler(callback));
+        notes.tick.steps.push(Step { phase, at, took, whom, what, annotations, changes });
     }
 }
 
@@ -206,25 +205,25 @@ impl Notes {
         name: impl Fn(Token) -> Option<String>,
     ) -> Vec<(Named, Change)> {
         let mut changes = Vec::new();
-        for &token in &cx.touched {
-            let Some(now) = cx.connections.get(token) else { continue };
-            let queued = now.outbox.len();
+        for (token, now) in cx.dirty() {
+            let (queued, is_paused) = (now.queued, now.is_paused);
+            let is_in_use = matches!(now.state, State::Connecting | State::Open);
             let known = self.known(token);
             let mut of_this = [None; 3];
             if queued > known.queued {
                 of_this[0] = Some(Change::Queued(queued - known.queued));
             }
-            if now.paused != known.paused {
-                of_this[1] = Some(if now.paused { Change::Paused } else { Change::Resumed });
+            if is_paused != known.paused {
+                of_this[1] = Some(if is_paused { Change::Paused } else { Change::Resumed });
             }
-            if known.in_use && !now.is_in_use() {
+            if known.in_use && !is_in_use {
                 of_this[2] = match now.state {
                     State::Closing => Some(Change::Closing),
                     State::Dead(CloseReason::Aborted { .. }) => Some(Change::Aborted),
                     _ => None,
                 };
             }
-            (known.queued, known.paused, known.in_use) = (queued, now.paused, now.is_in_use());
+            (known.queued, known.paused, known.in_use) = (queued, is_paused, is_in_use);
             if of_this.iter().any(Option::is_some) {
                 self.rename(token, name(token));
                 let Some(named) = self.named(token) else { continue };

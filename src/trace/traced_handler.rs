@@ -2,17 +2,17 @@
 
 use nix::errno::Errno;
 
-use super::record::{Phase, Tell};
+use super::record::{Callback, Phase};
 use super::recorder::Recorder;
-use crate::reactor::{Alarm, CloseReason, Context, Deadline, Handler, Opened, Signal, Token};
+use crate::reactor::{CloseReason, Context, Handler, Opened, Signal, Timeout, Timer, Token};
 
 /// A handler whose every call is noted.
-pub struct Told<'h, H> {
+pub struct TracedHandler<'h, H> {
     handler: &'h mut H,
     recorder: Recorder,
 }
 
-impl<'h, H: Handler> Told<'h, H> {
+impl<'h, H: Handler> TracedHandler<'h, H> {
     /// Passes on to `handler`.
     pub fn new(handler: &'h mut H, recorder: Recorder) -> Self {
         Self { handler, recorder }
@@ -23,58 +23,63 @@ impl<'h, H: Handler> Told<'h, H> {
         cx: &mut Context,
         id: Option<Token>,
         call: impl FnOnce(&mut H, &mut Context) -> R,
-        tell: impl FnOnce(&R) -> Tell,
+        callback: impl FnOnce(&R) -> Callback,
     ) -> R {
         let at = self.recorder.begin(cx);
         let answer = call(self.handler, cx);
         let handler = &*self.handler;
-        self.recorder.told(cx, at, id, tell(&answer), |token| handler.name(token));
+        self.recorder.told(cx, at, id, callback(&answer), |token| handler.name(token));
         answer
     }
 }
 
-impl<H: Handler> Handler for Told<'_, H> {
+impl<H: Handler> Handler for TracedHandler<'_, H> {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
-        self.pass(cx, Some(id), |to, cx| to.opened(cx, id, how), |()| Tell::Opened(how));
+        self.pass(cx, Some(id), |to, cx| to.opened(cx, id, how), |()| Callback::Opened(how));
     }
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        let tell = |&used: &usize| Tell::Received { shown: bytes.len(), used };
-        self.pass(cx, Some(from), |to, cx| to.received(cx, from, bytes), tell)
+        let callback = |&used: &usize| Callback::Received { shown: bytes.len(), used };
+        self.pass(cx, Some(from), |to, cx| to.received(cx, from, bytes), callback)
     }
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
-        self.pass(cx, Some(from), |to, cx| to.ended(cx, from, rest), |()| Tell::Ended(rest.len()));
+        self.pass(
+            cx,
+            Some(from),
+            |to, cx| to.ended(cx, from, rest),
+            |()| Callback::Ended(rest.len()),
+        );
     }
 
     fn drained(&mut self, cx: &mut Context, to: Token) {
-        self.pass(cx, Some(to), |handler, cx| handler.drained(cx, to), |()| Tell::Drained);
+        self.pass(cx, Some(to), |handler, cx| handler.drained(cx, to), |()| Callback::Drained);
     }
 
-    fn expired(&mut self, cx: &mut Context, id: Token, deadline: Deadline) {
-        let tell = |&(): &()| Tell::Expired(deadline);
-        self.pass(cx, Some(id), |to, cx| to.expired(cx, id, deadline), tell);
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        let callback = |&(): &()| Callback::TimedOut(timeout);
+        self.pass(cx, Some(id), |to, cx| to.timed_out(cx, id, timeout), callback);
     }
 
-    fn alarm(&mut self, cx: &mut Context, alarm: Alarm) {
-        self.pass(cx, None, |to, cx| to.alarm(cx, alarm), |()| Tell::Alarm(alarm));
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        self.pass(cx, None, |to, cx| to.timer(cx, timer), |()| Callback::Timer(timer));
     }
 
     fn exhausted(&mut self, cx: &mut Context, listener: Token, errno: Errno) {
-        let tell = |&(): &()| Tell::Exhausted(errno);
-        self.pass(cx, Some(listener), |to, cx| to.exhausted(cx, listener, errno), tell);
+        let callback = |&(): &()| Callback::Exhausted(errno);
+        self.pass(cx, Some(listener), |to, cx| to.exhausted(cx, listener, errno), callback);
     }
 
     fn signal(&mut self, cx: &mut Context, signal: Signal) {
-        self.pass(cx, None, |to, cx| to.signal(cx, signal), |()| Tell::Signal(signal));
+        self.pass(cx, None, |to, cx| to.signal(cx, signal), |()| Callback::Signal(signal));
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
-        self.pass(cx, Some(id), |to, cx| to.closed(cx, id, reason), |()| Tell::Closed(reason));
+        self.pass(cx, Some(id), |to, cx| to.closed(cx, id, reason), |()| Callback::Closed(reason));
     }
 
     fn end_of_tick(&mut self, cx: &mut Context) {
-        self.pass(cx, None, H::end_of_tick, |()| Tell::EndOfTick);
+        self.pass(cx, None, H::end_of_tick, |()| Callback::EndOfTick);
     }
 
     fn name(&self, id: Token) -> Option<String> {
@@ -82,7 +87,7 @@ impl<H: Handler> Handler for Told<'_, H> {
     }
 }
 
-impl Tell {
+impl Callback {
     /// The part of the tick in which the loop tells this.
     pub(super) const fn phase(self) -> Phase {
         match self {
@@ -90,7 +95,7 @@ impl Tell {
                 Phase::Dispatch
             }
             Self::Opened(_) | Self::Exhausted(_) => Phase::Accept,
-            Self::Expired(_) | Self::Alarm(_) | Self::Signal(_) => Phase::Deadlines,
+            Self::TimedOut(_) | Self::Timer(_) | Self::Signal(_) => Phase::Deadlines,
             Self::EndOfTick => Phase::EndOfTick,
             Self::Drained => Phase::Flush,
             Self::Closed(_) => Phase::Reap,

@@ -1,0 +1,84 @@
+//! The load generator against a server of one's own: the chat of `examples/chat.rs`.
+//!
+//!     cargo run --release --example chat &
+//!     cargo run --release --example load -- 127.0.0.1:7008
+//!
+//! What has to be written is how its users speak ([`Dialect`]). Each message is checked: whole,
+//! once, to the one whom it names, in order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sealwax::load::{Dialect, Extent, Generator, Heard, Payload, Plan, Stage, Tally, Work};
+use sealwax::reactor::{Linux, Reactor};
+
+fn main() -> nix::Result<()> {
+    let target = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let Some(target) = target else {
+        eprintln!("usage: load HOST:PORT, where the chat of examples/chat.rs listens");
+        std::process::exit(2);
+    };
+    let tally = measure(target, Extent::Time(Duration::from_secs(3)))?;
+    let seconds = tally.window().as_secs_f64();
+    println!("{} round trips in {seconds:.2} s", tally.finished);
+    let quantile = |of| Duration::from_nanos(tally.latency.value_at_quantile(of));
+    println!("latency, p50: {:?}, p99: {:?}", quantile(0.5), quantile(0.99));
+    println!("went wrong: {}", tally.faults.total());
+    Ok(())
+}
+
+/// Ten pairs of users write to each other.
+pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Tally> {
+    let plan = Plan {
+        target,
+        work: Work::PingPong,
+        workers: 10,
+        idle: 0,
+        rate: None,
+        warm_up: Duration::ZERO,
+        extent,
+        connecting: 10,
+        ramp: Duration::ZERO,
+        timeout: Duration::from_secs(10),
+    };
+    let Some(payload) = Payload::new(100, false, 0) else { unreachable!("100 bytes are enough") };
+    let chat = ChatUsers(payload.clone());
+    let mut generator = Generator::new(plan, Box::new(chat), payload);
+    let mut reactor = Reactor::new(Linux::new()?, &generator.waits());
+    generator.start(reactor.context());
+    while generator.stage() != Stage::Done {
+        reactor.tick(&mut generator, Some(Duration::from_millis(1)))?;
+    }
+    Ok(generator.tally().clone())
+}
+
+/// What a user of the chat says and hears.
+struct ChatUsers(Payload);
+
+impl Dialect for ChatUsers {
+    fn greeting(&self, user: u32) -> Vec<u8> {
+        format!("{}\n", self.0.name(user)).into_bytes()
+    }
+
+    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
+        let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+            return (0, Heard::Nothing);
+        };
+        let line = &bytes[..end];
+        let heard = if line.starts_with(b"* welcome") {
+            Heard::Welcome
+        } else if line.starts_with(b"* there is nobody") {
+            Heard::Refused("nobody")
+        } else if line.starts_with(b"* ") {
+            Heard::Noise
+        } else {
+            let text = line.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+            Heard::Message(text)
+        };
+        (end + 1, heard)
+    }
+
+    fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; 5] {
+        [b"@", self.0.addressee(message), b" ", message, b"\n"]
+    }
+}

@@ -1,0 +1,152 @@
+//! Between the loop and the kernel: each system call is made, and noted.
+
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::Result;
+
+use super::record::{Call, Phase};
+use super::recorder::Recorder;
+use crate::reactor::{Event, Interest, Io, ProcessFd, Sys, Time, Token, Watch};
+
+/// A kernel whose every call is noted.
+pub struct TracedSys<S> {
+    sys: S,
+    recorder: Recorder,
+    /// What is known of each open descriptor, by its number.
+    open: HashMap<i32, Known>,
+}
+
+/// What is known of a descriptor.
+struct Known {
+    /// What it is called until its handler has a name for it.
+    name: Rc<str>,
+    /// Known from the first call that names it on, which is to watch it.
+    token: Option<Token>,
+}
+
+impl<S: Sys> TracedSys<S> {
+    /// Passes on to `sys`.
+    pub fn new(sys: S, recorder: Recorder) -> Self {
+        Self { sys, recorder, open: HashMap::new() }
+    }
+
+    fn opened(&mut self, io: Io, name: &str) -> Io {
+        self.open.insert(io.number(), Known { name: name.into(), token: None });
+        io
+    }
+
+    fn token(&self, io: Io) -> Option<Token> {
+        self.open.get(&io.number())?.token
+    }
+
+    fn pass<R>(
+        &mut self,
+        phase: Phase,
+        token: Option<Token>,
+        call: Call,
+        make: impl FnOnce(&mut S) -> Result<R>,
+        count: impl FnOnce(&R) -> usize,
+    ) -> Result<R> {
+        let at = self.recorder.now();
+        let answer = make(&mut self.sys);
+        let outcome = answer.as_ref().map(count).map_err(|&errno| errno);
+        self.recorder.called(phase, at, token, call, outcome);
+        answer
+    }
+}
+
+impl<S: Sys> Sys for TracedSys<S> {
+    fn now(&mut self) -> Time {
+        self.sys.now()
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> Result<()> {
+        self.recorder.wait(timeout);
+        let answer = self.sys.wait(events, timeout);
+        self.recorder.woke(events);
+        answer
+    }
+
+    fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
+        let call = Call::Listen(at);
+        let (io, at) = self.pass(Phase::Accept, None, call, |sys| sys.listen(at), |_| 0)?;
+        Ok((self.opened(io, &format!("listener {at}")), at))
+    }
+
+    fn accept(&mut self, listener: Io) -> Result<(Io, SocketAddr)> {
+        let at = self.recorder.now();
+        let answer = self.sys.accept(listener);
+        let call = Call::Accept(answer.as_ref().ok().map(|&(_, peer)| peer));
+        let outcome = answer.as_ref().map(|_| 0).map_err(|&errno| errno);
+        self.recorder.called(Phase::Accept, at, self.token(listener), call, outcome);
+        answer.map(|(io, peer)| (self.opened(io, &peer.to_string()), peer))
+    }
+
+    fn shed(&mut self, listener: Io) {
+        let at = self.recorder.now();
+        self.sys.shed(listener);
+        self.recorder.called(Phase::Accept, at, self.token(listener), Call::Shed, Ok(0));
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> Result<Io> {
+        let call = Call::Connect(to);
+        let io = self.pass(Phase::Accept, None, call, |sys| sys.connect(to), |_| 0)?;
+        Ok(self.opened(io, &to.to_string()))
+    }
+
+    fn error(&mut self, io: Io) -> Result<()> {
+        self.pass(Phase::Dispatch, self.token(io), Call::Error, |sys| sys.error(io), |()| 0)
+    }
+
+    fn open(&mut self, fd: &ProcessFd) -> Result<Io> {
+        let name = match fd {
+            ProcessFd::Stdin => "standard input",
+            ProcessFd::Stdout => "standard output",
+            ProcessFd::Stderr => "standard error",
+            ProcessFd::Signals => "signals",
+            ProcessFd::Wake(_) => "wake-up",
+        };
+        let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;
+        Ok(self.opened(io, name))
+    }
+
+    fn watch(&mut self, io: Io, token: Token, interest: Interest, how: Watch) -> Result<()> {
+        if let Some(known) = self.open.get_mut(&io.number()) {
+            known.token = Some(token);
+            self.recorder.meet(token, &known.name);
+        }
+        let phase = if how == Watch::Begin { Phase::Accept } else { Phase::Rearm };
+        let watch = |sys: &mut S| sys.watch(io, token, interest, how);
+        self.pass(phase, Some(token), Call::Watch(interest, how), watch, |()| 0)
+    }
+
+    fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize> {
+        let is_signals = matches!(io, Io::Signals(_));
+        let phase = if is_signals { Phase::Deadlines } else { Phase::Dispatch };
+        let call = Call::Read(into.len());
+        self.pass(phase, self.token(io), call, |sys| sys.read(io, into), |&read| read)
+    }
+
+    fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let call = Call::Writev { offered, slices: slices.len(), left: 0 };
+        let write = |sys: &mut S| sys.writev(io, slices);
+        self.pass(Phase::Flush, self.token(io), call, write, |&taken| taken)
+    }
+
+    fn shutdown(&mut self, io: Io) -> Result<()> {
+        let shut = |sys: &mut S| sys.shutdown(io);
+        self.pass(Phase::Flush, self.token(io), Call::Shutdown, shut, |()| 0)
+    }
+
+    fn close(&mut self, io: Io) {
+        let at = self.recorder.now();
+        self.sys.close(io);
+        let token = self.open.remove(&io.number()).and_then(|known| known.token);
+        self.recorder.called(Phase::Reap, at, token, Call::Close, Ok(0));
+    }
+}
