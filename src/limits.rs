@@ -254,8 +254,10 @@ pub const TRACE_TARGETS: usize = 8;
 
 /// How long one address may take to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the look-up of a relay's name may take; then it counts as unreachable.
-pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the look-up of a relay's name may take; then it counts as unreachable. Longer than the
+/// C library takes by default (`resolv.conf(5)`: three servers, each asked twice, 28 s): it waits
+/// 5 s for a dead server before it asks the next, and an answer that comes then is to be taken.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Look-ups that may run at a time, those included that nobody waits for any more.
 pub const LOOKUP_THREADS: usize = 4;
 /// How long the relay may take to answer a registration.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use sealwax::client::{Caution, Ending, Event, Failure, Progress, RelayFingerprint};
 use sealwax::crypto::RelayKey;
-use sealwax::limits::{PING_INTERVAL, PONG_TIMEOUT, REGISTRATION_TIMEOUT};
+use sealwax::limits::{LOOKUP_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, REGISTRATION_TIMEOUT};
 use sealwax::wire::RosterMode;
 use serde_json::json;
 
 use crate::evil::EvilRelay;
-use crate::world::{World, cautions, delivered, failures};
+use crate::world::{LATE_NAME, World, cautions, delivered, failures};
 
 fn ending(events: &[Event]) -> Option<Ending> {
     match events.last() {
@@ -169,6 +169,46 @@ fn the_second_address_is_taken_where_the_first_is_dead() {
     assert_eq!(world.user("alice").known_relays()[0].address, relay);
     let told = progress(world.events("bob"));
     assert!(matches!(&told[0], Progress::Unreachable { why, .. } if why == "no such host"));
+}
+
+/// The C library asks three servers twice before it gives up, for 28 s by default: an answer that
+/// comes after a dead server is taken.
+#[test]
+fn a_name_that_is_looked_up_slowly_is_reached() {
+    let mut world = World::new();
+    world.join_as("alice", "alice", |settings| LATE_NAME.clone_into(&mut settings.relay));
+    world.run_seconds(28);
+    assert_eq!(progress(world.events("alice")), []);
+    let found = Ok(vec![world.at]);
+    world.user("alice").look_up(found);
+    world.run_seconds(1);
+    assert_eq!(world.relay.count("prove"), 1);
+}
+
+#[test]
+fn a_name_that_has_moved_is_found_at_the_next_attempt() {
+    let mut world = World::new();
+    world.join_as("alice", "alice", |settings| LATE_NAME.clone_into(&mut settings.relay));
+    world.user("alice").look_up(Ok(vec!["127.0.0.1:9".parse().unwrap()])); // nobody listens
+    world.run_seconds(1);
+    let found = Ok(vec![world.at]);
+    world.user("alice").look_up(found);
+    world.run_seconds(1);
+    assert_eq!(world.relay.count("prove"), 1);
+}
+
+#[test]
+fn a_name_that_nobody_looks_up_is_given_up_and_tried_again_and_may_be_left() {
+    let mut world = World::new();
+    world.join_as("alice", "alice", |settings| LATE_NAME.clone_into(&mut settings.relay));
+    world.run(LOOKUP_TIMEOUT + Duration::from_secs(1));
+    let told = progress(world.events("alice"));
+    assert!(matches!(told[0], Progress::Unreachable { .. }), "{told:?}");
+    assert!(matches!(told[1..], [Progress::Retrying { .. }]), "{told:?}");
+    let alice = world.user("alice");
+    alice.probe.client.leave(alice.reactor.context());
+    world.run(Duration::ZERO);
+    assert_eq!(ending(&world.events("alice")), Some(Ending::Left));
 }
 
 #[test]

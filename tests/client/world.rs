@@ -1,13 +1,13 @@
 //! A relay and its users on one simulated machine.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
     Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
-    Settings, Trust,
+    Resolver, Settings, Trust,
 };
 use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{
@@ -19,6 +19,8 @@ use crate::evil::EvilRelay;
 pub(crate) use crate::support::fixtures::{identity, public};
 use crate::support::kernel::{Call, Kernel, Op};
 
+/// A relay whose addresses are not known before [`User::look_up`].
+pub(crate) const LATE_NAME: &str = "late.example:12345";
 const TIMER: Timer = Timer(3);
 /// The wall clock when the machine starts, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
@@ -46,6 +48,8 @@ pub(crate) struct User {
     pub(crate) relays: MemoryPins,
     /// How far the user's wall clock is ahead, in milliseconds.
     pub(crate) ahead_ms: Rc<Cell<u64>>,
+    /// What a name server says of [`LATE_NAME`], once it does.
+    name_server: NameServer,
 }
 
 pub(crate) struct Probe {
@@ -153,12 +157,13 @@ impl<R: Handler> World<R> {
         };
         set(&mut settings);
         let ahead_ms = Rc::new(Cell::new(0));
+        let name_server = NameServer::default();
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity(key))),
             peers: store,
             relays: Box::new(relays.clone()),
             wall: wall(&self.kernel, &ahead_ms),
-            resolve: Box::new(resolve),
+            resolve: Box::new(name_server.clone()),
         };
         let client = Client::new(settings, parts);
         let kernel = self.kernel.process();
@@ -172,7 +177,8 @@ impl<R: Handler> World<R> {
         };
         probe.client.start(reactor.context());
         let name = name.to_owned();
-        self.users.push(User { name, kernel, probe, reactor, peers, relays, ahead_ms });
+        let user = User { name, kernel, probe, reactor, peers, relays, ahead_ms, name_server };
+        self.users.push(user);
     }
 
     /// Lets everything happen that happens within `time`.
@@ -251,6 +257,12 @@ impl<R: Handler> World<R> {
 }
 
 impl User {
+    /// The name server answers what it was asked for [`LATE_NAME`].
+    pub(crate) fn look_up(&mut self, found: Found) {
+        self.name_server.0.replace(Some(found));
+        self.probe.client.looked_up(self.reactor.context());
+    }
+
     /// What its trust file says of `name`.
     pub(crate) fn pin(&self, name: &str) -> Option<PeerPin> {
         let mut book = PinBook::<PeerPin>::new(Box::new(self.peers.clone()));
@@ -307,6 +319,22 @@ pub(crate) fn cautions(events: &[Event]) -> Vec<Caution> {
         _ => None,
     });
     cautions.collect()
+}
+
+/// Answers at once, but for [`LATE_NAME`].
+#[derive(Clone, Default)]
+struct NameServer(Rc<RefCell<Option<Found>>>);
+
+type Found = Result<Vec<SocketAddr>, String>;
+
+impl Resolver for NameServer {
+    fn begin(&mut self, relay: &str) -> Option<Found> {
+        (relay != LATE_NAME).then(|| resolve(relay))
+    }
+
+    fn answer(&mut self) -> Option<Found> {
+        self.0.take()
+    }
 }
 
 /// Several addresses stand in one text.
