@@ -46,11 +46,14 @@ pub(super) fn capacity(asked: &Serve, descriptors: u64) -> Result<Capacity, Fail
 fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Failure> {
     let refused = |message: String| Failure::new(Exit::Failed, message);
     let most = asked.max_connections;
-    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
+    // One listener is among the spare ones.
+    let spare = SPARE_DESCRIPTORS
+        + asked.listen.iter().map(|it| it.0.len()).sum::<usize>().saturating_sub(1);
+    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(spare);
     if room < LEAST_CONNECTIONS.min(most) {
         return Err(refused(format!(
             "no relay can run with {descriptors} descriptors, of which it needs \
-             {SPARE_DESCRIPTORS} beside those of its connections: raise the limit ('ulimit -n', \
+             {spare} beside those of its connections: raise the limit ('ulimit -n', \
              LimitNOFILE= of systemd)"
         )));
     }
@@ -170,6 +173,10 @@ mod tests {
         let few = fitted("", 1024, 4096).unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!(few.connections, 1024 - SPARE_DESCRIPTORS);
         assert!(few.fewer.is_some_and(|why| why.contains("1024 descriptors")));
+        let three = "--listen 127.0.0.1:1 --listen 127.0.0.1:2 --listen 127.0.0.1:3";
+        let fewer =
+            fitted(three, 1024, 4096).unwrap_or_else(|failure| panic!("{}", failure.message));
+        assert_eq!(fewer.connections, 1024 - SPARE_DESCRIPTORS - 2);
         let small =
             fitted("", 1 << 20, 100).unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!((small.inbox_common, small.outbox_common), (25 * MIB, 25 * MIB));

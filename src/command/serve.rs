@@ -3,9 +3,6 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::{SFlag, fstat};
-
 use super::capacity::capacity;
 use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
 use super::talk::wall_clock;
@@ -86,7 +83,6 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
         relay.tell(&Event::FewerConnections { asked: arguments.max_connections, served, why });
     }
     let listen: Vec<_> = arguments.listen.iter().flat_map(|it| it.0.iter().copied()).collect();
-    append_to_log();
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {
         relay.log_to(cx.open(ProcessFd::Stderr));
@@ -97,20 +93,6 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     match relay.failure() {
         None => Ok(Exit::Done),
         Some(failure) => Err(Failure::new(Exit::Failed, explain(&failure))),
-    }
-}
-
-/// Where standard error is a file, lines go behind what is in it, wherever that ends by now: a log
-/// that is cut short where it stands (`copytruncate`) would otherwise begin with as many NULs as it
-/// had bytes (`open(2)`, `O_APPEND`).
-fn append_to_log() {
-    let stderr = std::io::stderr();
-    let is_file = fstat(&stderr).is_ok_and(|state| {
-        SFlag::from_bits_truncate(state.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG
-    });
-    if is_file && let Ok(flags) = fcntl(&stderr, FcntlArg::F_GETFL) {
-        let flags = OFlag::from_bits_retain(flags) | OFlag::O_APPEND;
-        let _ = fcntl(&stderr, FcntlArg::F_SETFL(flags)); // otherwise it is as it was given to us
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
             // A named pipe is opened only where somebody reads it, and its reader is not waited
             // for. On a regular file the flag does nothing (open(2), O_NONBLOCK).
             let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).custom_flags(libc::O_NONBLOCK);
+            options.write(true).create(true).truncate(true);
+            // Whoever cuts the file short where it stands finds no NULs in it afterwards.
+            options.custom_flags(libc::O_NONBLOCK | libc::O_APPEND);
             let file: File = options.open(path).map_err(|error| {
                 let path = path.display();
                 Failure::new(Exit::Failed, format!("the trace cannot go to {path}: {error}"))

@@ -4,11 +4,11 @@
 //! this process goes on using the same open files when it has ended.
 
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::Result;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
@@ -25,6 +25,9 @@ pub(super) fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
     let inherited = duplicate(stream)?;
     let kind = SFlag::from_bits_truncate(fstat(&inherited)?.st_mode) & SFlag::S_IFMT;
     if kind == SFlag::S_IFREG {
+        if access == OFlag::O_WRONLY {
+            append(inherited.as_fd());
+        }
         return Ok(own(inherited));
     }
     let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
@@ -35,6 +38,17 @@ pub(super) fn standard(stream: BorrowedFd<'_>, access: OFlag) -> Result<Io> {
     // What cannot be opened anew (a socket; a terminal of another user) is used with care: see
     // `write_shared`.
     Ok(reopened.map_or_else(|| shared(inherited), own))
+}
+
+/// What is written goes behind what the file holds, wherever that ends by now: a file that somebody
+/// cuts short where it stands (`copytruncate`) would otherwise begin with as many NULs as it had
+/// bytes (`open(2)`, `O_APPEND`). The flag stays when we have left, and whoever writes to the same
+/// open file then does so at its end too.
+fn append(file: BorrowedFd<'_>) {
+    if let Ok(flags) = fcntl(file, FcntlArg::F_GETFL) {
+        let flags = OFlag::from_bits_retain(flags) | OFlag::O_APPEND;
+        let _ = fcntl(file, FcntlArg::F_SETFL(flags)); // otherwise it is as it was given to us
+    }
 }
 
 /// Writes to a descriptor that may be blocking without being blocked: only when it has room, and no

@@ -4,6 +4,8 @@
 pub(crate) const FOREIGN_FILES: &[&str] = &[
     // Written by `benches/measure`.
     "measurements/figures.ndjson",
+    // Made by `tests/python/setup`.
+    "target/venv",
     // In the data directory of a user.
     "sealwax/relay",
     // Of the kernel and of other servers (`docs/loop`).
