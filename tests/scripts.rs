@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use support::process::{Homes, Process, Relay};
 
 /// More lines than may be unconfirmed.
@@ -227,6 +228,32 @@ fn send_waits_for_who_is_not_there_yet_unless_it_is_told_not_to() {
     late.end().with_code(4);
     let waits = homes.client("alice", &relay.address, &["send", "--wait", "0.5", "bob", "hi"]);
     waits.end().with_code(4);
+}
+
+#[test]
+fn received_messages_go_on_at_the_front_of_a_file_that_is_cut_short() {
+    let (homes, relay) = (Homes::new(), Relay::start(&[]));
+    let path = homes.path("messages");
+    let file = File::create(&path).expect("created"); // as `>FILE` does
+    let mut recv = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    recv.args(["recv", "--json", "-n", "2"]).args(homes.options("bob", &relay.address));
+    let recv = Process::spawn_to(&mut recv, file);
+    let mut send = homes.client("alice", &relay.address, &["send", "--wait", "60", "bob"]);
+    send.say("one");
+    let read = || fs::read_to_string(&path).expect("it is text");
+    while !read().contains("\"one\"") {
+        thread::yield_now();
+    }
+    File::options().write(true).open(&path).expect("opened").set_len(0).expect("cut short");
+    send.say("two");
+    send.finish_input();
+    send.end().with_code(0);
+    recv.end().with_code(0);
+    let left = read();
+    for line in left.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|bad| panic!("{bad}: {line:?}"));
+    }
+    assert!(left.contains("\"two\"") && !left.contains("\"one\""), "{left}");
 }
 
 #[test]
