@@ -2,8 +2,8 @@
 //! and the longest that the loop stands still while they come.
 //!
 //! Relay and reactor are the real ones; the kernel is in memory and counts for nothing
-//! (`crowd.rs`). Memory is what the allocator hands out for them (`memory.rs`). `--test` is the
-//! same with a fiftieth of the users.
+//! (`crowd.rs`). Memory is what is resident; which blocks that is, the allocator counts
+//! (`memory.rs`). `--test` is the same with a fiftieth of the users.
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
 mod crowd;
@@ -42,6 +42,9 @@ const ROUNDS: usize = 9;
 const RECEIVERS: usize = 100;
 /// What a user may cost besides key and prekey, in bytes.
 const TARGET: f64 = 256.0;
+/// The same with a fiftieth of the users: pages that are begun, and free memory of who came before,
+/// are of the same size as what is measured.
+const ROUGH_TARGET: f64 = 2.0 * TARGET;
 
 fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
@@ -73,7 +76,8 @@ fn main() {
 
     println!("\nthe roster:");
     room.roster();
-    assert!(each <= TARGET, "a user costs {each:.1} bytes, and may cost {TARGET}");
+    let most = if is_test { ROUGH_TARGET } else { TARGET };
+    assert!(each <= most, "a user costs {each:.1} bytes, and may cost {most}");
 }
 
 /// A relay on a crowd.
