@@ -114,9 +114,12 @@ impl Trace {
         })
     }
 
-    /// All loops have finished: the file is closed in order.
+    /// All loops have finished: the file is closed in order. A tick that a loop notes later is
+    /// not written there.
     pub fn finish(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_file("\n]\n");
+        let mut outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.write_file("\n]\n");
+        outputs.file = None;
     }
 }
 
@@ -148,5 +151,35 @@ impl Outputs {
 
     fn end(&mut self, which: &str, errno: Errno) {
         (self.complain)(&format!("the trace {which} ends here: {errno}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Keeps what it takes.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Taker for Kept {
+        fn take(&mut self, bytes: &[u8], _: Duration) -> (usize, nix::Result<()>) {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            (bytes.len(), Ok(()))
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_behind_the_end_of_the_file() {
+        let kept = Kept::default();
+        let trace = Trace::new(None, Some(Box::new(kept.clone())), |_| ());
+        trace.recorder(Some("relay"), Time::default);
+        trace.finish();
+        trace.recorder(Some("late"), Time::default);
+        let file = kept.0.lock().unwrap().clone();
+        let events: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        assert!(events.is_array());
     }
 }

@@ -105,14 +105,15 @@ fn play(
 ) -> Result<(), Failure> {
     let mut keys = Some(keys);
     let mut left = 0;
+    let mut users = Vec::new();
     while left < USERS.len() {
         let report = reported.recv_timeout(DEMO_PATIENCE);
-        let report = report.map_err(|_| Failure::new(Exit::Failed, "the demo stands still"))?;
+        let report = report.map_err(|_| stuck())?;
         match report {
             Report::Listening(address) => {
                 Stage::open(address);
                 for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
-                    start_user(name, identity, address, reports, trace.cloned());
+                    users.push(start_user(name, identity, address, reports, trace.cloned()));
                 }
             }
             Report::Left => left += 1,
@@ -123,7 +124,8 @@ fn play(
             Report::Confirmed => stage.confirmed(),
         }
     }
-    Ok(())
+    // Whoever has left has a last tick to note.
+    users.into_iter().try_for_each(thread::JoinHandle::join).map_err(|_| stuck())
 }
 
 fn start_user(
@@ -132,13 +134,17 @@ fn start_user(
     relay: SocketAddr,
     reports: &Sender<Report>,
     trace: Option<Trace>,
-) {
+) -> thread::JoinHandle<()> {
     let reports = reports.clone();
     thread::spawn(move || {
         let recorder = tracing::recorder(trace.as_ref(), Some(name));
         let mut actor = Actor::new(name, key, relay, reports.clone(), recorder.clone());
         run(&reports, recorder, &mut actor, |cx, actor| actor.start(cx));
-    });
+    })
+}
+
+fn stuck() -> Failure {
+    Failure::new(Exit::Failed, "the demo stands still")
 }
 
 /// A loop for one handler, on the thread that calls this.
