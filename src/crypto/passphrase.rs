@@ -51,7 +51,8 @@ pub(super) fn decrypt(
         .cost_parameter
         .saturating_mul(u64::from(kdf.block_size))
         .saturating_mul(u64::from(kdf.parallelization));
-    if cost > MAX_SCRYPT_COST {
+    // The library counts on a cost that is a power of two (RFC 7914, N), and panics at 0.
+    if cost > MAX_SCRYPT_COST || !kdf.cost_parameter.is_power_of_two() {
         return Err(IdentityFault::Encryption);
     }
     // A file that was cut short is told from a wrong passphrase; other damage is not.
@@ -109,7 +110,17 @@ mod tests {
         let Kdf::Scrypt(kdf) = &mut parameters.kdf else {
             panic!("OpenSSL was told to take scrypt");
         };
+        kdf.cost_parameter = 0;
+        let nothing = write(&sealed);
+        let pkcs5::EncryptionScheme::Pbes2(parameters) = &mut sealed.encryption_algorithm else {
+            panic!("OpenSSL wrote PBES2");
+        };
+        let Kdf::Scrypt(kdf) = &mut parameters.kdf else {
+            panic!("OpenSSL was told to take scrypt");
+        };
         kdf.cost_parameter = 1 << 40;
-        assert_eq!(fault(&write(&sealed), Some(b"correct")), Some(IdentityFault::Encryption));
+        for unfit in [nothing, write(&sealed)] {
+            assert_eq!(fault(&unfit, Some(b"correct")), Some(IdentityFault::Encryption));
+        }
     }
 }
