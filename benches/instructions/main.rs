@@ -13,17 +13,11 @@ mod crowd;
 #[allow(dead_code, reason = "the other bench uses all of it")]
 mod memory;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::limits::FEW_SOURCES;
-use sealwax::reactor::{Config, Reactor};
-use sealwax::relay::event::Level;
-use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::store::MemoryStore;
-use sealwax::relay::{Relay, RelayConfig};
+use sealwax::reactor::Reactor;
+use sealwax::relay::Relay;
 
 use self::crowd::{Crowd, message};
 
@@ -76,15 +70,7 @@ struct Room {
 impl Room {
     fn new() -> Self {
         let most = USERS as usize + NEWCOMERS;
-        let crowd = Crowd::new(most, PEM);
-        let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
-        let journal = Journal::new(Format::Json, Level::Quiet);
-        let config = RelayConfig { max_connections: most, ..RelayConfig::default() };
-        let store = Box::new(MemoryStore::default());
-        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
-        let loop_config = Config { max_sources: most + FEW_SOURCES, ..Config::default() };
-        let mut reactor = Reactor::new(crowd.clone(), &loop_config);
-        relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
+        let (crowd, reactor, relay) = Crowd::with_relay(most, PEM);
         let mut room = Self { crowd, reactor, relay };
         room.settle();
         room

@@ -13,7 +13,13 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::reactor::{Event, Interest, Io, ProcessFd, Sys, Time, Token, Watch};
+use sealwax::crypto::{RelayKey, RelayNotary};
+use sealwax::limits::FEW_SOURCES;
+use sealwax::reactor::{Config, Event, Interest, Io, ProcessFd, Reactor, Sys, Time, Token, Watch};
+use sealwax::relay::event::Level;
+use sealwax::relay::journal::{Format, Journal};
+use sealwax::relay::store::MemoryStore;
+use sealwax::relay::{Relay, RelayConfig};
 use serde_json::json;
 
 use super::memory::{Account, Working};
@@ -55,8 +61,22 @@ enum Saying {
 }
 
 impl Crowd {
+    /// A relay that listens on it, with nothing on its disk and a log that says nothing.
+    pub(crate) fn with_relay(most: usize, pem: &str) -> (Self, Reactor<Self>, Relay) {
+        let crowd = Self::new(most, pem);
+        let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
+        let journal = Journal::new(Format::Json, Level::Quiet);
+        let config = RelayConfig { max_connections: most, ..RelayConfig::default() };
+        let store = Box::new(MemoryStore::default());
+        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
+        let loop_config = Config { max_sources: most + FEW_SOURCES, ..Config::default() };
+        let mut reactor = Reactor::new(crowd.clone(), &loop_config);
+        relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
+        (crowd, reactor, relay)
+    }
+
     /// Of at most `most` users, who register with `pem`.
-    pub(crate) fn new(most: usize, pem: &str) -> Self {
+    fn new(most: usize, pem: &str) -> Self {
         Self(Rc::new(RefCell::new(World {
             now: Time::from_nanos(1),
             listener: None,

@@ -9,20 +9,13 @@
 mod crowd;
 mod memory;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::limits::{FEW_SOURCES, ROSTER_INTERVAL_MAX};
-use sealwax::reactor::{
-    CloseReason, Config, Context, Handler, Opened, Reactor, Timeout, Timer, Token,
-};
-use sealwax::relay::event::Level;
-use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::store::MemoryStore;
-use sealwax::relay::{Relay, RelayConfig};
+use sealwax::limits::ROSTER_INTERVAL_MAX;
+use sealwax::reactor::{CloseReason, Context, Handler, Opened, Reactor, Timeout, Timer, Token};
+use sealwax::relay::Relay;
 
 use self::crowd::Crowd;
 use self::memory::{Account, Book, Working};
@@ -106,15 +99,7 @@ struct Pace {
 
 impl Room {
     fn new(most: usize) -> Self {
-        let crowd = Crowd::new(most, PEM);
-        let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
-        let journal = Journal::new(Format::Json, Level::Quiet);
-        let config = RelayConfig { max_connections: most, ..RelayConfig::default() };
-        let store = Box::new(MemoryStore::default());
-        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
-        let loop_config = Config { max_sources: most + FEW_SOURCES, ..Config::default() };
-        let mut reactor = Reactor::new(crowd.clone(), &loop_config);
-        relay.start(reactor.context(), &[SocketAddr::from(([127, 0, 0, 1], 12345))]);
+        let (crowd, reactor, relay) = Crowd::with_relay(most, PEM);
         let mut room = Self { crowd, reactor, relay: Counted { relay, came: 0 } };
         room.tick(Duration::ZERO);
         room
