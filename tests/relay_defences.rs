@@ -5,24 +5,20 @@
 
 mod support;
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use sealwax::limits::{
     ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, EVENTS_PER_TICK,
-    FINISH_TIMEOUT, FRAME_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, LOOKUPS_BURST,
-    RATE_HORIZON, READ_OVER_BUDGET, READ_UNREGISTERED, REGISTER_TIMEOUT, UNREGISTERED_BYTES,
-    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS, WRITE_TIMEOUT,
+    FRAME_TIMEOUT, LOOKUPS_BURST, RATE_HORIZON, READ_OVER_BUDGET, READ_UNREGISTERED,
+    REGISTER_TIMEOUT, UNREGISTERED_BYTES, USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN,
+    WORK_AN_ADDRESS, WRITE_TIMEOUT,
 };
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
-use serde_json::{Value, json};
-use support::kernel::{Device, Fault, Op, Peer};
-use support::relay::PEM;
-use support::simulated::{Simulated, hear, say};
+use serde_json::json;
+use support::kernel::Peer;
+use support::relay::register;
+use support::simulated::{Simulated, actions, hear, ping, say};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,49 +38,8 @@ fn with_both(test: impl Fn(Trigger)) {
     test(Trigger::Edge);
 }
 
-fn register(name: &str) -> Value {
-    json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"})
-}
-
-fn ping() -> Value {
-    json!({"action": "ping"})
-}
-
 fn frame_ends(bytes: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', bytes).count()
-}
-
-/// What each frame is: its action, or the code of its error.
-fn actions(frames: &[Value]) -> Vec<&str> {
-    let kind = |frame: &Value| if frame["code"].is_null() { "action" } else { "code" };
-    frames.iter().filter_map(|frame| frame[kind(frame)].as_str()).collect()
-}
-
-/// What the relay has logged, and how many lines it did not.
-fn log(relay: &mut Simulated) -> (Vec<Value>, u64) {
-    let mut text = Vec::new();
-    loop {
-        let more = relay.log.receive_all();
-        if more.is_empty() {
-            break;
-        }
-        text.extend(more);
-        relay.settle();
-    }
-    let text = String::from_utf8(text).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let lost = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
-    (lines, lost)
-}
-
-/// What `SIGHUP` tells of what was counted.
-fn counters(relay: &mut Simulated) -> BTreeMap<String, u64> {
-    log(relay);
-    relay.kernel.signal(u8::try_from(libc::SIGHUP).unwrap());
-    relay.settle();
-    let (lines, _) = log(relay);
-    let told = lines.iter().find(|line| line["event"] == "counters").expect("it tells them");
-    serde_json::from_value(told["counters"].clone()).unwrap()
 }
 
 #[test]
@@ -94,7 +49,7 @@ fn connections_of_one_address_are_held_back_and_served_in_turn() {
         let mut peers: Vec<Peer> = (0..CONNECTS_BURST + 10).map(|_| relay.dial()).collect();
         let mut late = peers.split_off(CONNECTS_BURST as usize);
         for (number, peer) in late.iter_mut().enumerate() {
-            say(peer, &register(&format!("late{number}")));
+            say(peer, &register(&format!("late{number}"), "none"));
             say(peer, &ping());
         }
         relay.settle();
@@ -107,7 +62,7 @@ fn connections_of_one_address_are_held_back_and_served_in_turn() {
                 (0..late.len()).map(|place| usize::from(place == number)).collect();
             assert_eq!(served, expected, "one each time, in order");
         }
-        assert_eq!(counters(&mut relay)["held_back_connect"], 10);
+        assert_eq!(relay.counters()["held_back_connect"], 10);
         for mut peer in late {
             say(&mut peer, &ping());
             relay.settle();
@@ -142,12 +97,12 @@ fn registrations_and_proofs_of_one_address_are_held_back() {
     let mut stranger = relay.dial();
     let mut answered = 0;
     for _ in 0..CLAIMS_BURST {
-        say(&mut stranger, &register(""));
+        say(&mut stranger, &register("", "none"));
         relay.settle();
         answered += hear(&mut stranger).len();
     }
     assert_eq!(answered, CLAIMS_BURST as usize);
-    say(&mut stranger, &register("JG"));
+    say(&mut stranger, &register("JG", "none"));
     let mut other = relay.dial();
     say(&mut other, &json!({"action": "prove", "v": 2, "sig": "AAAA"}));
     relay.settle();
@@ -157,7 +112,7 @@ fn registrations_and_proofs_of_one_address_are_held_back() {
     say(&mut stranger, &ping());
     relay.settle();
     assert_eq!(actions(&hear(&mut stranger)), ["pong"]);
-    let counted = counters(&mut relay);
+    let counted = relay.counters();
     assert_eq!((counted["held_back_claim"], counted["refused_bad_name"]), (2, 1024));
 }
 
@@ -201,7 +156,7 @@ fn public_keys_are_asked_for_at_a_rate_and_nobody_is_paused_for_it() {
             told.push(actions(&heard).iter().filter(|action| **action == "pubkey").count());
         }
         assert_eq!(told, [32, 32, 32, 32, 0], "at the rate of a user, and of the address");
-        assert!(counters(&mut relay)["refused_rate_limited"] > 5);
+        assert!(relay.counters()["refused_rate_limited"] > 5);
     });
 }
 
@@ -273,9 +228,7 @@ fn who_is_held_back_for_several_reasons_is_never_forgotten() {
             }
         }
         assert_eq!(asked, heard, "seed {seed}");
-        assert!(
-            asked.iter().sum::<usize>() > 300 && counters(&mut relay)["refused_rate_limited"] > 0
-        );
+        assert!(asked.iter().sum::<usize>() > 300 && relay.counters()["refused_rate_limited"] > 0);
     }
 }
 
@@ -379,7 +332,7 @@ fn this_machine_has_no_rates_unless_asked() {
     let mut relay = Simulated::start(RelayConfig::default());
     let mut peers: Vec<Peer> = (0..2 * CONNECTS_BURST).map(|_| relay.dial()).collect();
     let last = peers.last_mut().unwrap();
-    say(last, &register("JG"));
+    say(last, &register("JG", "none"));
     say(last, &ping());
     relay.settle();
     assert_eq!(actions(&hear(last)), ["pong"]);
@@ -457,7 +410,7 @@ fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
         assert!(hear(&mut jg).is_empty());
         say(&mut jg, &ping());
         relay.pass(FRAME_TIMEOUT.saturating_sub(SECOND));
-        assert_eq!(counters(&mut relay)["ended_frame_timeout"], 100);
+        assert_eq!(relay.counters()["ended_frame_timeout"], 100);
         assert_eq!(actions(&hear(&mut jg)), ["message", "relayed", "pong"]);
     });
 }
@@ -506,7 +459,7 @@ fn half_a_frame_half_a_registration_and_nobody_else_is_ended_by_time() {
     say(&mut idle, &ping());
     relay.settle();
     assert_eq!(actions(&hear(&mut idle)), ["pong"]);
-    let counted = counters(&mut relay);
+    let counted = relay.counters();
     assert_eq!((counted["ended_register_timeout"], counted["ended_frame_timeout"]), (1, 1));
 }
 
@@ -530,7 +483,7 @@ fn a_relay_that_was_stopped_for_a_while_ends_nobody_for_it() {
         // While the relay stands still, everybody does what they have to.
         let mut heard = slow.receive_all();
         for (number, newcomer) in newcomers.iter_mut().enumerate() {
-            say(newcomer, &register(&format!("late{number}")));
+            say(newcomer, &register(&format!("late{number}"), "none"));
             say(newcomer, &ping());
         }
         relay.kernel.advance(WRITE_TIMEOUT + REGISTER_TIMEOUT);
@@ -545,133 +498,4 @@ fn a_relay_that_was_stopped_for_a_while_ends_nobody_for_it() {
             assert_eq!(actions(&hear(newcomer)), ["pong"]);
         }
     }
-}
-
-#[test]
-fn each_refusal_and_each_end_is_counted_by_its_code() {
-    let mut relay = Simulated::start(RelayConfig { max_connections: 4, ..RelayConfig::default() });
-    let mut user = relay.join("JG", "none");
-    for frame in [json!({}), json!({"action": "dance"}), register("JG"), ping()] {
-        say(&mut user, &frame);
-    }
-    say(&mut user, &json!({"action": "get_pubkey", "target": "x".repeat(60_000)}));
-    let mut stranger = relay.dial();
-    say(&mut stranger, &ping());
-    say(&mut stranger, &register("JG"));
-    stranger.send(b"!");
-    let gone = relay.join("gone", "none");
-    gone.reset();
-    relay.settle();
-    let left = relay.join("left", "none");
-    relay.leave(left);
-    let _others = [relay.dial(), relay.dial()];
-    let counted = counters(&mut relay);
-    let expected = [
-        ("connected", 6),
-        ("ended_bad_frame", 1),
-        ("lost_ECONNRESET", 1),
-        ("quit", 1),
-        ("refused_already_registered", 1),
-        ("refused_bad_frame", 1),
-        ("refused_name_in_use", 1),
-        ("refused_not_registered", 1),
-        ("refused_unknown_action", 1),
-        ("refused_unknown_user", 1),
-        ("registered", 3),
-    ];
-    let expected = expected.map(|(name, count)| (name.to_owned(), count));
-    assert_eq!(counted, BTreeMap::from(expected));
-    let _too_many: Vec<Peer> = (0..3).map(|_| relay.dial()).collect();
-    assert_eq!(counters(&mut relay)["turned_away"], 3);
-    // At the end they are told once more.
-    relay.kernel.signal(u8::try_from(libc::SIGTERM).unwrap());
-    relay.settle();
-    let (lines, _) = log(&mut relay);
-    let last = lines.iter().find(|line| line["event"] == "counters").expect("told at the end");
-    assert!(last["counters"]["ended_shutting_down"].as_u64() >= Some(2), "{last}");
-}
-
-#[test]
-fn a_reader_that_stands_still_is_counted_and_so_is_what_it_did_not_take() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    let mut loud = relay.join("loud", "none");
-    relay.kernel.set_buffer(1_000);
-    let stuck = relay.join("stuck", "none");
-    for _ in 0..20 {
-        say(&mut loud, &json!({"action": "message", "to": "stuck", "content": "x".repeat(100)}));
-    }
-    relay.settle();
-    relay.pass(WRITE_TIMEOUT);
-    let counted = counters(&mut relay);
-    assert_eq!((counted.get("ended_slow_reader"), counted.get("cut_off")), (Some(&1), None));
-    relay.pass(FINISH_TIMEOUT);
-    assert_eq!(counters(&mut relay).get("cut_off"), Some(&1));
-    stuck.close();
-}
-
-#[test]
-fn a_name_that_is_none_and_fills_the_log_is_not_written_there() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    let mut user = relay.join("JG", "none");
-    say(&mut user, &json!({"action": "get_pubkey", "target": "x".repeat(60_000)}));
-    relay.settle();
-    assert_eq!(actions(&hear(&mut user)), ["unknown_user"]);
-    let longest = |line: &Value| line.to_string().len();
-    assert!(log(&mut relay).0.iter().map(longest).max() < Some(500));
-}
-
-#[test]
-fn lines_that_others_cause_have_a_rate_and_those_beyond_are_counted() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    let mut loud = relay.join("loud", "none");
-    log(&mut relay);
-    let frames = u64::from(LOG_LINES_BURST) + 2_000;
-    let (mut told, mut lost) = (0, 0);
-    for _ in 0..frames / 200 {
-        for _ in 0..200 {
-            say(&mut loud, &json!({}));
-        }
-        relay.settle();
-        hear(&mut loud);
-        let (lines, dropped) = log(&mut relay);
-        told += lines.iter().filter(|line| line["event"] == "refused").count() as u64;
-        lost += dropped;
-    }
-    assert_eq!((told, lost), (u64::from(LOG_LINES_BURST) - 2, 0), "two were told before");
-    relay.pass(LOG_SILENCE); // and without anything else to tell
-    let (_, lost) = log(&mut relay);
-    assert_eq!(told + lost, frames);
-    say(&mut loud, &json!({}));
-    relay.settle();
-    assert_eq!(log(&mut relay).0.len(), 1, "it goes on");
-    assert_eq!(counters(&mut relay)["lines_dropped"], lost);
-}
-
-#[test]
-fn a_full_disk_under_the_log_holds_nobody_up_and_what_is_missing_is_told() {
-    let mut relay = Simulated::start(RelayConfig::default());
-    let mut user = relay.join("JG", "none");
-    log(&mut relay);
-    let (is_full, log_fd) = (Rc::new(Cell::new(true)), Cell::new(None));
-    let full = Rc::clone(&is_full);
-    relay.kernel.inject(move |op, fd| {
-        if op != Op::Writev || !full.get() {
-            return None;
-        }
-        log_fd.set(log_fd.get().or(fd)); // the first that is written to
-        (fd == log_fd.get()).then_some(Fault::Fail(Errno::ENOSPC))
-    });
-    let _stranger = relay.dial();
-    for _ in 0..5 {
-        say(&mut user, &json!({}));
-        relay.settle();
-        assert_eq!(actions(&hear(&mut user)), ["bad_frame"]);
-    }
-    is_full.set(false);
-    relay.log = relay.kernel.standard(2, Device::Pipe);
-    relay.pass(LOG_REOPEN);
-    let (lines, lost) = log(&mut relay);
-    let told = lines.iter().filter(|line| line["event"] != "lines_dropped").count() as u64;
-    assert_eq!(told + lost, 6, "{lines:?}");
-    assert!(lost > 0);
 }

@@ -6,11 +6,7 @@ mod support;
 use sealwax::limits::{MAX_FRAME, MAX_FRAME_UNREGISTERED};
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
-use support::relay::{Account, Bystanders, PEM, RunningRelay, Setup};
-
-fn register(name: &str) -> Value {
-    json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"})
-}
+use support::relay::{Account, Bystanders, RunningRelay, Setup, register};
 
 fn publish() -> Value {
     let claim = Account::alice().claim(RosterMode::None);
@@ -108,9 +104,9 @@ fn a_stranger_may_register_and_nothing_else() {
         stranger.send(&frame);
         stranger.refused("not_registered");
     }
-    stranger.send(&register("JG"));
+    stranger.send(&register("JG", "none"));
     stranger.ping();
-    stranger.send(&register("JG"));
+    stranger.send(&register("JG", "none"));
     stranger.refused("already_registered");
     stranger.send(&Account::alice().claim(RosterMode::None));
     stranger.refused("already_registered");
@@ -125,7 +121,7 @@ fn names_and_keys_are_checked() {
     let alice = Account::alice().claim(RosterMode::None);
     let mut stranger = relay.connect();
     for name in ["", " JG", "JG\n", "J\u{202e}G", &"x".repeat(65)] {
-        stranger.send(&register(name));
+        stranger.send(&register(name, "none"));
         stranger.refused("bad_name");
     }
     for name in ["", "Alice", "-alice", "é", &"x".repeat(33)] {
@@ -141,15 +137,15 @@ fn names_and_keys_are_checked() {
         include_str!("data/public-pkcs1.pem"),
         include_str!("data/public-pss.pem"),
     ] {
-        stranger.send(&with(&register("JG"), "pubkey", json!(key)));
+        stranger.send(&with(&register("JG", "none"), "pubkey", json!(key)));
         stranger.refused("bad_key");
         stranger.send(&with(&alice, "pubkey", json!(key)));
         stranger.refused("bad_key");
     }
-    stranger.send(&register("bystander 1"));
+    stranger.send(&register("bystander 1", "none"));
     stranger.refused("name_in_use");
     // It may try until its time is over.
-    stranger.send(&register("JG"));
+    stranger.send(&register("JG", "none"));
     stranger.ping();
     others.go_on();
 }

@@ -34,6 +34,11 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The public key of `alice.pem`, which tests register for whoever needs one.
 pub const PEM: &str = include_str!("../data/public-alice.pem");
 
+/// How an original client registers.
+pub fn register(name: &str, roster: &str) -> Value {
+    json!({"action": "register", "name": name, "pubkey": PEM, "roster": roster})
+}
+
 /// Opens a store, in the relay's thread; with it come the names that are bound.
 type OpenStore = Box<dyn FnOnce() -> (Box<dyn Store>, Vec<(String, Fingerprint)>) + Send>;
 

@@ -1,6 +1,7 @@
 //! A relay on a kernel in memory, where a test decides when time passes and what a reader takes.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use sealwax::relay::{Relay, RelayConfig};
 use serde_json::{Value, json};
 
 use super::kernel::{Device, Kernel, Op, Peer};
-use super::relay::PEM;
+use super::relay::register;
 
 pub struct Simulated {
     pub kernel: Kernel,
@@ -80,10 +81,7 @@ impl Simulated {
     /// An original client that is registered, and wants such rosters.
     pub fn join(&mut self, name: &str, roster: &str) -> Peer {
         let mut peer = self.dial();
-        say(
-            &mut peer,
-            &json!({"action": "register", "name": name, "pubkey": PEM, "roster": roster}),
-        );
+        say(&mut peer, &register(name, roster));
         self.settle();
         peer
     }
@@ -91,6 +89,34 @@ impl Simulated {
     pub fn leave(&mut self, peer: Peer) {
         peer.close();
         self.settle();
+    }
+
+    /// What the relay has logged, and how many lines it did not.
+    pub fn log_lines(&mut self) -> (Vec<Value>, u64) {
+        let mut text = Vec::new();
+        loop {
+            let more = self.log.receive_all();
+            if more.is_empty() {
+                break;
+            }
+            text.extend(more);
+            self.settle();
+        }
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lost = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
+        (lines, lost)
+    }
+
+    /// What `SIGHUP` tells of what was counted.
+    pub fn counters(&mut self) -> BTreeMap<String, u64> {
+        self.log_lines();
+        self.kernel.signal(u8::try_from(libc::SIGHUP).unwrap());
+        self.settle();
+        let (lines, _) = self.log_lines();
+        let told = lines.iter().find(|line| line["event"] == "counters").expect("it tells them");
+        serde_json::from_value(told["counters"].clone()).unwrap()
     }
 }
 
@@ -102,6 +128,16 @@ pub fn say(peer: &mut Peer, frame: &Value) {
 /// All that has arrived, frame by frame.
 pub fn hear(peer: &mut Peer) -> Vec<Value> {
     frames(&peer.receive_all())
+}
+
+/// What each frame is: its action, or the code of its error.
+pub fn actions(frames: &[Value]) -> Vec<&str> {
+    let kind = |frame: &Value| if frame["code"].is_null() { "action" } else { "code" };
+    frames.iter().filter_map(|frame| frame[kind(frame)].as_str()).collect()
+}
+
+pub fn ping() -> Value {
+    json!({"action": "ping"})
 }
 
 /// Whole frames as they came.
