@@ -120,6 +120,11 @@ impl Peer {
     /// The relay hands out the key that was asked for, and the prekey of a version-2 user.
     pub(super) fn pubkey(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
         self.lookup.answered();
+        self.take_key(desk, pem, prekey);
+        self.answer_user(desk);
+    }
+
+    fn take_key(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
         let name = &self.contact.name;
         let Ok(key) = PublicKey::from_pem(pem) else {
             let detail = format!("what the relay hands out for {name} is no key that is accepted");
@@ -128,8 +133,7 @@ impl Peer {
         };
         if let Err(unfit) = self.contact.learn(desk, key) {
             self.receiving.close();
-            self.stop(desk, &unfit);
-            return self.answer_user(desk);
+            return self.stop(desk, &unfit);
         }
         self.touch(desk.now);
         for (kind, body) in self.waiting.take(desk) {
@@ -144,7 +148,6 @@ impl Peer {
             Err(unfit) => self.stop(desk, &unfit),
             Ok(()) => {}
         }
-        self.answer_user(desk);
     }
 
     /// The user asks for the peer's key: whether it is another than the pinned one.
@@ -179,8 +182,8 @@ impl Peer {
             Some(code) if is_final(code) => {
                 self.sending.fail(desk, name, Failure::Refused, detail);
             }
-            // Too much was asked, or a reason of which a newer relay knows.
-            _ => self.sending.put_off(desk.now),
+            // Too much was asked, or a reason of which a newer relay knows: the same later.
+            _ => self.sending.rest(desk.now),
         }
         self.answer_user(desk);
     }

@@ -60,7 +60,7 @@ pub(super) struct Sending {
     is_absent: bool,
     /// The user knows that texts wait for its return.
     was_told: bool,
-    /// Kept as long as we run.
+    /// Kept as long as we run, unless the pin is forgotten ([`Sending::forget_wholly`]).
     marks: Marks,
 }
 
@@ -143,10 +143,11 @@ impl Sending {
 
     // --- Sending ---
 
-    /// Online: does what is due and sends what may be sent. While the peer's key is being asked
-    /// for, nothing is sealed: the answer may show that the session is of no use any more.
+    /// Online: does what is due and sends what may be sent. Nothing is sealed while an answer is on
+    /// its way that may show that the session is of no use any more ([`Lookup::is_deciding`]).
     ///
-    /// `asks` where the peer is no stranger: for strangers it is asked elsewhere (`peers.rs`).
+    /// `asks`: the relay may be asked for the peer's key at once. The keys of strangers are asked
+    /// for elsewhere (`peers.rs`).
     pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup, asks: bool) {
         let now = desk.now;
         if lookup.expire(now) {
@@ -277,14 +278,7 @@ impl Sending {
     /// The peer's prekey is none that counts now: it may have slept, and renews it when it wakes.
     pub(super) fn wait_for_prekey(&mut self, now: Time) {
         self.close();
-        if self.rests_until.is_none() {
-            self.rests_until = Some(now + self.absent.take());
-        }
-    }
-
-    /// The relay was asked too much: the same question later. Texts wait for it as for an answer.
-    pub(super) fn put_off(&mut self, now: Time) {
-        self.rest(now);
+        self.wait_for_return(now);
     }
 
     /// No such user is connected.
@@ -297,9 +291,7 @@ impl Sending {
         if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
             desk.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
-        if self.rests_until.is_none() {
-            self.rests_until = Some(desk.now + self.absent.take());
-        }
+        self.wait_for_return(desk.now);
     }
 
     /// Nobody waits for the peer any more.
@@ -371,10 +363,17 @@ impl Sending {
         }
     }
 
-    /// Asks nobody for a while.
-    fn rest(&mut self, now: Time) {
+    /// Asks nobody for a while. Texts wait for it as for an answer.
+    pub(super) fn rest(&mut self, now: Time) {
         if self.rests_until.is_none() {
             self.rests_until = Some(now + self.resend.take());
+        }
+    }
+
+    /// As [`rest`](Self::rest), with the shorter pauses for a peer that is expected back.
+    fn wait_for_return(&mut self, now: Time) {
+        if self.rests_until.is_none() {
+            self.rests_until = Some(now + self.absent.take());
         }
     }
 

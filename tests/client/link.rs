@@ -18,7 +18,7 @@ fn ending(events: &[Event]) -> Option<Ending> {
     }
 }
 
-fn progress(events: Vec<Event>) -> Vec<Progress> {
+pub(crate) fn progress(events: Vec<Event>) -> Vec<Progress> {
     let progress = events.into_iter().filter_map(|event| match event {
         Event::Progress(progress) => Some(progress),
         _ => None,

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Event, Failure, MemoryPins, NotTrusted, PeerPin, PinBook, Pins, Standing, Trust,
+    Caution, Event, Failure, MemoryPins, NotTrusted, PeerPin, PinBook, Pins, Progress, Standing,
+    Trust,
 };
 use sealwax::crypto::{IdentityVault, PrekeyPair};
 use sealwax::limits::MAX_FIRST_CONTACTS;
 use sealwax::wire::Fingerprint;
 use serde_json::{Value, json};
 
+use crate::link::progress;
 use crate::world::{START_MS, World, cautions, delivered, failures, identity, public};
 
 /// Two users who have talked; then bob's place is taken by somebody with carol's key.
@@ -238,6 +240,14 @@ fn what_is_no_key_or_not_what_was_asked_for_is_refused() {
         (failures(&events), cautions(&events)),
         (vec![Failure::BadKey], vec![Caution::BadKey])
     );
+
+    // Whoever asks for it by hand is answered once, and the relay asked once.
+    world.relay.log.clear();
+    assert!(world.user("alice").probe.client.ask_key("bob"));
+    world.run_seconds(10);
+    let answer = Progress::KeyAnswered { name: "bob".to_owned() };
+    assert_eq!(progress(world.events("alice")), [answer]);
+    assert_eq!(world.relay.count("get_pubkey"), 1);
 
     let mut unasked = world.relay.pubkey_of("bob");
     world.inject("alice", &unasked);
