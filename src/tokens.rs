@@ -26,11 +26,7 @@ impl Rate {
     /// If one of them is 0; both are constants.
     pub const fn new(burst: u32, per_second: u32) -> Self {
         assert!(burst > 0 && per_second > 0, "a rate of nothing");
-        let period = 1_000_000_000 / per_second as u64;
-        Self {
-            capacity: Duration::from_nanos(burst as u64 * period),
-            period: Duration::from_nanos(period),
-        }
+        Self::every(burst, Duration::from_nanos(1_000_000_000 / per_second as u64))
     }
 
     /// `burst` at once, and then one in each `period`.

@@ -84,8 +84,7 @@ impl Lookup {
     /// An answer may tell something new.
     pub(super) fn hint(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
-            let next = self.last.map(|last| last + HINT_INTERVAL);
-            let from = next.map_or(now, |next| next.max(now));
+            let from = self.kept_until().map_or(now, |next| next.max(now));
             self.state = State::Wanted { from, kind: Kind::Decides };
         }
     }

@@ -139,7 +139,7 @@ impl Client {
         self.desk.now = cx.now();
         self.renew_prekey(); // sets its clock
         self.link.connect(cx, &mut self.desk);
-        self.set_alarm(cx);
+        self.set_timer(cx);
     }
 
     /// Closes, once the receipts for what was shown have left; `Closed` with `left` follows. Texts
@@ -344,15 +344,14 @@ impl Client {
         self.desk.outgoing.clear();
         self.desk.unanswered = 0;
         self.roster.forget();
-        self.set_alarm(cx); // the tick's end is over
+        self.set_timer(cx); // the tick's end is over
     }
 
     /// The client's timer rang.
     pub fn timer(&mut self, cx: &mut Context) {
         self.desk.now = cx.now();
         self.link.tick(cx, &mut self.desk);
-        self.renew_prekey();
-        self.peers.tick(&self.desk, self.link.is_up());
+        self.peers.tick(&self.desk, self.link.is_up()); // the prekey: at the end of the tick
     }
 
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
@@ -364,7 +363,7 @@ impl Client {
             self.leaving = None;
             self.link.finish(cx, &mut self.desk, Ending::Left, "we left");
         }
-        self.set_alarm(cx);
+        self.set_timer(cx);
     }
 
     /// Reads nothing from the relay for now (`true`): standard output is behind. It begins once we
@@ -432,7 +431,7 @@ impl Client {
         self.link.is_up() && self.outlook().receipts > 0
     }
 
-    fn set_alarm(&mut self, cx: &mut Context) {
+    fn set_timer(&mut self, cx: &mut Context) {
         let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due(), self.leaving];
         cx.set_timer(self.timer, clocks::earliest(due));
     }

@@ -171,27 +171,13 @@ impl<P: Pin> PinFile<P> {
         self.lines.push(Line::Pin(pin));
     }
 
-    /// Removes the pin of `owner`, with the lines that repeat it: one of those would be obeyed at
-    /// the next reading. Returns whether there was one.
+    /// Removes the pin of `owner`. Returns whether there was one.
     pub fn remove(&mut self, owner: &str) -> bool {
-        if self.places.remove(owner).is_none() {
-            return false;
-        }
-        self.lines.retain(|line| match line {
-            Line::Pin(pin) => pin.owner() != owner,
-            Line::Repeated { owner: of, .. } => of != owner,
-            Line::Note(_) | Line::Damaged(_) => true,
-        });
-        self.places.clear();
-        for (place, line) in self.lines.iter().enumerate() {
-            if let Line::Pin(pin) = line {
-                self.places.insert(pin.owner().to_owned(), place);
-            }
-        }
-        true
+        self.remove_where(1, |pin| pin.owner() == owner) > 0
     }
 
-    /// Removes the first `count` pins that `is_it` holds for. Returns how many there were.
+    /// Removes the first `count` pins that `is_it` holds for, with the lines that repeat them.
+    /// Returns how many there were.
     pub fn remove_where(&mut self, count: usize, is_it: impl Fn(&P) -> bool) -> usize {
         let mut removed = BTreeSet::new();
         self.lines.retain(|line| match line {

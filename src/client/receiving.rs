@@ -29,7 +29,8 @@ pub(super) struct Receiving {
     previous: Option<(ReceiveChain, Time)>,
     seen: Seen,
     bucket: Bucket,
-    /// The `created` of the last session taken. Kept as long as we run: an older offer is a replay.
+    /// The `created` of the last session taken: an older offer is a replay. Kept as long as we run,
+    /// unless the pin is forgotten ([`Receiving::forget_wholly`]).
     mark: u64,
 }
 
@@ -140,19 +141,20 @@ impl Receiving {
         }
         match opened.body {
             Body::Receipt(mids) => Some(Heard::Receipt(mids)),
-            // A session has a pinned key, unless that was forgotten a moment ago: the text comes
-            // again.
-            Body::Text { .. } if contact.trust(desk).is_none() => None,
-            Body::Text { mid, text } => match self.seen.see(mid) {
-                Sight::Shown => Some(Heard::Again(mid)),
-                Sight::Told => None,
-                Sight::First => {
-                    let trust = contact.trust(desk)?;
-                    let receipt = Receipt { peer: from(), mid };
-                    desk.tell(Event::Message { from: from(), text, n: opened.n, trust, receipt });
-                    None
+            Body::Text { mid, text } => {
+                // A session has a pinned key, unless that was forgotten a moment ago: the text
+                // comes again.
+                let trust = contact.trust(desk)?;
+                match self.seen.see(mid) {
+                    Sight::Shown => Some(Heard::Again(mid)),
+                    Sight::Told => None,
+                    Sight::First => {
+                        let (n, receipt) = (opened.n, Receipt { peer: from(), mid });
+                        desk.tell(Event::Message { from: from(), text, n, trust, receipt });
+                        None
+                    }
                 }
-            },
+            }
         }
     }
 

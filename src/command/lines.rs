@@ -138,20 +138,14 @@ fn chat(line: &str) -> Result<Ask, String> {
     }
     let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
     let argument = argument.trim();
-    let verify = |argument: String| {
-        let (name, number) = argument.split_once(' ').unwrap_or((&argument, ""));
-        let number = Some(number.to_owned()).filter(|number| !number.is_empty());
-        Ask::Verify { name: name.to_owned(), number }
-    };
-    let named = |ask: fn(String) -> Ask| match argument {
+    let named = |ask: fn(&str) -> Result<Ask, String>| match argument {
         "" => Err(format!("write /{word} NAME")),
-        name => Ok(ask(name.to_owned())),
+        argument => ask(argument),
     };
     match word {
-        "to" => named(Ask::Recipient),
-        "verify" => named(verify),
-        "trust" if !argument.is_empty() => trust(argument),
-        "trust" => Err("write /trust NAME".to_owned()),
+        "to" => named(|name| Ok(Ask::Recipient(name.to_owned()))),
+        "verify" => named(|argument| Ok(verify(argument))),
+        "trust" => named(trust),
         "users" => Ok(Ask::Users),
         "help" => Ok(Ask::Help),
         "quit" => Ok(Ask::Quit),
@@ -159,6 +153,12 @@ fn chat(line: &str) -> Result<Ask, String> {
             "there is no /{word}; /help lists what there is, // begins a text with a slash"
         )),
     }
+}
+
+fn verify(argument: &str) -> Ask {
+    let (name, number) = argument.split_once(' ').unwrap_or((argument, ""));
+    let number = Some(number.to_owned()).filter(|number| !number.is_empty());
+    Ask::Verify { name: name.to_owned(), number }
 }
 
 fn trust(argument: &str) -> Result<Ask, String> {

@@ -47,7 +47,7 @@ impl Owner {
         let arguments = &common.identity;
         let passphrase = arguments.passphrase_fd.map(passphrase::from_descriptor).transpose()?;
         let home = Rc::new(open_home(arguments)?);
-        name(&home, arguments)?; // what is wrong with it is said before the lock is waited for
+        name(&home, arguments)?; // what is wrong with it is said before the lock is taken
         let lock = lock(&home)?;
         let name = name(&home, arguments)?;
         let remembered_relay = relay(&home)?;

@@ -91,10 +91,10 @@ fn talk(
     };
     let trace = tracing::open(traced)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
-    let mut front = Front::new(Client::new(settings, parts), view, task, waker, recorder.clone());
+    let mut front = Front::new(Client::new(settings, parts), view, task, recorder.clone());
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {
-        front.start(cx);
+        front.start(cx, waker);
     });
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;

@@ -125,11 +125,7 @@ impl Front {
     pub(super) fn refuse_input(&mut self, cx: &mut Context) {
         let Some(input) = &mut self.input else { return };
         input.is_refused = true;
-        input.waits_for = None;
-        match input.rest.take() {
-            Some(rest) => self.read_rest(cx, &rest),
-            None => cx.resume(input.id),
-        }
+        self.go_on_reading(cx);
     }
 
     /// Standard input has ended: its last lines, now or when their recipients are ready.
@@ -161,12 +157,16 @@ impl Front {
 
     /// Goes on with the input where it had to wait.
     pub(super) fn resume_input(&mut self, cx: &mut Context) {
-        let Some(input) = &mut self.input else { return };
-        if !input.waits_for.as_ref().is_some_and(|peer| self.client.ready_for_more(peer)) {
-            return;
+        let waits_for = self.input.as_ref().and_then(|input| input.waits_for.as_ref());
+        if waits_for.is_some_and(|peer| self.client.ready_for_more(peer)) {
+            cx.set_timer(WAIT_TIMER, None);
+            self.go_on_reading(cx);
         }
+    }
+
+    fn go_on_reading(&mut self, cx: &mut Context) {
+        let Some(input) = &mut self.input else { return };
         input.waits_for = None;
-        cx.set_timer(WAIT_TIMER, None);
         match input.rest.take() {
             Some(rest) => self.read_rest(cx, &rest),
             None => cx.resume(input.id),

@@ -61,7 +61,8 @@ pub(super) struct Front {
     client: Client,
     view: View,
     task: Task,
-    look_ups: LookUps,
+    /// What wakes the loop when a name has been looked up.
+    look_ups: Option<Token>,
     streams: Option<Streams>,
     input: Option<Input>,
     phase: Phase,
@@ -82,12 +83,6 @@ pub(super) struct Front {
     recorder: Option<Recorder>,
 }
 
-/// What wakes the loop when a name has been looked up, and its source once it is open.
-struct LookUps {
-    waker: Option<Waker>,
-    source: Option<Token>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Talking,
@@ -101,7 +96,6 @@ impl Front {
         client: Client,
         view: View,
         mut task: Task,
-        look_ups: Waker,
         recorder: Option<Recorder>,
     ) -> Self {
         let recipient = task.to.take();
@@ -109,7 +103,7 @@ impl Front {
             client,
             view,
             task,
-            look_ups: LookUps { waker: Some(look_ups), source: None },
+            look_ups: None,
             streams: None,
             input: None,
             phase: Phase::Talking,
@@ -124,11 +118,10 @@ impl Front {
         }
     }
 
-    /// Asks for all sources, and connects.
-    pub(super) fn start(&mut self, cx: &mut Context) {
+    /// Asks for all sources, and connects. `look_ups` wakes the loop when a name was looked up.
+    pub(super) fn start(&mut self, cx: &mut Context, look_ups: Waker) {
         cx.open(ProcessFd::Signals);
-        self.look_ups.source =
-            self.look_ups.waker.take().map(|waker| cx.open(ProcessFd::Wake(waker)));
+        self.look_ups = Some(cx.open(ProcessFd::Wake(look_ups)));
         self.streams = Some(Streams::open(cx));
         self.client.start(cx);
         if let Some(form) = self.task.input {
@@ -264,7 +257,7 @@ impl Handler for Front {
         if self.client.owns(from) {
             return self.client.received(cx, from, bytes);
         }
-        if self.look_ups.source == Some(from) {
+        if self.look_ups == Some(from) {
             self.client.looked_up(cx);
             return bytes.len();
         }
