@@ -64,8 +64,7 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let by_memory = part / CONNECTION_BYTES;
     // What was said is not changed: it fits with the rest that a relay needs, or there is no start.
     let sum = inbox_common.saturating_add(outbox_common);
-    let least = LEAST_CONNECTIONS.min(most);
-    if sum > bytes - part || by_memory < least || inbox_common.min(outbox_common) < LEAST_COMMON {
+    if sum > bytes - part || inbox_common.min(outbox_common) < LEAST_COMMON {
         return Err(refused(format!(
             "{} MiB of memory ({bound}) are too few for --inbox-common {inbox_common} and \
              --outbox-common {outbox_common}, beside a quarter for the rest: set them lower (at \

@@ -53,12 +53,13 @@ impl Owner {
         let remembered_relay = relay(&home)?;
         let drafts = [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE];
         home.remove_old_drafts(&drafts);
+        let is_new = remembered_name(&home)?.is_none();
         let identity = match IdentityFile::read(&home)? {
             Some(file) => file.open(passphrase.as_ref())?,
-            None if remembered_name(&home)?.is_some() => return Err(identity_is_gone(&home)),
-            None => identity_file::make(&home, passphrase.as_ref())?,
+            None if is_new => identity_file::make(&home, passphrase.as_ref())?,
+            None => return Err(identity_is_gone(&home)),
         };
-        if remembered_name(&home)?.is_none() {
+        if is_new {
             remember(&home, NAME_FILE, &name)?;
         }
         if let (None, Some(given)) = (&remembered_relay, &common.relay) {

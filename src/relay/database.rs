@@ -92,18 +92,23 @@ impl Database {
         path: &Path,
         if_empty: IfEmpty,
     ) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
+        let database = Self::open_only(path, if_empty)?;
+        let names = database.names().map_err(|error| OpenError::unusable(path, error))?;
+        Ok((database, names))
+    }
+
+    /// Opens the file at `path`, and reads no names.
+    pub(super) fn open_only(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::unusable(path, error);
         if if_empty == IfEmpty::Refuse && is_empty(path) {
             return Err(OpenError::Gone { path: path.to_owned() });
         }
         let mut database = Self::connect(path).map_err(unusable)?;
         match database.schema(if_empty).map_err(unusable)? {
-            SCHEMA => {}
-            0 => return Err(OpenError::Gone { path: path.to_owned() }),
-            found => return Err(OpenError::OtherSchema { path: path.to_owned(), found }),
+            SCHEMA => Ok(database),
+            0 => Err(OpenError::Gone { path: path.to_owned() }),
+            found => Err(OpenError::OtherSchema { path: path.to_owned(), found }),
         }
-        let names = database.names().map_err(unusable)?;
-        Ok((database, names))
     }
 
     /// The names in the file at `path`, sorted, without a byte being written: for a disk that is

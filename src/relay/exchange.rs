@@ -17,30 +17,20 @@ impl Relay {
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(origin) = self.peers.get(from).map(|peer| peer.origin) else { return bytes.len() };
         if origin == Origin::EXEMPT {
-            return self.read_frames(cx, from, bytes).0;
+            return self.read_frames(cx, from, bytes, &mut 0);
         }
-        if self.has_no_share(cx, from, origin) {
+        if self.shares.is_spent(origin) {
+            self.end_turn(cx, from);
             return 0;
         }
-        let (consumed, work) = self.read_frames(cx, from, bytes);
+        let mut work = 0;
+        let consumed = self.read_frames(cx, from, bytes, &mut work);
         self.shares.count(origin, 1 + work);
         consumed
     }
 
-    /// The same for one turn: one frame at least if there is one. Returns how much work that was,
-    /// too.
+    /// The same for one turn: one frame at least if there is one. Adds to `work` how much that was.
     pub(super) fn read_frames(
-        &mut self,
-        cx: &mut Context,
-        from: Token,
-        bytes: &[u8],
-    ) -> (usize, usize) {
-        let mut work = 0;
-        let consumed = self.take_turn(cx, from, bytes, &mut work);
-        (consumed, work)
-    }
-
-    fn take_turn(
         &mut self,
         cx: &mut Context,
         from: Token,

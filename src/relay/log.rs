@@ -60,8 +60,13 @@ impl Log {
     }
 
     /// Today, in days since 1970-01-01 (UTC).
-    pub(super) fn day(&self) -> u32 {
-        u32::try_from((self.wall_clock)() / MS_PER_DAY).unwrap_or(u32::MAX)
+    pub(super) fn day(&mut self) -> u32 {
+        u32::try_from(self.wall() / MS_PER_DAY).unwrap_or(u32::MAX)
+    }
+
+    /// What the clock said in this tick, in milliseconds since 1970.
+    fn wall(&mut self) -> u64 {
+        *self.wall.get_or_insert_with(&self.wall_clock)
     }
 
     /// Tells the instant of this tick.
@@ -138,7 +143,7 @@ impl Log {
     }
 
     fn write(&mut self, event: &Event) {
-        let wall = *self.wall.get_or_insert_with(&self.wall_clock);
+        let wall = self.wall();
         self.journal.write(wall, event);
     }
 
@@ -159,7 +164,7 @@ impl Log {
             return;
         }
         self.silent_until = None;
-        let wall = *self.wall.get_or_insert_with(&self.wall_clock);
+        let wall = self.wall();
         self.journal.count(wall, std::mem::take(&mut self.beyond));
     }
 

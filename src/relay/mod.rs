@@ -214,10 +214,10 @@ impl Relay {
 
     /// Tells where it listens, once all listeners stand: whoever reads of one may rely on it.
     fn announce_listeners(&mut self) {
-        let is_listener = |source: &&OwnSource| matches!(source.purpose, Purpose::Listen(_));
-        let asked = self.sources.iter().filter(is_listener).count();
-        let standing = self.sources.iter().filter(|source| source.address.is_some()).count();
-        if standing < asked {
+        let is_awaited = |source: &OwnSource| {
+            matches!(source.purpose, Purpose::Listen(_)) && source.address.is_none()
+        };
+        if self.sources.iter().any(is_awaited) {
             return;
         }
         for source in &self.sources {
@@ -256,7 +256,7 @@ impl Handler for Relay {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.log.at(cx.now());
-        self.read_frames(cx, from, rest); // what is left is dropped: nobody would show it again
+        self.read_frames(cx, from, rest, &mut 0); // the rest is dropped: nobody reads it again
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
     }

@@ -37,7 +37,7 @@ impl BoundNames {
     }
 
     fn of(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
-        let (database, _) = Database::open(path, if_empty)?;
+        let database = Database::open_only(path, if_empty)?;
         let names = database.names_with_days().map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self { database, names })
     }

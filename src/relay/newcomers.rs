@@ -7,16 +7,12 @@
 //! An address of version 6 counts by its /64 and by its /48 (a site's, RFC 6177). The tables are
 //! bounded: who has no place in one shares a rate with the others that have none.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::rates::Origin;
-use crate::limits::{
-    ADDRESSES_SWEEP, BINDINGS_BURST, BINDINGS_PERIOD, MAX_ADDRESSES, SITE_BINDINGS_BURST,
-    SITE_BINDINGS_PERIOD,
-};
+use super::rates::{Origin, Places};
+use crate::limits::{BINDINGS_BURST, BINDINGS_PERIOD, SITE_BINDINGS_BURST, SITE_BINDINGS_PERIOD};
 use crate::reactor::Time;
-use crate::tokens::{Bucket, Rate};
+use crate::tokens::Rate;
 
 /// Of an address.
 const RATE: Rate = Rate::every(BINDINGS_BURST, BINDINGS_PERIOD);
@@ -26,69 +22,29 @@ const SITE_RATE: Rate = Rate::every(SITE_BINDINGS_BURST, SITE_BINDINGS_PERIOD);
 /// What was spent of both rates.
 #[derive(Default)]
 pub(super) struct Newcomers {
-    origins: Spent<Origin>,
-    sites: Spent<u64>,
-}
-
-/// Buckets that are not full.
-struct Spent<K> {
-    // A tree and not a table: it never stops the loop to double, and nobody can make it collide.
-    buckets: BTreeMap<K, Bucket>,
-    /// Of those for whom there is no place.
-    others: Bucket,
-    /// When places were last looked for.
-    swept: Time,
+    origins: Places<Origin, 1>,
+    sites: Places<u64, 1>,
 }
 
 impl Newcomers {
     /// Whether a further name may be bound from `address`, whose rates are those of `origin`.
     pub(super) fn may(&mut self, origin: Origin, address: SocketAddr, now: Time) -> bool {
         origin == Origin::EXEMPT
-            || self.origins.bucket(origin, now).holds_one(RATE, now)
+            || self.origins.look(origin, now)[0].holds_one(RATE, now)
                 && site(address)
-                    .is_none_or(|site| self.sites.bucket(site, now).holds_one(SITE_RATE, now))
+                    .is_none_or(|site| self.sites.look(site, now)[0].holds_one(SITE_RATE, now))
     }
 
     /// The same, and counts it if it may.
     pub(super) fn take(&mut self, origin: Origin, address: SocketAddr, now: Time) -> bool {
         let may = self.may(origin, address, now);
         if may && origin != Origin::EXEMPT {
-            self.origins.spend(origin, RATE, now);
+            self.origins.of(origin, now)[0].spend(RATE, now);
             if let Some(site) = site(address) {
-                self.sites.spend(site, SITE_RATE, now);
+                self.sites.of(site, now)[0].spend(SITE_RATE, now);
             }
         }
         may
-    }
-}
-
-impl<K: Ord + Copy> Spent<K> {
-    /// What `key` has left.
-    fn bucket(&mut self, key: K, now: Time) -> Bucket {
-        if let Some(bucket) = self.buckets.get(&key) {
-            return *bucket;
-        }
-        if self.has_room(now) { Bucket::default() } else { self.others }
-    }
-
-    fn spend(&mut self, key: K, rate: Rate, now: Time) {
-        let is_kept = self.buckets.contains_key(&key) || self.has_room(now);
-        let bucket = if is_kept { self.buckets.entry(key).or_default() } else { &mut self.others };
-        bucket.spend(rate, now);
-    }
-
-    fn has_room(&mut self, now: Time) -> bool {
-        if self.buckets.len() >= MAX_ADDRESSES && now.since(self.swept) >= ADDRESSES_SWEEP {
-            self.swept = now;
-            self.buckets.retain(|_, bucket| !bucket.is_full(now));
-        }
-        self.buckets.len() < MAX_ADDRESSES
-    }
-}
-
-impl<K> Default for Spent<K> {
-    fn default() -> Self {
-        Self { buckets: BTreeMap::new(), others: Bucket::default(), swept: Time::default() }
     }
 }
 
@@ -104,6 +60,7 @@ fn site(address: SocketAddr) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_ADDRESSES;
     use crate::relay::rates::Rates;
 
     const NOW: Time = Time::from_nanos(1_000_000_000_000);
@@ -151,6 +108,6 @@ mod tests {
         assert!(!take(places + 999, NOW));
         assert!(take(0, NOW), "who has a place keeps it");
         assert!(take(places + 999, NOW + BINDINGS_PERIOD * 3));
-        assert!(newcomers.origins.buckets.len() <= MAX_ADDRESSES);
+        assert!(newcomers.origins.len() <= MAX_ADDRESSES);
     }
 }

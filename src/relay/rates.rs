@@ -49,17 +49,17 @@ pub(super) enum Turn {
 #[derive(Default)]
 pub(super) struct Rates {
     counts_loopback: bool,
+    spent: Places<Origin, { Toll::COUNT }>,
+}
+
+/// What was spent, by whom: the buckets of each. Bounded: those without a place share one.
+pub(super) struct Places<K, const N: usize> {
     // A tree and not a table: it never stops the loop to double, and nobody can make it collide.
-    spent: BTreeMap<Origin, Spent>,
-    /// What is shared by those for whom there is no place in the table.
-    others: Spent,
+    spent: BTreeMap<K, [Bucket; N]>,
+    others: [Bucket; N],
     /// When places were last looked for.
     swept: Time,
 }
-
-/// What one address has spent of each rate.
-#[derive(Clone, Copy, Default)]
-struct Spent([Bucket; Toll::COUNT]);
 
 impl Origin {
     /// Not counted.
@@ -109,7 +109,7 @@ impl Rates {
         if origin == Origin::EXEMPT {
             return Turn::Now;
         }
-        let bucket = &mut self.spent_by(origin, now).0[toll as usize];
+        let bucket = &mut self.spent.of(origin, now)[toll as usize];
         let next = bucket.next(toll.rate(), now);
         if next > now + RATE_HORIZON {
             return Turn::Ask(now + RATE_HORIZON);
@@ -120,27 +120,48 @@ impl Rates {
 
     /// Spends one of `toll` if it is there, and tells whether.
     pub(super) fn take(&mut self, origin: Origin, toll: Toll, now: Time) -> bool {
-        origin == Origin::EXEMPT
-            || self.spent_by(origin, now).0[toll as usize].take(toll.rate(), now)
-    }
-
-    fn spent_by(&mut self, origin: Origin, now: Time) -> &mut Spent {
-        if self.spent.len() >= MAX_ADDRESSES && !self.spent.contains_key(&origin) {
-            if now.since(self.swept) >= ADDRESSES_SWEEP {
-                self.swept = now;
-                self.spent.retain(|_, spent| !spent.is_nothing(now));
-            }
-            if self.spent.len() >= MAX_ADDRESSES {
-                return &mut self.others;
-            }
-        }
-        self.spent.entry(origin).or_default()
+        origin == Origin::EXEMPT || self.spent.of(origin, now)[toll as usize].take(toll.rate(), now)
     }
 }
 
-impl Spent {
-    fn is_nothing(&self, now: Time) -> bool {
-        self.0.iter().all(|bucket| bucket.is_full(now))
+impl<K: Ord + Copy, const N: usize> Places<K, N> {
+    /// What `key` has left. Takes no place.
+    pub(super) fn look(&mut self, key: K, now: Time) -> [Bucket; N] {
+        if !self.has_place(key, now) {
+            return self.others;
+        }
+        self.spent.get(&key).copied().unwrap_or([Bucket::default(); N])
+    }
+
+    /// The same, to be spent.
+    pub(super) fn of(&mut self, key: K, now: Time) -> &mut [Bucket; N] {
+        if !self.has_place(key, now) {
+            return &mut self.others;
+        }
+        self.spent.entry(key).or_insert([Bucket::default(); N])
+    }
+
+    fn has_place(&mut self, key: K, now: Time) -> bool {
+        if self.spent.len() < MAX_ADDRESSES || self.spent.contains_key(&key) {
+            return true;
+        }
+        if now.since(self.swept) >= ADDRESSES_SWEEP {
+            self.swept = now;
+            self.spent.retain(|_, spent| spent.iter().any(|bucket| !bucket.is_full(now)));
+        }
+        self.spent.len() < MAX_ADDRESSES
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.spent.len()
+    }
+}
+
+impl<K, const N: usize> Default for Places<K, N> {
+    fn default() -> Self {
+        let others = [Bucket::default(); N];
+        Self { spent: BTreeMap::new(), others, swept: Time::default() }
     }
 }
 

@@ -42,14 +42,14 @@ impl Relay {
         let Some(peer) = self.peers.get_mut(from) else { return false };
         let (origin, now) = (peer.origin, cx.now());
         let Some(user) = peer.user_mut() else { return false };
-        origin == Origin::EXEMPT
-            || user.lookups.holds_one(RATE, now) && {
-                let may = self.rates.take(origin, Toll::Lookup, now);
-                if may {
-                    user.lookups.spend(RATE, now);
-                }
-                may
-            }
+        if origin == Origin::EXEMPT {
+            return true;
+        }
+        let may = user.lookups.holds_one(RATE, now) && self.rates.take(origin, Toll::Lookup, now);
+        if may {
+            user.lookups.spend(RATE, now);
+        }
+        may
     }
 
     /// `send_key` and `message`.

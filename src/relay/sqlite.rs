@@ -67,12 +67,21 @@ struct Desk {
     waker: Waker,
 }
 
+/// The database at `path`, and the names in it: what was released before is known by that.
+fn open_database(
+    path: &Path,
+    if_empty: IfEmpty,
+) -> Result<(Database, Vec<(String, Fingerprint)>), OpenError> {
+    let (mut database, bound) = Database::open(path, if_empty)?;
+    database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
+    Ok((database, bound))
+}
+
 impl SqliteStore {
     /// Opens the database at `path`, which is made where it is not there yet, and starts the
     /// thread. Beside the store come the names bound so far with their keys, sorted.
     pub fn open(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
-        let (mut database, bound) = Database::open(path, IfEmpty::Create)?;
-        database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
+        let (database, bound) = open_database(path, IfEmpty::Create)?;
         Ok((Self::start(path, Ok(database)).map_err(OpenError::Thread)?, bound))
     }
 
@@ -81,11 +90,7 @@ impl SqliteStore {
     /// are bound again as soon as it can be written, and refused until then
     /// ([`fault`](Self::fault)).
     pub fn open_again(path: &Path) -> Result<(Self, Vec<(String, Fingerprint)>), OpenError> {
-        let opened = Database::open(path, IfEmpty::Refuse).and_then(|(mut database, bound)| {
-            database.forget_released().map_err(|error| OpenError::unusable(path, error))?;
-            Ok((database, bound))
-        });
-        let (database, bound) = match opened {
+        let (database, bound) = match open_database(path, IfEmpty::Refuse) {
             Ok((database, bound)) => (Ok(database), bound),
             Err(error) if error.is_for_want_of_room() => match Database::read(path) {
                 Ok(bound) => (Err(error.to_string()), bound),

@@ -30,7 +30,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    fn is_spent(&self, origin: Origin) -> bool {
+    pub(super) fn is_spent(&self, origin: Origin) -> bool {
         self.done.get(&origin).is_some_and(|&done| done >= WORK_AN_ADDRESS)
     }
 
@@ -72,7 +72,8 @@ impl Relay {
             if peer.who().is_none() {
                 continue; // it is leaving, and pays for nothing more
             }
-            // Of a frame that has not been paid for it is asked when it is shown again.
+            // A frame that has not been paid for (`Again(Claim)`) asks for its rate when it is read
+            // again.
             let (patience, asks_again) = match peer.patience {
                 Patience::Turn(Toll::Claim) => (Patience::Paid, false),
                 Patience::Again(Toll::Connect) => (Patience::None, true),
@@ -87,15 +88,6 @@ impl Relay {
             }
         }
         self.await_turns(cx);
-    }
-
-    /// Whether the address of `id` has had enough for this tick: then it stands in line.
-    pub(super) fn has_no_share(&mut self, cx: &mut Context, id: Token, origin: Origin) -> bool {
-        let is_spent = self.shares.is_spent(origin);
-        if is_spent {
-            self.end_turn(cx, id);
-        }
-        is_spent
     }
 
     /// `id` has had enough for this tick: it goes on in the next, or when those of its address that

@@ -30,8 +30,9 @@ pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>>relay.ndjson
 
-It prints one line `listening on HOST:PORT` to standard error for each address; with --log json it
-is an object, {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
+It prints one line `listening on HOST:PORT` to standard error for each address (with -q only where
+port 0 was given, with -qq never); with --log json it is an object,
+{\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
 SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
 SIGHUP: it tells what it has counted, and lets the names go that were released (`sealwax names`).")]
 pub struct Serve {
