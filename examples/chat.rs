@@ -136,7 +136,9 @@ impl Handler for Chat {
     /// A read is not a line: there may be several, and the last may not be whole.
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let mut used = 0;
-        while let Some(length) = bytes[used..].iter().position(|&byte| byte == b'\n') {
+        // No further than a line may reach: what is longer is refused below.
+        let end = |rest: &[u8]| rest.iter().take(MAX_LINE + 1).position(|&byte| byte == b'\n');
+        while let Some(length) = end(&bytes[used..]) {
             let line = String::from_utf8_lossy(&bytes[used..used + length]);
             self.line(cx, from, line.trim_end_matches('\r'));
             used += length + 1;

@@ -7,8 +7,7 @@ use super::cli::{TraceArgs, TraceForm};
 use super::{Exit, Failure};
 use crate::limits::TRACE_PATIENCE;
 use crate::reactor::{Config, Context, Handler, Linux, ProcessFd, Reactor, monotonic};
-use crate::trace::{Form, Taker, Trace};
-use crate::trace::{Recorder, Stream, TracedHandler, TracedSys};
+use crate::trace::{Form, Recorder, Stream, Taker, Trace, TracedHandler, TracedSys};
 
 /// What the options ask for; none where they ask for nothing.
 pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
@@ -75,7 +74,7 @@ pub(super) fn run<H: Handler>(
     ended
 }
 
-fn standard_error() -> nix::Result<Stream<Linux>> {
+fn standard_error() -> nix::Result<Stream> {
     Stream::open(Linux::new()?, &ProcessFd::Stderr)
 }
 

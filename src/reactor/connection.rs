@@ -240,13 +240,15 @@ impl Connection {
     /// next shows how it ends: a frame of which more is there than one read brings, or bytes for
     /// which there is room again.
     pub(crate) fn is_undecided(&mut self, kind: DeadlineKind) -> bool {
-        let is_cut = match self.readiness {
-            Readiness::Level => std::mem::take(&mut self.unread), // once for each read
-            Readiness::Edge => self.unread,
-            Readiness::Always => false,
-        };
         match kind {
-            DeadlineKind::Frame => is_cut && !self.read_blocks.any(ReadBlocks::OVER_BUDGET),
+            DeadlineKind::Frame => {
+                let is_cut = match self.readiness {
+                    Readiness::Level => std::mem::take(&mut self.unread), // once for each read
+                    Readiness::Edge => self.unread,
+                    Readiness::Always => false,
+                };
+                is_cut && !self.read_blocks.any(ReadBlocks::OVER_BUDGET)
+            }
             DeadlineKind::Write | DeadlineKind::Finish => self.can_flush(),
             DeadlineKind::Handshake => false,
         }

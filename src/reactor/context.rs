@@ -55,6 +55,8 @@ pub(crate) struct Snapshot {
     /// Bytes queued for it.
     pub(crate) queued: usize,
     pub(crate) is_paused: bool,
+    /// Its handler has not closed it.
+    pub(crate) is_in_use: bool,
 }
 
 /// What a handler asked to have opened.
@@ -162,9 +164,10 @@ impl Context {
     pub(crate) fn dirty(&self) -> impl Iterator<Item = (Token, Snapshot)> {
         self.dirty.iter().filter_map(|&id| {
             let connection = self.connections.get(id)?;
+            let (state, is_in_use) = (connection.state, connection.is_in_use());
             let is_paused = connection.read_blocks.any(ReadBlocks::PAUSED);
             let queued = connection.outbox.len();
-            Some((id, Snapshot { state: connection.state, queued, is_paused }))
+            Some((id, Snapshot { state, queued, is_paused, is_in_use }))
         })
     }
 
@@ -362,10 +365,5 @@ impl Context {
         if let Some(begun) = connection.deadlines[kind as usize].take() {
             self.deadlines.end(kind, begun);
         }
-    }
-
-    pub(super) fn deadline_runs(&self, id: Token, kind: DeadlineKind) -> bool {
-        let connection = self.connections.get(id);
-        connection.is_some_and(|connection| connection.deadlines[kind as usize].is_some())
     }
 }

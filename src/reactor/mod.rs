@@ -28,9 +28,9 @@
 //!
 //! So a message costs one read and one write, and a share in one wait.
 //!
-//! Two settings change how step 1 asks, and nothing else ([`Config`]): edge mode, in which the
-//! kernel tells each change once and the loop keeps the queue of those that are not read to the
-//! end; and spinning, in which the loop asks for a while before it sleeps.
+//! Two settings change this ([`Config`]). In edge mode the kernel tells each change once: the loop
+//! keeps the queue of those that are not read to the end (step 2), and what a connection is watched
+//! for never changes (step 6). With spinning, the loop asks for a while before it sleeps (step 1).
 //!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
 //! bytes and says how many it has used.

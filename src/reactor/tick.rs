@@ -256,10 +256,11 @@ impl<S: Sys> Reactor<S> {
             connection.inbox = inbox;
         }
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
-        if !waits_for_more {
-            cx.end_deadline(id, DeadlineKind::Frame);
-        } else if consumed > 0 || !cx.deadline_runs(id, DeadlineKind::Frame) {
+        let runs = connection.deadlines[DeadlineKind::Frame as usize].is_some();
+        if waits_for_more && (consumed > 0 || !runs) {
             cx.begin_deadline(id, DeadlineKind::Frame); // of a new frame: this is its first byte
+        } else if !waits_for_more && runs {
+            cx.end_deadline(id, DeadlineKind::Frame);
         }
     }
 

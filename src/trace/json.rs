@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Serializer, Value, json};
 
-use super::text::{readiness, signal_name, timeout_name};
-use crate::reactor::{CloseReason, Interest, Opened, Time, Watch};
+use super::text::{flags, readiness, signal_name, timeout_name};
+use crate::reactor::{CloseReason, Opened, Time, Watch};
 use crate::trace::{Annotation, Call, Callback, Change, Named, Step, Tick, What};
 use crate::wire::Ascii;
 
@@ -93,7 +93,7 @@ fn call_members(call: &Call, count: usize) -> Vec<(&'static str, Value)> {
         Call::Open(what) => vec![("what", (*what).into())],
         Call::Watch(interest, how) => {
             let how = if *how == Watch::Begin { "add" } else { "mod" };
-            vec![("how", how.into()), ("interest", interest_members(*interest))]
+            vec![("how", how.into()), ("interest", flags(*interest).into())]
         }
         Call::Read(room) => vec![("bytes", count.into()), ("room", (*room).into())],
         Call::Writev { offered, slices, left } => vec![
@@ -129,12 +129,6 @@ fn callback_members(callback: Callback) -> Vec<(&'static str, Value)> {
         }
         Callback::Drained | Callback::EndOfTick => vec![],
     }
-}
-
-fn interest_members(interest: Interest) -> Value {
-    let (read, write, edge) = (interest.read, interest.write, interest.edge);
-    let flags = [(read, "EPOLLIN"), (write, "EPOLLOUT"), (edge, "EPOLLET")];
-    flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
 }
 
 fn change((whom, change): &(Named, Change)) -> Value {

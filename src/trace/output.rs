@@ -10,21 +10,13 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
-use super::stream::Stream;
 use crate::limits::{TRACE_PATIENCE, TRACE_QUEUE};
-use crate::reactor::Linux;
 
 /// What takes bytes without ever waiting for long.
 pub trait Taker {
     /// Takes what it can of `bytes`, and may wait for `patience` in all. Tells how many it took,
     /// and what went wrong for good.
     fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>);
-}
-
-impl Taker for Stream<Linux> {
-    fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
-        self.write(bytes, patience)
-    }
 }
 
 /// A file, which is written at once; a pipe that was opened so that it does not block takes what it

@@ -1,4 +1,4 @@
-//! What is known of one tick, as data: a view on it is made elsewhere (`src/trace`).
+//! What is known of one tick, as data. The views on it are `text.rs`, `json.rs` and `events.rs`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ pub enum Phase {
     Dispatch,
     /// Newcomers, and what handlers asked to have opened.
     Accept,
-    /// Deadlines, alarms and signals.
+    /// Deadlines, timers and signals.
     Deadlines,
     /// The handler's own end of the tick.
     EndOfTick,
@@ -159,7 +159,7 @@ pub enum Callback {
     Drained,
     /// A deadline passed.
     TimedOut(Timeout),
-    /// An timer rings.
+    /// A timer of the handler has come.
     Timer(Timer),
     /// There are no descriptors left to accept with.
     Exhausted(Errno),

@@ -131,13 +131,13 @@ impl Recorder {
         }
         let changes = notes.changes(cx, name);
         let annotations = std::mem::take(&mut notes.annotations);
+        notes.tick.left = cx.queued_in_all();
         if let Callback::EndOfTick = callback {
             notes.tick.end_of_tick = Some((at, took));
-            notes.tick.queued = cx.queued_in_all();
-        }
-        notes.tick.left = cx.queued_in_all();
-        if matches!(callback, Callback::EndOfTick) && annotations.is_empty() && changes.is_empty() {
-            return;
+            notes.tick.queued = notes.tick.left;
+            if annotations.is_empty() && changes.is_empty() {
+                return;
+            }
         }
         let whom = token.and_then(|token| notes.named(token));
         if let (Callback::Closed(_), Some(token)) = (callback, token) {
@@ -151,15 +151,13 @@ impl Recorder {
 impl Notes {
     fn end_tick(&mut self) {
         self.tick.ended = (self.clock)();
-        let begins = self.tick.number == 0 && self.tick.is_empty();
         let is_empty = self.tick.is_empty();
         if !is_empty {
             (self.give)(&self.tick);
         }
-        let empty_before = match (is_empty, begins) {
-            (true, false) => self.tick.empty_before + 1,
-            _ => 0,
-        };
+        // Before the first wait nothing has to happen: that is no tick.
+        let counts = is_empty && self.tick.number > 0;
+        let empty_before = if counts { self.tick.empty_before + 1 } else { 0 };
         let (number, left) = (self.tick.number + 1, self.tick.left);
         self.tick = Tick { number, empty_before, queued: left, left, ..Tick::default() };
     }
@@ -206,8 +204,7 @@ impl Notes {
     ) -> Vec<(Named, Change)> {
         let mut changes = Vec::new();
         for (token, now) in cx.dirty() {
-            let (queued, is_paused) = (now.queued, now.is_paused);
-            let is_in_use = matches!(now.state, State::Connecting | State::Open);
+            let (queued, is_paused, is_in_use) = (now.queued, now.is_paused, now.is_in_use);
             let known = self.known(token);
             let mut of_this = [None; 3];
             if queued > known.queued {

@@ -7,20 +7,21 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
-use crate::reactor::{Interest, Io, ProcessFd, Sys, Token, Watch};
+use super::output::Taker;
+use crate::reactor::{Interest, Io, Linux, ProcessFd, Sys, Token, Watch};
 
 /// A descriptor of the process, waited for with a small loop of its own.
-pub struct Stream<S: Sys> {
-    sys: S,
+pub struct Stream {
+    sys: Linux,
     io: Io,
 }
 
-impl<S: Sys> Stream<S> {
+impl Stream {
     /// Opens `fd`.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn open(mut sys: S, fd: &ProcessFd) -> Result<Self> {
+    pub fn open(mut sys: Linux, fd: &ProcessFd) -> Result<Self> {
         let io = sys.open(fd)?;
         match sys.watch(io, Token::FIRST, Interest::WRITE, Watch::Begin) {
             // What cannot be watched is always ready.
@@ -28,10 +29,10 @@ impl<S: Sys> Stream<S> {
             Err(errno) => Err(errno),
         }
     }
+}
 
-    /// Takes what it can of `bytes`, and waits for room no longer than `patience` in all. Tells how
-    /// many it took, and what went wrong for good.
-    pub fn write(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
+impl Taker for Stream {
+    fn take(&mut self, bytes: &[u8], patience: Duration) -> (usize, Result<()>) {
         let until = self.sys.now() + patience;
         let (mut taken, mut ready) = (0, Vec::new());
         while taken < bytes.len() {

@@ -206,16 +206,19 @@ pub(super) fn readiness(event: &Event) -> String {
     set.join(", ")
 }
 
-pub(super) fn interests(interest: Interest) -> &'static str {
-    match (interest.read, interest.write, interest.edge) {
-        (true, true, false) => "EPOLLIN, EPOLLOUT",
-        (true, true, true) => "EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET",
-        (true, false, false) => "EPOLLIN",
-        (true, false, true) => "EPOLLIN, EPOLLRDHUP, EPOLLET",
-        (false, true, false) => "EPOLLOUT",
-        (false, true, true) => "EPOLLOUT, EPOLLET",
-        (false, false, _) => "nothing but hang-ups",
+/// The flags that `epoll_ctl(2)` is given for it.
+pub(super) fn flags(interest: Interest) -> Vec<&'static str> {
+    let Interest { read, write, edge } = interest;
+    let flags =
+        [(read, "EPOLLIN"), (write, "EPOLLOUT"), (read && edge, "EPOLLRDHUP"), (edge, "EPOLLET")];
+    flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+}
+
+fn interests(interest: Interest) -> String {
+    if !interest.read && !interest.write {
+        return "nothing but hang-ups".to_owned();
     }
+    flags(interest).join(", ")
 }
 
 fn shown(named: &Named) -> String {

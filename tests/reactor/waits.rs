@@ -113,7 +113,7 @@ fn that_all_has_left_is_told_also_after_the_stall_was() {
 }
 
 #[test]
-fn alarms_ring_once_at_their_time_and_can_be_moved_and_set_again() {
+fn timers_are_told_once_at_their_time_and_can_be_moved_and_set_again() {
     let mut sim = Sim::new();
     let mut again = true;
     let mut handler = Recorder::new(move |cx, told| {

@@ -22,8 +22,7 @@ use super::{Exit, Failure, Outcome, serve, tracing};
 use crate::crypto::Identity;
 use crate::limits::{DEMO_PATIENCE, NEW_RSA_BITS};
 use crate::reactor::{Config, Context, Handler, Linux, ProcessFd, Waker};
-use crate::trace::Recorder;
-use crate::trace::Trace;
+use crate::trace::{Recorder, Trace};
 
 /// What the three threads report.
 enum Report {
