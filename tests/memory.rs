@@ -9,9 +9,8 @@ use std::fs;
 
 use sealwax::limits::{CONNECTION_BYTES, MAX_FRAME};
 use sealwax::reactor::raise_descriptor_limit;
-use serde_json::json;
 use support::process::Relay;
-use support::relay::{Client, PEM};
+use support::relay::Client;
 
 const MIB: usize = 1 << 20;
 /// What each of the two common bounds is set to.
@@ -31,14 +30,7 @@ fn relay() -> Relay {
 
 fn crowd(relay: &Relay) -> Vec<Client> {
     let address = relay.address.parse().expect("an address");
-    let client = |number: usize| {
-        let mut client = Client::connect(address);
-        let name = format!("user{number}");
-        client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
-        client.ping();
-        client
-    };
-    (0..CROWD).map(client).collect()
+    (0..CROWD).map(|number| Client::original(address, &format!("user{number}"))).collect()
 }
 
 /// The resident memory of the relay, in bytes, by what it is of the documented sum, in percent.
@@ -82,8 +74,6 @@ fn unfinished_frames_of_all_together_stay_within_their_bound() {
         client.write(beginning().as_bytes());
     }
     // Of one who began nothing small frames are read, and a tick later than all that was sent.
-    let mut bystander = Client::connect(relay.address.parse().expect("an address"));
-    bystander.send(&json!({"action": "register", "name": "by", "pubkey": PEM, "roster": "none"}));
-    bystander.ping();
+    let _bystander = Client::original(relay.address.parse().expect("an address"), "by");
     assert!(resident(&relay) <= 100);
 }

@@ -26,10 +26,7 @@ fn connect(relay: &Relay) -> Client {
 }
 
 fn original(relay: &Relay, name: &str) -> Client {
-    let mut client = connect(relay);
-    client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
-    client.ping();
-    client
+    Client::original(relay.address.parse().expect("an address"), name)
 }
 
 /// The relay tells what it has counted; of lines before that nothing is kept.
@@ -389,9 +386,7 @@ fn a_relay_that_cannot_serve_does_not_start_and_one_that_serves_fewer_says_so() 
 fn under_a_limit_on_memory_users_are_refused_and_the_relay_lives() {
     const SLOW: usize = 150;
     raise_descriptor_limit().expect("it can be read"); // 800 users, two descriptors each
-    let process = limited("ulimit -v 204800", &["-q"]);
-    let line = process.talk_with("listening on ");
-    let relay = Relay { address: line.rsplit(' ').next().expect("an address").to_owned(), process };
+    let relay = Relay::of(limited("ulimit -v 204800", &["-q"]));
     // Unfinished frames, as many as there may be, and more.
     let half = format!("{{\"action\":\"message\",\"to\":\"{}", "x".repeat(60_000));
     let begun: Vec<_> = (0..600)

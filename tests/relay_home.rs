@@ -119,10 +119,7 @@ fn files_of_a_home_are_ours_alone_whatever_the_umask() {
         let script = format!("umask {umask}; exec \"$0\" serve --listen 127.0.0.1:0 --home \"$1\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_sealwax"), text(&home)]);
-        let process = Process::spawn(&mut command);
-        let line = process.talk_with("listening on ");
-        let address = line.rsplit(' ').next().expect("an address").to_owned();
-        let relay = Relay { process, address };
+        let relay = Relay::of(Process::spawn(&mut command));
         assert_eq!(comes_in(&relay, &Account::alice())["action"], "registered");
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode();
         assert_eq!(mode(&home) & 0o777, 0o700, "{umask}");

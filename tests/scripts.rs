@@ -321,7 +321,6 @@ fn a_name_that_nobody_looks_up_holds_neither_the_wait_nor_a_signal_up() {
     eprintln!("gave up after {:?}", began.elapsed()); // the resolver itself takes 10 s
     let mut recv = server.client(&["recv"]);
     recv.finish_input();
-    std::thread::yield_now();
     while !running_thread(recv.pid(), "resolver") {
         std::thread::yield_now();
     }

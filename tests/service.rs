@@ -13,7 +13,6 @@ use std::process::Command;
 use clap::{CommandFactory, Parser};
 use nix::sys::signal::Signal;
 use sealwax::command::cli::Cli;
-use sealwax::reactor::end_with_parent;
 use serde_json::Value;
 use support::process::{Homes, Process, Relay, text};
 
@@ -89,31 +88,20 @@ fn quiet_tells_what_was_asked_for_and_very_quiet_nothing() {
 fn a_log_that_is_cut_short_where_it_stands_goes_on_at_its_front() {
     let homes = Homes::new();
     let path = homes.path("relay.log");
-    let log = File::create(&path).expect("created"); // as `2>FILE` does
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
-    command.args(["serve", "--ephemeral", "--listen", "127.0.0.1:0", "--log", "json"]);
-    let relay = end_with_parent(command.stderr(log)).spawn();
-    let mut relay = Guarded(relay.expect("it starts"));
+    File::create(&path).expect("created"); // so that it can be read at once
+    let script = "exec \"$0\" serve --ephemeral --listen 127.0.0.1:0 --log json 2>\"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_sealwax"), text(&path)]);
+    let relay = Process::spawn(&mut command);
     let read = || fs::read_to_string(&path).expect("it is text");
     while !read().contains("listening") {
         std::thread::yield_now();
     }
     File::options().write(true).open(&path).expect("opened").set_len(0).expect("cut short");
-    let pid = nix::unistd::Pid::from_raw(relay.0.id().try_into().expect("a pid"));
-    nix::sys::signal::kill(pid, Signal::SIGTERM).expect("it runs");
-    assert!(relay.0.wait().expect("it ends").success());
+    relay.signal(Signal::SIGTERM);
+    relay.end().with_code(0);
     for line in read().lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|bad| panic!("{bad}: {line:?}"));
-    }
-}
-
-/// A process that ends with the test.
-struct Guarded(std::process::Child);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -82,8 +82,7 @@ impl Flight {
         self.pending -= 1;
         self.moved = now;
         self.forget();
-        // Where no others are left than as many as were refused, those are they.
-        let left = if self.refused == self.pending { self.clear() } else { 0 };
+        let left = self.clear_refused();
         Ok(Landing { start, overtaken: earlier - refused, refused: refused + left })
     }
 
@@ -91,10 +90,12 @@ impl Flight {
     /// certain: which one it was shows only when a later one arrives, or when no other is left.
     pub(super) fn refuse(&mut self) -> usize {
         self.refused += 1;
-        if self.refused < self.pending {
-            return 0;
-        }
-        self.clear()
+        self.clear_refused()
+    }
+
+    /// Where no others are left than as many as were refused, those are they. Tells how many.
+    fn clear_refused(&mut self) -> usize {
+        if self.refused < self.pending { 0 } else { self.clear() }
     }
 
     /// Gives up all of them, and tells how many that were.

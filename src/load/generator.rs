@@ -22,8 +22,8 @@
 //! ```
 //!
 //! At a rate, what is measured is the schedule of that time, all of it and nothing else: no work is
-//! left over from the warm-up, and an operation that could not start in time for the relay stood
-//! still is done afterwards, as late as it is. What cannot be done within the timeout is told, and
+//! left over from the warm-up. An operation that could not start in time, because the relay stood
+//! still, is done afterwards, as late as it is. What cannot be done within the timeout is told, and
 //! counts with its age.
 //!
 //! Whatever the relay does is a fault of some class and never more than that. A connection that

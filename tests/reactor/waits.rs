@@ -14,7 +14,7 @@ use crate::support::kernel::{Fault, Op};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Asserts that `deadline` of the one connection is told when `length` has passed since now, not
+/// Asserts that `timeout` of the one connection is told when `length` has passed since now, not
 /// before and not twice.
 fn assert_told_after(sim: &mut Sim, handler: &mut Recorder, timeout: Timeout, length: Duration) {
     handler.take();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::crowd::{Crowd, is_whole};
 use crate::gauge::Gauge;
 use crate::support::process::Relay;
-use crate::support::relay::{Client, PEM};
+use crate::support::relay::Client;
 use crate::{alone, figure, is_long, milliseconds, scaled};
 
 /// Pairs beside the one who misbehaves.
@@ -22,10 +22,7 @@ const SMALL: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(10);
 
 fn user(relay: &Relay, name: &str) -> Client {
-    let mut client = Client::connect(relay.address.parse().expect("an address"));
-    client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
-    client.ping();
-    client
+    Client::original(relay.address.parse().expect("an address"), name)
 }
 
 /// Who writes to one who does not read, and what became of it.

@@ -202,7 +202,11 @@ impl Relay {
     pub fn start(options: &[&str]) -> Self {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend_from_slice(options);
-        let process = Process::start(&with_all_told(arguments));
+        Self::of(Process::start(&with_all_told(arguments)))
+    }
+
+    /// The relay that this process is, once it listens on a port of 127.0.0.1.
+    pub fn of(process: Process) -> Self {
         let line = process.talk_with("listening"); // or an object that says so
         let (_, port) = line.split_once("127.0.0.1:").expect("an address");
         let port: String = port.chars().take_while(char::is_ascii_digit).collect();

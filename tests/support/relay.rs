@@ -109,10 +109,7 @@ impl RunningRelay {
 
     /// An original client that is registered, and wants no rosters.
     pub fn original(&self, name: &str) -> Client {
-        let mut client = self.connect();
-        client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
-        client.ping();
-        client
+        Client::original(self.address, name)
     }
 
     /// A client of version 2 that is registered, and wants no rosters.
@@ -141,6 +138,14 @@ pub struct Client {
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// An original client that is registered, and wants no rosters.
+    pub fn original(address: SocketAddr, name: &str) -> Self {
+        let mut client = Self::connect(address);
+        client.send(&register(name, "none"));
+        client.ping();
+        client
     }
 
     /// Connects from this address of loopback.

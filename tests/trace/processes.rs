@@ -13,14 +13,11 @@ use sealwax::reactor::end_with_parent;
 use serde_json::{Value, json};
 
 use crate::support::process::{Homes, Process, Relay, text};
-use crate::support::relay::{Client, PEM};
+use crate::support::relay::Client;
 
 /// An original client that is registered, and wants no rosters.
 fn join(relay: &str, name: &str) -> Client {
-    let mut client = Client::connect(relay.parse().expect("an address"));
-    client.send(&json!({"action": "register", "name": name, "pubkey": PEM, "roster": "none"}));
-    client.ping();
-    client
+    Client::original(relay.parse().expect("an address"), name)
 }
 
 /// The relay has said in one line that its trace has ended, and why; it ends as it was asked to.

@@ -63,6 +63,8 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     while generator.stage() != Stage::Done {
         let now = reactor.context().now();
         let patience = patience(&generator, now);
+        // The clock is read once a tick, behind its wait: from one reading to the next is what the
+        // tick before did, and a wait that was none where there is no patience.
         let had_work = generator.acts() > std::mem::replace(&mut acts, generator.acts());
         let is_measured = generator.stage() == Stage::Measure;
         reactor.tick(&mut generator, Some(patience)).map_err(kernel)?;
