@@ -310,8 +310,11 @@ pub const RESEND_MAX: Duration = Duration::from_mins(5);
 /// unconfirmed: those of a window of texts, and as many with receipts.
 pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
 /// The first pause before it is asked again whether somebody who is absent has come; it doubles up
-/// to [`RESEND_MIN`].
+/// to [`RESEND_MIN`], and to [`ABSENT_MAX`] where `--wait` bounds it.
 pub const ABSENT_MIN: Duration = Duration::from_millis(100);
+/// How late a `send` that waits for its recipient may notice that it has come. Two questions a
+/// second are little for a relay, also from a few thousand who wait.
+pub const ABSENT_MAX: Duration = Duration::from_millis(500);
 /// When the oldest unconfirmed text is this old, it is asked whether its recipient has started
 /// anew; the next time after twice as long.
 pub const PROBE_MIN: Duration = Duration::from_millis(250);

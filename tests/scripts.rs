@@ -6,11 +6,13 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{PipeReader, Write, pipe};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::process::{Homes, Process, Relay};
@@ -190,6 +192,44 @@ fn a_full_disk_is_told_as_one() {
     let ended = bob.end().with_code(1);
     let told = "standard output cannot be written: No space left on device";
     assert!(ended.transcript.contains(told), "{ended:?}");
+}
+
+/// The end of a pipe that takes nothing more, and the other one, which nobody reads.
+fn full_pipe() -> (File, PipeReader) {
+    let (reader, writer) = pipe().expect("a pipe");
+    let writer = File::from(OwnedFd::from(writer));
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("fcntl(2)");
+    while (&writer).write(b"x").is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).expect("fcntl(2)");
+    (writer, reader)
+}
+
+#[test]
+fn what_nobody_took_from_standard_output_is_not_passed_over_in_silence() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let options = homes.options("alice", &relay.address);
+    let chat = |output: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+        command.args(["chat", "--json", "--wait", "5"]).args(&options);
+        Process::spawn_to(&mut command, output)
+    };
+    let (stuck, _reader) = full_pipe();
+    let ended = chat(stuck.into()).end().with_code(1);
+    assert!(ended.transcript.contains("standard output takes nothing"), "{ended:?}");
+    // The code of what has happened before is not lost over it.
+    let (stuck, _reader) = full_pipe();
+    let mut chat = chat(stuck.into());
+    chat.say(r#"{"to":"bob","text":"hi"}"#);
+    let ended = chat.end().with_code(4);
+    assert!(ended.transcript.contains("standard output takes nothing"), "{ended:?}");
+}
+
+#[test]
+fn who_does_not_wait_does_not_wait_for_a_relay_either() {
+    let (homes, relay) = (Homes::new(), nobody());
+    let send = homes.client("alice", &relay, &["send", "--wait", "0", "bob", "hi"]);
+    let ended = send.end().with_code(5);
+    assert_eq!(ended.transcript.matches("cannot be reached").count(), 1, "{ended:?}");
 }
 
 #[test]

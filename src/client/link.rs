@@ -232,6 +232,12 @@ impl Link {
             State::Idle | State::Resting { .. } | State::Resolving { .. } => {
                 self.end(desk, code, detail);
             }
+            State::Connecting { id, .. } | State::Registering { id, .. }
+                if code == Ending::Left =>
+            {
+                self.state = State::Ending { id, next: Next::Over { code, detail } };
+                cx.abort(id); // nothing was sent that has to arrive
+            }
             State::Connecting { id, .. }
             | State::Registering { id, .. }
             | State::Up { id, .. }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What the relay says without proof (`relayed`, rosters, errors) is only a hint: it makes us ask,
-//! at most every [`HINT_INTERVAL`]. What a peer makes us need has a bucket of its own, too; and all
+//! at most every [`HINT_INTERVAL`], or at once where a text of the user's is unconfirmed
+//! (`Peer::relayed`). What a peer makes us need has a bucket of its own, too; and all
 //! strangers together have one (`peers.rs`). Knows nothing of what the answer is used for.
 
 use super::desk::Desk;

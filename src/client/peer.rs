@@ -190,7 +190,14 @@ impl Peer {
 
     /// A request stands in the peer's queue.
     pub(super) fn relayed(&mut self, desk: &mut Desk, request: u64, prekey_id: Option<u32>) {
-        if self.sending.relayed(desk, &self.contact.name, request, prekey_id) {
+        if !self.sending.relayed(desk, &self.contact.name, request, prekey_id) {
+            return;
+        }
+        if self.sending.unconfirmed() > 0 {
+            // Another process has got it, and cannot read it: it is to be sealed again at once.
+            // Each answer to a request of ours makes us ask once at most.
+            self.lookup.need(desk.now);
+        } else {
             self.lookup.hint(desk.now);
         }
     }
@@ -208,8 +215,9 @@ impl Peer {
 
     /// The peer connected: it may be another process, with another prekey.
     pub(super) fn joined(&mut self, now: Time) {
-        if self.sending.is_absent() && self.sending.wants() {
-            self.lookup.need_for_peer(now); // it was waited for
+        let was_waited_for = self.sending.is_absent() && self.sending.wants();
+        if was_waited_for || self.sending.unconfirmed() > 0 {
+            self.lookup.need_for_peer(now);
         } else if self.sending.cares() {
             self.lookup.hint(now);
         }

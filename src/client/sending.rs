@@ -21,6 +21,7 @@
 //! for the peer's prekey: another one than that of the session means another process.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::clocks::{Backoff, earliest};
 use super::contact::{Contact, Unfit};
@@ -32,8 +33,8 @@ use super::unanswered::Unanswered;
 use super::{Event, Failure, Progress};
 use crate::crypto::{Body, Mid};
 use crate::limits::{
-    ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, SEEN_MESSAGES,
-    WINDOW, WINDOW_FIRST,
+    ABSENT_MAX, ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN,
+    SEEN_MESSAGES, WINDOW, WINDOW_FIRST,
 };
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, Prekey};
@@ -278,7 +279,7 @@ impl Sending {
     /// The peer's prekey is none that counts now: it may have slept, and renews it when it wakes.
     pub(super) fn wait_for_prekey(&mut self, now: Time) {
         self.close();
-        self.wait_for_return(now);
+        self.wait_for_return(now, RESEND_MIN);
     }
 
     /// No such user is connected.
@@ -291,7 +292,9 @@ impl Sending {
         if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
             desk.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
-        self.wait_for_return(desk.now);
+        // Whoever has no roster has to ask, and `--wait` ends that; with one, a join tells.
+        let longest = if desk.waits_for_absent { ABSENT_MAX } else { RESEND_MIN };
+        self.wait_for_return(desk.now, longest);
     }
 
     /// Nobody waits for the peer any more.
@@ -370,10 +373,11 @@ impl Sending {
         }
     }
 
-    /// As [`rest`](Self::rest), with the shorter pauses for a peer that is expected back.
-    fn wait_for_return(&mut self, now: Time) {
+    /// As [`rest`](Self::rest), with the shorter pauses for a peer that is expected back, up to the
+    /// longest one.
+    fn wait_for_return(&mut self, now: Time, longest: Duration) {
         if self.rests_until.is_none() {
-            self.rests_until = Some(now + self.absent.take());
+            self.rests_until = Some(now + self.absent.take().min(longest));
         }
     }
 

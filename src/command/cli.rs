@@ -183,7 +183,7 @@ pub struct Send {
     #[arg(long, conflicts_with = "text")]
     pub whole: bool,
     /// How long to wait for a recipient who is not connected, and for confirmations, in seconds; 0:
-    /// the recipient is not waited for
+    /// neither a recipient nor a relay that is not there is waited for
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }

@@ -18,6 +18,7 @@ pub(super) struct Streams {
     written: u64,
     /// Messages whose lines are not taken yet: where each ends, counted like `written`.
     unshown: VecDeque<(u64, Receipt)>,
+    is_closing: bool,
 }
 
 impl Streams {
@@ -25,7 +26,7 @@ impl Streams {
     pub(super) fn open(cx: &mut Context) -> Self {
         let output = Some(cx.open(ProcessFd::Stdout));
         let talk = Some(cx.open(ProcessFd::Stderr));
-        Self { output, talk, written: 0, unshown: VecDeque::new() }
+        Self { output, talk, written: 0, unshown: VecDeque::new(), is_closing: false }
     }
 
     /// Writes a line to standard output; `receipt` is handed back by [`shown`](Self::shown) once it
@@ -62,10 +63,20 @@ impl Streams {
         self.output.is_some_and(|output| cx.queued(output) >= OUTPUT_QUEUE)
     }
 
-    /// Flushes and closes both.
-    pub(super) fn close(&self, cx: &mut Context) {
-        for stream in [self.output, self.talk].into_iter().flatten() {
-            cx.close(stream);
+    /// Flushes and closes both; standard error last, for what becomes of standard output may have
+    /// to be told.
+    pub(super) fn close(&mut self, cx: &mut Context) {
+        self.is_closing = true;
+        match self.output {
+            Some(output) => cx.close(output),
+            None => self.close_rest(cx),
+        }
+    }
+
+    /// Goes on closing, where that was begun.
+    pub(super) fn close_rest(&self, cx: &mut Context) {
+        if let Some(talk) = self.talk.filter(|_| self.is_closing && self.output.is_none()) {
+            cx.close(talk);
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) fn send(arguments: &Send) -> Outcome {
         input: arguments.text.is_none().then_some(form),
         to: Some(arguments.to.clone()),
         text: arguments.text.clone(),
+        is_impatient: !waits_for_absent,
         wait: Some(if waits_for_absent { arguments.wait } else { END_WAIT }),
         ..Task::default()
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealwax::client::{Caution, Event, Failure, Progress};
-use sealwax::limits::{PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
+use sealwax::limits::{ABSENT_MAX, PREKEY_GRACE, PREKEY_INTERVAL, SESSION_AGE};
 use serde_json::{Value, json};
 
 use crate::evil::Verdict;
@@ -179,6 +179,53 @@ fn who_was_there_and_left_is_waited_for() {
     assert_eq!(world.heard("bob"), ["alice: two", "alice: three"]);
     assert_eq!(delivered(&world.events("alice")), ["two", "three"]);
     assert_eq!(world.user("alice").probe.client.outlook().absent, 0);
+}
+
+#[test]
+fn who_has_started_anew_gets_the_next_text_at_once() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(1);
+    let pins = world.kill("bob");
+    world.join_with("bob", "bob", pins, |_| {});
+    world.run(Duration::from_millis(100));
+    world.say("alice", "bob", "two"); // to a process that does not know the session
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.heard("bob"), ["alice: two"]);
+    assert_eq!(delivered(&world.events("alice")), ["one", "two"]);
+}
+
+#[test]
+fn who_joins_while_something_is_unconfirmed_is_asked_for_at_once() {
+    let mut world = World::of_two();
+    world.say("alice", "bob", "one");
+    world.run_seconds(1);
+    world.user("bob").probe.shows = false;
+    world.say("alice", "bob", "two");
+    world.run_seconds(1);
+    let pins = world.kill("bob");
+    world.join_with("bob", "bob", pins, |_| {});
+    world.run(Duration::from_millis(20));
+    world.inject("alice", &json!({"action": "roster", "joined": ["bob"], "left": ["bob"]}));
+    world.run(Duration::from_millis(20));
+    assert_eq!(world.heard("bob"), ["alice: two"]);
+}
+
+#[test]
+fn who_comes_late_gets_what_waits_for_them_within_half_a_second() {
+    let mut world = World::new();
+    world.join_as("alice", "alice", |settings| settings.waits_for_absent = true);
+    world.run_seconds(1);
+    world.say("alice", "bob", "hi");
+    world.run_seconds(60); // the pauses have grown
+    let asked = world.relay.count("get_pubkey");
+    while world.relay.count("get_pubkey") == asked {
+        world.run(Duration::from_millis(10));
+    }
+    world.join("bob"); // just too late for that question
+    world.run(ABSENT_MAX + Duration::from_millis(100));
+    assert_eq!(world.heard("bob"), ["alice: hi"]);
+    assert_eq!(delivered(&world.events("alice")), ["hi"]);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) struct Task {
     pub is_typed: bool,
     /// Leave after so many received messages.
     pub count: Option<u64>,
+    /// Nothing is waited for that is not there: neither a recipient nor a relay.
+    pub is_impatient: bool,
     /// How long to wait: from the end of input, or where there is none from the start; and, where
     /// input has to wait for confirmations, from the last of them.
     pub wait: Option<Duration>,
@@ -185,7 +187,8 @@ impl Front {
             self.exit = self.exit.and(Exit::Relay);
         }
         let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
-        if outlook.unconfirmed > 0 || has_lines_left || self.trusting.is_some() || !received_all {
+        let is_answered = !self.asks_who_is_here && self.trusting.is_none();
+        if outlook.unconfirmed > 0 || has_lines_left || !is_answered || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if has_lines_left {
@@ -224,7 +227,7 @@ impl Front {
     /// The client is gone: what is written leaves, and then so do we.
     fn close_streams(&mut self, cx: &mut Context) {
         self.phase = Phase::Leaving;
-        if let Some(streams) = &self.streams {
+        if let Some(streams) = &mut self.streams {
             streams.close(cx);
         }
     }
@@ -320,10 +323,15 @@ impl Handler for Front {
             self.finish(cx);
         }
         let Some(streams) = &mut self.streams else { return };
-        if streams.closed(id) && self.phase != Phase::Leaving {
+        if streams.closed(id)
+            && let Some(why) = output_is_gone(reason, self.phase)
+        {
             self.exit = self.exit.and(Exit::Failed);
-            self.talk(cx, Level::Warning, &output_is_gone(reason));
+            self.talk(cx, Level::Warning, &why);
             self.leave(cx);
+        }
+        if let Some(streams) = &self.streams {
+            streams.close_rest(cx);
         }
         if self.streams.as_ref().is_some_and(Streams::are_closed) {
             cx.stop();
@@ -354,12 +362,24 @@ fn input_is_gone(errno: Errno) -> String {
     }
 }
 
-/// Why nothing can be written to standard output any more.
-fn output_is_gone(reason: CloseReason) -> String {
+/// Why nothing can be written to standard output any more, where that is a fault.
+fn output_is_gone(reason: CloseReason, phase: Phase) -> Option<String> {
+    let is_leaving = phase == Phase::Leaving;
     match reason {
-        CloseReason::Failed(errno) if errno != Errno::EPIPE && errno != Errno::EBADF => {
-            format!("standard output cannot be written: {}", errno.desc())
+        // A reader who leaves after all that mattered (`head`) is no fault.
+        CloseReason::Closed
+        | CloseReason::Aborted { unsent: 0 }
+        | CloseReason::Failed(Errno::EPIPE)
+            if is_leaving =>
+        {
+            None
         }
-        _ => "standard output is closed: nobody reads what arrives".to_owned(),
+        CloseReason::Aborted { unsent } if is_leaving => {
+            Some(format!("standard output takes nothing: the last {unsent} bytes were not written"))
+        }
+        CloseReason::Failed(errno) if errno != Errno::EPIPE && errno != Errno::EBADF => {
+            Some(format!("standard output cannot be written: {}", errno.desc()))
+        }
+        _ => Some("standard output is closed: nobody reads what arrives".to_owned()),
     }
 }

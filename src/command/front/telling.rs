@@ -30,6 +30,9 @@ impl Front {
         if let Event::Progress(Progress::KeyAnswered { name }) = &event {
             self.key_answered(cx, name);
         }
+        if self.task.is_impatient && matches!(event, Event::Progress(Progress::Retrying { .. })) {
+            self.give_up_waiting(cx);
+        }
         if matches!(event, Event::Delivered { .. } | Event::Failed { .. }) {
             self.has_gone_on(cx);
         }
