@@ -180,6 +180,26 @@ fn a_line_that_cannot_be_sent_has_a_number() {
 }
 
 #[test]
+fn what_fails_later_has_the_number_of_its_line_too() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let bob = homes.client("bob", &relay.address, &["recv"]);
+    bob.talk_with("you are bob");
+    let mut chat = homes.client("alice", &relay.address, &["chat", "--json"]);
+    let mut say = |to: &str, told: &str| {
+        chat.say(&format!(r#"{{"to":"{to}","text":"hi"}}"#));
+        chat.event(told)["id"].clone()
+    };
+    let ids = [say("bob", "delivered"), say("nobody", "failed"), say("Bob", "failed")];
+    assert_eq!(ids, ["1", "2", "3"]);
+    chat.end().with_code(4);
+    // And with `--json` it is told where a script looks for it.
+    let program = File::open(env!("CARGO_BIN_EXE_sealwax")).expect("it is there");
+    let send = send_from(&homes, &relay, &["--whole", "--json"], program);
+    assert_eq!(send.event("warning")["code"], "bad_input");
+    send.end().with_code(1);
+}
+
+#[test]
 fn a_full_disk_is_told_as_one() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));

@@ -106,19 +106,14 @@ impl Front {
                 "standard input is longer than the {MAX_TEXT} bytes that one message may have: \
                  nothing was sent"
             );
-            self.fail_input(cx, &why);
+            self.bad_input(cx, &why);
         } else {
             match Form::Whole.parse(bytes) {
                 Ok(ask) => drop(self.obey(cx, ask)),
-                Err(why) => self.fail_input(cx, &format!("standard input was not sent: {why}")),
+                Err(why) => self.bad_input(cx, &format!("standard input was not sent: {why}")),
             }
         }
         self.finish(cx);
-    }
-
-    fn fail_input(&mut self, cx: &mut Context, why: &str) {
-        self.exit = self.exit.and(Exit::Failed);
-        self.talk(cx, Level::Warning, why);
     }
 
     /// A person's line has waited as long as it may: it is not sent, and told so.
@@ -248,7 +243,9 @@ impl Front {
             self.complain(cx, "to whom? /to NAME chooses, @NAME TEXT says it once");
             return true;
         };
-        match self.client.say(&to, text, id.clone()) {
+        // Whoever gives a text no name finds it by the number of its line in all events.
+        let id = id.unwrap_or_else(|| self.line_number().to_string());
+        match self.client.say(&to, text, Some(id.clone())) {
             Ok(_) => {}
             Err(Refused::Pause) if self.input.as_ref().is_some_and(|input| !input.is_refused) => {
                 if let Some(input) = &mut self.input {
@@ -264,11 +261,13 @@ impl Front {
                     Refused::TooLong => Failure::TooLong,
                     Refused::Oneself | Refused::Pause => Failure::Refused,
                 };
-                let detail = match self.input {
-                    Some(_) => format!("line {}: {refused}", self.line_number()),
-                    None => refused.to_string(),
+                let detail = match &self.input {
+                    Some(input) if input.form != Form::Whole => {
+                        format!("line {}: {refused}", self.line_number())
+                    }
+                    _ => refused.to_string(),
                 };
-                self.tell(cx, Event::Failed { id: id.unwrap_or_default(), to, code, detail });
+                self.tell(cx, Event::Failed { id, to, code, detail });
             }
         }
         true

@@ -58,14 +58,18 @@ impl Front {
         if self.task.is_typed {
             return self.talk(cx, Level::Warning, why);
         }
-        self.exit = self.exit.and(Exit::Failed);
         let detail = format!("line {}: {why}", self.line_number());
+        self.bad_input(cx, &detail);
+    }
+
+    /// Something of standard input is not sent.
+    pub(super) fn bad_input(&mut self, cx: &mut Context, why: &str) {
+        self.exit = self.exit.and(Exit::Failed);
         if self.view.json {
-            let event =
-                serde_json::json!({"event": "warning", "code": "bad_input", "detail": detail});
+            let event = serde_json::json!({"event": "warning", "code": "bad_input", "detail": why});
             return self.write(cx, &format!("{event}\n"), "", None);
         }
-        self.talk(cx, Level::Warning, &detail);
+        self.talk(cx, Level::Warning, why);
     }
 
     fn write(&mut self, cx: &mut Context, output: &str, talk: &str, receipt: Option<Receipt>) {
