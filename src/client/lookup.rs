@@ -37,6 +37,8 @@ enum State {
         /// Not before.
         from: Time,
         kind: Kind,
+        /// Its answer is wanted because of what the peer did: it takes a token of the peer's.
+        is_for_peer: bool,
     },
     Asked {
         until: Time,
@@ -57,7 +59,8 @@ impl Lookup {
     /// An answer is needed to send what the user wrote.
     pub(super) fn need(&mut self, now: Time) {
         if !self.is_asked() {
-            self.state = State::Wanted { from: now, kind: Kind::Decides };
+            let kind = Kind::Decides;
+            self.state = State::Wanted { from: now, kind, is_for_peer: false };
         }
     }
 
@@ -65,7 +68,7 @@ impl Lookup {
     pub(super) fn probe(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let from = self.bucket.next(PEER, now);
-            self.state = State::Wanted { from, kind: Kind::Probes };
+            self.state = State::Wanted { from, kind: Kind::Probes, is_for_peer: true };
         }
     }
 
@@ -74,11 +77,11 @@ impl Lookup {
         let from = self.bucket.next(PEER, now);
         let is_sooner = match self.state {
             State::Idle => true,
-            State::Wanted { from: wanted, kind } => from < wanted || kind == Kind::Probes,
+            State::Wanted { from: wanted, kind, .. } => from < wanted || kind == Kind::Probes,
             State::Asked { .. } => false,
         };
         if is_sooner {
-            self.state = State::Wanted { from, kind: Kind::Decides };
+            self.state = State::Wanted { from, kind: Kind::Decides, is_for_peer: true };
         }
     }
 
@@ -86,7 +89,7 @@ impl Lookup {
     pub(super) fn hint(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let from = self.kept_until().map_or(now, |next| next.max(now));
-            self.state = State::Wanted { from, kind: Kind::Decides };
+            self.state = State::Wanted { from, kind: Kind::Decides, is_for_peer: true };
         }
     }
 
@@ -97,10 +100,12 @@ impl Lookup {
 
     /// Asks, if it is wanted and time. Online only.
     pub(super) fn ask(&mut self, desk: &mut Desk, peer: &str) {
-        if let State::Wanted { from, kind } = self.state
+        if let State::Wanted { from, kind, is_for_peer } = self.state
             && from <= desk.now
         {
-            self.bucket.spend(PEER, desk.now);
+            if is_for_peer {
+                self.bucket.spend(PEER, desk.now);
+            }
             let frame = compose::get_pubkey(peer, &desk.name);
             desk.post(&frame);
             desk.unanswered += 1;
@@ -142,6 +147,11 @@ impl Lookup {
     /// The connection is lost, and an answer with it.
     pub(super) fn disconnected(&mut self) {
         (self.state, self.last) = (State::Idle, None);
+    }
+
+    /// The peer confirmed texts of ours: what was asked because of it was asked for us.
+    pub(super) fn refill(&mut self) {
+        self.bucket = Bucket::default();
     }
 
     /// Until when the next hint has to wait: to forget it earlier would let anybody make us ask

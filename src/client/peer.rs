@@ -103,7 +103,11 @@ impl Peer {
     fn message(&mut self, desk: &mut Desk, body: &str) {
         match self.receiving.message(desk, &self.contact, body) {
             Some(Heard::Receipt(mids)) => {
-                self.sending.confirmed(desk, &self.contact.name, &mids);
+                let did_our_work = self.sending.confirmed(desk, &self.contact.name, &mids);
+                if did_our_work {
+                    self.receiving.refill();
+                    self.lookup.refill();
+                }
             }
             Some(Heard::Again(mid)) => self.sending.confirm_again(mid, desk.now),
             None => {}

@@ -104,6 +104,12 @@ impl Receiving {
         Ok(())
     }
 
+    /// The peer confirmed texts of ours: its sessions were opened for us, and cost it nothing. So
+    /// one that starts anew for each text is not told to slow down.
+    pub(super) fn refill(&mut self) {
+        self.bucket = Bucket::default();
+    }
+
     fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), Refusal> {
         let mark = if self.has_mark() { self.mark } else { desk.forgot_at_ms };
         if created <= mark {

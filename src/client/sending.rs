@@ -383,8 +383,9 @@ impl Sending {
 
     // --- What the peer says ---
 
-    /// The peer's client confirmed these texts.
-    pub(super) fn confirmed(&mut self, desk: &mut Desk, name: &str, mids: &[Mid]) {
+    /// The peer's client confirmed these texts. Returns whether one of them was unconfirmed.
+    pub(super) fn confirmed(&mut self, desk: &mut Desk, name: &str, mids: &[Mid]) -> bool {
+        let before = self.texts.len();
         for mid in mids {
             let Some(done) = self.texts.confirm(mid, desk.now) else { continue };
             desk.unconfirmed_bytes -= done.len;
@@ -395,6 +396,7 @@ impl Sending {
                 session.is_confirmed = true;
             }
         }
+        self.texts.len() < before
     }
 
     // --- Ends ---

@@ -229,6 +229,36 @@ fn who_comes_late_gets_what_waits_for_them_within_half_a_second() {
 }
 
 #[test]
+fn who_starts_anew_for_each_text_confirms_them_all_without_pause() {
+    let mut world = World::of_two();
+    for number in 0..40 {
+        world.say("alice", "bob", &number.to_string());
+        world.run(Duration::from_millis(120));
+        assert_eq!(delivered(&world.events("alice")), [number.to_string()]);
+        let pins = world.kill("bob");
+        world.join_with("bob", "bob", pins, |_| {});
+        world.run(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_the_user_asks_for_does_not_delay_what_the_peer_needs() {
+    let mut world = World::new();
+    world.join_as("alice", "alice", |settings| settings.waits_for_absent = true);
+    world.run_seconds(1);
+    world.say("alice", "bob", "hi");
+    world.run_seconds(60); // twice a second, which is more than a peer may make us ask for
+    world.join("bob");
+    world.run_seconds(1);
+    world.say("bob", "alice", "hello");
+    let pins = world.kill("bob");
+    world.join_with("bob", "bob", pins, |_| {});
+    world.say("bob", "alice", "here again");
+    world.run_seconds(1);
+    assert_eq!(delivered(&world.events("bob")), ["here again"]);
+}
+
+#[test]
 fn a_full_queue_is_tried_again_in_the_same_session() {
     let mut world = World::of_two();
     world.say("alice", "bob", "one");
