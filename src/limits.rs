@@ -423,6 +423,8 @@ pub const MAX_HOST: usize = 255;
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
+/// How long a passphrase is waited for on a descriptor: a person may type it into another program.
+pub const PASSPHRASE_WAIT: Duration = Duration::from_mins(5);
 /// A draft of a file that is older than this was left by a crash and goes at the next start:
 /// writing one takes milliseconds.
 pub const DRAFT_AGE: Duration = Duration::from_hours(1);

@@ -5,11 +5,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sealwax::command::{cli::Cli, run};
+use sealwax::command::{cli::Cli, run, tell};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli.command) {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => run(&cli.command),
+        Err(answer) => tell(&answer),
+    };
+    match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             // In one write, so that no other process writes into it; and where nobody reads it, the

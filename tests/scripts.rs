@@ -113,6 +113,13 @@ fn nothing_is_shown_on_a_standard_output_that_is_closed() {
         let closed = in_shell(&homes, &relay, command, ">&-").end().with_code(1);
         assert!(closed.transcript.contains("standard output is closed"), "{closed:?}");
     }
+    for command in ["--help", "--version", "man", "completions bash", "names list --help"] {
+        for (to, why) in [(">&-", "is closed"), (">/dev/full", "No space left on device")] {
+            let line = format!("{} {command} {to}", env!("CARGO_BIN_EXE_sealwax"));
+            let ended = Process::spawn(Command::new("sh").args(["-c", &line])).end().with_code(1);
+            assert!(ended.transcript.contains(why), "{line}: {ended:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! `sealwax completions SHELL` and `sealwax man`: made from the same definitions as `--help`.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use nix::libc::STDOUT_FILENO;
 
 use super::cli::Cli;
 use super::{Exit, Failure, Outcome};
+use crate::reactor::was_closed;
 
 /// Prints the completions for `shell`.
 pub(super) fn completions(shell: Shell) -> Outcome {
@@ -65,11 +67,39 @@ fn as_it_stands(page: &mut Vec<u8>, command: &clap::Command) -> io::Result<()> {
     Ok(())
 }
 
+/// Prints what the command line itself asks for (`--help`, `--version`), or what is wrong with it.
+///
+/// # Errors
+/// Standard output does not take it.
+pub fn tell(answer: &clap::Error) -> Outcome {
+    if answer.use_stderr() {
+        let _ = answer.print(); // where nobody reads it, the exit code still tells
+        return Ok(Exit::Usage);
+    }
+    is_seen()?;
+    written(answer.print())
+}
+
 fn print(bytes: &[u8]) -> Outcome {
-    match io::Write::write_all(&mut io::stdout(), bytes) {
+    is_seen()?;
+    written(io::stdout().write_all(bytes))
+}
+
+/// What `written` says of standard output, and of the rest that it may still hold.
+fn written(written: io::Result<()>) -> Outcome {
+    match written.and_then(|()| io::stdout().flush()) {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, format!("standard output: {error}"))),
     }
+}
+
+/// Refuses to print where nobody can see it: standard output was closed at the start.
+pub(super) fn is_seen() -> Result<(), Failure> {
+    if was_closed(STDOUT_FILENO) {
+        let why = "standard output is closed: nobody would see what this prints";
+        return Err(Failure::new(Exit::Failed, why));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -29,10 +29,8 @@ mod words;
 
 use std::fmt;
 
-use nix::libc::STDOUT_FILENO;
-
 use self::cli::Command;
-use crate::reactor::was_closed;
+pub use self::help::tell;
 
 /// How a command ended, for scripts: the codes are part of the interface and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +102,9 @@ pub type Outcome = Result<Exit, Failure>;
 /// # Errors
 /// What could not be done, with the code to end with.
 pub fn run(command: &Command) -> Outcome {
-    use Command::{Chat, Completions, Demo, Keys, Load, Man, Names, Recv, Send};
-    if matches!(command, Keys(_) | Load(_) | Names(_) | Completions { .. } | Man)
-        && was_closed(STDOUT_FILENO)
-    {
-        let why = "standard output is closed: nobody would see what this prints";
-        return Err(Failure::new(Exit::Failed, why));
+    use Command::{Chat, Demo, Keys, Load, Names, Recv, Send};
+    if matches!(command, Keys(_) | Load(_) | Names(_)) {
+        help::is_seen()?;
     }
     if matches!(command, Chat(_) | Send(_) | Recv(_) | Keys(_) | Demo(_)) {
         private::keep_memory_private()?;

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +18,7 @@ use nix::sys::termios::{tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::{Exit, Failure};
-use crate::limits::MAX_PASSPHRASE;
+use crate::limits::{MAX_PASSPHRASE, PASSPHRASE_WAIT};
 use crate::reactor::{inherited, not_ignored};
 
 /// Its bytes, without the end of its line.
@@ -28,7 +29,8 @@ pub(super) type Passphrase = Zeroizing<Vec<u8>>;
 /// To be called before we open anything ourselves: a descriptor that was never given to us has no
 /// passphrase, and its number must not be that of a file of ours by then.
 pub(super) fn from_descriptor(number: i32) -> Result<Passphrase, Failure> {
-    let line = inherited(number).map_err(io::Error::from).and_then(|fd| line(File::from(fd)));
+    let bounded = |fd| Bounded { file: File::from(fd), until: Instant::now() + PASSPHRASE_WAIT };
+    let line = inherited(number).map_err(io::Error::from).and_then(|fd| line(bounded(fd)));
     accept(line, |why| format!("no passphrase on descriptor {number}: {why}"))
 }
 
@@ -82,6 +84,30 @@ fn line(mut from: impl Read) -> io::Result<Passphrase> {
         line.push(byte[0]);
     }
     Ok(line)
+}
+
+/// A file that is read until an instant, and not longer.
+struct Bounded {
+    file: File,
+    until: Instant,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) => {
+                    let why = format!("none came within {} s", PASSPHRASE_WAIT.as_secs());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Ok(_) => return self.file.read(into),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
 }
 
 /// The controlling terminal (`tty(4)`), which shows nothing of what is typed until this is dropped.
@@ -188,6 +214,13 @@ mod tests {
         assert_eq!(*line(&mut bytes).unwrap(), b"open sesame");
         assert_eq!(bytes, b"the rest");
         assert_eq!(*passphrase(b"no end").unwrap(), b"no end");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let (read, _nobody_writes) = nix::unistd::pipe().unwrap();
+        let error = line(Bounded { file: File::from(read), until: Instant::now() }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
