@@ -158,7 +158,11 @@ impl Home {
     pub fn lock(&self, name: &str) -> Result<Lock, HomeError> {
         let path = self.path(name);
         let file = match self.make_file(name, OFlag::O_RDWR) {
-            Err(Errno::EEXIST) => self.open_file(name, OFlag::O_RDWR),
+            Err(Errno::EEXIST) => match self.open_file(name, OFlag::O_RDWR) {
+                // A file system that was made read-only: a lock needs nothing to be written.
+                Err(Errno::EROFS) => self.open_file(name, OFlag::O_RDONLY),
+                opened => opened,
+            },
             made => made,
         };
         let file = file.map_err(failed("open", &path))?;

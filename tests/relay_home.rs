@@ -144,6 +144,13 @@ impl<'a> Disk<'a> {
         is_mounted.then_some(Self(at))
     }
 
+    /// Mounts it again, `ro` or `rw`.
+    fn remount(&self, how: &str) {
+        let options = format!("remount,{how}");
+        let status = Command::new("mount").args(["-o", &options, text(self.0)]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{how}");
+    }
+
     /// Fills it to the last byte.
     fn fill(&self) {
         let full = fs::write(self.0.join("filler"), vec![0; 2 << 20]).expect_err("it is full");
@@ -181,6 +188,36 @@ fn a_disk_that_is_full_at_the_start_is_no_outage_for_those_who_are_known() {
         stop(relay);
         let kept = names(&home, &["list"]).with_code(0).stdout;
         assert!(kept.len() == 2 && kept[1].starts_with("bob "), "{kept:?}");
+    }
+}
+
+#[test]
+fn nor_is_one_that_was_made_read_only() {
+    let homes = Homes::new();
+    let at = homes.path("a disk?");
+    let Some(disk) = Disk::mount(&at) else {
+        assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
+        return println!("not run: no disk can be mounted here");
+    };
+    let (alice, bob) = (Account::alice(), Account::bob());
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let home = at.join(signal.as_str());
+        let relay = Relay::at_home(&home);
+        assert_eq!(comes_in(&relay, &alice)["action"], "registered");
+        relay.process.signal(signal);
+        relay.process.end();
+        disk.remount("ro");
+        let relay = Relay::at_home(&home);
+        assert_eq!(comes_in(&relay, &alice)["action"], "registered", "{signal}");
+        assert_eq!(
+            comes_in(&relay, &named("alice", &support::fixtures::pem("bob")))["code"],
+            "name_bound",
+            "{signal}"
+        );
+        assert_eq!(comes_in(&relay, &bob)["code"], "directory_full", "{signal}");
+        disk.remount("rw");
+        assert_eq!(comes_in(&relay, &bob)["action"], "registered", "{signal}");
+        stop(relay);
     }
 }
 

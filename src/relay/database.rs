@@ -114,25 +114,49 @@ impl Database {
     /// The names in the file at `path`, sorted, without a byte being written: for a disk that is
     /// full or can only be read.
     ///
-    /// In exclusive locking mode SQLite keeps the index of its log in memory instead of in a file
-    /// (<https://www.sqlite.org/wal.html>, "Use of WAL Without Shared-Memory"), so that what was
-    /// committed last is read too.
+    /// On a full one: in exclusive locking mode SQLite keeps the index of its log in memory
+    /// instead of in a file (<https://www.sqlite.org/wal.html>, "Use of WAL Without
+    /// Shared-Memory"), so that what was committed last is read too.
     pub(super) fn read(path: &Path) -> Result<Vec<(String, Fingerprint)>, OpenError> {
-        let read = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let database = Self(Connection::open_with_flags(path, flags)?);
-            database.0.busy_timeout(STORE_BUSY)?;
-            database.0.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            database.0.pragma_update(None, "locking_mode", "exclusive")?;
-            let found: i32 =
-                database.0.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            Ok((found, if (1..=SCHEMA).contains(&found) { database.names()? } else { Vec::new() }))
+        let read = |database: Connection| {
+            database.busy_timeout(STORE_BUSY)?;
+            let found: i32 = database.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let is_known = (1..=SCHEMA).contains(&found);
+            Ok((found, if is_known { Self(database).names()? } else { Vec::new() }))
         };
-        match read().map_err(|error| OpenError::unusable(path, error))? {
+        let full = Self::connect_full(path).and_then(read);
+        let found = full.or_else(|_| Self::connect_read_only(path).and_then(read));
+        match found.map_err(|error| OpenError::unusable(path, error))? {
             (1..=SCHEMA, names) => Ok(names),
             (0, _) => Err(OpenError::Gone { path: path.to_owned() }),
             (found, _) => Err(OpenError::OtherSchema { path: path.to_owned(), found }),
         }
+    }
+
+    /// Connects to a file whose disk has no room.
+    fn connect_full(path: &Path) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags)?;
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        database.pragma_update(None, "locking_mode", "exclusive")?;
+        Ok(database)
+    }
+
+    /// Connects to a file on a file system that is mounted read-only, with its log and the index of
+    /// that, or where the last relay left without a log
+    /// (<https://www.sqlite.org/wal.html>, "Read-Only Databases").
+    fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
+        let path_in_uri = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
+        let mut uri = format!("file:{}", path_in_uri.replace('#', "%23"));
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if is_empty(Path::new(&log)) {
+            uri.push_str("?immutable=1");
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(uri, flags)
     }
 
     /// Binds in one transaction, and tells what became of each; an error means that nothing was
@@ -357,7 +381,10 @@ fn advice(error: &rusqlite::Error) -> &'static str {
             "restore it from a backup, or move it away and run 'sealwax names recreate' to start \
              with every name free"
         }
-        _ => "it has to belong to the user who runs the relay, with access for reading and writing",
+        _ => {
+            "it has to belong to the user who runs the relay, with access for reading and writing, \
+             on a disk that can be written"
+        }
     }
 }
 

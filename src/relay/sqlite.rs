@@ -184,8 +184,8 @@ fn keep(mut database: Option<Database>, desk: &Desk) {
             iter::once(first).chain(desk.asked.try_iter()).take(STORE_QUEUE).collect();
         let mut fault = String::new();
         if database.is_none() {
-            match Database::open(&desk.path, IfEmpty::Refuse) {
-                Ok((opened, _)) => database = Some(opened),
+            match Database::open_only(&desk.path, IfEmpty::Refuse) {
+                Ok(opened) => database = Some(opened),
                 Err(error) => fault = error.to_string(),
             }
         }
@@ -197,31 +197,36 @@ fn keep(mut database: Option<Database>, desk: &Desk) {
                 let _ = desk.released.send(name);
             }
         }
-        bind(database.as_mut().ok_or(fault), &asks, &desk.answers);
+        let is_usable = bind(database.as_mut().ok_or(fault), &asks, &desk.answers);
         desk.waker.wake();
         note_used(database.as_mut(), &asks, &desk.used_waiting);
+        if !is_usable {
+            database = None; // opened while its disk was read-only, it would never write
+        }
     }
 }
 
-/// Binds all names in `asks`, in one transaction.
-fn bind(database: Result<&mut Database, String>, asks: &[Ask], answers: &Sender<Answer>) {
+/// Binds all names in `asks`, in one transaction. Returns whether the database could be written.
+fn bind(database: Result<&mut Database, String>, asks: &[Ask], answers: &Sender<Answer>) -> bool {
     let names = asks.iter().filter_map(|ask| match ask {
         Ask::Bind { ticket, name, fp } => Some((*ticket, name.as_str(), fp)),
         Ask::Used(_) | Ask::Released => None,
     });
     if names.clone().next().is_none() {
-        return;
+        return true;
     }
     let bound = database.and_then(|database| {
         let bound = database.bind(names.clone().map(|(_, name, fp)| (name, fp)));
         bound.map_err(|error| error.to_string())
     });
+    let is_usable = bound.is_ok();
     let outcomes = bound.unwrap_or_else(|detail| {
         names.clone().map(|_| Err(StoreFault::Failed(detail.clone()))).collect()
     });
     for ((ticket, ..), outcome) in iter::zip(names, outcomes) {
         let _ = answers.send(Answer { ticket, outcome });
     }
+    is_usable
 }
 
 /// Notes which names are used today. What cannot be written is noted another day.
