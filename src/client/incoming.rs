@@ -103,9 +103,8 @@ impl Client {
                 }
             }
             Reply::Pong { .. } => {}
-            Reply::Challenge { .. } | Reply::Registered { .. } => {
-                self.nonsense("a registration that nobody asked for");
-            }
+            // A challenge, a registration: this client asks for no other now.
+            _ => self.nonsense("an answer to nothing that was asked"),
         }
     }
 

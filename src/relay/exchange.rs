@@ -2,14 +2,11 @@
 
 use super::Relay;
 use super::event::Event;
-use super::fault::Fault;
-use super::peer::{Patience, Peer, State, User};
+use super::peer::{Patience, Peer, State};
 use super::rates::{Origin, Toll};
-use crate::limits::{
-    ANSWERS_PER_TICK, CLAIM_WORK, MAX_NAME_ORIGINAL, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES,
-};
+use crate::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
 use crate::reactor::{Context, Token};
-use crate::wire::{Body, ErrorCode, Refusal, Reply, Request, Scan};
+use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
 impl Relay {
     /// Does what the frames in `bytes` ask, as far as its address has a share of this tick left.
@@ -107,42 +104,6 @@ impl Relay {
         }
     }
 
-    fn carry_out(&mut self, cx: &mut Context, from: Token, request: &Request) -> Result<(), Fault> {
-        // Of the sender's registration, once there is one.
-        let version2 = self.peers.user(from).map(User::is_version2);
-        match &request.body {
-            Body::Register(asked) => self.register(cx, from, asked),
-            Body::Prove { signature } if request.version2 => self.prove(cx, from, signature),
-            Body::Prove { .. } => Err(wrong_version()),
-            _ if version2.is_none() => Err(Fault::new(ErrorCode::NotRegistered, "register first")),
-            Body::Prekey(prekey) if request.version2 && version2 == Some(true) => {
-                self.publish(from, prekey)
-            }
-            Body::Forward(forward) if version2 == Some(request.version2) => {
-                self.forward(cx, from, request, forward)
-            }
-            Body::Prekey(_) | Body::Forward(_) => Err(wrong_version()),
-            Body::Lookup { .. } if !self.may_look_up(cx, from) => {
-                let detail = "too many keys were asked for lately: ask again in a second";
-                Err(Fault::new(ErrorCode::RateLimited, detail))
-            }
-            // No name, and so long that it would fill the log.
-            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
-                Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
-            }
-            Body::Lookup { target } => self.look_up(cx, from, target),
-            Body::Ping => {
-                if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {
-                    let name = user.name.clone();
-                    self.note_used(name.as_str());
-                }
-                let id = request.id.as_deref().map(Into::into);
-                self.answer(cx, from, &Reply::Pong { id }.encode());
-                Ok(())
-            }
-        }
-    }
-
     /// Says why not. The connection goes on.
     fn refuse(&mut self, cx: &mut Context, to: Token, refusal: &Refusal) {
         if let Some(who) = self.peers.get(to).and_then(Peer::who) {
@@ -218,8 +179,4 @@ fn toll(peer: &mut Peer) -> Option<Toll> {
         return None;
     }
     Some(Toll::Claim)
-}
-
-fn wrong_version() -> Fault {
-    Fault::new(ErrorCode::BadFrame, "v is not that of the registration")
 }

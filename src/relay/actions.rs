@@ -1,4 +1,6 @@
-//! What a registered user may ask: another's key, and that a frame is passed on.
+//! The actions: what each request does, and to whom it is allowed.
+//!
+//! `carry_out` is the table of them; `register`, `prove` and `prekey` are done in `registration.rs`.
 
 use std::borrow::Cow;
 
@@ -7,12 +9,54 @@ use super::event::Event;
 use super::fault::Fault;
 use super::peer::User;
 use super::rates::{Origin, Toll};
-use crate::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
+use crate::limits::{MAX_NAME_ORIGINAL, USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use crate::reactor::{Context, Token};
 use crate::tokens::Rate;
-use crate::wire::{ErrorCode, Forward, Reply, Request};
+use crate::wire::{Body, ErrorCode, Forward, Reply, Request};
 
 impl Relay {
+    /// Does what a request asks, where its sender may ask it. The answer, if there is one, is queued.
+    pub(super) fn carry_out(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        request: &Request,
+    ) -> Result<(), Fault> {
+        // Of the sender's registration, once there is one.
+        let version2 = self.peers.user(from).map(User::is_version2);
+        match &request.body {
+            Body::Register(asked) => self.register(cx, from, asked),
+            Body::Prove { signature } if request.version2 => self.prove(cx, from, signature),
+            Body::Prove { .. } => Err(wrong_version()),
+            _ if version2.is_none() => Err(Fault::new(ErrorCode::NotRegistered, "register first")),
+            Body::Prekey(prekey) if request.version2 && version2 == Some(true) => {
+                self.publish(from, prekey)
+            }
+            Body::Forward(forward) if version2 == Some(request.version2) => {
+                self.forward(cx, from, request, forward)
+            }
+            Body::Prekey(_) | Body::Forward(_) => Err(wrong_version()),
+            Body::Lookup { .. } if !self.may_look_up(cx, from) => {
+                let detail = "too many keys were asked for lately: ask again in a second";
+                Err(Fault::new(ErrorCode::RateLimited, detail))
+            }
+            // No name, and so long that it would fill the log.
+            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
+                Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
+            }
+            Body::Lookup { target } => self.look_up(cx, from, target),
+            Body::Ping => {
+                if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {
+                    let name = user.name.clone();
+                    self.note_used(name.as_str());
+                }
+                let id = request.id.as_deref().map(Into::into);
+                self.answer(cx, from, &Reply::Pong { id }.encode());
+                Ok(())
+            }
+        }
+    }
+
     /// `get_pubkey`.
     pub(super) fn look_up(
         &mut self,
@@ -101,4 +145,8 @@ impl Relay {
 
 fn unknown_user() -> Fault {
     Fault::new(ErrorCode::UnknownUser, "no such user is connected")
+}
+
+fn wrong_version() -> Fault {
+    Fault::new(ErrorCode::BadFrame, "v is not that of the registration")
 }
