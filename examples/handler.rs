@@ -4,10 +4,10 @@
 //!     cargo run --example handler      # then, elsewhere: nc 127.0.0.1 7007
 
 use nix::Result;
-use sealwax::limits::OUTBOX_SOFT;
 use sealwax::reactor::{
     CloseReason, Config, Context, Handler, Linux, Opened, Reactor, Timeout, Token,
 };
+use sealwax::relay::limits::OUTBOX_SOFT;
 
 fn main() -> Result<()> {
     let mut reactor = Reactor::new(Linux::new()?, &Config::default());

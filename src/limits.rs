@@ -1,11 +1,11 @@
 //! Every bound and every budget, with its unit and its reason.
 //!
-//! Nothing in this program grows without an end: what a peer can send, what the relay keeps for a
-//! peer, how much one turn of the loop may do and how long anything may take are all written here
-//! and nowhere else. Constants that an operator may change are the defaults of options (`sealwax
-//! serve --help`).
+//! Nothing in this program grows without an end: what a peer can send, what is kept for a peer, how
+//! much one turn of the loop may do and how long anything may take are named constants. Those of
+//! the loop are in `src/reactor/limits.rs`, those of the relay in `src/relay/limits.rs`, and all
+//! others here. Constants that a user may change are the defaults of options (`sealwax serve
+//! --help`).
 
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 // --- Frames: `docs/protocol.md`, section 1 ---
@@ -15,8 +15,6 @@ pub const MAX_FRAME: usize = 64 * 1024;
 /// The most that an operator may set in place of it, in bytes; clients believe no relay that tells
 /// more.
 pub const MAX_FRAME_OPTION: usize = 16 * 1024 * 1024;
-/// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
-pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
 /// The deepest nesting in a frame; the frame's own object counts as 1.
 pub const MAX_DEPTH: usize = 8;
 /// The most members that one object in a frame may have.
@@ -30,6 +28,8 @@ pub const MAX_NUMBER: usize = 640;
 pub const MAX_NAME: usize = 32;
 /// The longest name of an original user, in bytes of UTF-8.
 pub const MAX_NAME_ORIGINAL: usize = 64;
+/// Names that one fingerprint may bind.
+pub const MAX_NAMES_PER_KEY: usize = 8;
 /// The longest public key text (PEM), in bytes.
 pub const MAX_PUBKEY_PEM: usize = 2 * 1024;
 /// The longest `id` of a request, in bytes after unescaping.
@@ -54,192 +54,6 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// What scrypt may cost at most when an identity is read, as N·r·p (RFC 7914): twice what a new
 /// file takes, so that a forged one cannot hold the start up. At most 256 MiB.
 pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
-
-// --- The reactor: `src/reactor` ---
-
-/// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
-pub const READ_SIZE: usize = 64 * 1024;
-/// Bytes of memory that hold unfinished frames, of all sources together. Beyond them a frame that
-/// was begun is not read on until others are done, or out of time; one that was not gets
-/// [`READ_OVER_BUDGET`].
-pub const INBOX_COMMON: usize = 256 * 1024 * 1024;
-/// Bytes that one read brings of a connection that has not registered, and that are kept of it.
-pub const READ_UNREGISTERED: NonZeroU16 = NonZeroU16::new(8 * 1024).unwrap();
-/// Memory that the rest of what was read may hold beyond twice its length, in bytes: below, moving
-/// it costs more than it gives back. It is counted in [`INBOX_COMMON`].
-pub const INBOX_SLACK: usize = 1024;
-/// Bytes read of a source that has begun no frame while [`INBOX_COMMON`] bytes are kept.
-pub const READ_OVER_BUDGET: usize = 2 * 1024;
-/// A partial frame up to this size (bytes) is presented in the shared read buffer, in front of what
-/// was read; a longer one is appended to, so that a frame that trickles in costs time linear in its
-/// bytes.
-pub const READ_HEADROOM: usize = 4 * 1024;
-/// Sources that a loop's tables are allocated for where nobody says how many there will be.
-pub const FEW_SOURCES: usize = 64;
-/// Events taken from one `epoll_wait`.
-pub const EVENTS_PER_TICK: usize = 256;
-/// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
-/// users.
-pub const ACCEPTS_PER_TICK: usize = 64;
-/// Newcomers whom a handler turns away at once, in one tick over all listeners; then the others
-/// wait for the next tick. They are closed at its end, so until then each has a descriptor, which
-/// comes out of [`SPARE_DESCRIPTORS`].
-pub const TURNED_AWAY_PER_TICK: usize = 8;
-/// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
-pub const SLICES_PER_WRITE: usize = 64;
-/// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.
-pub const CHUNK_SIZE: usize = 4 * 1024;
-/// The longest that `--spin` lets the loop ask without sleeping.
-pub const MAX_SPIN: Duration = Duration::from_secs(1);
-/// Chunks that the pool keeps for reuse; more are given back to the allocator.
-pub const POOLED_CHUNKS: usize = 1024;
-/// How long a listener is not accepted from when the process is out of descriptors or memory.
-pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
-pub const LISTEN_BACKLOG: i32 = 4096;
-/// How long a connection that is being closed may take to accept its last bytes and to say goodbye.
-pub const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most connections that a relay accepts, unless `--max-connections` says otherwise.
-pub const MAX_CONNECTIONS: usize = 100_000;
-/// A silent connection is probed after this many seconds (`tcp(7)`, `TCP_KEEPIDLE`).
-pub const KEEPALIVE_IDLE_SECONDS: u32 = 60;
-/// Seconds between two probes (`TCP_KEEPINTVL`).
-pub const KEEPALIVE_INTERVAL_SECONDS: u32 = 10;
-/// Unanswered probes after which a connection is broken (`TCP_KEEPCNT`).
-pub const KEEPALIVE_PROBES: u32 = 3;
-/// How long sent bytes, or probes, may stay unacknowledged before a connection is broken, in ms
-/// (`TCP_USER_TIMEOUT`, which counts for keepalive too). A name is to be free 90 s after its user
-/// has vanished, and the kernel's timers are coarse.
-pub const USER_TIMEOUT_MILLISECONDS: u32 = 80_000;
-/// Descriptors kept beside those of connections: standard streams, epoll, signals, listeners, the
-/// store, the reserve, and newcomers who are turned away.
-pub const SPARE_DESCRIPTORS: usize = 24 + TURNED_AWAY_PER_TICK;
-
-/// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
-pub const LEAST_CONNECTIONS: usize = 2;
-/// What a connection takes of memory, in bytes, and its user with a key, a prekey and a name;
-/// frames on their way in and out are counted in [`INBOX_COMMON`] and [`OUTBOX_COMMON`].
-pub const CONNECTION_BYTES: usize = 2 * 1024;
-/// Where memory is scarce, connections, [`INBOX_COMMON`] and [`OUTBOX_COMMON`] get one part in so
-/// many each. One is left for names, the allocator, and what grows by doubling.
-pub const MEMORY_PART: usize = 4;
-/// The least for either of the two common bounds, in bytes: some whole frames.
-pub const LEAST_COMMON: usize = 1024 * 1024;
-
-// --- The relay: `src/relay` ---
-
-/// A connection that has not registered ends after this long.
-pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A frame that is not complete this long after its first byte ends its connection.
-pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// A connection that has bytes waiting and takes none for this long is ended.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Above this many bytes waiting for a user, a frame for it is refused with `queue_full`.
-pub const OUTBOX_SOFT: usize = 1024 * 1024;
-/// Above this many bytes waiting, even the relay's own answers stop: the connection ends.
-pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
-/// Bytes in all outboxes together; the soft limit shrinks as they come near.
-pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
-/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
-/// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
-pub const OUTBOX_PART: usize = 16;
-/// Bytes of a connection that has not registered that the relay keeps, on their way in; nothing
-/// more is read from it while as many are on their way out.
-pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
-/// Bytes of answers to one connection in one tick, after which its turn is over: many small
-/// requests are not to cost more time than the 64 KiB that are read at once suggest.
-pub const ANSWERS_PER_TICK: u64 = 64 * 1024;
-/// Bytes of a frame that count as one of work, beside the one that each frame counts: the work that
-/// 64 KiB of frames make is about the same, whether they are one or are passed on together.
-pub const WORK_BYTES: usize = 512;
-/// What a frame of a connection that has not registered counts: it may cost a signature.
-pub const CLAIM_WORK: usize = 32;
-/// Work (frames that are looked at one by one) of one connection in one tick, after which its turn
-/// is over: 0.3 ms.
-pub const WORK_A_TURN: usize = 256;
-/// Work of all connections of one address in one tick; those beyond wait in line for the next. So
-/// an address has one share of the relay, however many connections it has: 1 ms.
-pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
-/// Frames that are answered in one run of frames that are passed on together; then it is looked
-/// whether that was enough for this tick.
-pub const ANSWERS_A_RUN: usize = 32;
-/// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
-/// so many users may sit behind one address and come back after a restart.
-pub const CONNECTS_BURST: u32 = 512;
-/// Connections a second of one address.
-pub const CONNECTS_PER_SECOND: u32 = 64;
-/// Frames of connections that have not registered, of one address, at once: registrations and
-/// proofs, which cost a signature each, and whatever is refused.
-pub const CLAIMS_BURST: u32 = 1024;
-/// Such frames a second: two for each connection, as version 2 needs them.
-pub const CLAIMS_PER_SECOND: u32 = 128;
-/// `get_pubkey` of one user at once: after a restart it asks for everybody it writes to.
-pub const USER_LOOKUPS_BURST: u32 = 512;
-/// `get_pubkey` a second of one user.
-pub const USER_LOOKUPS_PER_SECOND: u32 = 32;
-/// `get_pubkey` of one address at once; beyond it they are refused, for a connection that were
-/// paused for it could neither send nor receive its receipts.
-pub const LOOKUPS_BURST: u32 = 2048;
-/// `get_pubkey` a second of one address: each makes an answer ten times as long.
-pub const LOOKUPS_PER_SECOND: u32 = 128;
-/// How far ahead turns are given when an address has spent its rate. Who finds none asks again
-/// after this time, unless [`REGISTER_TIMEOUT`] comes first.
-pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
-/// Addresses (of IPv6: prefixes of 64 bits) whose rates are kept, 64 bytes each; those beyond share
-/// one rate. Who has spent nothing lately needs no place.
-pub const MAX_ADDRESSES: usize = 65_536;
-/// How often such places are looked for when there is none left.
-pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
-/// New names that one address (of IPv6: a /64) may bind at once: a class or an office comes in on
-/// one day.
-pub const BINDINGS_BURST: u32 = 64;
-/// From then on one in this time. From 250 addresses a directory of [`MAX_BOUND_NAMES`] is full in
-/// two weeks.
-pub const BINDINGS_PERIOD: Duration = Duration::from_mins(5);
-/// The same of an IPv6 /48, which is what a site gets (RFC 6177) and has 65,536 /64s in it.
-pub const SITE_BINDINGS_BURST: u32 = 256;
-/// From then on one in this time.
-pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
-/// Names that may be bound to keys in one relay.
-pub const MAX_BOUND_NAMES: usize = 1_000_000;
-/// Names that one fingerprint may bind.
-pub const MAX_NAMES_PER_KEY: usize = 8;
-/// The shortest time between two rosters: joins within it are gathered.
-pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
-/// The longest time between two rosters, however many receivers there are.
-pub const ROSTER_INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep
-/// to it.
-pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
-/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
-/// list again.
-pub const ROSTER_JOURNAL: usize = 4096;
-/// Receivers who are told of the roster in one tick; the others are told in the next ones.
-pub const ROSTERS_PER_TICK: usize = 128;
-/// Bytes of rosters in one tick, for the kernel copies them to each receiver: some 0.5 ms.
-pub const ROSTER_BYTES_PER_TICK: usize = 1024 * 1024;
-/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
-/// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
-pub const LIST_PARTS_PER_TICK: usize = 8;
-/// Bindings that may wait for the storage thread; beyond it a proof is refused with
-/// `directory_full`.
-pub const STORE_QUEUE: usize = 1024;
-/// How long the storage thread waits for another process that writes to the same database (an
-/// operator's command); short, so that a relay that is told to leave is gone within a second.
-pub const STORE_BUSY: Duration = Duration::from_millis(250);
-/// How long the relay flushes at SIGTERM before it leaves.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// Lines of the log that others cause, at once.
-pub const LOG_LINES_BURST: u32 = 10_000;
-/// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
-pub const LOG_LINES_PER_SECOND: u32 = 200;
-/// Beyond that lines are only counted, for so long; then the count is told.
-pub const LOG_SILENCE: Duration = Duration::from_secs(1);
-/// A log that could not be written (a full disk) is opened again after this long.
-pub const LOG_REOPEN: Duration = Duration::from_secs(1);
-/// Bytes of log lines that wait for a standard error that does not take them; more are counted and
-/// dropped.
-pub const LOG_QUEUE: usize = 256 * 1024;
 
 // --- The trace of the loop: `src/trace` ---
 
@@ -272,8 +86,8 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a frame of the relay may have beside those of a client, in bytes: it makes `from` longer.
 pub const RELAY_FRAME_EXTRA: usize = 1024;
-/// Users that are kept of a roster: as many as a relay connects.
-pub const MAX_USERS: usize = MAX_CONNECTIONS;
+/// Users that are kept of a roster: as many as a relay connects unless its operator says otherwise.
+pub const MAX_USERS: usize = 100_000;
 /// A new prekey is made and published after this long.
 pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 /// A prekey expires this long after it was made.
@@ -383,7 +197,8 @@ pub const END_WAIT: Duration = Duration::from_secs(10);
 // --- The load generator: `src/load` ---
 
 /// Connections that a run has on their way at a time while its users gather: well below
-/// [`LISTEN_BACKLOG`], so that none waits for a second try (tcp(7), `tcp_abort_on_overflow`).
+/// [`LISTEN_BACKLOG`](crate::reactor::limits::LISTEN_BACKLOG), so that none waits for a second try
+/// (tcp(7), `tcp_abort_on_overflow`).
 pub const LOAD_CONNECTING: usize = 128;
 /// The same for ngircd, which listens with a backlog of ten.
 pub const LOAD_CONNECTING_NGIRCD: usize = 8;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(&str, &[&str]); 12] = [
     ("limits", &[]),
     ("address", &["limits"]),
-    ("reactor", &["limits"]),
+    ("reactor", &[]),
     ("tokens", &["reactor"]),
     ("wire", &["limits"]),
     ("home", &["limits"]),

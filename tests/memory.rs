@@ -7,8 +7,9 @@ mod support;
 
 use std::fs;
 
-use sealwax::limits::{CONNECTION_BYTES, MAX_FRAME};
+use sealwax::limits::MAX_FRAME;
 use sealwax::reactor::raise_descriptor_limit;
+use sealwax::relay::limits::CONNECTION_BYTES;
 use support::process::Relay;
 use support::relay::Client;
 

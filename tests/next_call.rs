@@ -9,10 +9,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealwax::limits::{
-    ACCEPT_BACKOFF, DRAIN_TIMEOUT, FINISH_TIMEOUT, FRAME_TIMEOUT, WRITE_TIMEOUT,
-};
+use sealwax::reactor::limits::{ACCEPT_BACKOFF, FINISH_TIMEOUT, FRAME_TIMEOUT, WRITE_TIMEOUT};
 use sealwax::relay::RelayConfig;
+use sealwax::relay::limits::DRAIN_TIMEOUT;
 use serde_json::{Value, json};
 
 use crate::support::kernel::{Call, Op, Peer};

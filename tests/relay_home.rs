@@ -13,7 +13,8 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use sealwax::limits::{BINDINGS_BURST, MAX_NAMES_PER_KEY};
+use sealwax::limits::MAX_NAMES_PER_KEY;
+use sealwax::relay::limits::BINDINGS_BURST;
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
 use support::process::{Ended, Homes, Process, Relay, text};

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use sealwax::limits::{FINISH_TIMEOUT, LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE, WRITE_TIMEOUT};
+use sealwax::reactor::limits::{FINISH_TIMEOUT, WRITE_TIMEOUT};
 use sealwax::relay::RelayConfig;
+use sealwax::relay::limits::{LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE};
 use serde_json::{Value, json};
 use support::kernel::{Device, Fault, Op, Peer};
 use support::relay::register;

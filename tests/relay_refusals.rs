@@ -3,7 +3,8 @@
 
 mod support;
 
-use sealwax::limits::{MAX_FRAME, MAX_FRAME_UNREGISTERED};
+use sealwax::limits::MAX_FRAME;
+use sealwax::relay::limits::MAX_FRAME_UNREGISTERED;
 use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
 use support::relay::{Account, Bystanders, RunningRelay, Setup, register};

@@ -5,8 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sealwax::limits::{ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN, ROSTERS_PER_TICK};
 use sealwax::relay::RelayConfig;
+use sealwax::relay::limits::{ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN, ROSTERS_PER_TICK};
 use serde_json::{Value, json};
 use support::kernel::Peer;
 use support::simulated::{Simulated, frames, hear, say};

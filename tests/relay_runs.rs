@@ -6,7 +6,7 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use sealwax::limits::CHUNK_SIZE;
+use sealwax::reactor::limits::CHUNK_SIZE;
 use sealwax::relay::RelayConfig;
 use serde_json::Value;
 use support::simulated::{Simulated, hear};

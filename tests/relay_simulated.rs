@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
+use sealwax::relay::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
 use sealwax::relay::{Failure, Purpose, RelayConfig};
 use serde_json::{Value, json};
 use support::kernel::Op;

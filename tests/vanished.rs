@@ -16,10 +16,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sealwax::limits::{
+use sealwax::reactor::end_with_parent;
+use sealwax::reactor::limits::{
     KEEPALIVE_IDLE_SECONDS, KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_PROBES, USER_TIMEOUT_MILLISECONDS,
 };
-use sealwax::reactor::end_with_parent;
 use support::process::Homes;
 
 const ADDRESS: &str = "198.51.100.1"; // of documentation (RFC 5737): nobody is reached by it

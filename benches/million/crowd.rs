@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 use sealwax::crypto::{RelayKey, RelayNotary};
-use sealwax::limits::FEW_SOURCES;
+use sealwax::reactor::limits::FEW_SOURCES;
 use sealwax::reactor::{Config, Event, Interest, Io, ProcessFd, Reactor, Sys, Time, Token, Watch};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
@@ -27,7 +27,7 @@ use super::memory::{Account, Working};
 /// The clock moves on by so much with each wait.
 const STEP: Duration = Duration::from_micros(100);
 /// Events of one wait, as many as the reactor takes.
-const EVENTS: usize = sealwax::limits::EVENTS_PER_TICK;
+const EVENTS: usize = sealwax::reactor::limits::EVENTS_PER_TICK;
 /// The listener, and what else is no user.
 const LISTENER: Io = Io::Own(1);
 const OTHER: Io = Io::Own(i32::MAX);

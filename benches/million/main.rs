@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use sealwax::limits::ROSTER_INTERVAL_MAX;
 use sealwax::reactor::{CloseReason, Context, Handler, Opened, Reactor, Timeout, Timer, Token};
 use sealwax::relay::Relay;
+use sealwax::relay::limits::ROSTER_INTERVAL_MAX;
 
 use self::crowd::Crowd;
 use self::memory::{Account, Book, Working};

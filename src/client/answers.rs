@@ -11,7 +11,7 @@ pub enum Refused {
     NotAName,
     /// The addressee is ourselves. There is nobody to seal for: the sender knows it all already.
     Oneself,
-    /// More than [`MAX_TEXT`](crate::limits::MAX_TEXT) bytes.
+    /// More than [`MAX_TEXT`] bytes.
     TooLong,
     /// As much is unconfirmed as may be: again once
     /// [`ready_for_more`](super::Client::ready_for_more) says so.

@@ -10,8 +10,9 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::cli::Serve;
 use super::{Exit, Failure};
-use crate::limits::{
-    CONNECTION_BYTES, INBOX_COMMON, LEAST_COMMON, LEAST_CONNECTIONS, MEMORY_PART, OUTBOX_COMMON,
+use crate::reactor::limits::INBOX_COMMON;
+use crate::relay::limits::{
+    CONNECTION_BYTES, LEAST_COMMON, LEAST_CONNECTIONS, MEMORY_PART, OUTBOX_COMMON,
     SPARE_DESCRIPTORS,
 };
 

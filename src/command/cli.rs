@@ -295,8 +295,8 @@ mod tests {
     fn the_defaults_in_the_help_are_those_of_the_limits() {
         let serve = Cli::parse_from(["sealwax", "serve"]);
         let Command::Serve(serve) = serve.command else { panic!("not serve") };
-        assert_eq!(serve.register_timeout, limits::REGISTER_TIMEOUT);
-        assert_eq!(serve.frame_timeout, limits::FRAME_TIMEOUT);
+        assert_eq!(serve.register_timeout, crate::relay::limits::REGISTER_TIMEOUT);
+        assert_eq!(serve.frame_timeout, crate::reactor::limits::FRAME_TIMEOUT);
         let send = Cli::parse_from(["sealwax", "send", "bob"]);
         let Command::Send(send) = send.command else { panic!("not send") };
         assert_eq!(send.wait, limits::END_WAIT);

@@ -21,7 +21,7 @@ use nix::Result;
 use nix::errno::Errno;
 
 use super::payload::number_in;
-use crate::limits::READ_SIZE;
+use crate::reactor::limits::READ_SIZE;
 use crate::reactor::{Event, Interest, Io, Linux, Sys, Token, Watch};
 
 /// What every registration is answered.

@@ -11,7 +11,8 @@ use rsa::BoxedUint;
 use rsa::traits::PrivateKeyParts;
 
 use crate::crypto::Identity;
-use crate::limits::{MAX_NAMES_PER_KEY, NEW_RSA_BITS};
+use crate::limits::MAX_NAMES_PER_KEY;
+use crate::limits::NEW_RSA_BITS;
 use crate::wire::Fingerprint;
 
 /// What every RSA key here has for its public exponent.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
-use crate::limits::{CHUNK_SIZE, INBOX_SLACK, POOLED_CHUNKS, READ_HEADROOM, READ_SIZE};
+use super::limits::{CHUNK_SIZE, INBOX_SLACK, POOLED_CHUNKS, READ_HEADROOM, READ_SIZE};
 
 // --- In ---
 

@@ -45,9 +45,9 @@ use std::num::NonZeroU16;
 
 use super::buffers::{Inbox, Outbox};
 use super::deadlines::{DeadlineId, Kind as DeadlineKind};
+use super::limits;
 use super::sys::{Interest, Io};
 use super::{CloseReason, Trigger};
-use crate::limits;
 
 /// What the reactor keeps for one source.
 pub(crate) struct Connection {

@@ -16,10 +16,10 @@ use std::rc::Rc;
 use super::buffers::{Outbox, Pool};
 use super::connection::{Connection, Kind, ReadBlocks, State};
 use super::deadlines::{Deadlines, Kind as DeadlineKind};
+use super::limits;
 use super::slab::{Slab, Token};
 use super::sys::{ProcessFd, Time};
 use super::{CloseReason, Config, Timer, Trigger};
-use crate::limits;
 
 /// All that the loop knows of its sources, and the lists of what is to be done for them. Lent to
 /// the handler with each call.

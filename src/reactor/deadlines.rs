@@ -18,10 +18,10 @@
 
 use std::time::Duration;
 
+use super::limits;
 use super::slab::{Slab, Token};
 use super::sys::Time;
 use super::{Config, Timeout};
-use crate::limits;
 
 /// What a deadline is for: the first three are told to the handler, the last is the reactor's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

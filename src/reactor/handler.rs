@@ -48,7 +48,7 @@ pub trait Handler {
     fn timer(&mut self, _cx: &mut Context, _timer: Timer) {}
 
     /// Accepting from `listener` failed for want of descriptors or memory. It is tried again after
-    /// [`ACCEPT_BACKOFF`](crate::limits::ACCEPT_BACKOFF).
+    /// [`ACCEPT_BACKOFF`](crate::reactor::limits::ACCEPT_BACKOFF).
     fn exhausted(&mut self, _cx: &mut Context, _listener: Token, _errno: Errno) {}
 
     /// The process was sent a signal that it listens for (see

@@ -37,9 +37,9 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{getpid, getppid, read, write};
 
 use super::inherited::{duplicate, standard, write_shared};
+use super::limits;
 use super::slab::Token;
 use super::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
-use crate::limits;
 
 /// Signals that one read takes; there are three kinds, and of each at most one waits
 /// (`signal(7)`).

@@ -14,8 +14,8 @@
 //!    `epoll(7)`), so its own list is the fair queue.
 //! 3. **Accept** newcomers, so many at most, and open what handlers asked for.
 //! 4. **Deadlines**: tell the handler which have passed, and had passed already when the kernel was
-//!    asked: so what came in time has been looked at ([`Horizon`]). Then signals, and the handler's
-//!    own end of the tick.
+//!    asked: so what came in time has been looked at (`Horizon` in `deadlines.rs`). Then signals,
+//!    and the handler's own end of the tick.
 //! 5. **Flush**: each connection that was sent something gets one `writev(2)`. Bytes wait until
 //!    here so that ten messages for one reader cost one system call and not ten. Only where the
 //!    kernel does not take all of it is `EPOLLOUT` asked for: a socket is writable nearly always,
@@ -46,6 +46,7 @@ mod context;
 mod deadlines;
 mod handler;
 mod inherited;
+pub mod limits;
 mod linux;
 mod slab;
 mod sys;
@@ -57,7 +58,6 @@ use nix::Result;
 
 use self::buffers::ReadBuffer;
 use self::deadlines::Horizon;
-use crate::limits;
 
 pub(crate) use self::connection::State;
 pub use self::context::Context;
@@ -111,7 +111,7 @@ impl Default for Config {
         Self {
             trigger: Trigger::default(),
             spin: Duration::ZERO,
-            handshake_timeout: limits::REGISTER_TIMEOUT,
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             frame_timeout: limits::FRAME_TIMEOUT,
             write_timeout: limits::WRITE_TIMEOUT,
             finish_timeout: limits::FINISH_TIMEOUT,

@@ -19,9 +19,9 @@ use nix::errno::Errno;
 use super::connection::{Connection, Kind, ReadBlocks, Readiness, State};
 use super::context::Asked;
 use super::deadlines::Kind as DeadlineKind;
+use super::limits;
 use super::sys::{Io, is_exhaustion, signal_of};
 use super::{CloseReason, Event, Handler, Opened, Reactor, Sys, Time, Timer, Token, Watch};
-use crate::limits;
 
 impl<S: Sys> Reactor<S> {
     /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or

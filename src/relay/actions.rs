@@ -1,21 +1,23 @@
 //! The actions: what each request does, and to whom it is allowed.
 //!
-//! `carry_out` is the table of them; `register`, `prove` and `prekey` are done in `registration.rs`.
+//! `carry_out` is the table of them. What `register`, `prove` and `prekey` do is in
+//! `registration.rs`.
 
 use std::borrow::Cow;
 
 use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
+use super::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use super::peer::User;
 use super::rates::{Origin, Toll};
-use crate::limits::{MAX_NAME_ORIGINAL, USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
+use crate::limits::MAX_NAME_ORIGINAL;
 use crate::reactor::{Context, Token};
 use crate::tokens::Rate;
 use crate::wire::{Body, ErrorCode, Forward, Reply, Request};
 
 impl Relay {
-    /// Does what a request asks, where its sender may ask it. The answer, if there is one, is queued.
+    /// Does what a request asks, if its sender may ask it, and queues the answer if there is one.
     pub(super) fn carry_out(
         &mut self,
         cx: &mut Context,

@@ -3,9 +3,9 @@
 //! Nothing of a roster is queued behind something that the receiver has not read: so there is never
 //! more than one unread list in a queue, and the newest.
 
+use super::limits::{LIST_PARTS_PER_TICK, ROSTER_BYTES_PER_TICK, ROSTERS_PER_TICK};
 use super::roster::{Notice, Receiver};
 use super::{ROSTER, Relay};
-use crate::limits::{LIST_PARTS_PER_TICK, ROSTER_BYTES_PER_TICK, ROSTERS_PER_TICK};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 

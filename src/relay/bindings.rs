@@ -7,8 +7,8 @@ use std::hash::BuildHasher;
 
 use super::index::Index;
 use super::keyed::Keyed;
+use super::limits::MAX_BOUND_NAMES;
 use super::user_name::UserName;
-use crate::limits::MAX_BOUND_NAMES;
 use crate::wire::Fingerprint;
 
 /// Names, and the key of each.

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use super::limits::ROSTER_JOURNAL;
 use super::user_name::UserName;
-use crate::limits::ROSTER_JOURNAL;
 use crate::wire::{ROSTER_OVERHEAD, encode_roster};
 
 /// The changes that are kept.

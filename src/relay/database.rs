@@ -13,9 +13,9 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
+use super::limits::STORE_BUSY;
 use super::store::StoreFault;
 use super::utc::Day;
-use crate::limits::STORE_BUSY;
 use crate::wire::Fingerprint;
 
 /// The number of the tables' form, kept in the database's `user_version`; 0 is an empty file.

@@ -17,8 +17,9 @@ use super::bindings::Bindings;
 use super::fault::Fault;
 use super::index::Index;
 use super::keyed::Keyed;
+use super::limits::MAX_BOUND_NAMES;
 use super::user_name::UserName;
-use crate::limits::{MAX_BOUND_NAMES, MAX_NAMES_PER_KEY};
+use crate::limits::MAX_NAMES_PER_KEY;
 use crate::reactor::Token;
 use crate::wire::{ErrorCode, Fingerprint};
 

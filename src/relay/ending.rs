@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::announce::tick_again;
 use super::event::{Event, Leaving};
+use super::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use super::peer::{Peer, State};
 use super::rates::Toll;
 use super::{DRAINED, Relay};
-use crate::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 

@@ -2,9 +2,9 @@
 
 use super::Relay;
 use super::event::Event;
+use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
 use super::peer::{Patience, Peer, State};
 use super::rates::{Origin, Toll};
-use crate::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 

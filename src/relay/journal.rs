@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Serializer;
 
 use super::event::{Event, Kind, Level};
+use super::limits::LOG_QUEUE;
 use super::utc::Utc;
-use crate::limits::LOG_QUEUE;
 use crate::wire::Ascii;
 
 /// What a line looks like.

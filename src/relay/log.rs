@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use super::LOG;
 use super::event::{Event, Level};
 use super::journal::Journal;
+use super::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
 use super::utc::MS_PER_DAY;
-use crate::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
 use crate::reactor::{Context, ProcessFd, Time, Token};
 use crate::tokens::{Bucket, Rate};
 

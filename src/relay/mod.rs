@@ -32,7 +32,6 @@ mod announce;
 mod bindings;
 mod census;
 mod changes;
-mod config;
 pub mod counters;
 mod database;
 mod directory;
@@ -43,6 +42,7 @@ mod fault;
 mod index;
 pub mod journal;
 mod keyed;
+pub mod limits;
 mod log;
 pub mod names;
 mod newcomers;
@@ -81,7 +81,7 @@ use crate::reactor::{
 use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
 pub use self::census::RelayCensus;
-pub use self::config::RelayConfig;
+pub use self::limits::RelayConfig;
 
 /// Rings when rosters are due, and when there is more to do in the next tick.
 const ROSTER: Timer = Timer(0);

@@ -9,8 +9,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::limits::{BINDINGS_BURST, BINDINGS_PERIOD, SITE_BINDINGS_BURST, SITE_BINDINGS_PERIOD};
 use super::rates::{Origin, Places};
-use crate::limits::{BINDINGS_BURST, BINDINGS_PERIOD, SITE_BINDINGS_BURST, SITE_BINDINGS_PERIOD};
 use crate::reactor::Time;
 use crate::tokens::Rate;
 
@@ -60,7 +60,7 @@ fn site(address: SocketAddr) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MAX_ADDRESSES;
+    use crate::relay::limits::MAX_ADDRESSES;
     use crate::relay::rates::Rates;
 
     const NOW: Time = Time::from_nanos(1_000_000_000_000);

@@ -24,8 +24,8 @@ use super::rates::{Origin, Toll};
 use super::roster::Receiver;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
-use crate::limits::FEW_SOURCES;
 use crate::reactor::Token;
+use crate::reactor::limits::FEW_SOURCES;
 use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 

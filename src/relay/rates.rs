@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::limits::{
+use super::limits::{
     ADDRESSES_SWEEP, CLAIMS_BURST, CLAIMS_PER_SECOND, CONNECTS_BURST, CONNECTS_PER_SECOND,
     LOOKUPS_BURST, LOOKUPS_PER_SECOND, MAX_ADDRESSES, RATE_HORIZON,
 };

@@ -14,9 +14,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::changes::{Batch, Changes, Space, listed_len};
+use super::limits::{ROSTER_BYTES_PER_SECOND, ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN};
 use super::peer::Peers;
 use super::user_name::UserName;
-use crate::limits::{ROSTER_BYTES_PER_SECOND, ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN};
 use crate::reactor::Time;
 use crate::wire::{ROSTER_OVERHEAD, RosterMode, encode_roster, encode_userlist};
 

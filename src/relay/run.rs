@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use super::Relay;
 use super::event::{Event, Level};
-use crate::limits::{ANSWERS_A_RUN, CHUNK_SIZE};
+use super::limits::ANSWERS_A_RUN;
+use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
 

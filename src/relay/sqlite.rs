@@ -25,8 +25,8 @@ use nix::sys::signal::SigSet;
 pub use super::database::OpenError;
 
 use super::database::{Database, IfEmpty};
+use super::limits::STORE_QUEUE;
 use super::store::{Answer, QueueFull, Store, StoreFault};
-use crate::limits::STORE_QUEUE;
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
 

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use crate::limits::STORE_QUEUE;
+use super::limits::STORE_QUEUE;
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
 

@@ -14,10 +14,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::limits::{WORK_A_TURN, WORK_AN_ADDRESS};
 use super::peer::Patience;
 use super::rates::{Origin, Toll, Turn};
 use super::{Relay, TURNS};
-use crate::limits::{WORK_A_TURN, WORK_AN_ADDRESS};
 use crate::reactor::{Context, Token};
 
 /// What each address had done in this tick, and who waits for the next.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use proptest::prelude::*;
-use sealwax::limits::{CHUNK_SIZE, READ_SIZE, SLICES_PER_WRITE};
+use sealwax::reactor::limits::{CHUNK_SIZE, READ_SIZE, SLICES_PER_WRITE};
 use sealwax::reactor::{CloseReason, Config, Token, Trigger};
 
 use crate::recorder::{Recorder, Sim, Told, echo, silent};

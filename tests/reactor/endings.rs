@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::limits::FINISH_TIMEOUT;
+use sealwax::reactor::limits::FINISH_TIMEOUT;
 use sealwax::reactor::{CloseReason, Context, Event, Opened, Timeout};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sealwax::limits::FINISH_TIMEOUT;
+use sealwax::reactor::limits::FINISH_TIMEOUT;
 use sealwax::reactor::{Context, Opened, ProcessFd, Timer, Token, Waker};
 
 use crate::recorder::{Recorder, Sim, Told};

@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal as UnixSignal, raise};
 use nix::sys::socket::{getsockopt, sockopt};
-use sealwax::limits::{KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS};
+use sealwax::reactor::limits::{KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS};
 use sealwax::reactor::{CloseReason, Linux, Opened, ProcessFd, Signal, Sys, Waker, inherited};
 
 use crate::child;

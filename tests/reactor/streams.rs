@@ -1,7 +1,7 @@
 //! The process's own descriptors: standard streams that are pipes or files, signals, wake-ups.
 
 use nix::errno::Errno;
-use sealwax::limits::READ_SIZE;
+use sealwax::reactor::limits::READ_SIZE;
 use sealwax::reactor::{CloseReason, Opened, ProcessFd, Signal, Waker};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use proptest::prelude::*;
-use sealwax::limits::{READ_SIZE, SLICES_PER_WRITE};
+use sealwax::reactor::limits::{READ_SIZE, SLICES_PER_WRITE};
 use sealwax::reactor::{Opened, Sys, Token};
 
 use crate::recorder::{Recorder, Sim, Told, echo, silent};

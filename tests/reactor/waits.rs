@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::limits::{
-    ACCEPT_BACKOFF, EVENTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, READ_SIZE, REGISTER_TIMEOUT,
-    WRITE_TIMEOUT,
+use sealwax::reactor::limits::{
+    ACCEPT_BACKOFF, EVENTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, READ_SIZE, WRITE_TIMEOUT,
 };
 use sealwax::reactor::{CloseReason, Config, Opened, Timeout, Timer, Trigger};
+use sealwax::relay::limits::REGISTER_TIMEOUT;
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
 use crate::support::kernel::{Fault, Op};

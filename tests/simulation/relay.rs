@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-use sealwax::limits::ACCEPT_BACKOFF;
+use sealwax::reactor::limits::ACCEPT_BACKOFF;
 use sealwax::reactor::{ProcessFd, Reactor, Sys, Time};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};

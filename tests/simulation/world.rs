@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::client::{Caution, Ending, Event, Progress};
-use sealwax::limits;
+use sealwax::reactor::limits;
 use sealwax::reactor::{Config, Handler, Reactor, Sys, Time, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::{TraceArgs, Verbosity, bytes, timeout};
 use crate::limits;
+use crate::reactor;
+use crate::relay;
 
 /// The addresses of a `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,24 +55,24 @@ pub struct Serve {
         value_parser = bytes(1024, limits::MAX_FRAME_OPTION))]
     pub max_frame: usize,
     /// Connections at a time
-    #[arg(long, value_name = "COUNT", default_value_t = limits::MAX_CONNECTIONS,
+    #[arg(long, value_name = "COUNT", default_value_t = relay::limits::MAX_CONNECTIONS,
         value_parser = bytes(1, 16_000_000))]
     pub max_connections: usize,
     /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
-    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_SOFT,
+    #[arg(long, value_name = "BYTES", default_value_t = relay::limits::OUTBOX_SOFT,
         value_parser = bytes(1024, 1 << 30))]
     pub outbox_soft: usize,
     /// Above this many waiting bytes of the relay's own answers, a connection is ended
-    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTBOX_HARD,
+    #[arg(long, value_name = "BYTES", default_value_t = relay::limits::OUTBOX_HARD,
         value_parser = bytes(4096, 1 << 30))]
     pub outbox_hard: usize,
     /// Bytes of unfinished frames of all connections together [default: 256 MiB, or a quarter of
     /// the memory if that is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(limits::LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(relay::limits::LEAST_COMMON, 1 << 40))]
     pub inbox_common: Option<usize>,
     /// Bytes that wait for all users together [default: 256 MiB, or a quarter of the memory if that
     /// is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(limits::LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(relay::limits::LEAST_COMMON, 1 << 40))]
     pub outbox_common: Option<usize>,
     /// How long a connection may take to register, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
@@ -121,7 +123,7 @@ pub enum LogFormat {
 fn spin(text: &str) -> Result<Duration, String> {
     let parsed = text.parse().map_err(|_| "not a whole number of microseconds".to_string())?;
     let duration = Duration::from_micros(parsed);
-    let most = limits::MAX_SPIN;
+    let most = reactor::limits::MAX_SPIN;
     let is_short = |duration: &Duration| *duration <= most;
     Some(duration).filter(is_short).ok_or_else(|| format!("more than {}", most.as_micros()))
 }

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
-use crate::limits::{LOAD_PORTS_PART, LOAD_SOURCES, SPARE_DESCRIPTORS};
+use crate::limits::{LOAD_PORTS_PART, LOAD_SOURCES};
 use crate::load::{Plan, Work};
 use crate::reactor::raise_descriptor_limit;
+use crate::relay::limits::SPARE_DESCRIPTORS;
 
 /// The room that a run has.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::super::peer::{KeyText, Peer, State, User};
 use super::super::rates::Origin;
 use super::*;
-use crate::limits::ROSTER_JOURNAL;
 use crate::reactor::Token;
+use crate::relay::limits::ROSTER_JOURNAL;
 use crate::tokens::Bucket;
 use crate::wire::Incoming;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use nix::Result;
 use nix::errno::Errno;
-use sealwax::limits;
+use sealwax::reactor::limits;
 use sealwax::reactor::{Event, Interest, Time, Token};
 
 use super::wire::{Latency, Packet, Wire};

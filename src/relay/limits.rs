@@ -1,0 +1,203 @@
+//! Every bound of the relay, with its unit and its reason: those that are fixed, and those that an
+//! operator may set ([`RelayConfig`]).
+//!
+//! How long a registration, a frame and a reader may take is the reactor's
+//! [`Config`](crate::reactor::Config).
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use crate::limits::MAX_FRAME;
+use crate::reactor::limits::{HANDSHAKE_TIMEOUT, TURNED_AWAY_PER_TICK};
+
+/// The longest frame of a connection that has not registered yet, in bytes: a stranger gets less.
+pub const MAX_FRAME_UNREGISTERED: usize = 8 * 1024;
+/// Bytes that one read brings of a connection that has not registered, and that are kept of it.
+pub const READ_UNREGISTERED: NonZeroU16 = NonZeroU16::new(8 * 1024).unwrap();
+/// The most connections that a relay accepts, unless `--max-connections` says otherwise.
+pub const MAX_CONNECTIONS: usize = 100_000;
+/// Descriptors kept beside those of connections: standard streams, epoll, signals, listeners, the
+/// store, the reserve, and newcomers who are turned away.
+pub const SPARE_DESCRIPTORS: usize = 24 + TURNED_AWAY_PER_TICK;
+/// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
+pub const LEAST_CONNECTIONS: usize = 2;
+/// What a connection takes of memory, in bytes, and its user with a key, a prekey and a name;
+/// frames on their way in and out are counted in [`INBOX_COMMON`](crate::reactor::limits::INBOX_COMMON) and [`OUTBOX_COMMON`].
+pub const CONNECTION_BYTES: usize = 2 * 1024;
+/// Where memory is scarce, connections, [`INBOX_COMMON`](crate::reactor::limits::INBOX_COMMON) and [`OUTBOX_COMMON`] get one part in so
+/// many each. One is left for names, the allocator, and what grows by doubling.
+pub const MEMORY_PART: usize = 4;
+/// The least for either of the two common bounds, in bytes: some whole frames.
+pub const LEAST_COMMON: usize = 1024 * 1024;
+/// A connection that has not registered ends after this long.
+pub const REGISTER_TIMEOUT: Duration = HANDSHAKE_TIMEOUT;
+/// Above this many bytes waiting for a user, a frame for it is refused with `queue_full`.
+pub const OUTBOX_SOFT: usize = 1024 * 1024;
+/// Above this many bytes waiting, even the relay's own answers stop: the connection ends.
+pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
+/// Bytes in all outboxes together; the soft limit shrinks as they come near.
+pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
+/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
+/// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
+pub const OUTBOX_PART: usize = 16;
+/// Bytes of a connection that has not registered that the relay keeps, on their way in; nothing
+/// more is read from it while as many are on their way out.
+pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
+/// Bytes of answers to one connection in one tick, after which its turn is over: many small
+/// requests are not to cost more time than the 64 KiB that are read at once suggest.
+pub const ANSWERS_PER_TICK: u64 = 64 * 1024;
+/// Bytes of a frame that count as one of work, beside the one that each frame counts: the work that
+/// 64 KiB of frames make is about the same, whether they are one or are passed on together.
+pub const WORK_BYTES: usize = 512;
+/// What a frame of a connection that has not registered counts: it may cost a signature.
+pub const CLAIM_WORK: usize = 32;
+/// Work (frames that are looked at one by one) of one connection in one tick, after which its turn
+/// is over: 0.3 ms.
+pub const WORK_A_TURN: usize = 256;
+/// Work of all connections of one address in one tick; those beyond wait in line for the next. So
+/// an address has one share of the relay, however many connections it has: 1 ms.
+pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
+/// Frames that are answered in one run of frames that are passed on together; then it is looked
+/// whether that was enough for this tick.
+pub const ANSWERS_A_RUN: usize = 32;
+/// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
+/// so many users may sit behind one address and come back after a restart.
+pub const CONNECTS_BURST: u32 = 512;
+/// Connections a second of one address.
+pub const CONNECTS_PER_SECOND: u32 = 64;
+/// Frames of connections that have not registered, of one address, at once: registrations and
+/// proofs, which cost a signature each, and whatever is refused.
+pub const CLAIMS_BURST: u32 = 1024;
+/// Such frames a second: two for each connection, as version 2 needs them.
+pub const CLAIMS_PER_SECOND: u32 = 128;
+/// `get_pubkey` of one user at once: after a restart it asks for everybody it writes to.
+pub const USER_LOOKUPS_BURST: u32 = 512;
+/// `get_pubkey` a second of one user.
+pub const USER_LOOKUPS_PER_SECOND: u32 = 32;
+/// `get_pubkey` of one address at once; beyond it they are refused, for a connection that were
+/// paused for it could neither send nor receive its receipts.
+pub const LOOKUPS_BURST: u32 = 2048;
+/// `get_pubkey` a second of one address: each makes an answer ten times as long.
+pub const LOOKUPS_PER_SECOND: u32 = 128;
+/// How far ahead turns are given when an address has spent its rate. Who finds none asks again
+/// after this time, unless [`REGISTER_TIMEOUT`] comes first.
+pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
+/// Addresses (of IPv6: prefixes of 64 bits) whose rates are kept, 64 bytes each; those beyond share
+/// one rate. Who has spent nothing lately needs no place.
+pub const MAX_ADDRESSES: usize = 65_536;
+/// How often such places are looked for when there is none left.
+pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
+/// New names that one address (of IPv6: a /64) may bind at once: a class or an office comes in on
+/// one day.
+pub const BINDINGS_BURST: u32 = 64;
+/// From then on one in this time. From 250 addresses a directory of [`MAX_BOUND_NAMES`] is full in
+/// two weeks.
+pub const BINDINGS_PERIOD: Duration = Duration::from_mins(5);
+/// The same of an IPv6 /48, which is what a site gets (RFC 6177) and has 65,536 /64s in it.
+pub const SITE_BINDINGS_BURST: u32 = 256;
+/// From then on one in this time.
+pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
+/// Names that may be bound to keys in one relay.
+pub const MAX_BOUND_NAMES: usize = 1_000_000;
+/// The shortest time between two rosters: joins within it are gathered.
+pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
+/// The longest time between two rosters, however many receivers there are.
+pub const ROSTER_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep
+/// to it.
+pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
+/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
+/// list again.
+pub const ROSTER_JOURNAL: usize = 4096;
+/// Receivers who are told of the roster in one tick; the others are told in the next ones.
+pub const ROSTERS_PER_TICK: usize = 128;
+/// Bytes of rosters in one tick, for the kernel copies them to each receiver: some 0.5 ms.
+pub const ROSTER_BYTES_PER_TICK: usize = 1024 * 1024;
+/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
+/// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
+pub const LIST_PARTS_PER_TICK: usize = 8;
+/// Bindings that may wait for the storage thread; beyond it a proof is refused with
+/// `directory_full`.
+pub const STORE_QUEUE: usize = 1024;
+/// How long the storage thread waits for another process that writes to the same database (an
+/// operator's command); short, so that a relay that is told to leave is gone within a second.
+pub const STORE_BUSY: Duration = Duration::from_millis(250);
+/// How long the relay flushes at SIGTERM before it leaves.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Lines of the log that others cause, at once.
+pub const LOG_LINES_BURST: u32 = 10_000;
+/// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
+pub const LOG_LINES_PER_SECOND: u32 = 200;
+/// Beyond that lines are only counted, for so long; then the count is told.
+pub const LOG_SILENCE: Duration = Duration::from_secs(1);
+/// A log that could not be written (a full disk) is opened again after this long.
+pub const LOG_REOPEN: Duration = Duration::from_secs(1);
+/// Bytes of log lines that wait for a standard error that does not take them; more are counted and
+/// dropped.
+pub const LOG_QUEUE: usize = 256 * 1024;
+
+/// The bounds of one relay; the defaults are the constants above.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayConfig {
+    /// The longest frame of a registered connection, in bytes. An unregistered one gets this or
+    /// [`MAX_FRAME_UNREGISTERED`], whichever is less.
+    pub max_frame: usize,
+    /// Connections at one time; a newcomer beyond them is closed at once.
+    pub max_connections: usize,
+    /// Bytes waiting for one user above which others' frames are refused, and above which nothing
+    /// more is read from that user.
+    pub outbox_soft: usize,
+    /// Bytes waiting for one connection above which the relay's own answers end it.
+    pub outbox_hard: usize,
+    /// Bytes waiting for all users together; the soft limit shrinks as they come near.
+    pub outbox_common: usize,
+    /// Whether connections of this machine have the rates that those of every other address have.
+    pub rates_loopback: bool,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            max_frame: MAX_FRAME,
+            max_connections: MAX_CONNECTIONS,
+            outbox_soft: OUTBOX_SOFT,
+            outbox_hard: OUTBOX_HARD,
+            outbox_common: OUTBOX_COMMON,
+            rates_loopback: false,
+        }
+    }
+}
+
+impl RelayConfig {
+    /// The longest frame of a connection that has not registered, in bytes.
+    pub(super) fn max_frame_unregistered(&self) -> usize {
+        self.max_frame.min(MAX_FRAME_UNREGISTERED)
+    }
+
+    /// What may wait for one user while `queued_in_all` bytes wait for all together. It shrinks to
+    /// one frame as they come near their common bound: so memory stays bounded, although nobody is
+    /// disconnected for it.
+    pub(super) fn soft_limit(&self, queued_in_all: usize) -> usize {
+        let left = self.outbox_common.saturating_sub(queued_in_all);
+        let least = self.max_frame.min(self.outbox_soft);
+        (left / OUTBOX_PART).clamp(least, self.outbox_soft)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_shrinks_to_a_frame_as_all_outboxes_fill() {
+        let config = RelayConfig::default();
+        let full = OUTBOX_COMMON;
+        assert_eq!(config.soft_limit(0), OUTBOX_SOFT);
+        assert_eq!(config.soft_limit(full / 2), OUTBOX_SOFT);
+        assert_eq!(config.soft_limit(full - 4 * 1024 * 1024), 256 * 1024);
+        assert_eq!(config.soft_limit(full), MAX_FRAME);
+        assert_eq!(config.soft_limit(2 * full), MAX_FRAME);
+        let small = RelayConfig { outbox_soft: 100, ..config };
+        assert_eq!(small.soft_limit(full), 100);
+    }
+}
