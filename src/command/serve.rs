@@ -4,14 +4,13 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::capacity::capacity;
-use super::cli::{LogFormat, Serve, TriggerOption, Verbosity};
+use super::cli::{LogFormat, Serve, Verbosity};
 use super::talk::wall_clock;
 use super::{Exit, Failure, Outcome, owner, tracing};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
 use crate::limits::MAX_IDENTITY_FILE;
-use crate::reactor::limits::FEW_SOURCES;
-use crate::reactor::{Config, Linux, ProcessFd, Trigger, block_signals, raise_descriptor_limit};
+use crate::reactor::{Linux, ProcessFd, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::names::BoundNames;
@@ -47,26 +46,8 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
     let capacity = capacity(arguments, descriptors)?;
     let state = if arguments.ephemeral { State::ephemeral() } else { State::load(arguments)? };
-    let reactor_config = Config {
-        handshake_timeout: arguments.register_timeout,
-        frame_timeout: arguments.frame_timeout,
-        max_sources: capacity.connections + FEW_SOURCES,
-        trigger: match arguments.trigger {
-            TriggerOption::Level => Trigger::Level,
-            TriggerOption::Edge => Trigger::Edge,
-        },
-        spin: arguments.spin,
-        kept_limit: capacity.inbox_common,
-        ..Config::default()
-    };
-    let config = RelayConfig {
-        max_frame: arguments.max_frame,
-        max_connections: capacity.connections,
-        outbox_soft: arguments.outbox_soft,
-        outbox_hard: arguments.outbox_hard,
-        outbox_common: capacity.outbox_common,
-        rates_loopback: arguments.rates_loopback,
-    };
+    let reactor_config = arguments.reactor_config(&capacity);
+    let config = arguments.relay_config(&capacity);
     let trace = tracing::open(&arguments.trace)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
     let journal = Journal::new(format(arguments.log), level(arguments.verbosity));

@@ -1,4 +1,4 @@
-//! `sealwax serve`, as it can be written.
+//! `sealwax serve`, as it can be written, and what its options set of the loop and of the relay.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -7,9 +7,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{TraceArgs, Verbosity, bytes, timeout};
-use crate::limits;
-use crate::reactor;
-use crate::relay;
+use crate::command::capacity::Capacity;
+use crate::limits::{MAX_FRAME, MAX_FRAME_OPTION};
+use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN};
+use crate::reactor::{Config, Trigger};
+use crate::relay::RelayConfig;
+use crate::relay::limits::{LEAST_COMMON, MAX_CONNECTIONS, OUTBOX_HARD, OUTBOX_SOFT};
 
 /// The addresses of a `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,28 +54,28 @@ pub struct Serve {
     #[arg(long, conflicts_with = "home")]
     pub ephemeral: bool,
     /// The longest frame of a registered user, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = limits::MAX_FRAME,
-        value_parser = bytes(1024, limits::MAX_FRAME_OPTION))]
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_FRAME,
+        value_parser = bytes(1024, MAX_FRAME_OPTION))]
     pub max_frame: usize,
     /// Connections at a time
-    #[arg(long, value_name = "COUNT", default_value_t = relay::limits::MAX_CONNECTIONS,
+    #[arg(long, value_name = "COUNT", default_value_t = MAX_CONNECTIONS,
         value_parser = bytes(1, 16_000_000))]
     pub max_connections: usize,
     /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
-    #[arg(long, value_name = "BYTES", default_value_t = relay::limits::OUTBOX_SOFT,
+    #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_SOFT,
         value_parser = bytes(1024, 1 << 30))]
     pub outbox_soft: usize,
     /// Above this many waiting bytes of the relay's own answers, a connection is ended
-    #[arg(long, value_name = "BYTES", default_value_t = relay::limits::OUTBOX_HARD,
+    #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_HARD,
         value_parser = bytes(4096, 1 << 30))]
     pub outbox_hard: usize,
     /// Bytes of unfinished frames of all connections together [default: 256 MiB, or a quarter of
     /// the memory if that is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(relay::limits::LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub inbox_common: Option<usize>,
     /// Bytes that wait for all users together [default: 256 MiB, or a quarter of the memory if that
     /// is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(relay::limits::LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub outbox_common: Option<usize>,
     /// How long a connection may take to register, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
@@ -101,6 +104,36 @@ pub struct Serve {
     pub trace: TraceArgs,
 }
 
+impl Serve {
+    /// The loop that these options ask for; `capacity` is what this process can serve.
+    pub(in crate::command) fn reactor_config(&self, capacity: &Capacity) -> Config {
+        Config {
+            handshake_timeout: self.register_timeout,
+            frame_timeout: self.frame_timeout,
+            max_sources: capacity.connections + FEW_SOURCES,
+            trigger: match self.trigger {
+                TriggerOption::Level => Trigger::Level,
+                TriggerOption::Edge => Trigger::Edge,
+            },
+            spin: self.spin,
+            kept_limit: capacity.inbox_common,
+            ..Config::default()
+        }
+    }
+
+    /// The relay that these options ask for; `capacity` is what this process can serve.
+    pub(in crate::command) fn relay_config(&self, capacity: &Capacity) -> RelayConfig {
+        RelayConfig {
+            max_frame: self.max_frame,
+            max_connections: capacity.connections,
+            outbox_soft: self.outbox_soft,
+            outbox_hard: self.outbox_hard,
+            outbox_common: capacity.outbox_common,
+            rates_loopback: self.rates_loopback,
+        }
+    }
+}
+
 /// When the kernel is to tell of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TriggerOption {
@@ -123,7 +156,7 @@ pub enum LogFormat {
 fn spin(text: &str) -> Result<Duration, String> {
     let parsed = text.parse().map_err(|_| "not a whole number of microseconds".to_string())?;
     let duration = Duration::from_micros(parsed);
-    let most = reactor::limits::MAX_SPIN;
+    let most = MAX_SPIN;
     let is_short = |duration: &Duration| *duration <= most;
     Some(duration).filter(is_short).ok_or_else(|| format!("more than {}", most.as_micros()))
 }
