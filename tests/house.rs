@@ -181,12 +181,23 @@ fn only_the_bound_has_a_loop_of_its_own() {
     }
 }
 
-#[test]
-fn planted_faults_still_apply() {
-    let run = root().join("tests/faults/run");
+/// Runs a script of `tests` that keeps patches, to see whether they still apply.
+fn check_patches(script: &str) {
+    let run = root().join(script);
     let checked = std::process::Command::new(run).arg("--check").output().expect("the script runs");
     let told = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{told}");
+}
+
+#[test]
+fn planted_faults_still_apply() {
+    check_patches("tests/faults/run");
+}
+
+/// And each touches as few files as `CONTRIBUTING.md` says. `.ci/run` builds and tests them.
+#[test]
+fn recipes_still_apply() {
+    check_patches("tests/recipes/run");
 }
 
 /// The tests that a command of `docs/promises.md` runs: the words behind `--test` or `--lib`, and

@@ -1,4 +1,4 @@
-//! Holds the text to the code: what `README.md` and `docs` name exists, what they quote stands
+//! Holds the text to the code: what the documents name exists, what they quote stands
 //! there, and what they call runnable runs.
 //!
 //! What is checked, by its form in the text:

@@ -48,7 +48,7 @@ pub(crate) fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 
 pub(crate) fn documents() -> Vec<Document> {
     let mut paths = files(&root().join("docs"), &[".md"]);
-    paths.push(root().join("README.md"));
+    paths.extend(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
     assert!(paths.len() > 15, "the documents were not found");
     paths.iter().map(|path| read(path)).collect()
 }

@@ -324,7 +324,7 @@ impl Stage {
                 self.numbered.extend(request.id.map(Into::into));
                 self.keep(frame.to_vec());
             }
-            Body::Lookup { .. } | Body::Ping => {}
+            _ => {}
         }
     }
 
