@@ -1,13 +1,17 @@
-//! What a relay's memory is under attack: the process's own (proc(5)), not the relay's count of it,
-//! beside the sum that `docs/security.md` says.
+//! What a relay's memory is under attack: the process's own and the kernel's for it (proc(5)), not
+//! the relay's count of it, beside the sum that `docs/security.md` says.
 
 #![allow(clippy::expect_used)] // a test says what it expects
 
 mod support;
 
 use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use sealwax::limits::MAX_FRAME;
+use sealwax::reactor::limits::SOCKET_BUFFER;
 use sealwax::reactor::raise_descriptor_limit;
 use sealwax::relay::limits::CONNECTION_BYTES;
 use support::process::Relay;
@@ -18,6 +22,8 @@ const MIB: usize = 1 << 20;
 const COMMON: usize = 16 * MIB;
 /// Connections that attack.
 const CROWD: usize = 1000;
+/// Those of them who read nothing.
+const DEAF: usize = 16;
 /// The whole of what the relay may take, with these settings (`docs/security.md`, "How much memory
 /// that is"): the last is what the program takes when it starts.
 const DOCUMENTED: usize = 2 * COMMON + CROWD * CONNECTION_BYTES + 20 * MIB;
@@ -77,4 +83,69 @@ fn unfinished_frames_of_all_together_stay_within_their_bound() {
     // Of one who began nothing small frames are read, and a tick later than all that was sent.
     let _bystander = Client::original(relay.address.parse().expect("an address"), "by");
     assert!(resident(&relay) <= 100);
+}
+
+/// Bytes that wait in the kernel at this relay's end of its connections: sent and not acknowledged,
+/// and received and not read (proc(5), `/proc/net/tcp`).
+fn in_kernel(relay: &Relay) -> usize {
+    let port: u16 = relay.address.rsplit(':').next().expect("a port").parse().expect("a number");
+    let local = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").expect("proc(5)");
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let bytes = |queue: &str| usize::from_str_radix(queue, 16).expect("hexadecimal");
+    rows.filter(|row| row[1].ends_with(&local))
+        .filter_map(|row| row[4].split_once(':').map(|(sent, came)| bytes(sent) + bytes(came)))
+        .sum()
+}
+
+/// Who asks without pause and reads no answer.
+struct Deaf {
+    stream: TcpStream,
+    /// How much of the last run of pings has left.
+    sent: usize,
+}
+
+impl Deaf {
+    fn new(client: &Client) -> Self {
+        let stream = client.writer();
+        setsockopt(&stream, sockopt::RcvBuf, &4096).expect("a socket");
+        stream.set_nonblocking(true).expect("a socket");
+        Self { stream, sent: 0 }
+    }
+
+    /// Asks for as long as the kernel takes it; tells whether it took something.
+    fn ask(&mut self, pings: &[u8]) -> bool {
+        let mut took = false;
+        loop {
+            match self.stream.write(&pings[self.sent..]) {
+                Ok(more) => (took, self.sent) = (true, (self.sent + more) % pings.len()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return took,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// The relay's queues for those who read nothing fill up, and then what the kernel takes in both
+/// directions.
+#[test]
+fn what_the_kernel_keeps_of_those_who_do_not_read_is_bounded() {
+    let relay = relay();
+    let address = relay.address.parse().expect("an address");
+    let clients: Vec<Client> =
+        (0..DEAF).map(|number| Client::original(address, &format!("deaf{number}"))).collect();
+    let mut deaf: Vec<Deaf> = clients.iter().map(Deaf::new).collect();
+    let mut bystander = Client::original(address, "by");
+    let pings = format!(r#"{{"action":"ping","id":"{}"}}"#, "x".repeat(60)).repeat(200);
+    // Each ping of the bystander is answered after a tick in which the relay has read from all whom
+    // it reads.
+    let mut still = 0;
+    while still < 8 {
+        let took: usize = deaf.iter_mut().map(|it| usize::from(it.ask(pings.as_bytes()))).sum();
+        still = if took == 0 { still + 1 } else { 0 };
+        bystander.ping();
+    }
+    let (bytes, most) = (in_kernel(&relay), DEAF * 4 * SOCKET_BUFFER);
+    println!("in the kernel: {} KiB, {} % of the bound", bytes / 1024, bytes * 100 / most);
+    assert!(bytes > 0 && bytes <= most, "{bytes} bytes, and {most} are the bound");
 }

@@ -65,7 +65,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
         relay.tell(&Event::FewerConnections { asked: arguments.max_connections, served, why });
     }
     let listen: Vec<_> = arguments.listen.iter().flat_map(|it| it.0.iter().copied()).collect();
-    let linux = Linux::new().map_err(kernel)?;
+    let linux = Linux::new().map_err(kernel)?.accepting_with(arguments.socket_buffer);
     let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {
         relay.log_to(cx.open(ProcessFd::Stderr));
         relay.start(cx, &listen);

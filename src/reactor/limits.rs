@@ -43,6 +43,10 @@ pub const POOLED_CHUNKS: usize = 1024;
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The backlog asked of `listen`; the kernel caps it at `net.core.somaxconn` (listen(2)).
 pub const LISTEN_BACKLOG: i32 = 4096;
+/// What the kernel is asked to keep of one connection in each direction, in bytes (`SO_SNDBUF`,
+/// `SO_RCVBUF`); it doubles that, and counts its own overhead in it (`socket(7)`). Left alone it
+/// keeps megabytes of whoever does not read, in memory that no bound of ours counts.
+pub const SOCKET_BUFFER: usize = 64 * 1024;
 /// How long a connection that is being closed may take to accept its last bytes and to say goodbye.
 pub const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// A silent connection is probed after this many seconds (`tcp(7)`, `TCP_KEEPIDLE`).

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{TraceArgs, Verbosity, bytes, timeout};
 use crate::command::capacity::Capacity;
 use crate::limits::{MAX_FRAME, MAX_FRAME_OPTION};
-use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN};
+use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN, SOCKET_BUFFER};
 use crate::reactor::{Config, Trigger};
 use crate::relay::RelayConfig;
 use crate::relay::limits::{LEAST_COMMON, MAX_CONNECTIONS, OUTBOX_HARD, OUTBOX_SOFT};
@@ -77,6 +77,11 @@ pub struct Serve {
     /// is less]
     #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub outbox_common: Option<usize>,
+    /// What the kernel may keep of one connection in each direction, in bytes; it doubles that, and
+    /// may allow less (socket(7))
+    #[arg(long, value_name = "BYTES", default_value_t = SOCKET_BUFFER,
+        value_parser = bytes(4096, 1 << 30))]
+    pub socket_buffer: usize,
     /// How long a connection may take to register, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub register_timeout: Duration,
