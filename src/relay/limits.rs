@@ -22,10 +22,14 @@ pub const SPARE_DESCRIPTORS: usize = 24 + TURNED_AWAY_PER_TICK;
 /// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
 pub const LEAST_CONNECTIONS: usize = 2;
 /// What a connection takes of memory, in bytes, and its user with a key, a prekey and a name;
-/// frames on their way in and out are counted in [`INBOX_COMMON`](crate::reactor::limits::INBOX_COMMON) and [`OUTBOX_COMMON`].
+/// frames on their way in and out are counted in [`INBOX_COMMON`] and [`OUTBOX_COMMON`].
+///
+/// [`INBOX_COMMON`]: crate::reactor::limits::INBOX_COMMON
 pub const CONNECTION_BYTES: usize = 2 * 1024;
-/// Where memory is scarce, connections, [`INBOX_COMMON`](crate::reactor::limits::INBOX_COMMON) and [`OUTBOX_COMMON`] get one part in so
+/// Where memory is scarce, connections, [`INBOX_COMMON`] and [`OUTBOX_COMMON`] get one part in so
 /// many each. One is left for names, the allocator, and what grows by doubling.
+///
+/// [`INBOX_COMMON`]: crate::reactor::limits::INBOX_COMMON
 pub const MEMORY_PART: usize = 4;
 /// The least for either of the two common bounds, in bytes: some whole frames.
 pub const LEAST_COMMON: usize = 1024 * 1024;
