@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use support::process::{Ended, Homes, Process, Relay, text};
 
@@ -80,10 +81,34 @@ fn the_first_relay_is_remembered_and_another_is_for_one_run() {
     usual(&away);
 }
 
+/// As the README has it: `sealwax serve`, and a user of the same account, neither with `--home`.
+#[test]
+fn a_user_and_a_relay_may_both_use_their_default_homes() {
+    let homes = Homes::new();
+    let data = homes.path("data");
+    homes.of("alice"); // a key, so that none has to be made
+    fs::create_dir(&data).expect("a directory");
+    fs::rename(homes.path("alice"), data.join("sealwax")).expect("ours");
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+        Process::spawn(command.args(arguments).env("XDG_DATA_HOME", &data))
+    };
+    let relay = || Relay::of(start(&["serve", "--listen", "127.0.0.1:0"]));
+    let first = relay();
+    let options = ["--name", "alice", "--relay", &first.address];
+    let chat = start(&[&["chat", "--json"], &options[..]].concat());
+    chat.event("registered");
+    chat.end().with_code(0);
+    drop(first);
+    let second = relay(); // the address is remembered by now
+    drop(second);
+    assert_eq!(start(&["keys", "relay"]).end().with_code(0).stdout.len(), 1);
+}
+
 #[test]
 fn a_damaged_file_that_remembers_the_relay_is_code_8() {
     let homes = Homes::new();
-    let path = homes.of("alice").join("relay");
+    let path = homes.of("alice").join("relay_address");
     fs::write(&path, "nowhere\n").expect("ours");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
     says(&alice(&homes, &["recv", "--name", "alice"]).end().with_code(8), "not of the form");

@@ -20,8 +20,9 @@ pub(super) const PEERS_FILE: &str = "known_peers";
 pub(super) const RELAYS_FILE: &str = "known_relays";
 /// The file that remembers the name.
 const NAME_FILE: &str = "name";
-/// The file that remembers the relay.
-const RELAY_FILE: &str = "relay";
+/// The file that remembers the relay. (Not `relay`: in the default home of a user, that is the
+/// default home of a relay.)
+const RELAY_FILE: &str = "relay_address";
 /// Held by the one `chat`, `send` or `recv` that uses the identity.
 const LOCK_FILE: &str = "lock";
 
