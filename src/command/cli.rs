@@ -67,7 +67,9 @@ pub enum Command {
     #[command(after_help = "Examples:
   sealwax completions bash >~/.local/share/bash-completion/completions/sealwax
   sealwax completions zsh >~/.zfunc/_sealwax          # in a directory of your $fpath
-  sealwax completions fish >~/.config/fish/completions/sealwax.fish")]
+  sealwax completions fish >~/.config/fish/completions/sealwax.fish
+
+Where the directory is not there yet, make it first (`mkdir -p`).")]
     Completions {
         /// Which shell
         shell: Shell,
@@ -75,7 +77,9 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = "Examples:
   sealwax man | man -l -                     read it now
-  sealwax man >~/.local/share/man/man1/sealwax.1")]
+  sealwax man >~/.local/share/man/man1/sealwax.1
+
+Where the directory is not there yet, make it first (`mkdir -p`).")]
     Man,
 }
 

@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 
 use crate::text::{Document, documents, root};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sealwax");
-/// How long a block may run, in seconds (`timeout(1)`), before it has failed.
-const PATIENCE: &str = "120";
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sealwax");
+/// How long a block or an example may run, in seconds (`timeout(1)`), before it has failed.
+pub(crate) const PATIENCE: &str = "120";
 /// Options of `cargo` and others that the text names.
 const FOREIGN_OPTIONS: &[&str] = &["--test"];
 
 /// What the program says of itself: the help of each command, by its words.
-struct Program(Vec<(Vec<String>, String)>);
+pub(crate) struct Program(pub(crate) Vec<(Vec<String>, String)>);
 
 impl Program {
-    fn ask() -> Self {
+    pub(crate) fn ask() -> Self {
         let mut program = Self(Vec::new());
         program.ask_about(&[]);
         assert!(program.0.len() > 15, "the commands were not found");
@@ -76,7 +76,7 @@ fn option(word: &str) -> &str {
 }
 
 /// The places in a block of commands where `sealwax` is started.
-fn starts(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn starts(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("sealwax ").filter_map(|(at, _)| {
         let before = line[..at].chars().next_back();
         before.is_none_or(|c| " /|'(".contains(c)).then(|| &line[at..])
