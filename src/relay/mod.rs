@@ -20,12 +20,13 @@
 //! is read from it, since that would only make more answers. So nobody is disconnected by what
 //! others do, and nobody slows others down.
 //!
-//! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
-//! out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`, `bindings.rs`
-//! and `index.rs` (whose a name is), `run.rs` (many frames on one way), `roster.rs`, `changes.rs`
-//! and `announce.rs` (who is told who is here), `rates.rs` and `turns.rs` (what one address may
-//! ask), `newcomers.rs` (how many new names it may bind), `ending.rs`, `store.rs` (what outlives the
-//! process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in,
+//! answers out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`,
+//! `bindings.rs` and `index.rs` (whose a name is), `run.rs` (many frames on one way),
+//! `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and
+//! `turns.rs` (what one address may ask), `newcomers.rs` (how many new names it may bind),
+//! `ending.rs`, `store.rs` (what outlives the process), `event.rs`, `counters.rs` and
+//! `journal.rs` (what the operator is told).
 
 mod actions;
 mod announce;
