@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::relay::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
-use sealwax::relay::{Failure, Purpose, RelayConfig};
+use sealwax::relay::{Purpose, RelayConfig, SourceFailure};
 use serde_json::{Value, json};
 use support::kernel::Op;
 use support::relay::PEM;
@@ -174,6 +174,6 @@ fn an_address_that_is_taken_stops_the_relay_and_says_which() {
     assert_eq!(relay.relay.listening(), [relay.at]);
     relay.relay.start(relay.reactor.context(), &[relay.at]);
     relay.run();
-    let failure = Failure { purpose: Purpose::Listen(relay.at), errno: Errno::EADDRINUSE };
+    let failure = SourceFailure { purpose: Purpose::Listen(relay.at), errno: Errno::EADDRINUSE };
     assert_eq!(relay.relay.failure(), Some(failure));
 }

@@ -225,7 +225,7 @@ const fn level(verbosity: Verbosity) -> Level {
 }
 
 /// Why the relay could not run, and what to do.
-fn explain(failure: &crate::relay::Failure) -> String {
+fn explain(failure: &crate::relay::SourceFailure) -> String {
     let errno = failure.errno;
     match failure.purpose {
         Purpose::Listen(address) => format!(

@@ -10,7 +10,7 @@ use super::event::Event;
 use super::fault::Fault;
 use super::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use super::peer::User;
-use super::rates::{Origin, Toll};
+use super::rates::{Origin, RateClass};
 use crate::limits::MAX_NAME_ORIGINAL;
 use crate::reactor::{Context, Token};
 use crate::tokens::Rate;
@@ -91,7 +91,8 @@ impl Relay {
         if origin == Origin::EXEMPT {
             return true;
         }
-        let may = user.lookups.holds_one(RATE, now) && self.rates.take(origin, Toll::Lookup, now);
+        let may =
+            user.lookups.holds_one(RATE, now) && self.rates.take(origin, RateClass::Lookup, now);
         if may {
             user.lookups.spend(RATE, now);
         }

@@ -1,41 +1,41 @@
-//! Telling the roster: which receiver is told now, and which when its queue is empty.
+//! Telling the roster: which subscriber is told now, and which when its queue is empty.
 //!
-//! Nothing of a roster is queued behind something that the receiver has not read: so there is never
-//! more than one unread list in a queue, and the newest.
+//! Nothing of a roster is queued behind something that the subscriber has not read: so there is
+//! never more than one unread list in a queue, and the newest.
 
 use super::limits::{LIST_PARTS_PER_TICK, ROSTER_BYTES_PER_TICK, ROSTERS_PER_TICK};
-use super::roster::{Notice, Receiver};
+use super::roster::{Notice, Subscriber};
 use super::{ROSTER, Relay};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
 impl Relay {
-    /// `id` is a receiver from now on. Its first list goes out with this tick.
-    pub(super) fn subscribe(&mut self, id: Token, receiver: Receiver) {
-        if receiver != Receiver::None {
-            self.receivers.push(id);
-            self.owed.push(id);
+    /// `id` is a subscriber from now on. Its first list goes out with this tick.
+    pub(super) fn subscribe(&mut self, id: Token, subscriber: Subscriber) {
+        if subscriber != Subscriber::None {
+            self.subscribers.push(id);
+            self.pending.push(id);
         }
     }
 
     /// Tells all that is due: at the end of each tick.
     pub(super) fn announce(&mut self, cx: &mut Context) {
         // Not while most are still owed the last one, or the last in line would never be told.
-        let has_told = self.owed.len() <= self.receivers.len();
+        let has_told = self.pending.len() <= self.subscribers.len();
         if has_told && self.roster.due().is_some_and(|due| due <= cx.now()) {
             self.roster.gather(cx.now());
-            self.receivers.retain(|&id| self.peers.user(id).is_some());
-            self.owed.extend(&self.receivers);
+            self.subscribers.retain(|&id| self.peers.user(id).is_some());
+            self.pending.extend(&self.subscribers);
         }
         let (mut parts, mut told, mut bytes) = (LIST_PARTS_PER_TICK, 0, 0);
-        for id in std::mem::take(&mut self.owed) {
+        for id in std::mem::take(&mut self.pending) {
             if told >= ROSTERS_PER_TICK || bytes >= ROSTER_BYTES_PER_TICK {
-                self.owed.push(id); // in the next tick
+                self.pending.push(id); // in the next tick
                 continue;
             }
-            if self.peers.user(id).is_some_and(|user| user.receiver.is_listing()) {
+            if self.peers.user(id).is_some_and(|user| user.subscriber.is_listing()) {
                 let Some(left) = usize::checked_sub(parts, 1) else {
-                    self.owed.push(id); // in the next tick, after those before it
+                    self.pending.push(id); // in the next tick, after those before it
                     continue;
                 };
                 parts = left;
@@ -44,7 +44,7 @@ impl Relay {
             told += usize::from(sent > 0);
             bytes += sent;
         }
-        if self.owed.is_empty() && !self.shares.is_awaited() {
+        if self.pending.is_empty() && !self.shares.is_awaited() {
             cx.set_timer(ROSTER, self.roster.due());
         } else {
             tick_again(cx);
@@ -55,10 +55,10 @@ impl Relay {
     /// empty. Returns how many bytes that are.
     fn notify(&mut self, cx: &mut Context, id: Token) -> usize {
         let Some(user) = self.peers.user(id).filter(|_| !cx.has_backlog(id)) else { return 0 };
-        let mut receiver = user.receiver;
-        let notice = self.roster.next_notice(&mut receiver, &self.peers);
+        let mut subscriber = user.subscriber;
+        let notice = self.roster.next_notice(&mut subscriber, &self.peers);
         if let Some(user) = self.peers.user_mut(id) {
-            user.receiver = receiver;
+            user.subscriber = subscriber;
         }
         let sent = match notice {
             Notice::Nothing => return 0,
@@ -76,8 +76,8 @@ impl Relay {
                 frame.len()
             }
         };
-        if self.roster.owes(receiver) {
-            self.owed.push(id);
+        if self.roster.owes(subscriber) {
+            self.pending.push(id);
         }
         sent
     }

@@ -16,9 +16,9 @@ pub struct RelayCensus {
     /// Names that the store is binding.
     pub reserved: usize,
     /// Who is told of the roster.
-    pub receivers: usize,
+    pub subscribers: usize,
     /// Who is to be told of it in the next tick.
-    pub owed: usize,
+    pub pending: usize,
 }
 
 impl Relay {
@@ -30,8 +30,8 @@ impl Relay {
             users: self.peers.users_from(0).count(),
             held,
             reserved,
-            receivers: self.receivers.len(),
-            owed: self.owed.len(),
+            subscribers: self.subscribers.len(),
+            pending: self.pending.len(),
         }
     }
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::event::Leaving;
-use super::rates::Toll;
+use super::rates::RateClass;
 use crate::wire::ErrorCode;
 
 /// The numbers since the start.
@@ -31,7 +31,7 @@ pub struct Counters {
     /// Lines of the log that were not written.
     pub lines_dropped: u64,
     /// Times that somebody had to wait for the rate of its address, by what it wanted.
-    pub(super) held_back: [u64; Toll::COUNT],
+    pub(super) held_back: [u64; RateClass::COUNT],
     quit: u64,
     refused: [u64; ErrorCode::ALL.len()],
     ended: [u64; ErrorCode::ALL.len()],
@@ -61,8 +61,8 @@ impl Counters {
             ("registered", self.registered),
             ("quit", self.quit),
             ("turned_away", self.turned_away),
-            ("held_back_connect", self.held_back[Toll::Connect as usize]),
-            ("held_back_claim", self.held_back[Toll::Claim as usize]),
+            ("held_back_connect", self.held_back[RateClass::Connect as usize]),
+            ("held_back_claim", self.held_back[RateClass::Claim as usize]),
             ("cut_off", self.cut_off),
             ("accept_failed", self.accept_failed),
             ("store_failed", self.store_failed),

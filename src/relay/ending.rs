@@ -8,7 +8,7 @@ use super::announce::tick_again;
 use super::event::{Event, Leaving};
 use super::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use super::peer::{Peer, State};
-use super::rates::Toll;
+use super::rates::RateClass;
 use super::{DRAINED, Relay};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
@@ -27,7 +27,7 @@ impl Relay {
         cx.expect_handshake(id, true);
         cx.set_read_limit(id, Some(READ_UNREGISTERED));
         // The time to register runs while it waits: who floods is not to fill the relay.
-        self.may_pass(cx, id, Toll::Connect);
+        self.may_pass(cx, id, RateClass::Connect);
     }
 
     /// Ends a connection, with the reason as its last frame.

@@ -3,8 +3,8 @@
 use super::Relay;
 use super::event::Event;
 use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
-use super::peer::{Patience, Peer, State};
-use super::rates::{Origin, Toll};
+use super::peer::{Peer, State, Throttle};
+use super::rates::{Origin, RateClass};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
@@ -59,7 +59,7 @@ impl Relay {
                 return consumed;
             }
             if !is_stranger && !peer.held && peer.scanner.is_fresh() {
-                let passed_on = self.pass_on(cx, from, rest);
+                let passed_on = self.forward_batch(cx, from, rest);
                 if passed_on > 0 {
                     self.came(from, passed_on);
                     consumed += passed_on;
@@ -71,9 +71,9 @@ impl Relay {
             let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
             match Request::scan(&mut peer.scanner, rest, max_frame) {
                 Scan::Frame((end, request)) => {
-                    match toll(peer) {
+                    match rate_class(peer) {
                         None => peer.received += end as u64,
-                        Some(toll) if self.may_pass(cx, from, toll) => self.came(from, end),
+                        Some(class) if self.may_pass(cx, from, class) => self.came(from, end),
                         Some(_) => return consumed, // the frame is shown again at its turn
                     }
                     consumed += end;
@@ -167,16 +167,16 @@ impl Relay {
 }
 
 /// What this frame costs of its address's rate.
-fn toll(peer: &mut Peer) -> Option<Toll> {
+fn rate_class(peer: &mut Peer) -> Option<RateClass> {
     if peer.origin == Origin::EXEMPT {
         return None;
     }
     if !matches!(peer.state, State::Stranger(_) | State::Challenged(_)) {
         return None;
     }
-    if peer.patience == Patience::Paid {
-        peer.patience = Patience::None;
+    if peer.throttle == Throttle::Paid {
+        peer.throttle = Throttle::None;
         return None;
     }
-    Some(Toll::Claim)
+    Some(RateClass::Claim)
 }

@@ -18,13 +18,13 @@ pub(super) struct Index {
     heads: Vec<u32>,
     /// By number, its hash and the next number in its bucket. Entries that are not in the index are
     /// stale.
-    links: Vec<Link>,
+    links: Vec<ChainEntry>,
     len: usize,
 }
 
 /// One number in its bucket.
 #[derive(Clone, Copy, Default)]
-struct Link {
+struct ChainEntry {
     hash: u32,
     next: u32,
 }
@@ -114,7 +114,7 @@ impl Index {
         let old = new - (1 << new.ilog2());
         let mut rest = std::mem::replace(&mut self.heads[old], END);
         while rest != END {
-            let Link { hash, next } = self.links[rest as usize];
+            let ChainEntry { hash, next } = self.links[rest as usize];
             debug_assert!(self.bucket(hash) == old || self.bucket(hash) == new);
             self.push(hash, rest);
             rest = next;
@@ -125,9 +125,9 @@ impl Index {
         let bucket = self.bucket(hash);
         let next = std::mem::replace(&mut self.heads[bucket], number);
         if self.links.len() <= number as usize {
-            self.links.resize(number as usize + 1, Link::default());
+            self.links.resize(number as usize + 1, ChainEntry::default());
         }
-        self.links[number as usize] = Link { hash, next };
+        self.links[number as usize] = ChainEntry { hash, next };
     }
 
     /// The bucket of a hash.
@@ -139,7 +139,7 @@ impl Index {
     }
 
     /// What is in a bucket.
-    fn chain(&self, bucket: usize) -> impl Iterator<Item = (u32, Link)> {
+    fn chain(&self, bucket: usize) -> impl Iterator<Item = (u32, ChainEntry)> {
         let link = |number: u32| {
             let link = self.links.get(number as usize).filter(|_| number != END)?;
             Some((number, *link))

@@ -63,7 +63,7 @@ pub const WORK_A_TURN: usize = 256;
 pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
 /// Frames that are answered in one run of frames that are passed on together; then it is looked
 /// whether that was enough for this tick.
-pub const ANSWERS_A_RUN: usize = 32;
+pub const ANSWERS_A_BATCH: usize = 32;
 /// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
 /// so many users may sit behind one address and come back after a restart.
 pub const CONNECTS_BURST: u32 = 512;
@@ -105,19 +105,19 @@ pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// The shortest time between two rosters: joins within it are gathered.
 pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
-/// The longest time between two rosters, however many receivers there are.
+/// The longest time between two rosters, however many subscribers there are.
 pub const ROSTER_INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// Rosters may take this many bytes a second of the relay's bandwidth; the interval grows to keep
 /// to it.
 pub const ROSTER_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
-/// Changes of the roster that are kept for receivers of `delta`; who falls behind gets the whole
+/// Changes of the roster that are kept for subscribers of `delta`; who falls behind gets the whole
 /// list again.
 pub const ROSTER_JOURNAL: usize = 4096;
-/// Receivers who are told of the roster in one tick; the others are told in the next ones.
+/// Subscribers who are told of the roster in one tick; the others are told in the next ones.
 pub const ROSTERS_PER_TICK: usize = 128;
-/// Bytes of rosters in one tick, for the kernel copies them to each receiver: some 0.5 ms.
+/// Bytes of rosters in one tick, for the kernel copies them to each subscriber: some 0.5 ms.
 pub const ROSTER_BYTES_PER_TICK: usize = 1024 * 1024;
-/// Parts of whole lists, a frame each, that are made in one tick: each is for one receiver alone
+/// Parts of whole lists, a frame each, that are made in one tick: each is for one subscriber alone
 /// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
 pub const LIST_PARTS_PER_TICK: usize = 8;
 /// Bindings that may wait for the storage thread; beyond it a proof is refused with

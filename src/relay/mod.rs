@@ -20,16 +20,16 @@
 //! is read from it, since that would only make more answers. So nobody is disconnected by what
 //! others do, and nobody slows others down.
 //!
-//! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in,
-//! answers out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`,
-//! `bindings.rs` and `index.rs` (whose a name is), `run.rs` (many frames on one way),
-//! `roster.rs`, `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and
-//! `turns.rs` (what one address may ask), `newcomers.rs` (how many new names it may bind),
-//! `ending.rs`, `store.rs` (what outlives the process), `event.rs`, `counters.rs` and
-//! `journal.rs` (what the operator is told).
+//! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
+//! out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`, `bindings.rs`
+//! and `index.rs` (whose a name is), `batch.rs` (many frames on one way), `roster.rs`, `changes.rs`
+//! and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one address may
+//! ask), `newcomers.rs` (how many new names it may bind), `ending.rs`, `store.rs` (what outlives
+//! the process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
 
 mod actions;
 mod announce;
+mod batch;
 mod bindings;
 mod census;
 mod changes;
@@ -51,10 +51,9 @@ mod peer;
 mod rates;
 mod registration;
 mod roster;
-mod run;
 pub mod sqlite;
 pub mod store;
-mod turns;
+mod throttle;
 mod user_name;
 mod utc;
 
@@ -74,7 +73,7 @@ use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
-use self::turns::Shares;
+use self::throttle::Shares;
 use crate::crypto::Notary;
 use crate::reactor::{
     CloseReason, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
@@ -89,7 +88,7 @@ const ROSTER: Timer = Timer(0);
 /// Rings when the time to flush at the end is over, or nothing is left to flush.
 const DRAINED: Timer = Timer(1);
 /// Rings when somebody's turn comes who has spent the rate of its address.
-const TURNS: Timer = Timer(2);
+const THROTTLED: Timer = Timer(2);
 /// Rings when the log has something to tell or to try again.
 const LOG: Timer = Timer(3);
 
@@ -105,19 +104,19 @@ pub struct Relay {
     rates: Rates,
     newcomers: Newcomers,
     /// Who waits for its address's rate, by when its turn comes. Some of them are gone.
-    turns: BTreeSet<(Time, Token)>,
+    throttled: BTreeSet<(Time, Token)>,
     /// What each address had done in this tick, and who waits for the next.
     shares: Shares,
     counters: Counters,
     /// Who wants rosters. Some of them are gone; each gathering weeds them out.
-    receivers: Vec<Token>,
-    /// Receivers to be told something at the end of this tick.
-    owed: Vec<Token>,
+    subscribers: Vec<Token>,
+    /// Subscribers to be told something at the end of this tick.
+    pending: Vec<Token>,
     /// What the relay itself has opened, and cannot be without.
     sources: Vec<OwnSource>,
     /// Whether it was told to stop.
     is_draining: bool,
-    failure: Option<Failure>,
+    failure: Option<SourceFailure>,
 }
 
 /// A source that the relay asked for.
@@ -141,7 +140,7 @@ pub enum Purpose {
 
 /// Why the relay could not start, or not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct SourceFailure {
     /// What was missing.
     pub purpose: Purpose,
     /// What the kernel said.
@@ -170,11 +169,11 @@ impl Relay {
             roster: Roster::new(config.max_frame),
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
-            turns: BTreeSet::new(),
+            throttled: BTreeSet::new(),
             shares: Shares::default(),
             counters: Counters::default(),
-            receivers: Vec::new(),
-            owed: Vec::new(),
+            subscribers: Vec::new(),
+            pending: Vec::new(),
             sources: Vec::new(),
             is_draining: false,
             failure: None,
@@ -229,7 +228,7 @@ impl Relay {
     }
 
     /// Why the loop was stopped, if it was not by a signal.
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<SourceFailure> {
         self.failure
     }
 }
@@ -263,7 +262,7 @@ impl Handler for Relay {
 
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
-        self.owed.push(to);
+        self.pending.push(to);
         tick_again(cx);
     }
 
@@ -281,7 +280,7 @@ impl Handler for Relay {
         self.log.at(cx.now());
         match timer {
             DRAINED => cx.stop(),
-            TURNS => self.take_turns(cx),
+            THROTTLED => self.resume_throttled(cx),
             LOG => self.log.try_again(cx),
             _ => {} // ROSTER needs no more than the end of this tick
         }
@@ -310,7 +309,7 @@ impl Handler for Relay {
         if let Some(place) = self.sources.iter().position(|source| source.token == id) {
             let purpose = self.sources.remove(place).purpose;
             if let Some(errno) = failed.filter(|_| !self.is_draining) {
-                self.failure = Some(Failure { purpose, errno });
+                self.failure = Some(SourceFailure { purpose, errno });
                 cx.stop();
             }
             return;

@@ -20,8 +20,8 @@ use std::net::SocketAddr;
 
 use super::directory::Holders;
 use super::event::Who;
-use super::rates::{Origin, Toll};
-use super::roster::Receiver;
+use super::rates::{Origin, RateClass};
+use super::roster::Subscriber;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
 use crate::reactor::Token;
@@ -40,7 +40,7 @@ pub(super) struct Peer {
     /// Nothing is read from it, because it had enough for this tick, or its address had.
     pub(super) in_line: bool,
     /// Whether it waits for its address's rate.
-    pub(super) patience: Patience,
+    pub(super) throttle: Throttle,
     /// Whose rates it spends.
     pub(super) origin: Origin,
     /// Bytes that came from it.
@@ -51,13 +51,13 @@ pub(super) struct Peer {
 
 /// What a connection has to do with the rate of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum Throttle {
     /// Nothing.
     None,
     /// It waits for its turn, and nothing is read from it.
-    Turn(Toll),
+    Until(RateClass),
     /// It waits until it may ask again, and nothing is read from it.
-    Again(Toll),
+    AskAgain(RateClass),
     /// Its turn has come: its next frame has been paid for.
     Paid,
 }
@@ -100,7 +100,7 @@ pub(super) struct User {
     pub(super) key: KeyText,
     /// Every user of version 2 has one, and nobody else.
     pub(super) prekey: Option<Box<Prekey>>,
-    pub(super) receiver: Receiver,
+    pub(super) subscriber: Subscriber,
     /// What it has left to ask for keys.
     pub(super) lookups: Bucket,
     /// The number of its arrival among all changes (`roster.rs`).
@@ -128,7 +128,7 @@ impl Peer {
             scanner: Scanner::default(),
             held: false,
             in_line: false,
-            patience: Patience::None,
+            throttle: Throttle::None,
             origin,
             received: 0,
             sent: 0,
@@ -148,7 +148,9 @@ impl Peer {
 
     /// Whether it waits for something: room in its queue, its turn, or its address's rate.
     pub(super) fn is_waiting(&self) -> bool {
-        self.held || self.in_line || matches!(self.patience, Patience::Turn(_) | Patience::Again(_))
+        self.held
+            || self.in_line
+            || matches!(self.throttle, Throttle::Until(_) | Throttle::AskAgain(_))
     }
 
     pub(super) fn user(&self) -> Option<&User> {

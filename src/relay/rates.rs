@@ -25,7 +25,7 @@ pub(super) struct Origin(u64);
 
 /// What has a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Toll {
+pub(super) enum RateClass {
     /// A connection.
     Connect,
     /// A frame of a connection that has not registered.
@@ -36,20 +36,20 @@ pub(super) enum Toll {
 
 /// When somebody may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Admission {
     /// At once.
     Now,
     /// At this instant, which was given to nobody else.
     At(Time),
     /// At this instant it is to ask again.
-    Ask(Time),
+    RetryAt(Time),
 }
 
 /// All rates.
 #[derive(Default)]
 pub(super) struct Rates {
     counts_loopback: bool,
-    spent: Places<Origin, { Toll::COUNT }>,
+    spent: Places<Origin, { RateClass::COUNT }>,
 }
 
 /// What was spent, by whom: the buckets of each. Bounded: those without a place share one.
@@ -76,7 +76,7 @@ impl Origin {
     }
 }
 
-impl Toll {
+impl RateClass {
     /// How many there are.
     pub(super) const COUNT: usize = 3;
 
@@ -103,24 +103,25 @@ impl Rates {
         Origin::of(address.ip())
     }
 
-    /// Spends one of `toll`, and tells when that is. Where that is too far ahead nothing is spent:
+    /// Spends one of `class`, and tells when that is. Where that is too far ahead nothing is spent:
     /// a flood is not to make an address wait for hours.
-    pub(super) fn spend(&mut self, origin: Origin, toll: Toll, now: Time) -> Turn {
+    pub(super) fn spend(&mut self, origin: Origin, class: RateClass, now: Time) -> Admission {
         if origin == Origin::EXEMPT {
-            return Turn::Now;
+            return Admission::Now;
         }
-        let bucket = &mut self.spent.of(origin, now)[toll as usize];
-        let next = bucket.next(toll.rate(), now);
+        let bucket = &mut self.spent.of(origin, now)[class as usize];
+        let next = bucket.next(class.rate(), now);
         if next > now + RATE_HORIZON {
-            return Turn::Ask(now + RATE_HORIZON);
+            return Admission::RetryAt(now + RATE_HORIZON);
         }
-        bucket.spend(toll.rate(), now);
-        if next == now { Turn::Now } else { Turn::At(next) }
+        bucket.spend(class.rate(), now);
+        if next == now { Admission::Now } else { Admission::At(next) }
     }
 
-    /// Spends one of `toll` if it is there, and tells whether.
-    pub(super) fn take(&mut self, origin: Origin, toll: Toll, now: Time) -> bool {
-        origin == Origin::EXEMPT || self.spent.of(origin, now)[toll as usize].take(toll.rate(), now)
+    /// Spends one of `class` if it is there, and tells whether.
+    pub(super) fn take(&mut self, origin: Origin, class: RateClass, now: Time) -> bool {
+        origin == Origin::EXEMPT
+            || self.spent.of(origin, now)[class as usize].take(class.rate(), now)
     }
 }
 
@@ -178,11 +179,11 @@ mod tests {
     }
 
     /// How many come at once, and when the next does.
-    fn drain(rates: &mut Rates, origin: Origin, toll: Toll) -> (usize, Turn) {
+    fn drain(rates: &mut Rates, origin: Origin, class: RateClass) -> (usize, Admission) {
         let mut count = 0;
         loop {
-            match rates.spend(origin, toll, NOW) {
-                Turn::Now => count += 1,
+            match rates.spend(origin, class, NOW) {
+                Admission::Now => count += 1,
                 turn => return (count, turn),
             }
         }
@@ -205,9 +206,9 @@ mod tests {
             assert_eq!(rates.origin(address.parse().unwrap()), Origin::EXEMPT, "{address}");
         }
         for _ in 0..10_000 {
-            assert_eq!(rates.spend(Origin::EXEMPT, Toll::Connect, NOW), Turn::Now);
+            assert_eq!(rates.spend(Origin::EXEMPT, RateClass::Connect, NOW), Admission::Now);
         }
-        assert_eq!(drain(&mut Rates::new(true), origin("127.0.0.1"), Toll::Connect).0, 512);
+        assert_eq!(drain(&mut Rates::new(true), origin("127.0.0.1"), RateClass::Connect).0, 512);
     }
 
     #[test]
@@ -215,22 +216,22 @@ mod tests {
         let mut rates = Rates::new(true);
         let ours = origin("192.0.2.1");
         let period = Duration::from_secs(1) / CONNECTS_PER_SECOND;
-        assert_eq!(drain(&mut rates, ours, Toll::Connect), (512, Turn::At(NOW + period)));
-        assert_eq!(rates.spend(ours, Toll::Connect, NOW), Turn::At(NOW + period * 2));
-        assert_eq!(drain(&mut rates, ours, Toll::Claim).0, 1024);
-        assert_eq!(drain(&mut rates, ours, Toll::Lookup).0, 2048);
-        assert_eq!(drain(&mut rates, origin("192.0.2.2"), Toll::Connect).0, 512);
-        assert_eq!(rates.spend(ours, Toll::Connect, NOW + RATE_HORIZON * 10), Turn::Now);
+        assert_eq!(drain(&mut rates, ours, RateClass::Connect), (512, Admission::At(NOW + period)));
+        assert_eq!(rates.spend(ours, RateClass::Connect, NOW), Admission::At(NOW + period * 2));
+        assert_eq!(drain(&mut rates, ours, RateClass::Claim).0, 1024);
+        assert_eq!(drain(&mut rates, ours, RateClass::Lookup).0, 2048);
+        assert_eq!(drain(&mut rates, origin("192.0.2.2"), RateClass::Connect).0, 512);
+        assert_eq!(rates.spend(ours, RateClass::Connect, NOW + RATE_HORIZON * 10), Admission::Now);
     }
 
     #[test]
     fn a_flood_makes_its_address_wait_for_so_long_and_no_longer() {
         let mut rates = Rates::new(true);
         let ours = origin("192.0.2.1");
-        let turns = (0..100_000).map(|_| rates.spend(ours, Toll::Connect, NOW));
-        assert_eq!(turns.last(), Some(Turn::Ask(NOW + RATE_HORIZON)));
+        let turns = (0..100_000).map(|_| rates.spend(ours, RateClass::Connect, NOW));
+        assert_eq!(turns.last(), Some(Admission::RetryAt(NOW + RATE_HORIZON)));
         let later = NOW + RATE_HORIZON + Duration::from_secs(1);
-        assert_eq!(rates.spend(ours, Toll::Connect, later), Turn::Now);
+        assert_eq!(rates.spend(ours, RateClass::Connect, later), Admission::Now);
     }
 
     #[test]
@@ -239,14 +240,14 @@ mod tests {
         let nth = |number: u32| Origin::of(Ipv4Addr::from(number).into());
         let places = u32::try_from(MAX_ADDRESSES).unwrap();
         for number in 0..places + 512 {
-            assert_eq!(rates.spend(nth(number), Toll::Connect, NOW), Turn::Now);
+            assert_eq!(rates.spend(nth(number), RateClass::Connect, NOW), Admission::Now);
         }
         assert_eq!(rates.spent.len(), MAX_ADDRESSES);
-        assert_ne!(rates.spend(nth(places + 999), Toll::Connect, NOW), Turn::Now);
-        assert_eq!(rates.spend(nth(0), Toll::Connect, NOW), Turn::Now);
+        assert_ne!(rates.spend(nth(places + 999), RateClass::Connect, NOW), Admission::Now);
+        assert_eq!(rates.spend(nth(0), RateClass::Connect, NOW), Admission::Now);
         // Who has spent nothing for a while gives its place away.
         let later = NOW + Duration::from_secs(2);
-        assert_eq!(rates.spend(nth(places + 999), Toll::Connect, later), Turn::Now);
+        assert_eq!(rates.spend(nth(places + 999), RateClass::Connect, later), Admission::Now);
         assert_eq!(rates.spent.len(), 1);
     }
 }

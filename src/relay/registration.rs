@@ -9,7 +9,7 @@ use super::directory::Standing;
 use super::event::Event;
 use super::fault::Fault;
 use super::peer::{Challenge, Claim, KeyText, Peer, State, User};
-use super::roster::Receiver;
+use super::roster::Subscriber;
 use super::store::{Answer, StoreFault};
 use super::user_name::UserName;
 use crate::crypto::{PublicKey, register_proof, relay_challenge};
@@ -165,9 +165,15 @@ impl Relay {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let version = if prekey.is_some() { 2 } else { 1 };
         let joined = self.roster.came(&name);
-        let (receiver, lookups) = (Receiver::new(roster), Bucket::default());
-        peer.state =
-            State::Registered(User { name: name.clone(), key, prekey, receiver, lookups, joined });
+        let (subscriber, lookups) = (Subscriber::new(roster), Bucket::default());
+        peer.state = State::Registered(User {
+            name: name.clone(),
+            key,
+            prekey,
+            subscriber,
+            lookups,
+            joined,
+        });
         cx.expect_handshake(from, false);
         cx.set_read_limit(from, None);
         self.counters.registered += 1;
@@ -179,7 +185,7 @@ impl Relay {
             let limits = WireLimits::new(self.config.max_frame);
             self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
         }
-        self.subscribe(from, receiver);
+        self.subscribe(from, subscriber);
     }
 
     /// Has the store note that the user of `name` is connected today, once a day.

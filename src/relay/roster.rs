@@ -1,11 +1,11 @@
-//! The roster: who came and who went, and what of it each receiver has still to be told.
+//! The roster: who came and who went, and what of it each subscriber has still to be told.
 //!
 //! Knows names, numbers and the frames made of them; sends nothing (`announce.rs` does).
 //!
 //! Every arrival and departure is a *change* with a number, and the latest changes are kept. A
-//! receiver is no more than a cursor among them, so a roster costs nothing for whoever is not
+//! subscriber is no more than a cursor among them, so a roster costs nothing for whoever is not
 //! reading, and nobody's queue has to be searched for something outdated. Changes are *gathered*:
-//! receivers are told of them in batches, each batch encoded once and shared, at an interval that
+//! subscribers are told of them in batches, each batch encoded once and shared, at an interval that
 //! grows with what the last batch cost. So a thousand joins into a room of a thousand cost a few
 //! dozen rosters and not a million.
 
@@ -33,13 +33,13 @@ pub(super) struct Roster {
     listed: usize,
     /// The whole list as it was before the change with this number.
     userlist: Option<(u64, Rc<[u8]>)>,
-    /// What was gathered last, which nearly every receiver of changes is waiting for.
+    /// What was gathered last, which nearly every subscriber of changes is waiting for.
     latest: Vec<Batch>,
 }
 
 /// What one connection wants to be told, and how far that has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Receiver {
+pub(super) enum Subscriber {
     /// Nothing.
     None,
     /// The whole list on each change.
@@ -61,13 +61,13 @@ pub(super) enum Receiver {
 }
 
 /// Every user has one.
-const _: () = assert!(size_of::<Receiver>() == 16);
+const _: () = assert!(size_of::<Subscriber>() == 16);
 
 /// A place in the table of connections, as one more than its number: so that none takes no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(NonZeroU32);
 
-/// What a receiver is to be told next.
+/// What a subscriber is to be told next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// Nothing for now.
@@ -89,7 +89,7 @@ impl Slot {
     }
 }
 
-impl Receiver {
+impl Subscriber {
     pub(super) fn new(mode: RosterMode) -> Self {
         match mode {
             RosterMode::Full => Self::Full { told: 0, is_new: true, warned: false },
@@ -130,7 +130,7 @@ impl Roster {
         self.changes.push(name, false);
     }
 
-    /// When receivers should next be told; none while there is nothing new.
+    /// When subscribers should next be told; none while there is nothing new.
     pub(super) fn due(&self) -> Option<Time> {
         let nanos = u128::from(self.spent) * 1_000_000_000 / u128::from(ROSTER_BYTES_PER_SECOND);
         let paid_off = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -156,29 +156,29 @@ impl Roster {
     }
 
     /// Whether there is something to tell.
-    pub(super) fn owes(&self, receiver: Receiver) -> bool {
-        match receiver {
-            Receiver::None => false,
-            Receiver::Full { told, is_new, .. } => is_new || told < self.gathered,
-            Receiver::Delta { told, listing } => listing.is_some() || told < self.gathered,
+    pub(super) fn owes(&self, subscriber: Subscriber) -> bool {
+        match subscriber {
+            Subscriber::None => false,
+            Subscriber::Full { told, is_new, .. } => is_new || told < self.gathered,
+            Subscriber::Delta { told, listing } => listing.is_some() || told < self.gathered,
         }
     }
 
-    /// What to tell now; the receiver then counts as told.
-    pub(super) fn next_notice(&mut self, receiver: &mut Receiver, peers: &Peers) -> Notice {
-        if !self.owes(*receiver) {
+    /// What to tell now; the subscriber then counts as told.
+    pub(super) fn next_notice(&mut self, subscriber: &mut Subscriber, peers: &Peers) -> Notice {
+        if !self.owes(*subscriber) {
             return Notice::Nothing;
         }
-        match receiver {
-            Receiver::None => Notice::Nothing,
-            Receiver::Full { told, is_new, warned } => {
+        match subscriber {
+            Subscriber::None => Notice::Nothing,
+            Subscriber::Full { told, is_new, warned } => {
                 (*told, *is_new) = (self.changes.end(), false);
                 if let Some(list) = self.whole_list(peers) {
                     return Notice::Frame(list);
                 }
                 if std::mem::replace(warned, true) { Notice::Nothing } else { Notice::TooLarge }
             }
-            Receiver::Delta { told, listing } => {
+            Subscriber::Delta { told, listing } => {
                 if *told < self.changes.first() {
                     *listing = Some(Slot::new(0)); // it fell behind what is kept
                 }

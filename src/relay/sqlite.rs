@@ -9,8 +9,8 @@
 //!   loop ◀── next_answer ── queue ◀── answers, after the commit; then one wake
 //! ```
 //!
-//! While one commit is on its way to the disk, the next asks gather: the busier the relay, the more
-//! names share an `fsync`.
+//! While one commit is on its way to the disk, the next requests gather: the busier the relay, the
+//! more names share an `fsync`.
 
 use std::io;
 use std::iter;
@@ -36,11 +36,11 @@ use crate::wire::Fingerprint;
 #[derive(Debug)]
 pub struct SqliteStore {
     /// Given up to tell the thread that nothing more comes.
-    asks: Option<SyncSender<Ask>>,
+    requests: Option<SyncSender<StoreRequest>>,
     answers: Receiver<Answer>,
     released: Receiver<String>,
     waker: Waker,
-    /// How many [`Ask::Used`] wait: they leave room for what users wait for.
+    /// How many [`StoreRequest::Used`] wait: they leave room for what users wait for.
     used_waiting: Arc<AtomicUsize>,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -48,7 +48,7 @@ pub struct SqliteStore {
 }
 
 /// What is asked of the thread.
-enum Ask {
+enum StoreRequest {
     /// A name that is to be bound.
     Bind { ticket: u64, name: String, fp: Fingerprint },
     /// A name whose user is connected today.
@@ -58,10 +58,10 @@ enum Ask {
 }
 
 /// The thread's end of the queues.
-struct Desk {
+struct StoreThread {
     path: PathBuf,
     used_waiting: Arc<AtomicUsize>,
-    asked: Receiver<Ask>,
+    asked: Receiver<StoreRequest>,
     answers: Sender<Answer>,
     released: Sender<String>,
     waker: Waker,
@@ -107,13 +107,13 @@ impl SqliteStore {
     }
 
     fn start(path: &Path, database: Result<Database, String>) -> io::Result<Self> {
-        let (asks, asked) = sync_channel(STORE_QUEUE);
-        // Without a bound of its own: each answer is to an ask, and those are bounded.
+        let (requests, asked) = sync_channel(STORE_QUEUE);
+        // Without a bound of its own: each answer is to a request, and those are bounded.
         let (answer, answers) = channel();
         let (tell_released, released) = channel();
         let waker = Waker::new()?;
         let used_waiting = Arc::<AtomicUsize>::default();
-        let desk = Desk {
+        let end = StoreThread {
             path: path.to_owned(),
             asked,
             answers: answer,
@@ -122,17 +122,17 @@ impl SqliteStore {
             used_waiting: Arc::clone(&used_waiting),
         };
         let fault = database.as_ref().err().cloned();
-        let run = move || keep(database.ok(), &desk);
+        let run = move || keep(database.ok(), &end);
         let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
-        Ok(Self { asks: Some(asks), answers, released, waker, used_waiting, fault, thread })
+        Ok(Self { requests: Some(requests), answers, released, waker, used_waiting, fault, thread })
     }
 }
 
 impl Store for SqliteStore {
     fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
-        let ask = Ask::Bind { ticket, name: name.to_owned(), fp: *fp };
-        let asks = self.asks.as_ref().ok_or(QueueFull)?;
-        asks.try_send(ask).map_err(|_| QueueFull)
+        let request = StoreRequest::Bind { ticket, name: name.to_owned(), fp: *fp };
+        let requests = self.requests.as_ref().ok_or(QueueFull)?;
+        requests.try_send(request).map_err(|_| QueueFull)
     }
 
     fn next_answer(&mut self) -> Option<Answer> {
@@ -140,9 +140,9 @@ impl Store for SqliteStore {
     }
 
     fn used(&mut self, name: &str) -> bool {
-        let Some(asks) = &self.asks else { return false };
+        let Some(requests) = &self.requests else { return false };
         if self.used_waiting.fetch_add(1, Ordering::Relaxed) < STORE_QUEUE / 2
-            && asks.try_send(Ask::Used(name.to_owned())).is_ok()
+            && requests.try_send(StoreRequest::Used(name.to_owned())).is_ok()
         {
             return true;
         }
@@ -152,7 +152,7 @@ impl Store for SqliteStore {
 
     fn look_for_released(&mut self) {
         // A full queue: the operator asks again, as for whatever a busy relay has not done.
-        let _ = self.asks.as_ref().map(|asks| asks.try_send(Ask::Released));
+        let _ = self.requests.as_ref().map(|requests| requests.try_send(StoreRequest::Released));
     }
 
     fn next_released(&mut self) -> Option<String> {
@@ -166,7 +166,7 @@ impl Store for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        self.asks = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -176,41 +176,46 @@ impl Drop for SqliteStore {
 /// The thread: does what is asked until the store is dropped, and the queue behind it is empty.
 /// While the file cannot be written there is no database; each time that something is asked it is
 /// tried again.
-fn keep(mut database: Option<Database>, desk: &Desk) {
+fn keep(mut database: Option<Database>, end: &StoreThread) {
     // Signals are the loop's; one that came to this thread would kill the process (`signal(7)`).
     let _ = SigSet::all().thread_block();
-    while let Ok(first) = desk.asked.recv() {
-        let asks: Vec<Ask> =
-            iter::once(first).chain(desk.asked.try_iter()).take(STORE_QUEUE).collect();
+    while let Ok(first) = end.asked.recv() {
+        let requests: Vec<StoreRequest> =
+            iter::once(first).chain(end.asked.try_iter()).take(STORE_QUEUE).collect();
         let mut fault = String::new();
         if database.is_none() {
-            match Database::open_only(&desk.path, IfEmpty::Refuse) {
+            match Database::open_only(&end.path, IfEmpty::Refuse) {
                 Ok(opened) => database = Some(opened),
                 Err(error) => fault = error.to_string(),
             }
         }
-        if asks.iter().any(|ask| matches!(ask, Ask::Released)) {
+        if requests.iter().any(|request| matches!(request, StoreRequest::Released)) {
             // Nobody listens only while the store is being dropped. A disk that cannot be read now
             // keeps the names for the next time.
             let released = database.as_mut().and_then(|database| database.take_released().ok());
             for name in released.unwrap_or_default() {
-                let _ = desk.released.send(name);
+                let _ = end.released.send(name);
             }
         }
-        let is_usable = bind(database.as_mut().ok_or(fault), &asks, &desk.answers);
-        desk.waker.wake();
-        note_used(database.as_mut(), &asks, &desk.used_waiting);
+        let is_usable = bind(database.as_mut().ok_or(fault), &requests, &end.answers);
+        end.waker.wake();
+        note_used(database.as_mut(), &requests, &end.used_waiting);
         if !is_usable {
             database = None; // opened while its disk was read-only, it would never write
         }
     }
 }
 
-/// Binds all names in `asks`, in one transaction. Returns whether the database could be written.
-fn bind(database: Result<&mut Database, String>, asks: &[Ask], answers: &Sender<Answer>) -> bool {
-    let names = asks.iter().filter_map(|ask| match ask {
-        Ask::Bind { ticket, name, fp } => Some((*ticket, name.as_str(), fp)),
-        Ask::Used(_) | Ask::Released => None,
+/// Binds all names in `requests`, in one transaction. Returns whether the database could be
+/// written.
+fn bind(
+    database: Result<&mut Database, String>,
+    requests: &[StoreRequest],
+    answers: &Sender<Answer>,
+) -> bool {
+    let names = requests.iter().filter_map(|request| match request {
+        StoreRequest::Bind { ticket, name, fp } => Some((*ticket, name.as_str(), fp)),
+        StoreRequest::Used(_) | StoreRequest::Released => None,
     });
     if names.clone().next().is_none() {
         return true;
@@ -230,11 +235,14 @@ fn bind(database: Result<&mut Database, String>, asks: &[Ask], answers: &Sender<
 }
 
 /// Notes which names are used today. What cannot be written is noted another day.
-fn note_used(database: Option<&mut Database>, asks: &[Ask], waiting: &AtomicUsize) {
-    let names: Vec<_> = asks
-        .iter()
-        .filter_map(|ask| if let Ask::Used(name) = ask { Some(name.as_str()) } else { None })
-        .collect();
+fn note_used(database: Option<&mut Database>, requests: &[StoreRequest], waiting: &AtomicUsize) {
+    let names: Vec<_> =
+        requests
+            .iter()
+            .filter_map(|request| {
+                if let StoreRequest::Used(name) = request { Some(name.as_str()) } else { None }
+            })
+            .collect();
     if let Some(database) = database.filter(|_| !names.is_empty()) {
         let _ = database.used(names.iter().copied());
     }
@@ -364,17 +372,17 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
         fn the_store_on_the_disk_answers_as_the_one_in_memory(
-            asks in prop::collection::vec(("[a-c]", 0_u8..3), 1..40)
+            requests in prop::collection::vec(("[a-c]", 0_u8..3), 1..40)
         ) {
             let (_home, path) = file();
             let (mut disk, _) = SqliteStore::open(&path).unwrap();
             let mut memory = MemoryStore::default();
-            for (ticket, (name, key)) in (0..).zip(&asks) {
+            for (ticket, (name, key)) in (0..).zip(&requests) {
                 disk.bind(ticket, name, &Fingerprint([*key; 32])).unwrap();
                 memory.bind(ticket, name, &Fingerprint([*key; 32])).unwrap();
             }
             let expected: Vec<_> = iter::from_fn(|| memory.next_answer()).collect();
-            prop_assert_eq!(answers(&mut disk, asks.len()), expected);
+            prop_assert_eq!(answers(&mut disk, requests.len()), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Receivers who read and believe what they are told, against who is really there.
+//! Subscribers who read and believe what they are told, against who is really there.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ impl Room {
         let name = UserName::new(name);
         let joined = self.roster.came(&name);
         let (key, lookups) = (KeyText::AsWritten(Box::default()), Bucket::default());
-        let user = User { name, key, prekey: None, receiver: Receiver::None, lookups, joined };
+        let user = User { name, key, prekey: None, subscriber: Subscriber::None, lookups, joined };
         let address = SocketAddr::from(([0; 4], 0));
         let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);
         peer.state = State::Registered(user);
@@ -59,19 +59,19 @@ impl Room {
 
 /// A client that believes what it is told.
 struct Reader {
-    receiver: Receiver,
+    subscriber: Subscriber,
     known: BTreeSet<String>,
     frames: usize,
 }
 
 impl Reader {
     fn new(mode: RosterMode) -> Self {
-        Self { receiver: Receiver::new(mode), known: BTreeSet::new(), frames: 0 }
+        Self { subscriber: Subscriber::new(mode), known: BTreeSet::new(), frames: 0 }
     }
 
     /// Reads one frame; returns whether there was one.
     fn read(&mut self, room: &mut Room) -> bool {
-        let notice = room.roster.next_notice(&mut self.receiver, &room.peers);
+        let notice = room.roster.next_notice(&mut self.subscriber, &room.peers);
         let Notice::Frame(frame) = notice else { return notice != Notice::Nothing };
         let Some(object) = frame.strip_suffix(b"\n") else { return true };
         assert!(object.len() <= room.roster.max_frame);
@@ -129,13 +129,13 @@ fn many_changes_are_one_frame_that_all_share() {
     room.leave(7);
     room.gather();
     let frames = readers.each_mut().map(|reader| {
-        match room.roster.next_notice(&mut reader.receiver, &room.peers) {
+        match room.roster.next_notice(&mut reader.subscriber, &room.peers) {
             Notice::Frame(frame) => frame,
             other => panic!("{other:?}"),
         }
     });
     assert!(frames.iter().all(|frame| Rc::ptr_eq(frame, &frames[0])));
-    assert!(readers.iter().all(|reader| !room.roster.owes(reader.receiver)));
+    assert!(readers.iter().all(|reader| !room.roster.owes(reader.subscriber)));
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn who_falls_behind_what_is_kept_starts_again() {
 fn a_list_that_does_not_fit_is_told_once() {
     let mut room = Room::new(200);
     room.join(0, "alice");
-    let mut receiver = Receiver::new(RosterMode::Full);
-    let mut next = |room: &mut Room| room.roster.next_notice(&mut receiver, &room.peers);
+    let mut subscriber = Subscriber::new(RosterMode::Full);
+    let mut next = |room: &mut Room| room.roster.next_notice(&mut subscriber, &room.peers);
     assert!(matches!(next(&mut room), Notice::Frame(_)));
     for slot in 1..100 {
         room.join(slot, "another user");

@@ -1,4 +1,4 @@
-//! Many frames in one read, passed on in one go (`src/relay/run.rs`): the same comes out as of one
+//! Many frames in one read, passed on in one go (`src/relay/batch.rs`): the same comes out as of one
 //! frame after another.
 
 mod support;

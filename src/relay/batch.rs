@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::Relay;
 use super::event::{Event, Level};
-use super::limits::ANSWERS_A_RUN;
+use super::limits::ANSWERS_A_BATCH;
 use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
@@ -32,7 +32,7 @@ struct Route<'a> {
 
 impl Relay {
     /// Passes on the common frames at the front of `bytes`. Returns how many bytes are done with.
-    pub(super) fn pass_on(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+    pub(super) fn forward_batch(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
@@ -76,7 +76,7 @@ impl Relay {
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
-                if answered == ANSWERS_A_RUN || self.is_full(cx, from) {
+                if answered == ANSWERS_A_BATCH || self.is_full(cx, from) {
                     break; // `exchange.rs` sees whether it had enough for this tick
                 }
             }

@@ -15,9 +15,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::limits::{WORK_A_TURN, WORK_AN_ADDRESS};
-use super::peer::Patience;
-use super::rates::{Origin, Toll, Turn};
-use super::{Relay, TURNS};
+use super::peer::Throttle;
+use super::rates::{Admission, Origin, RateClass};
+use super::{Relay, THROTTLED};
 use crate::reactor::{Context, Token};
 
 /// What each address had done in this tick, and who waits for the next.
@@ -46,48 +46,48 @@ impl Shares {
 }
 
 impl Relay {
-    /// Whether `id` may go on with what costs `toll`. If not, nothing more is read from it until
+    /// Whether `id` may go on with what costs `class`. If not, nothing more is read from it until
     /// its turn comes.
-    pub(super) fn may_pass(&mut self, cx: &mut Context, id: Token, toll: Toll) -> bool {
+    pub(super) fn may_pass(&mut self, cx: &mut Context, id: Token, class: RateClass) -> bool {
         let Some(peer) = self.peers.get_mut(id) else { return false };
         let now = cx.now();
-        let (at, patience) = match self.rates.spend(peer.origin, toll, now) {
-            Turn::Now => return true,
-            Turn::At(at) => (at, Patience::Turn(toll)),
-            Turn::Ask(at) => (at, Patience::Again(toll)),
+        let (at, throttle) = match self.rates.spend(peer.origin, class, now) {
+            Admission::Now => return true,
+            Admission::At(at) => (at, Throttle::Until(class)),
+            Admission::RetryAt(at) => (at, Throttle::AskAgain(class)),
         };
-        peer.patience = patience;
-        self.counters.held_back[toll as usize] += 1;
-        self.turns.insert((at, id));
+        peer.throttle = throttle;
+        self.counters.held_back[class as usize] += 1;
+        self.throttled.insert((at, id));
         cx.pause(id);
-        self.await_turns(cx);
+        self.set_throttle_timer(cx);
         false
     }
 
     /// Lets those go on whose turn has come. Some are gone by now.
-    pub(super) fn take_turns(&mut self, cx: &mut Context) {
-        while let Some(&(at, id)) = self.turns.first().filter(|(at, _)| *at <= cx.now()) {
-            self.turns.remove(&(at, id));
+    pub(super) fn resume_throttled(&mut self, cx: &mut Context) {
+        while let Some(&(at, id)) = self.throttled.first().filter(|(at, _)| *at <= cx.now()) {
+            self.throttled.remove(&(at, id));
             let Some(peer) = self.peers.get_mut(id) else { continue };
             if peer.who().is_none() {
                 continue; // it is leaving, and pays for nothing more
             }
             // A frame that has not been paid for (`Again(Claim)`) asks for its rate when it is read
             // again.
-            let (patience, asks_again) = match peer.patience {
-                Patience::Turn(Toll::Claim) => (Patience::Paid, false),
-                Patience::Again(Toll::Connect) => (Patience::None, true),
-                _ => (Patience::None, false),
+            let (throttle, asks_again) = match peer.throttle {
+                Throttle::Until(RateClass::Claim) => (Throttle::Paid, false),
+                Throttle::AskAgain(RateClass::Connect) => (Throttle::None, true),
+                _ => (Throttle::None, false),
             };
-            peer.patience = patience;
-            if asks_again && !self.may_pass(cx, id, Toll::Connect) {
+            peer.throttle = throttle;
+            if asks_again && !self.may_pass(cx, id, RateClass::Connect) {
                 continue;
             }
             if self.peers.get(id).is_some_and(|peer| !peer.is_waiting()) {
                 cx.resume(id);
             }
         }
-        self.await_turns(cx);
+        self.set_throttle_timer(cx);
     }
 
     /// `id` has had enough for this tick: it goes on in the next, or when those of its address that
@@ -128,7 +128,7 @@ impl Relay {
         self.shares.lines = lines;
     }
 
-    fn await_turns(&self, cx: &mut Context) {
-        cx.set_timer(TURNS, self.turns.first().map(|&(at, _)| at));
+    fn set_throttle_timer(&self, cx: &mut Context) {
+        cx.set_timer(THROTTLED, self.throttled.first().map(|&(at, _)| at));
     }
 }
