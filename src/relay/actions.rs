@@ -24,7 +24,7 @@ impl Relay {
         from: Token,
         request: &Request,
     ) -> Result<(), Fault> {
-        // Of the sender's registration, once there is one.
+        // The version of the sender's registration, once there is one.
         let version2 = self.peers.user(from).map(User::is_version2);
         match &request.body {
             Body::Register(asked) => self.register(cx, from, asked),
@@ -42,7 +42,7 @@ impl Relay {
                 let detail = "too many keys were asked for lately: ask again in a second";
                 Err(Fault::new(ErrorCode::RateLimited, detail))
             }
-            // No name, and so long that it would fill the log.
+            // Too long to be a name, and the log would hold all of it.
             Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
                 Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
             }
@@ -127,14 +127,14 @@ impl Relay {
         Ok(())
     }
 
-    /// The user `name`, if it can be sent anything: a connection that was lost in this tick is only
-    /// taken out of the directory at its end.
+    /// The user `name`, if it can be sent anything: a connection that was lost in this tick stays
+    /// in the directory until the end of the tick.
     pub(super) fn addressee(&self, cx: &Context, name: &str) -> Option<(Token, &User)> {
         let token = self.directory.holder(name, &self.peers).filter(|&token| cx.is_open(token))?;
         Some((token, self.peers.user(token)?))
     }
 
-    /// Queues what others sent `to`; tells how many bytes that are.
+    /// Queues what others sent for `to`, and returns how many bytes that are.
     pub(super) fn queue(&mut self, cx: &mut Context, to: Token, parts: &[&[u8]]) -> usize {
         let bytes = parts.iter().map(|part| part.len()).sum();
         cx.send(to, parts);

@@ -1,7 +1,7 @@
-//! Telling the roster: which subscriber is told now, and which when its queue is empty.
+//! Sends rosters: to which subscriber now, and to which once its queue is empty.
 //!
-//! Nothing of a roster is queued behind something that the subscriber has not read: so there is
-//! never more than one unread list in a queue, and the newest.
+//! No roster is queued behind bytes that the subscriber has not read. So a queue never holds more
+//! than one unread list, and that one is the newest.
 
 use super::limits::{LIST_PARTS_PER_TICK, ROSTER_BYTES_PER_TICK, ROSTERS_PER_TICK};
 use super::roster::{Notice, Subscriber};
@@ -18,9 +18,10 @@ impl Relay {
         }
     }
 
-    /// Tells all that is due: at the end of each tick.
+    /// Sends all rosters that are due; called at the end of each tick.
     pub(super) fn announce(&mut self, cx: &mut Context) {
-        // Not while most are still owed the last one, or the last in line would never be told.
+        // Not while most still wait for the last one: otherwise the last of them would never be
+        // told.
         let has_told = self.pending.len() <= self.subscribers.len();
         if has_told && self.roster.due().is_some_and(|due| due <= cx.now()) {
             self.roster.gather(cx.now());
@@ -51,8 +52,8 @@ impl Relay {
         }
     }
 
-    /// Tells `id` the next thing that it is owed. One that is reading comes back when its queue is
-    /// empty. Returns how many bytes that are.
+    /// Sends `id` its next roster, if its queue is empty; otherwise `drained` adds it again later.
+    /// Returns how many bytes were sent.
     fn notify(&mut self, cx: &mut Context, id: Token) -> usize {
         let Some(user) = self.peers.user(id).filter(|_| !cx.has_backlog(id)) else { return 0 };
         let mut subscriber = user.subscriber;
@@ -83,7 +84,7 @@ impl Relay {
     }
 }
 
-/// Makes the loop turn once more, so that [`Relay::announce`] has another look.
+/// Makes the loop tick again without waiting, so that [`Relay::announce`] runs once more.
 pub(super) fn tick_again(cx: &mut Context) {
     cx.set_timer(ROSTER, Some(cx.now()));
 }

@@ -1,12 +1,13 @@
-//! A run of common frames, passed on in one go.
+//! A batch of common frames, forwarded together.
 //!
 //! What a busy sender writes comes as many small frames for the same addressee, many to a read. Of
-//! each only its own bytes are looked at; what they have in common (who sends, whom the name means,
-//! whether there is room) is looked up once for the run, and where nothing is to be changed in them
-//! they are copied together.
+//! each only its own bytes are looked at; what they have in common (the sender, the addressee's
+//! connection, the room in its queue) is looked up once for the batch, and frames in which nothing
+//! is to be changed are copied together.
 //!
-//! Only what goes well is done here. A frame of another shape, or one that is to be refused, ends
-//! the run and is for `exchange.rs`, which would do the same with each of these frames, one by one.
+//! Only the common case is done here. A frame of another shape, or one that is to be refused, ends
+//! the batch and is left to `exchange.rs`, which would do the same with each of these frames, one
+//! by one.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,7 +19,7 @@ use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
 use crate::wire::{Body, CommonFrames, Reply};
 
-/// Where the frames of a run go.
+/// Where the frames of a batch go.
 struct Route<'a> {
     name: &'a str,
     to: Token,
@@ -26,12 +27,12 @@ struct Route<'a> {
     prekey: Option<u32>,
     /// Bytes that may be queued for it before it counts as full.
     room: usize,
-    /// Of the bytes that came, those that are to be queued for it as they are.
+    /// Which of the received bytes are to be queued for it as they are.
     pending: Range<usize>,
 }
 
 impl Relay {
-    /// Passes on the common frames at the front of `bytes`. Returns how many bytes are done with.
+    /// Forwards the common frames at the front of `bytes`. Returns how many bytes are done with.
     pub(super) fn forward_batch(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
@@ -42,7 +43,8 @@ impl Relay {
             let Body::Forward(forward) = &request.body else { break };
             let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
             let route = match &mut last {
-                // The same place, where the frame began as the last one did.
+                // The same pointer where the scanner found that the frame begins as the last one
+                // did.
                 Some(route) if std::ptr::eq(route.name, to) || route.name == to => route,
                 _ => {
                     self.queue_pending(cx, last.as_mut(), bytes);
@@ -71,13 +73,13 @@ impl Relay {
             }
             if let Some(id) = &request.id {
                 if route.to == from {
-                    self.queue_pending(cx, Some(route), bytes); // it stands before its answer
+                    self.queue_pending(cx, Some(route), bytes); // its own frame comes before the answer
                 }
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
                 if answered == ANSWERS_A_BATCH || self.is_full(cx, from) {
-                    break; // `exchange.rs` sees whether it had enough for this tick
+                    break; // `exchange.rs` checks whether its turn is over
                 }
             }
         }
@@ -92,7 +94,7 @@ impl Relay {
             return None;
         }
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
-        // A frame may make it more than full, and is the last one then.
+        // A frame may go beyond the limit, and is the last one then.
         let room = (self.config.soft_limit(cx.queued_in_all()) + 1).saturating_sub(cx.queued(to));
         Some(Route { name, to, prekey, room, pending: 0..0 })
     }

@@ -1,7 +1,7 @@
 //! The names that are bound, each to one key.
 //!
-//! As many as a relay ever had users, and found by name and by key: the tables are allocated for
-//! the most that there may be, so that there is no moment at which a growing table is copied.
+//! There may be one for each user that the relay ever had, and they are found by name and by key.
+//! The tables are allocated for as many as there may be, so no growing table is ever copied.
 
 use std::hash::BuildHasher;
 
@@ -54,7 +54,7 @@ impl Bindings {
     /// Binds a name that is free.
     pub(super) fn insert(&mut self, name: UserName, fp: Fingerprint) {
         debug_assert!(self.owner(name.as_str()).is_none());
-        // As many places as there are names, and those that are free again, are in use or were.
+        // Where no place is free, all are in use: the next one has the number `len`.
         let place = self.free.pop().unwrap_or(self.len());
         self.by_name.insert(self.keyed.hash_one(name.as_str()), place);
         self.by_key.insert(self.keyed.hash_one(fp), place);
@@ -65,7 +65,7 @@ impl Bindings {
         }
     }
 
-    /// Whether `name` is bound and was not noted as used on `day` yet.
+    /// Whether `name` is bound and not yet noted as used on `day`.
     pub(super) fn is_news(&self, name: &str, day: u32) -> bool {
         let binding = self.find(name).and_then(|place| self.at(place));
         binding.is_some_and(|binding| binding.used_day < day)
@@ -78,7 +78,7 @@ impl Bindings {
         }
     }
 
-    /// Frees a name, and tells whether it was bound.
+    /// Unbinds a name, and returns whether it was bound.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let place = self.find(name);
         let found = place.and_then(|place| Some((place, self.places.get_mut(place)?.take()?)));

@@ -1,10 +1,10 @@
-//! What the relay holds at one moment, counted: for figures, and for whoever wants to see that
-//! nothing is left behind.
+//! Counts of what the relay holds at one moment: for figures, and for tests that nothing is left
+//! over.
 
 use super::Relay;
 
-/// What a relay holds. All of it is zero again once everybody has left and the rosters have told
-/// so.
+/// What a relay holds. All counts are zero again once all users have left and the rosters that say
+/// so were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayCensus {
     /// Connections, those that are leaving too.
@@ -15,9 +15,9 @@ pub struct RelayCensus {
     pub held: usize,
     /// Names that the store is binding.
     pub reserved: usize,
-    /// Who is told of the roster.
+    /// Connections that want rosters.
     pub subscribers: usize,
-    /// Who is to be told of it in the next tick.
+    /// Connections that are to be sent a roster in the next tick.
     pub pending: usize,
 }
 

@@ -61,7 +61,8 @@ impl Changes {
     }
 
     /// The changes from one number up to another, or as many of them as a frame holds. Each name
-    /// stands with what they come to: who was there before and is there after has left and joined.
+    /// stands once, with the result of all its changes: a user who was there before and is there
+    /// afterwards has left and joined.
     pub(super) fn encode(&self, from: u64, up_to: u64, max_frame: usize) -> Batch {
         debug_assert!(self.first <= from && up_to <= self.end());
         let skipped = usize::try_from(from - self.first).unwrap_or(usize::MAX);
@@ -85,7 +86,7 @@ impl Changes {
     }
 }
 
-/// What several changes of one name come to.
+/// The result of several changes of one name.
 struct Net<'a> {
     was_there: bool,
     is_there: bool,
@@ -98,8 +99,8 @@ impl Space {
         Self { left: max_frame.saturating_sub(ROSTER_OVERHEAD), is_untouched: true }
     }
 
-    /// Takes the space of `name`, if there is. There always is for a first one: a list must get on,
-    /// and no sensible limit is as small as a name.
+    /// Takes the space that `name` needs, and returns whether there was enough. The first name
+    /// always gets it: otherwise a list would never end. No sensible limit is as small as a name.
     pub(super) fn take(&mut self, name: &UserName) -> bool {
         let len = listed_len(name);
         if len > self.left && !self.is_untouched {
@@ -111,7 +112,7 @@ impl Space {
     }
 }
 
-/// What a name takes in a list: itself as a JSON string, a comma and a space.
+/// How many bytes a name takes in a list: itself as a JSON string, a comma and a space.
 pub(super) fn listed_len(name: &UserName) -> usize {
     name.json().len() + 2
 }

@@ -1,7 +1,7 @@
-//! What happened how often: each reason to refuse, to close and to hold back has a counter.
+//! How often things happened: each reason to refuse, to close and to hold back has a counter.
 //!
-//! Knows codes and numbers. Counted is everything, told only what is not zero: as names with an
-//! underscore in them (`refused_bad_frame`), the same in text and in JSON.
+//! Knows codes and numbers. Everything is counted; what is not zero is told, under names such as
+//! `refused_bad_frame`, which are the same in text and in JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,21 +16,21 @@ use crate::wire::ErrorCode;
 /// The numbers since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections that were taken in.
+    /// Connections that were accepted and kept.
     pub connected: u64,
-    /// Connections that were closed at once: there were as many as may be.
+    /// Connections that were closed at once: there were as many as there may be.
     pub turned_away: u64,
     /// Registrations that succeeded.
     pub registered: u64,
     /// Connections whose last bytes were not taken in time.
     pub cut_off: u64,
-    /// Times that nobody could be accepted for want of descriptors or memory.
+    /// How often no connection could be accepted because descriptors or memory were missing.
     pub accept_failed: u64,
     /// Names that the store did not keep.
     pub store_failed: u64,
     /// Lines of the log that were not written.
     pub lines_dropped: u64,
-    /// Times that somebody had to wait for the rate of its address, by what it wanted.
+    /// How often a connection had to wait for the rate of its address, by what it wanted.
     pub(super) held_back: [u64; RateClass::COUNT],
     quit: u64,
     refused: [u64; ErrorCode::ALL.len()],

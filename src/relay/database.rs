@@ -36,8 +36,8 @@ const FROM_1: &str = "
     ALTER TABLE names ADD COLUMN bound_day INTEGER;
     ALTER TABLE names ADD COLUMN used_day INTEGER";
 
-/// Names that were released beside a running relay, which is to be told. Not a part of the schema's
-/// number: who does not know the table does not need it.
+/// Names that were released while a relay was running, which is to be told. The table does not
+/// change the schema's number: a version that does not know it does not need it.
 const CREATE_RELEASED: &str = "
     CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID";
 
@@ -179,7 +179,7 @@ impl Database {
         Ok(outcomes)
     }
 
-    /// Notes that these names are used today.
+    /// Notes that the users of these names are connected today.
     pub(super) fn used<'a>(
         &mut self,
         names: impl Iterator<Item = &'a str>,
@@ -227,7 +227,8 @@ impl Database {
         Ok(names)
     }
 
-    /// Whoever starts now knows the names as they are now.
+    /// A relay that starts now reads the names as they are now, so older releases are no news to
+    /// it.
     pub(super) fn forget_released(&mut self) -> rusqlite::Result<()> {
         self.0.execute("DELETE FROM released", [])?;
         Ok(())
@@ -241,9 +242,9 @@ impl Database {
         Ok(Self(connection))
     }
 
-    /// The schema of the file, which is given ours where it is older, and where it is empty if that
-    /// is wanted. The transaction makes sure that it can be written to, now rather than at the
-    /// first name.
+    /// Returns the schema of the file. An older one is brought to ours first, and so is an empty
+    /// one if that is wanted. The transaction makes sure that it can be written to, now rather than
+    /// at the first name.
     fn schema(&mut self, if_empty: IfEmpty) -> rusqlite::Result<i32> {
         let transaction = self.write()?;
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -35,7 +35,7 @@ pub(super) struct Directory {
     /// The slots of the connections that hold a name.
     held: Index,
     bound: Bindings,
-    /// What the store was asked to bind, by the number of the ask.
+    /// What the store was asked to bind, by the number of the request.
     reserved: BTreeMap<u64, Reservation>,
     /// The names in there.
     reserved_names: HashSet<UserName, Keyed>,
@@ -49,7 +49,7 @@ struct Reservation {
     by: Token,
 }
 
-/// What stands between a proven claim and its registration.
+/// What is still missing between a proven claim and its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Nothing: the name is bound to this fingerprint.
@@ -130,7 +130,8 @@ impl Directory {
         Ok(Standing::Free)
     }
 
-    /// Whether the store is to be told that `name`, if it is bound, is used on `day`.
+    /// Whether the store is to be told that the user of `name`, if it is bound, was connected on
+    /// `day`.
     pub(super) fn is_news(&self, name: &str, day: u32) -> bool {
         self.bound.is_news(name, day)
     }
@@ -140,12 +141,12 @@ impl Directory {
         self.bound.noted(name, day);
     }
 
-    /// Whoever proves `name` next has it. Tells whether it was bound.
+    /// Unbinds `name`: the next user who proves it gets it. Returns whether it was bound.
     pub(super) fn unbind(&mut self, name: &str) -> bool {
         self.bound.remove(name)
     }
 
-    /// `name` is `by`'s from now on, and was nobody's.
+    /// `by` holds `name` from now on. Nobody held it before.
     pub(super) fn hold(&mut self, name: &UserName, by: Token) {
         self.held.insert(self.hash(name.as_str()), by.slot());
     }
@@ -174,8 +175,8 @@ impl Directory {
         self.asked
     }
 
-    /// What became of a reservation: the name is bound, or free again. Nobody holds it yet.
-    /// Returns who waited for it, and may be gone by now.
+    /// Ends a reservation: the name is bound or free again, and nobody holds it yet. Returns the
+    /// connection that waited for it, which may be gone by now.
     pub(super) fn settle(&mut self, number: u64, bound: bool) -> Option<Token> {
         let Reservation { name, fp, by } = self.reserved.remove(&number)?;
         self.reserved_names.remove(&name);

@@ -1,4 +1,4 @@
-//! Coming and going: the first and the last that happens to a connection, and to the relay.
+//! How a connection begins and ends, and how the relay itself ends.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply};
 
 impl Relay {
-    /// Takes a newcomer in, if there is room.
+    /// Keeps a new connection if there is room, and closes it otherwise.
     pub(super) fn welcome(&mut self, cx: &mut Context, id: Token, address: SocketAddr) {
         if self.is_draining || self.peers.len() >= self.config.max_connections {
             self.log.tell(&Event::TurnedAway { peer: address });
@@ -26,7 +26,8 @@ impl Relay {
         self.peers.insert(Peer::new(id, address, self.rates.origin(address)));
         cx.expect_handshake(id, true);
         cx.set_read_limit(id, Some(READ_UNREGISTERED));
-        // The time to register runs while it waits: who floods is not to fill the relay.
+        // The time to register runs while it waits, so a flood cannot fill the relay with
+        // connections that wait.
         self.may_pass(cx, id, RateClass::Connect);
     }
 
@@ -42,7 +43,7 @@ impl Relay {
         self.depart(cx, id, Leaving::Ended(refusal.code));
     }
 
-    /// From now on this connection is nobody: its name is free, and others are told.
+    /// The user of this connection has left: its name is free from now on, and others are told.
     pub(super) fn depart(&mut self, cx: &mut Context, id: Token, reason: Leaving) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         let Some(who) = peer.who() else { return };
@@ -52,14 +53,14 @@ impl Relay {
         // A name that the store is binding stays reserved until it has answered.
         if let State::Registered(user) = mem::replace(&mut peer.state, State::Leaving) {
             self.directory.release(&user.name, id);
-            self.note_used(user.name.as_str()); // who stayed for months was there today
+            self.note_used(user.name.as_str()); // also of one that was connected for months
             self.roster.went(user.name);
         }
         tick_again(cx);
     }
 
-    /// Takes nobody in any more, says goodbye to everybody, and stops when they have taken it, or
-    /// by [`DRAIN_TIMEOUT`]. Told twice, it stops at once.
+    /// Accepts nobody any more, sends each connection its last frame, and stops when all have taken
+    /// it or [`DRAIN_TIMEOUT`] is over. Called a second time, it stops at once.
     pub(super) fn drain(&mut self, cx: &mut Context) {
         if mem::replace(&mut self.is_draining, true) {
             return cx.stop();
@@ -78,7 +79,7 @@ impl Relay {
         cx.set_timer(DRAINED, Some(cx.now() + wait));
     }
 
-    /// Tells the operator how it went so far.
+    /// Tells the operator the counters.
     pub(super) fn tell_counters(&mut self, is_asked: bool) {
         self.counters.lines_dropped = self.log.dropped();
         self.log.tell(&Event::Counters { counters: &self.counters, is_asked });

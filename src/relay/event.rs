@@ -1,4 +1,4 @@
-//! All that the relay can tell its operator: who came, went, asked and was refused.
+//! Everything that the relay can tell its operator: who came, went, asked and was refused.
 //!
 //! Knows what each event is made of, how loud it is and how it reads; not where it goes
 //! (`journal.rs`). An event holds names, addresses, codes and counts of bytes. Keys, contents and
@@ -19,7 +19,7 @@ use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// A listener stands.
+    /// The relay listens at an address.
     Listening {
         /// Where, with the real port.
         address: SocketAddr,
@@ -44,7 +44,7 @@ pub enum Event<'a> {
         /// The other end.
         peer: SocketAddr,
     },
-    /// Somebody was closed at once: there are as many connections as may be.
+    /// A connection was closed at once: there are as many as there may be.
     TurnedAway {
         /// The other end.
         peer: SocketAddr,
@@ -137,15 +137,15 @@ pub enum Event<'a> {
         /// Which; its user keeps it while connected.
         name: &'a str,
     },
-    /// How it went so far: told at `SIGHUP`, and at the end.
+    /// The counters: told at `SIGHUP`, and at the end.
     Counters {
         /// What was counted.
         counters: &'a Counters,
         /// At `SIGHUP`, and not at the end.
         is_asked: bool,
     },
-    /// Nobody took the log for a while, or others caused more lines than they may, and this is
-    /// missing from it.
+    /// Lines are missing from the log: nobody took it for a while, or others caused more lines than
+    /// they may.
     LinesDropped {
         /// How many lines.
         lines: u64,
@@ -252,8 +252,8 @@ impl Event<'_> {
 }
 
 impl Event<'_> {
-    /// Whether its lines have a rate: others could cause any number of them. Not so where the
-    /// operator has asked for each message.
+    /// Whether its lines have a rate, because others could cause any number of them. Messages have
+    /// none: the operator has asked for each of them.
     pub(super) const fn has_rate(&self) -> bool {
         !matches!(self.kind(), Kind::System)
             && !matches!(

@@ -1,4 +1,4 @@
-//! Frames in, answers out: what goes on with one connection.
+//! Frames in, answers out: how the relay reads from one connection and answers it.
 
 use super::Relay;
 use super::event::Event;
@@ -9,8 +9,8 @@ use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
 impl Relay {
-    /// Does what the frames in `bytes` ask, as far as its address has a share of this tick left.
-    /// Returns how many bytes are done with.
+    /// Does what the frames in `bytes` ask, as long as the connection's address has a share of this
+    /// tick left. Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(origin) = self.peers.get(from).map(|peer| peer.origin) else { return bytes.len() };
         if origin == Origin::EXEMPT {
@@ -26,7 +26,8 @@ impl Relay {
         consumed
     }
 
-    /// The same for one turn: one frame at least if there is one. Adds to `work` how much that was.
+    /// The same for one turn of the connection: at least one frame, if there is a whole one. Adds
+    /// to `work` how much work that was.
     pub(super) fn read_frames(
         &mut self,
         cx: &mut Context,
@@ -74,7 +75,7 @@ impl Relay {
                     match rate_class(peer) {
                         None => peer.received += end as u64,
                         Some(class) if self.may_pass(cx, from, class) => self.came(from, end),
-                        Some(_) => return consumed, // the frame is shown again at its turn
+                        Some(_) => return consumed, // the frame is shown again when its turn comes
                     }
                     consumed += end;
                     *work += end / WORK_BYTES + if is_stranger { CLAIM_WORK } else { 1 };
@@ -104,7 +105,7 @@ impl Relay {
         }
     }
 
-    /// Says why not. The connection goes on.
+    /// Answers with the reason of the refusal. The connection goes on.
     fn refuse(&mut self, cx: &mut Context, to: Token, refusal: &Refusal) {
         if let Some(who) = self.peers.get(to).and_then(Peer::who) {
             let (code, detail) = (refusal.code, &*refusal.detail);
@@ -114,8 +115,8 @@ impl Relay {
         self.answer(cx, to, &Reply::from(refusal).encode());
     }
 
-    /// Sends what the relay itself has to say. A connection for which that piles up is ended: it
-    /// asks and does not read.
+    /// Sends an answer of the relay itself. A connection for which too many of them wait is ended:
+    /// it asks and does not read.
     pub(super) fn answer(&mut self, cx: &mut Context, to: Token, frame: &[u8]) {
         if cx.queued(to) + frame.len() > self.config.outbox_hard {
             let refusal = Refusal::new(ErrorCode::SlowReader, "too many answers were not read");
@@ -166,7 +167,7 @@ impl Relay {
     }
 }
 
-/// What this frame costs of its address's rate.
+/// Which rate of its address the next frame costs; none where it is registered, or has paid.
 fn rate_class(peer: &mut Peer) -> Option<RateClass> {
     if peer.origin == Origin::EXEMPT {
         return None;

@@ -1,5 +1,5 @@
-//! Why the relay does not do what it was asked, before it is known how the answer names the
-//! request.
+//! Why the relay refuses a request: the reason, without the `id` and the names of the request,
+//! which its caller adds.
 
 use std::borrow::Cow;
 use std::fmt::Display;

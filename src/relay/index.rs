@@ -5,10 +5,10 @@
 //!
 //! It grows a bucket at a time. A table that doubles moves all of its entries at once, which for a
 //! million is a pause of a second and for a while twice the memory. Linear hashing (Litwin, "Linear
-//! Hashing: A New Tool for File and Table Addressing", 1980) adds one bucket with each entry and
-//! divides one old bucket between itself and the new one: in turn, whichever it is. With `b`
+//! Hashing: A New Tool for File and Table Addressing", 1980) adds one bucket with each entry, and
+//! moves a part of one old bucket to it: each old bucket has its turn, full or not. With `b`
 //! buckets, and `p` the power of two above, an entry is in bucket `hash mod p` if that exists and
-//! else in `hash mod p/2`, which is the one that it will be divided from.
+//! else in `hash mod p/2`, from which it will be moved.
 
 use std::iter::successors;
 
@@ -49,8 +49,8 @@ impl Index {
         self.find_map(hash, |number| is_it(number).then_some(number))
     }
 
-    /// What `look` makes of the first number of this hash that it makes something of. Asked for
-    /// each message, so it is a plain loop.
+    /// Calls `look` with the numbers of this hash, one by one, until it returns something, and
+    /// returns that. It is done for each message, so it is a plain loop.
     pub(super) fn find_map<T>(&self, hash: u64, look: impl Fn(usize) -> Option<T>) -> Option<T> {
         let hash = low(hash);
         let mut number = *self.heads.get(self.bucket(hash))?;
@@ -66,14 +66,14 @@ impl Index {
         None
     }
 
-    /// All numbers of this hash, and perhaps some that share half of it.
+    /// All numbers of this hash, and perhaps some whose hash has the same lower half.
     pub(super) fn all(&self, hash: u64) -> impl Iterator<Item = usize> {
         let hash = low(hash);
         let same = self.chain(self.bucket(hash)).filter(move |(_, link)| link.hash == hash);
         same.map(|(number, _)| number as usize)
     }
 
-    /// Adds a number that is not in here.
+    /// Adds a number that is not in the index.
     pub(super) fn insert(&mut self, hash: u64, number: usize) {
         let Some(number) = u32::try_from(number).ok().filter(|&number| number != END) else {
             unreachable!("numbers are those of slots, which are counted in 32 bits")
@@ -86,7 +86,7 @@ impl Index {
         self.len += 1;
     }
 
-    /// Takes out a number, and tells whether it was in here.
+    /// Takes out a number, and returns whether it was in the index.
     pub(super) fn remove(&mut self, hash: u64, number: usize) -> bool {
         let bucket = self.bucket(low(hash));
         let mut before = None;
@@ -104,7 +104,7 @@ impl Index {
         true
     }
 
-    /// Adds a bucket, and divides an old one between it and itself.
+    /// Adds a bucket, and moves a part of an old one to it.
     fn add_bucket(&mut self) {
         let new = self.heads.len();
         self.heads.push(END);

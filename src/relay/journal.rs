@@ -28,7 +28,7 @@ pub enum Format {
     Json,
 }
 
-/// Whoever wants to know of events as they happen.
+/// A callback that is told of events as they happen.
 type Hears = Box<dyn FnMut(&Event)>;
 
 /// The lines that nobody has taken yet.
@@ -86,7 +86,7 @@ impl Journal {
         self.tells_level(event.level())
     }
 
-    /// Whether anything of this level does.
+    /// Whether any event of this level does.
     pub(super) fn tells_level(&self, level: Level) -> bool {
         level <= self.most
     }
@@ -96,7 +96,7 @@ impl Journal {
         event.level() <= self.level
     }
 
-    /// Tells `event` to whoever hears of all of them.
+    /// Tells `event` to the callback, if there is one.
     pub(super) fn hear(&mut self, event: &Event) {
         if let Some(hears) = &mut self.hears {
             hears(event);

@@ -61,8 +61,8 @@ pub const WORK_A_TURN: usize = 256;
 /// Work of all connections of one address in one tick; those beyond wait in line for the next. So
 /// an address has one share of the relay, however many connections it has: 1 ms.
 pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
-/// Frames that are answered in one run of frames that are passed on together; then it is looked
-/// whether that was enough for this tick.
+/// Frames that are answered in one batch of frames that are passed on together; then the relay
+/// checks whether that was enough for this tick.
 pub const ANSWERS_A_BATCH: usize = 32;
 /// Connections that one address may open at once (a bucket that fills by [`CONNECTS_PER_SECOND`]):
 /// so many users may sit behind one address and come back after a restart.
@@ -83,16 +83,16 @@ pub const USER_LOOKUPS_PER_SECOND: u32 = 32;
 pub const LOOKUPS_BURST: u32 = 2048;
 /// `get_pubkey` a second of one address: each makes an answer ten times as long.
 pub const LOOKUPS_PER_SECOND: u32 = 128;
-/// How far ahead turns are given when an address has spent its rate. Who finds none asks again
-/// after this time, unless [`REGISTER_TIMEOUT`] comes first.
+/// How far ahead turns are given when an address has spent its rate. A connection that gets none
+/// asks again after this time, unless [`REGISTER_TIMEOUT`] comes first.
 pub const RATE_HORIZON: Duration = REGISTER_TIMEOUT;
 /// Addresses (of IPv6: prefixes of 64 bits) whose rates are kept, 64 bytes each; those beyond share
-/// one rate. Who has spent nothing lately needs no place.
+/// one rate. An address that has spent nothing lately needs no place.
 pub const MAX_ADDRESSES: usize = 65_536;
-/// How often such places are looked for when there is none left.
+/// How often the relay looks for such places when none is left.
 pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);
-/// New names that one address (of IPv6: a /64) may bind at once: a class or an office comes in on
-/// one day.
+/// New names that one address (of IPv6: a /64) may bind at once: a class or an office may register
+/// on one day.
 pub const BINDINGS_BURST: u32 = 64;
 /// From then on one in this time. From 250 addresses a directory of [`MAX_BOUND_NAMES`] is full in
 /// two weeks.

@@ -1,10 +1,9 @@
-//! The relay's voice to its operator: events get the time, and their lines go to standard error
-//! through the loop.
+//! The relay's log: events get the time, and their lines go to standard error through the loop.
 //!
 //! Knows the journal (`journal.rs`), a wall clock that was handed in, and the source that lines go
-//! to. Two things are not to be had from outside: a full disk, so the lines that others cause have
-//! a rate, beyond which they are counted and the count is told; and a relay that waits for its log,
-//! so what cannot be written is counted too, and tried again later.
+//! to. Others must not be able to fill the disk: lines that others cause have a rate; beyond it
+//! they are counted, and the count is told. And the relay must not wait for its log: what cannot be
+//! written is counted too, and the log is opened again later.
 
 use nix::errno::Errno;
 
@@ -16,7 +15,7 @@ use super::utc::MS_PER_DAY;
 use crate::reactor::{Context, ProcessFd, Time, Token};
 use crate::tokens::{Bucket, Rate};
 
-/// Of the lines that others cause.
+/// The rate of lines that others cause.
 const RATE: Rate = Rate::new(LOG_LINES_BURST, LOG_LINES_PER_SECOND);
 
 /// Where events are told.
@@ -30,12 +29,12 @@ pub(super) struct Log {
     /// The instant of this tick.
     now: Time,
     rate: Bucket,
-    /// The rate was spent: until then lines are only counted.
+    /// The rate is spent: until this instant lines are only counted.
     silent_until: Option<Time>,
     /// Lines that were only counted since.
     beyond: u64,
     to: Option<Token>,
-    /// It could not be written to, and is tried again then.
+    /// The log could not be written, and is opened again at this instant.
     reopen_at: Option<Time>,
 }
 
@@ -74,8 +73,8 @@ impl Log {
         self.now = now;
     }
 
-    /// `id` is gone, because of `failed` where it was not closed in order. Tells whether that was
-    /// where lines went. They are tried again after a while, unless there is nobody to read them.
+    /// The source `id` is closed, with the error `failed` if there was one. Returns whether lines
+    /// went there. It is opened again after a while, unless nobody reads it any more.
     pub(super) fn closed(&mut self, cx: &mut Context, id: Token, failed: Option<Errno>) -> bool {
         if self.to != Some(id) {
             return false;
@@ -89,7 +88,7 @@ impl Log {
         true
     }
 
-    /// A time has come that was asked for.
+    /// The timer `LOG` has rung.
     pub(super) fn try_again(&mut self, cx: &mut Context) {
         if self.reopen_at.is_some_and(|at| at <= self.now) {
             self.reopen_at = None;
@@ -99,7 +98,7 @@ impl Log {
         self.await_next(cx);
     }
 
-    /// Whether it tells anything of this level: so that what nobody hears is not even put together.
+    /// Whether events of this level are told to anybody: others need not even be put together.
     pub(super) fn tells(&self, level: Level) -> bool {
         self.journal.tells_level(level)
     }
@@ -120,7 +119,7 @@ impl Log {
         self.write(event);
     }
 
-    /// Lines that the operator was not told, so far.
+    /// How many lines were dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.journal.dropped_in_all() + self.beyond
     }

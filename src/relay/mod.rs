@@ -5,7 +5,7 @@
 //! to a [`Store`], and the wall clock is for its log and the days on which names are used. So the
 //! same relay runs on sockets and in a simulation.
 //!
-//! The walk of one message, from socket to socket:
+//! The way of one message, from socket to socket:
 //!
 //! ```text
 //!   received ─────────── Request::scan ───────────▶ request ─ carry_out ─▶ forward
@@ -22,10 +22,10 @@
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
 //! out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`, `bindings.rs`
-//! and `index.rs` (whose a name is), `batch.rs` (many frames on one way), `roster.rs`, `changes.rs`
-//! and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one address may
-//! ask), `newcomers.rs` (how many new names it may bind), `ending.rs`, `store.rs` (what outlives
-//! the process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! and `index.rs` (whose a name is), `batch.rs` (many frames for one addressee), `roster.rs`,
+//! `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one
+//! address may ask), `newcomers.rs` (how many new names it may bind), `ending.rs`, `store.rs` (what
+//! outlives the process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
 
 mod actions;
 mod announce;
@@ -87,7 +87,7 @@ pub use self::limits::RelayConfig;
 const ROSTER: Timer = Timer(0);
 /// Rings when the time to flush at the end is over, or nothing is left to flush.
 const DRAINED: Timer = Timer(1);
-/// Rings when somebody's turn comes who has spent the rate of its address.
+/// Rings when the turn of a connection comes whose address has spent its rate.
 const THROTTLED: Timer = Timer(2);
 /// Rings when the log has something to tell or to try again.
 const LOG: Timer = Timer(3);
@@ -103,16 +103,17 @@ pub struct Relay {
     roster: Roster,
     rates: Rates,
     newcomers: Newcomers,
-    /// Who waits for its address's rate, by when its turn comes. Some of them are gone.
+    /// Connections that wait for the rate of their address, by the instant of their turn. Some of
+    /// them may be gone.
     throttled: BTreeSet<(Time, Token)>,
-    /// What each address had done in this tick, and who waits for the next.
+    /// The work of each address in this tick, and the connections that wait for the next one.
     shares: Shares,
     counters: Counters,
-    /// Who wants rosters. Some of them are gone; each gathering weeds them out.
+    /// Connections that want rosters. Some may be gone; they are removed at each gathering.
     subscribers: Vec<Token>,
-    /// Subscribers to be told something at the end of this tick.
+    /// Subscribers that are to be sent a roster at the end of this tick.
     pending: Vec<Token>,
-    /// What the relay itself has opened, and cannot be without.
+    /// The sources that the relay has opened for itself and cannot run without.
     sources: Vec<OwnSource>,
     /// Whether it was told to stop.
     is_draining: bool,
@@ -123,7 +124,7 @@ pub struct Relay {
 struct OwnSource {
     token: Token,
     purpose: Purpose,
-    /// Where a listener stands, once it does.
+    /// Where a listener listens, once it does.
     address: Option<SocketAddr>,
 }
 
@@ -206,12 +207,13 @@ impl Relay {
         self.log.tell(event);
     }
 
-    /// Where it listens, in the order in which that was asked for.
+    /// Where the relay listens, in the order in which the addresses were given.
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.sources.iter().filter_map(|source| source.address).collect()
     }
 
-    /// Tells where it listens, once all listeners stand: whoever reads of one may rely on it.
+    /// Tells where the relay listens, once all listeners do: a reader of one line may rely on all
+    /// of them.
     fn announce_listeners(&mut self) {
         let is_awaited = |source: &OwnSource| {
             matches!(source.purpose, Purpose::Listen(_)) && source.address.is_none()
@@ -295,7 +297,7 @@ impl Handler for Relay {
         self.log.tell(&Event::Signal { signal });
         match signal {
             Signal::Interrupt | Signal::Terminate => self.drain(cx),
-            // There are no settings to read again: it tells how it went so far, and looks which
+            // There are no settings to read again. The relay tells its counters, and looks which
             // names the operator has released.
             Signal::Hangup => {
                 self.tell_counters(true);

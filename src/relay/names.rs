@@ -47,8 +47,8 @@ impl BoundNames {
         &self.names
     }
 
-    /// Releases `name`: the next who proves it has it. A running relay looks for what was released
-    /// at `SIGHUP`. Tells which key it was bound to; `None` where it was bound to none.
+    /// Releases `name`: the next user who proves it gets it. A running relay looks for what was
+    /// released at `SIGHUP`. Tells which key it was bound to; `None` where it was bound to none.
     ///
     /// # Errors
     /// The change could not be written.
@@ -62,8 +62,8 @@ impl BoundNames {
         self.names.iter().filter(move |name| name.used_day.is_some_and(|used| used < day.0))
     }
 
-    /// Releases those, in one transaction. Whoever was used in the meantime stays. Tells which were
-    /// released, and whose they were.
+    /// Releases those, in one transaction. A name that was used in the meantime stays bound.
+    /// Returns the released names with the keys that they were bound to.
     ///
     /// # Errors
     /// The change could not be written; then nothing was released.

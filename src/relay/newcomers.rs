@@ -1,11 +1,12 @@
 //! How many new names one address may bind: a key costs an attacker a millisecond, so a bound on
 //! the names of each key alone does not keep the directory from being filled.
 //!
-//! Knows addresses and instants. Who has spent the rate is refused and not held back as in
-//! `rates.rs`: the next turn is minutes away. Names that are bound already are never refused here.
+//! Knows addresses and instants. A connection whose address has spent the rate is refused and not
+//! held back as in `rates.rs`: its turn would come minutes later. Names that are bound already are
+//! never refused here.
 //!
 //! An address of version 6 counts by its /64 and by its /48 (a site's, RFC 6177). The tables are
-//! bounded: who has no place in one shares a rate with the others that have none.
+//! bounded: all addresses that have no place in them share one rate.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,9 +15,9 @@ use super::rates::{Origin, Places};
 use crate::reactor::Time;
 use crate::tokens::Rate;
 
-/// Of an address.
+/// The rate of an address.
 const RATE: Rate = Rate::every(BINDINGS_BURST, BINDINGS_PERIOD);
-/// Of a site.
+/// The rate of a site.
 const SITE_RATE: Rate = Rate::every(SITE_BINDINGS_BURST, SITE_BINDINGS_PERIOD);
 
 /// What was spent of both rates.
@@ -35,7 +36,7 @@ impl Newcomers {
                     .is_none_or(|site| self.sites.look(site, now)[0].holds_one(SITE_RATE, now))
     }
 
-    /// The same, and counts it if it may.
+    /// The same, and spends one of the rates if it may.
     pub(super) fn take(&mut self, origin: Origin, address: SocketAddr, now: Time) -> bool {
         let may = self.may(origin, address, now);
         if may && origin != Origin::EXEMPT {

@@ -13,7 +13,7 @@
 //!
 //! While it is `Registering` nothing is read from a connection, so what it sends behind its proof
 //! finds it registered. `Leaving` lasts until the reactor has closed the connection: its last frame
-//! may have to be flushed, but it is nobody any more.
+//! may have to be flushed, but it is no user any more.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -37,7 +37,8 @@ pub(super) struct Peer {
     pub(super) scanner: Scanner,
     /// Nothing is read from it, because too much waits for it.
     pub(super) held: bool,
-    /// Nothing is read from it, because it had enough for this tick, or its address had.
+    /// Nothing is read from it before the next tick, because it or its address had its share of
+    /// this one.
     pub(super) in_line: bool,
     /// Whether it waits for its address's rate.
     pub(super) throttle: Throttle,
@@ -49,14 +50,14 @@ pub(super) struct Peer {
     pub(super) sent: u64,
 }
 
-/// What a connection has to do with the rate of its address.
+/// Whether a connection waits for the rate of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Throttle {
-    /// Nothing.
+    /// No.
     None,
-    /// It waits for its turn, and nothing is read from it.
+    /// It waits for its turn. Nothing is read from it.
     Until(RateClass),
-    /// It waits until it may ask again, and nothing is read from it.
+    /// It waits until it may ask for a turn again. Nothing is read from it.
     AskAgain(RateClass),
     /// Its turn has come: its next frame has been paid for.
     Paid,

@@ -1,13 +1,14 @@
 //! What one address may ask in a while: connections, registrations and proofs, public keys.
 //!
-//! Knows addresses and instants, no connections. Who has spent the rate of its address is told when
-//! its turn comes, and is not refused: a burst of honest users behind one address is served later,
-//! and a flood is served no faster than that. Public keys are the exception: others make a client
-//! ask for them, and are not to stop its connection with it. So that is refused.
+//! Knows addresses and instants, no connections. A connection whose address has spent its rate is
+//! not refused, but gets an instant at which its turn comes: a burst of honest users behind one
+//! address is served later, and a flood is served no faster than the rate. Requests for public keys
+//! are the exception: others can make a client ask for them, and must not be able to stop its
+//! connection that way. So those are refused.
 //!
-//! An address of version 6 counts by its /64, for that much every customer has to choose from (RFC
-//! 6177). Of a million addresses each has its own rate or shares one: the table is bounded, and
-//! holds only who has spent something lately.
+//! An address of version 6 counts by its /64, because every customer has at least that many
+//! addresses to choose from (RFC 6177). The table is bounded and holds only addresses that have
+//! spent something lately; those that find no place in it share one rate.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -34,14 +35,14 @@ pub(super) enum RateClass {
     Lookup,
 }
 
-/// When somebody may go on.
+/// When a connection may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// At once.
     Now,
-    /// At this instant, which was given to nobody else.
+    /// At this instant, which no other connection of the address was given.
     At(Time),
-    /// At this instant it is to ask again.
+    /// At this instant it is to ask again: its turn is too far ahead.
     RetryAt(Time),
 }
 
@@ -52,9 +53,10 @@ pub(super) struct Rates {
     spent: Places<Origin, { RateClass::COUNT }>,
 }
 
-/// What was spent, by whom: the buckets of each. Bounded: those without a place share one.
+/// What each key has spent. Bounded: those that find no place share one entry.
 pub(super) struct Places<K, const N: usize> {
-    // A tree and not a table: it never stops the loop to double, and nobody can make it collide.
+    // A tree and not a hash table: it is never copied to grow, and nobody can choose keys that
+    // collide.
     spent: BTreeMap<K, [Bucket; N]>,
     others: [Bucket; N],
     /// When places were last looked for.
@@ -70,7 +72,7 @@ impl Origin {
             // Within 0000::/8, which is nobody's (RFC 4291, section 2.4).
             IpAddr::V4(v4) => Self(1 << 32 | u64::from(u32::from(v4))),
             IpAddr::V6(v6) if v6.is_loopback() => Self::of(Ipv4Addr::LOCALHOST.into()),
-            #[allow(clippy::cast_possible_truncation)] // the first half is what is meant
+            #[allow(clippy::cast_possible_truncation)] // the upper half is what is wanted
             IpAddr::V6(v6) => Self(((u128::from(v6) >> 64) as u64).max(1)),
         }
     }
@@ -90,7 +92,8 @@ impl RateClass {
 }
 
 impl Rates {
-    /// Nobody has spent anything. `counts_loopback`: connections of this machine have a rate too.
+    /// Rates of which nothing is spent yet. `counts_loopback`: connections of this machine have a
+    /// rate too.
     pub(super) fn new(counts_loopback: bool) -> Self {
         Self { counts_loopback, ..Self::default() }
     }
@@ -103,8 +106,8 @@ impl Rates {
         Origin::of(address.ip())
     }
 
-    /// Spends one of `class`, and tells when that is. Where that is too far ahead nothing is spent:
-    /// a flood is not to make an address wait for hours.
+    /// Spends one of `class`, and returns when its turn comes. If that is too far ahead nothing is
+    /// spent: a flood must not make an address wait for hours.
     pub(super) fn spend(&mut self, origin: Origin, class: RateClass, now: Time) -> Admission {
         if origin == Origin::EXEMPT {
             return Admission::Now;
@@ -118,7 +121,7 @@ impl Rates {
         if next == now { Admission::Now } else { Admission::At(next) }
     }
 
-    /// Spends one of `class` if it is there, and tells whether.
+    /// Spends one of `class` if there is one, and returns whether there was.
     pub(super) fn take(&mut self, origin: Origin, class: RateClass, now: Time) -> bool {
         origin == Origin::EXEMPT
             || self.spent.of(origin, now)[class as usize].take(class.rate(), now)
@@ -134,7 +137,7 @@ impl<K: Ord + Copy, const N: usize> Places<K, N> {
         self.spent.get(&key).copied().unwrap_or([Bucket::default(); N])
     }
 
-    /// The same, to be spent.
+    /// The same, to spend from. Takes a place if there is one.
     pub(super) fn of(&mut self, key: K, now: Time) -> &mut [Bucket; N] {
         if !self.has_place(key, now) {
             return &mut self.others;

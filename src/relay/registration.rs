@@ -1,8 +1,8 @@
-//! Becoming a user (`docs/protocol.md`, section 2, "Proof", "Names", "Keys").
+//! How a connection becomes a user (`docs/protocol.md`, section 2, "Proof", "Names", "Keys").
 //!
 //! An original client says its name and is registered. A client of version 2 is challenged, proves
-//! that it holds its key, and is registered once the name is bound to that key, which for a new
-//! name takes the store's word.
+//! that it holds its key, and is registered once the name is bound to that key, for which a new
+//! name has to be written by the store first.
 
 use super::Relay;
 use super::directory::Standing;
@@ -56,7 +56,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Lets a client of version 2 prove what it claims. What would not be granted anyway is refused
+    /// Lets a client of version 2 prove what it claims. What would be refused afterwards is refused
     /// right away.
     fn challenge(
         &mut self,
@@ -86,7 +86,7 @@ impl Relay {
         Ok(())
     }
 
-    /// `prove`. There is no second one, so whatever is wrong with it is the end.
+    /// `prove`. There is no second attempt, so anything wrong with it ends the connection.
     pub(super) fn prove(
         &mut self,
         cx: &mut Context,
@@ -100,7 +100,7 @@ impl Relay {
         if !self.notary.verify(&key, &proof, signature) {
             return Err(Fault::new(ErrorCode::BadProof, "the signature does not hold").last());
         }
-        // Asked again, for others may have come since the challenge.
+        // Checked again: others may have come since the challenge.
         let (name, fp) = (claim.name.as_str(), &claim.fp);
         match self.directory.check(name, fp, &self.peers).map_err(Fault::last)? {
             Standing::Free => self.bind(cx, from, claim),
@@ -135,7 +135,8 @@ impl Relay {
         Ok(())
     }
 
-    /// The store has answered. Who asked may be gone by now; the name is bound all the same.
+    /// The store has answered. The connection that asked may be gone by now; the name is bound all
+    /// the same.
     pub(super) fn settle(&mut self, cx: &mut Context, answer: Answer) {
         let Answer { ticket, outcome } = answer;
         let Some(from) = self.directory.settle(ticket, outcome.is_ok()) else { return };
@@ -196,8 +197,8 @@ impl Relay {
         }
     }
 
-    /// The operator has released `name`: the next who proves it has it. Whoever is registered under
-    /// it keeps it until then.
+    /// The operator has released `name`: the next user who proves it gets it. A user who is
+    /// registered under it keeps it until then.
     pub(super) fn release(&mut self, name: &str) {
         if self.directory.unbind(name) {
             self.log.tell(&Event::Released { name });
@@ -220,8 +221,8 @@ fn too_many_new_names() -> Fault {
     Fault::new(ErrorCode::DirectoryFull, detail)
 }
 
-/// What the relay checks of a prekey; whether its signature holds and its times are near is for the
-/// peers to see, who may have another clock than the relay.
+/// What the relay checks of a prekey; the peers check its signature and its times, since their
+/// clocks may differ from the relay's.
 fn check_prekey_form(prekey: &Prekey) -> Result<(), Fault> {
     let lifetime = prekey.expires.saturating_sub(prekey.created);
     if lifetime == 0 || u128::from(lifetime) > PREKEY_LIFETIME.as_millis() {

@@ -1,4 +1,5 @@
-//! The roster: who came and who went, and what of it each subscriber has still to be told.
+//! The roster: who came and who left, and which of these changes each subscriber has not been told
+//! yet.
 //!
 //! Knows names, numbers and the frames made of them; sends nothing (`announce.rs` does).
 //!
@@ -20,7 +21,7 @@ use super::user_name::UserName;
 use crate::reactor::Time;
 use crate::wire::{ROSTER_OVERHEAD, RosterMode, encode_roster, encode_userlist};
 
-/// Who came and who went, and what of it is to be told.
+/// Who came and who left, and which of these changes are to be told.
 pub(super) struct Roster {
     max_frame: usize,
     changes: Changes,
@@ -37,7 +38,7 @@ pub(super) struct Roster {
     latest: Vec<Batch>,
 }
 
-/// What one connection wants to be told, and how far that has got.
+/// Which rosters one connection wants, and what it has been told so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subscriber {
     /// Nothing.
@@ -63,7 +64,8 @@ pub(super) enum Subscriber {
 /// Every user has one.
 const _: () = assert!(size_of::<Subscriber>() == 16);
 
-/// A place in the table of connections, as one more than its number: so that none takes no room.
+/// A place in the table of connections, kept as its number plus one, so that `Option<Slot>` takes
+/// no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(NonZeroU32);
 
@@ -243,7 +245,7 @@ impl Roster {
             *told = batch.to;
             return Rc::clone(&batch.frame);
         }
-        // It came since the last gathering but one, or reads slowly.
+        // This subscriber came after the last gathering but one, or reads slowly.
         let batch = self.changes.encode(*told, self.gathered, self.max_frame);
         *told = batch.to;
         batch.frame

@@ -40,7 +40,8 @@ pub struct SqliteStore {
     answers: Receiver<Answer>,
     released: Receiver<String>,
     waker: Waker,
-    /// How many [`StoreRequest::Used`] wait: they leave room for what users wait for.
+    /// How many [`StoreRequest::Used`] wait in the queue: they leave room for requests that users
+    /// wait for.
     used_waiting: Arc<AtomicUsize>,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -67,7 +68,7 @@ struct StoreThread {
     waker: Waker,
 }
 
-/// The database at `path`, and the names in it: what was released before is known by that.
+/// The database at `path`, and the names in it: a name that was released before is not among them.
 fn open_database(
     path: &Path,
     if_empty: IfEmpty,
@@ -151,7 +152,7 @@ impl Store for SqliteStore {
     }
 
     fn look_for_released(&mut self) {
-        // A full queue: the operator asks again, as for whatever a busy relay has not done.
+        // If the queue is full the request is lost, and the operator sends SIGHUP again.
         let _ = self.requests.as_ref().map(|requests| requests.try_send(StoreRequest::Released));
     }
 
@@ -190,8 +191,8 @@ fn keep(mut database: Option<Database>, end: &StoreThread) {
             }
         }
         if requests.iter().any(|request| matches!(request, StoreRequest::Released)) {
-            // Nobody listens only while the store is being dropped. A disk that cannot be read now
-            // keeps the names for the next time.
+            // Sending fails only while the store is being dropped. If the disk cannot be read now,
+            // the names are found the next time.
             let released = database.as_mut().and_then(|database| database.take_released().ok());
             for name in released.unwrap_or_default() {
                 let _ = end.released.send(name);
@@ -234,7 +235,7 @@ fn bind(
     is_usable
 }
 
-/// Notes which names are used today. What cannot be written is noted another day.
+/// Notes which names are used today. What cannot be written is noted another time.
 fn note_used(database: Option<&mut Database>, requests: &[StoreRequest], waiting: &AtomicUsize) {
     let names: Vec<_> =
         requests

@@ -1,15 +1,17 @@
-//! The door to what the relay keeps: which name is bound to which key.
+//! The interface to what the relay keeps: which name is bound to which key.
 //!
-//! Knows names and fingerprints, no disk. A disk cannot be polled, so the door is made for one that
-//! takes its time: the relay asks with [`Store::bind`] and goes on; what became of it is told by
-//! [`Store::next_answer`], which the relay drains at the end of each tick. A store that needs time
-//! has a [`Waker`], which does no more than make a tick happen; one that knows at once needs none.
-//! So there is one path through the relay for every store: this file's [`MemoryStore`], the one on
-//! the disk (`sqlite.rs`) and the one of the simulation, which answers late and fails on purpose.
+//! Knows names and fingerprints, no disk. A disk cannot be polled, so the interface is made for a
+//! store that takes its time: the relay asks with [`Store::bind`] and goes on; what became of it is
+//! told by [`Store::next_answer`], which the relay drains at the end of each tick. A store that
+//! needs time has a [`Waker`], which does no more than make a tick happen; one that knows at once
+//! needs none. So there is one path through the relay for every store: this file's [`MemoryStore`],
+//! the one on the disk (`sqlite.rs`) and the one of the simulation, which answers late and fails on
+//! purpose.
 //!
 //! What was bound before is handed to the relay once, when a store is opened. From then on the
 //! relay knows each binding as soon as it was answered, and asks only about names that it finds
-//! unbound. Two such asks for one name can cross; the store decides between them.
+//! unbound. Two such requests for one name can be under way at once; the store decides between
+//! them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -24,7 +26,7 @@ pub trait Store {
     /// understands. A name that is bound to `fp` already is bound again: the answer is the same.
     fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull>;
 
-    /// The next answer that has come; answers come in the order of the asks.
+    /// The next answer that has come; answers come in the order of the requests.
     fn next_answer(&mut self) -> Option<Answer>;
 
     /// Notes that the user of `name`, which is bound, is connected today. Nothing is answered.
@@ -47,10 +49,10 @@ pub trait Store {
     fn waker(&self) -> Option<Waker>;
 }
 
-/// What became of one ask.
+/// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The number that came with the ask.
+    /// The number that came with the request.
     pub ticket: u64,
     /// Whether the name is bound now, for good.
     pub outcome: Result<(), StoreFault>,
@@ -77,7 +79,7 @@ impl fmt::Display for StoreFault {
 
 impl std::error::Error for StoreFault {}
 
-/// [`STORE_QUEUE`] asks are waiting already. Nothing was asked, and no answer comes.
+/// [`STORE_QUEUE`] requests are waiting already. This one was not taken, and no answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
@@ -92,7 +94,7 @@ impl std::error::Error for QueueFull {}
 /// Keeps nothing beyond the process (`--ephemeral`).
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    // A tree and not a table: it never stops the loop to double.
+    // A tree and not a hash table: it is never copied to grow.
     bound: BTreeMap<Box<str>, Fingerprint>,
     answers: VecDeque<Answer>,
 }

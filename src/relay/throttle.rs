@@ -1,16 +1,16 @@
-//! Waiting for one's turn: who has spent the rate of its address is not read until then, and who
-//! has spent its share of a tick is not read before the next.
+//! Connections that have to wait: one whose address has spent its rate is not read until its turn
+//! comes, and one that has spent its share of a tick is not read before the next tick.
 //!
-//! A share is counted in work and not in bytes, for small frames cost more than large ones. One
-//! connection has a turn in a tick, and all of one address have a few together: those that find
-//! none left stand in line, and the first of them go on in the next tick. So 256 connections of one
-//! address take no more of a tick than four, and nobody else waits longer for them. Connections of
-//! this machine, unless they are counted, have their turns alone: behind a proxy all are of one
-//! address.
+//! A share is counted in work and not in bytes, because small frames cost more than large ones. A
+//! connection has one turn in a tick, and all connections of one address have a few turns together.
+//! Those that find none left wait in a line, and the first of the line go on in the next tick. So
+//! 256 connections of one address take no more of a tick than four, and nobody else waits longer
+//! because of them. Connections of this machine do not share their turns, unless `--rates-loopback`
+//! is given: behind a proxy all are of one address.
 //!
-//! Nothing is put aside but what the reactor keeps of a connection anyway: its unconsumed bytes,
-//! which are shown again when it goes on. So a frame that has to wait is read twice, and held by
-//! nobody else.
+//! The relay keeps nothing for a connection that waits: its bytes stay unconsumed in the reactor,
+//! which shows them again when the connection goes on. So a frame that has to wait is scanned
+//! twice.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,12 +20,12 @@ use super::rates::{Admission, Origin, RateClass};
 use super::{Relay, THROTTLED};
 use crate::reactor::{Context, Token};
 
-/// What each address had done in this tick, and who waits for the next.
+/// The work of each address in this tick, and the connections that wait for the next one.
 #[derive(Default)]
 pub(super) struct Shares {
-    /// Work of this tick. Only of those who were read in it, so it is as short as the tick.
+    /// Work of this tick. It has only addresses that were read in this tick.
     done: BTreeMap<Origin, usize>,
-    /// Who stands in line, each once. Some of them are gone.
+    /// The connections that wait, each once. Some of them may be gone.
     lines: BTreeMap<Origin, VecDeque<Token>>,
 }
 
@@ -39,7 +39,7 @@ impl Shares {
         *self.done.entry(origin).or_default() += work;
     }
 
-    /// Whether anybody stands in line.
+    /// Whether any connection waits.
     pub(super) fn is_awaited(&self) -> bool {
         !self.lines.is_empty()
     }
@@ -64,16 +64,16 @@ impl Relay {
         false
     }
 
-    /// Lets those go on whose turn has come. Some are gone by now.
+    /// Lets those connections go on whose turn has come. Some may be gone by now.
     pub(super) fn resume_throttled(&mut self, cx: &mut Context) {
         while let Some(&(at, id)) = self.throttled.first().filter(|(at, _)| *at <= cx.now()) {
             self.throttled.remove(&(at, id));
             let Some(peer) = self.peers.get_mut(id) else { continue };
             if peer.who().is_none() {
-                continue; // it is leaving, and pays for nothing more
+                continue; // it is leaving, and needs no turn any more
             }
-            // A frame that has not been paid for (`Again(Claim)`) asks for its rate when it is read
-            // again.
+            // A frame that has not been paid for (`AskAgain(Claim)`) asks for its rate when it is
+            // read again.
             let (throttle, asks_again) = match peer.throttle {
                 Throttle::Until(RateClass::Claim) => (Throttle::Paid, false),
                 Throttle::AskAgain(RateClass::Connect) => (Throttle::None, true),
@@ -90,8 +90,8 @@ impl Relay {
         self.set_throttle_timer(cx);
     }
 
-    /// `id` has had enough for this tick: it goes on in the next, or when those of its address that
-    /// stand before it have.
+    /// The turn of `id` is over: it goes on in the next tick, or once those of its address that
+    /// wait before it have had theirs.
     pub(super) fn end_turn(&mut self, cx: &mut Context, id: Token) {
         if let Some(peer) = self.peers.get_mut(id)
             && !std::mem::replace(&mut peer.in_line, true)

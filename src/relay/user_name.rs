@@ -41,7 +41,7 @@ impl UserName {
         Self(Kept::There(quoted.into()))
     }
 
-    /// Whether it is this one.
+    /// Whether this is the name `name`.
     pub(super) fn is(&self, name: &str) -> bool {
         let quoted = self.quoted();
         quoted.len() == name.len() + 2 && &quoted[1..=name.len()] == name.as_bytes()
@@ -65,7 +65,7 @@ impl UserName {
         }
     }
 
-    /// The same, for a frame that is put together of bytes: so it is not looked at again.
+    /// The same as bytes, for a frame that is put together of bytes.
     pub(super) fn json_bytes(&self) -> Cow<'_, [u8]> {
         match &self.0 {
             Kept::Here { .. } => Cow::Borrowed(self.quoted()),

@@ -55,7 +55,7 @@ impl FromStr for Day {
 
     /// Reads a date from 1970 to 2999.
     fn from_str(text: &str) -> Result<Self, NoDay> {
-        // A search by bisection takes no second algorithm that could disagree with the first.
+        // Bisection needs no second algorithm, which could disagree with the first.
         let (mut least, mut most) = (0, 376_200); // 2999-12-31 and a little more
         while least < most {
             let middle = least + (most - least) / 2;
