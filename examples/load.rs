@@ -3,13 +3,13 @@
 //!     cargo run --release --example chat &
 //!     cargo run --release --example load -- 127.0.0.1:7008
 //!
-//! What has to be written is how its users speak ([`Dialect`]). Each message is checked: whole,
+//! What has to be written is how its users speak ([`Protocol`]). Each message is checked: whole,
 //! once, to the one whom it names, in order.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealwax::load::{Dialect, Extent, Generator, Heard, Payload, Plan, Stage, Tally, Work};
+use sealwax::load::{Extent, Generator, Parsed, Payload, Plan, Protocol, Stage, Stats, Work};
 use sealwax::reactor::{Linux, Reactor};
 
 fn main() -> nix::Result<()> {
@@ -18,17 +18,17 @@ fn main() -> nix::Result<()> {
         eprintln!("usage: load HOST:PORT, where the chat of examples/chat.rs listens");
         std::process::exit(2);
     };
-    let tally = measure(target, Extent::Time(Duration::from_secs(3)))?;
-    let seconds = tally.window().as_secs_f64();
-    println!("{} round trips in {seconds:.2} s", tally.finished);
-    let quantile = |of| Duration::from_nanos(tally.latency.value_at_quantile(of));
+    let stats = measure(target, Extent::Time(Duration::from_secs(3)))?;
+    let seconds = stats.window().as_secs_f64();
+    println!("{} round trips in {seconds:.2} s", stats.finished);
+    let quantile = |of| Duration::from_nanos(stats.latency.value_at_quantile(of));
     println!("latency, p50: {:?}, p99: {:?}", quantile(0.5), quantile(0.99));
-    println!("went wrong: {}", tally.faults.total());
+    println!("went wrong: {}", stats.faults.total());
     Ok(())
 }
 
 /// Ten pairs of users write to each other.
-pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Tally> {
+pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Stats> {
     let plan = Plan {
         target,
         work: Work::PingPong,
@@ -49,33 +49,33 @@ pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Tally> 
     while generator.stage() != Stage::Done {
         reactor.tick(&mut generator, Some(Duration::from_millis(1)))?;
     }
-    Ok(generator.tally().clone())
+    Ok(generator.stats().clone())
 }
 
 /// What a user of the chat says and hears.
 struct ChatUsers(Payload);
 
-impl Dialect for ChatUsers {
+impl Protocol for ChatUsers {
     fn greeting(&self, user: u32) -> Vec<u8> {
         format!("{}\n", self.0.name(user)).into_bytes()
     }
 
-    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
+    fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            return (0, Heard::Nothing);
+            return (0, Parsed::Nothing);
         };
         let line = &bytes[..end];
-        let heard = if line.starts_with(b"* welcome") {
-            Heard::Welcome
+        let parsed = if line.starts_with(b"* welcome") {
+            Parsed::Welcome
         } else if line.starts_with(b"* there is nobody") {
-            Heard::Refused("nobody")
+            Parsed::Refused("nobody")
         } else if line.starts_with(b"* ") {
-            Heard::Noise
+            Parsed::Noise
         } else {
             let text = line.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
-            Heard::Message(text)
+            Parsed::Message(text)
         };
-        (end + 1, heard)
+        (end + 1, parsed)
     }
 
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; 5] {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use nix::sys::signal::Signal;
-use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
+use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Stats, Work};
 use sealwax::reactor::{
     CloseReason, Config, Context, Handler, Opened, Reactor, Sys, Time, Timeout, Token,
 };
@@ -51,7 +51,7 @@ impl Evil {
         Self { welcome, ..Self::with(|_, _| Vec::new()) }
     }
 
-    fn hear(&mut self, cx: &mut Context, from: Token, frame: &str) {
+    fn parse(&mut self, cx: &mut Context, from: Token, frame: &str) {
         let value: Value = serde_json::from_str(frame).expect("the generator writes JSON");
         match value["action"].as_str() {
             Some("register") => {
@@ -79,7 +79,7 @@ impl Handler for Evil {
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let text = std::str::from_utf8(bytes).expect("the generator writes UTF-8");
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        text[..whole].lines().for_each(|frame| self.hear(cx, from, frame));
+        text[..whole].lines().for_each(|frame| self.parse(cx, from, frame));
         whole
     }
 
@@ -108,12 +108,12 @@ fn plan(work: Work) -> Plan {
 }
 
 /// Runs `plan` to its end on `kernel`, giving `other` its turns.
-fn run(kernel: &Kernel, plan: Plan, mut other: impl FnMut()) -> Tally {
+fn run(kernel: &Kernel, plan: Plan, mut other: impl FnMut()) -> Stats {
     let payload = Payload::new(131, false, 0).expect("long enough");
     let is_visit = plan.work == Work::Connect;
     let roster = if is_visit { RosterMode::Full } else { RosterMode::None };
-    let dialect = Box::new(Sealwax::new(roster, &payload, None));
-    let mut generator = Generator::new(plan, dialect, payload);
+    let protocol = Box::new(Sealwax::new(roster, &payload, None));
+    let mut generator = Generator::new(plan, protocol, payload);
     let mut reactor = Reactor::new(kernel.process(), &generator.waits());
     generator.start(reactor.context());
     for _ in 0..100_000 {
@@ -121,26 +121,26 @@ fn run(kernel: &Kernel, plan: Plan, mut other: impl FnMut()) -> Tally {
         let most = Duration::from_millis(1);
         reactor.tick(&mut generator, Some(most)).expect("the kernel in memory does not fail");
         if generator.stage() == Stage::Done {
-            return generator.tally().clone();
+            return generator.stats().clone();
         }
     }
     panic!("the run does not end: {:?}", generator.stage());
 }
 
 /// Runs `plan` against `evil`.
-fn suffer(mut evil: Evil, plan: Plan) -> Tally {
+fn suffer(mut evil: Evil, plan: Plan) -> Stats {
     let kernel = Kernel::new();
     let mut reactor = Reactor::new(kernel.process(), &Config::default());
     reactor.context().listen(AT);
     run(&kernel, plan, || reactor.tick(&mut evil, Some(Duration::ZERO)).expect("no faults"))
 }
 
-fn faults(tally: &Tally) -> Vec<(String, u64)> {
-    tally.faults.iter().collect()
+fn faults(stats: &Stats) -> Vec<(String, u64)> {
+    stats.faults.iter().collect()
 }
 
-fn has(tally: &Tally, class: &str) -> bool {
-    tally.faults.iter().any(|(found, count)| found.starts_with(class) && count > 0)
+fn has(stats: &Stats, class: &str) -> bool {
+    stats.faults.iter().any(|(found, count)| found.starts_with(class) && count > 0)
 }
 
 /// The frame goes where it should.
@@ -154,15 +154,15 @@ fn a_relay_that_does_its_work_is_measured() {
         let mut relay = Simulated::start(RelayConfig::default());
         let kernel = relay.kernel.clone();
         let plan = Plan { extent: Extent::Operations(100), idle: 20, ..plan(work) };
-        let tally = run(&kernel, plan, || relay.settle());
-        assert_eq!(faults(&tally), [], "{work:?}");
+        let stats = run(&kernel, plan, || relay.settle());
+        assert_eq!(faults(&stats), [], "{work:?}");
         assert!(
-            tally.finished >= 100 && tally.latency.len() >= 100,
+            stats.finished >= 100 && stats.latency.len() >= 100,
             "{work:?}: {}",
-            tally.finished
+            stats.finished
         );
-        let messages = if work == Work::PingPong { 2 * tally.finished } else { tally.finished };
-        assert!(tally.handled.abs_diff(messages) <= 3, "{work:?}: {}", tally.finished);
+        let messages = if work == Work::PingPong { 2 * stats.finished } else { stats.finished };
+        assert!(stats.handled.abs_diff(messages) <= 3, "{work:?}: {}", stats.finished);
     }
 }
 
@@ -172,8 +172,8 @@ fn at_a_rate_as_much_is_offered_as_was_asked_for() {
     let kernel = relay.kernel.clone();
     let extent = Extent::Time(Duration::from_secs(2));
     let plan = Plan { rate: Some(100.0), extent, ..plan(FLOOD) };
-    let tally = run(&kernel, plan, || relay.settle());
-    assert_eq!((tally.offered, tally.finished, faults(&tally)), (200, 200, Vec::new()));
+    let stats = run(&kernel, plan, || relay.settle());
+    assert_eq!((stats.offered, stats.finished, faults(&stats)), (200, 200, Vec::new()));
 }
 
 #[test]
@@ -187,18 +187,18 @@ fn a_latency_counts_from_the_intended_start() {
     // that could not even start are as late as it.
     let still = Duration::from_secs(2)..Duration::from_secs(3);
     let clock = kernel.clone();
-    let tally = run(&kernel, plan, || {
+    let stats = run(&kernel, plan, || {
         if !still.contains(&clock.clone().now().since(Time::default())) {
             relay.settle();
         }
     });
-    let half = tally.latency.count_between(500_000_000, 1_100_000_000);
-    assert!((4..=6).contains(&half), "{half} of {}", tally.latency.len());
+    let half = stats.latency.count_between(500_000_000, 1_100_000_000);
+    assert!((4..=6).contains(&half), "{half} of {}", stats.latency.len());
 }
 
 /// Runs `plan` against a relay that stands still while `is_still` says so of the time since the
 /// kernel began.
-fn with_stalls(plan: Plan, mut is_still: impl FnMut(Duration) -> bool) -> Tally {
+fn with_stalls(plan: Plan, mut is_still: impl FnMut(Duration) -> bool) -> Stats {
     let mut relay = Simulated::start(RelayConfig::default());
     let kernel = relay.kernel.clone();
     let mut clock = kernel.clone();
@@ -228,14 +228,14 @@ fn a_stall_at_the_end_of_the_window_shows_in_the_latencies() {
     for work in [Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }, Work::Connect] {
         let extent = Extent::Time(millis(5000));
         let plan = Plan { rate: Some(1000.0), workers: 8, extent, ..plan(work) };
-        let tally = with_stalls(plan, |now| still.contains(&now));
-        assert_eq!((tally.offered, tally.unfinished(), faults(&tally)), (5000, 0, Vec::new()));
-        assert_eq!(tally.latency.len(), 5000, "{work:?}: each operation has one");
+        let stats = with_stalls(plan, |now| still.contains(&now));
+        assert_eq!((stats.offered, stats.unfinished(), faults(&stats)), (5000, 0, Vec::new()));
+        assert_eq!(stats.latency.len(), 5000, "{work:?}: each operation has one");
         // Those that were to start after 3 s waited from 2.5 s down to 0.5 s.
-        let waited = tally.latency.count_between(450_000_000, 3_000_000_000);
+        let waited = stats.latency.count_between(450_000_000, 3_000_000_000);
         assert!((1900..=2100).contains(&waited), "{work:?}: {waited}");
-        assert!(tally.latency.value_at_quantile(0.99) > 2_000_000_000, "{work:?}");
-        assert!(tally.finished <= 3100, "{work:?}: those done later are no part of the rate");
+        assert!(stats.latency.value_at_quantile(0.99) > 2_000_000_000, "{work:?}");
+        assert!(stats.finished <= 3100, "{work:?}: those done later are no part of the rate");
     }
 }
 
@@ -243,13 +243,13 @@ fn a_stall_at_the_end_of_the_window_shows_in_the_latencies() {
 fn what_does_not_finish_within_the_timeout_is_told_and_counts_with_its_age() {
     let (rate, extent) = (Some(1000.0), Extent::Time(millis(4000)));
     let plan = Plan { rate, extent, workers: 1, timeout: millis(1000), ..plan(Work::PingPong) };
-    let tally = with_stalls(plan, slow(10));
-    assert_eq!((tally.offered, faults(&tally)), (4000, Vec::new()));
-    let left = (tally.unfinished(), tally.unstarted);
+    let stats = with_stalls(plan, slow(10));
+    assert_eq!((stats.offered, faults(&stats)), (4000, Vec::new()));
+    let left = (stats.unfinished(), stats.unstarted);
     assert!(left.0 > 3000 && left.1 > 3000, "{left:?}");
-    assert_eq!(tally.latency.len(), 4000);
-    assert!(tally.latency.value_at_quantile(0.5) > 1_000_000_000);
-    assert_eq!(tally.late, 0, "the generator waited for the relay, and was never late itself");
+    assert_eq!(stats.latency.len(), 4000);
+    assert!(stats.latency.value_at_quantile(0.5) > 1_000_000_000);
+    assert_eq!(stats.late, 0, "the generator waited for the relay, and was never late itself");
 }
 
 #[test]
@@ -259,8 +259,8 @@ fn a_stall_in_the_warm_up_does_not_raise_the_rate() {
     for extent in [Extent::Time(millis(2000)), Extent::Operations(200)] {
         let warm_up = millis(2000);
         let plan = Plan { rate: Some(100.0), workers: 1, warm_up, extent, ..plan(work) };
-        let tally = with_stalls(plan, |now| still.contains(&now));
-        assert_eq!((tally.offered, tally.finished, tally.handled), (200, 200, 200), "{extent:?}");
+        let stats = with_stalls(plan, |now| still.contains(&now));
+        assert_eq!((stats.offered, stats.finished, stats.handled), (200, 200, 200), "{extent:?}");
     }
 }
 
@@ -272,10 +272,10 @@ fn the_latencies_of_messages_that_are_lost_are_not_left_out() {
         if count > 50 { Vec::new() } else { vec![pass(to, frame)] }
     });
     let (rate, extent) = (Some(100.0), Extent::Time(millis(1000)));
-    let tally = suffer(evil, Plan { workers: 1, rate, extent, ..plan(FLOOD) });
-    assert_eq!((tally.offered, tally.latency.len()), (100, 100), "{:?}", faults(&tally));
-    assert!((45..=50).contains(&tally.unfinished()), "{}", tally.unfinished());
-    assert!(tally.latency.value_at_quantile(0.6) >= 4_000_000_000);
+    let stats = suffer(evil, Plan { workers: 1, rate, extent, ..plan(FLOOD) });
+    assert_eq!((stats.offered, stats.latency.len()), (100, 100), "{:?}", faults(&stats));
+    assert!((45..=50).contains(&stats.unfinished()), "{}", stats.unfinished());
+    assert!(stats.latency.value_at_quantile(0.6) >= 4_000_000_000);
 }
 
 #[test]
@@ -283,10 +283,10 @@ fn no_rate_is_too_high_to_be_counted() {
     let (rate, extent) = (Some(1e9), Extent::Time(millis(2000)));
     for work in [Work::PingPong, FLOOD] {
         let plan = Plan { workers: 1, rate, extent, timeout: millis(20), ..plan(work) };
-        let tally = with_stalls(plan, slow(1));
-        assert_eq!((tally.offered, faults(&tally)), (2_000_000_000, Vec::new()));
-        assert_eq!(tally.latency.len(), 2_000_000_000);
-        assert!(tally.unfinished() > 1_900_000_000);
+        let stats = with_stalls(plan, slow(1));
+        assert_eq!((stats.offered, faults(&stats)), (2_000_000_000, Vec::new()));
+        assert_eq!(stats.latency.len(), 2_000_000_000);
+        assert!(stats.unfinished() > 1_900_000_000);
     }
 }
 
@@ -329,8 +329,8 @@ fn messages_that_are_lost_doubled_changed_or_out_of_order_are_told() {
     ];
     for (class, evil) in cases {
         let extent = Extent::Operations(30);
-        let tally = suffer(evil, Plan { workers: 1, extent, ..plan(FLOOD) });
-        assert!(has(&tally, class), "{class}: {:?}", faults(&tally));
+        let stats = suffer(evil, Plan { workers: 1, extent, ..plan(FLOOD) });
+        assert!(has(&stats, class), "{class}: {:?}", faults(&stats));
     }
 }
 
@@ -345,9 +345,9 @@ fn a_relay_that_answers_nothing_useful_is_counted_by_class_and_the_run_ends() {
         (Some(refusal), "refused: name_in_use"),
     ];
     for (welcome, class) in cases {
-        let tally = suffer(Evil::answering(welcome), plan(FLOOD));
-        assert_eq!(faults(&tally), [(class.to_owned(), 6)], "{welcome:?}");
-        assert_eq!(tally.window(), Duration::ZERO);
+        let stats = suffer(Evil::answering(welcome), plan(FLOOD));
+        assert_eq!(faults(&stats), [(class.to_owned(), 6)], "{welcome:?}");
+        assert_eq!(stats.window(), Duration::ZERO);
     }
 }
 
@@ -355,15 +355,15 @@ fn a_relay_that_answers_nothing_useful_is_counted_by_class_and_the_run_ends() {
 fn a_relay_that_falls_silent_ends_the_run_after_the_timeout() {
     let silent = Evil::answering(Some("{\"action\":\"pong\"}"));
     let extent = Extent::Operations(1000);
-    let tally = suffer(silent, Plan { extent, ..plan(Work::PingPong) });
-    assert!(has(&tally, "stalled") && has(&tally, "message lost"), "{:?}", faults(&tally));
+    let stats = suffer(silent, Plan { extent, ..plan(Work::PingPong) });
+    assert!(has(&stats, "stalled") && has(&stats, "message lost"), "{:?}", faults(&stats));
 }
 
 #[test]
 fn nobody_there_is_unreachable() {
     for work in [Work::Connect, FLOOD] {
-        let tally = run(&Kernel::new(), plan(work), || {});
-        assert!(has(&tally, "unreachable"), "{:?}", faults(&tally));
+        let stats = run(&Kernel::new(), plan(work), || {});
+        assert!(has(&stats, "unreachable"), "{:?}", faults(&stats));
     }
 }
 
@@ -374,12 +374,12 @@ fn who_comes_and_goes_is_counted_by_what_came_of_it() {
         [(None, "timed out"), (Some("{}"), "nonsense"), (Some(refusal), "refused: name_in_use")];
     for (welcome, class) in cases {
         let extent = Extent::Time(Duration::from_secs(20));
-        let tally = suffer(
+        let stats = suffer(
             Evil::answering(welcome),
             Plan { extent, rate: Some(2.0), ..plan(Work::Connect) },
         );
         let is_that = |(found, count): &(String, u64)| found == class && (10..=40).contains(count);
-        assert!(faults(&tally).iter().all(is_that) && tally.finished == 0, "{:?}", faults(&tally));
+        assert!(faults(&stats).iter().all(is_that) && stats.finished == 0, "{:?}", faults(&stats));
     }
 }
 

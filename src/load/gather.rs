@@ -1,7 +1,7 @@
 //! How users come and go: they connect, register, and are lost.
 
 use super::generator::Generator;
-use super::tally::Fault;
+use super::stats::Fault;
 use super::user::State;
 use crate::limits::LOAD_SWEEP;
 use crate::reactor::{Context, Time, Token};
@@ -48,8 +48,8 @@ impl Generator {
         self.coming -= 1;
         if self.is_visitor(user) {
             self.users[user as usize].state = State::Leaving;
-            self.tally.handle();
-            self.tally.finish(start, cx.now());
+            self.stats.handle();
+            self.stats.finish(start, cx.now());
             cx.close(id);
         } else {
             self.users[user as usize].state = State::Ready;
@@ -61,7 +61,7 @@ impl Generator {
         if self.users[user as usize].state != State::Ready {
             return self.lose(cx, user, Fault::Refused(code));
         }
-        self.tally.faults.add(Fault::Refused(code), 1);
+        self.stats.faults.add(Fault::Refused(code), 1);
         self.in_flight -= self.users[user as usize].flight.refuse();
         self.work_on(cx, user / 2);
     }
@@ -75,7 +75,7 @@ impl Generator {
         if let State::Coming(start) = it.state {
             self.coming -= 1;
             if self.is_visitor(user) && !matches!(fault, Fault::Refused(_)) {
-                self.tally.abandon(start, cx.now(), 1);
+                self.stats.abandon(start, cx.now(), 1);
             }
         }
         let it = &mut self.users[user as usize];
@@ -83,7 +83,7 @@ impl Generator {
         if let Some(token) = it.token {
             cx.abort(token);
         }
-        self.tally.faults.add(fault, 1);
+        self.stats.faults.add(fault, 1);
         self.without(user, cx.now());
     }
 
@@ -104,10 +104,10 @@ impl Generator {
     /// What a user who is gone had on its way is lost.
     pub(super) fn give_up(&mut self, user: u32, now: Time) {
         let flight = &mut self.users[user as usize].flight;
-        flight.starts().for_each(|start| self.tally.abandon(start, now, 1));
+        flight.starts().for_each(|start| self.stats.abandon(start, now, 1));
         let lost = flight.clear();
         self.in_flight -= lost;
-        self.tally.faults.add(Fault::Lost, lost as u64);
+        self.stats.faults.add(Fault::Lost, lost as u64);
     }
 
     /// Nobody waits any longer for what is on its way.
@@ -117,7 +117,7 @@ impl Generator {
             if let State::Coming(start) = self.users[user as usize].state
                 && self.is_visitor(user)
             {
-                self.tally.abandon(start, now, 1);
+                self.stats.abandon(start, now, 1);
             }
         }
     }
@@ -130,7 +130,7 @@ impl Generator {
         self.swept = now;
         for user in 0..self.plan.users() {
             if let Some(start) = self.users[user as usize].starts().next() {
-                self.tally.wait(start, now);
+                self.stats.wait(start, now);
             }
             let waits = self.users[user as usize].flight.waits_since();
             if !was_away && waits.is_some_and(|since| since + self.plan.timeout <= now) {

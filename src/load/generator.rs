@@ -33,12 +33,12 @@
 
 use std::time::Duration;
 
-use super::dialect::{Dialect, Heard};
 use super::flight::Stray;
 use super::payload::Payload;
 use super::plan::{Extent, Plan, Work};
+use super::protocol::{Parsed, Protocol};
 use super::schedule::Schedule;
-use super::tally::{Fault, Tally};
+use super::stats::{Fault, Stats};
 use super::user::{State, User, Worker};
 use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
@@ -53,7 +53,7 @@ const SWEEP: Timer = Timer(1);
 /// The generator of load.
 pub struct Generator {
     pub(super) plan: Plan,
-    pub(super) dialect: Box<dyn Dialect>,
+    pub(super) protocol: Box<dyn Protocol>,
     pub(super) payload: Payload,
     /// The workers' first; a pair stands together.
     pub(super) users: Vec<User>,
@@ -77,7 +77,7 @@ pub struct Generator {
     pub(super) working: usize,
     /// Messages on their way.
     pub(super) in_flight: usize,
-    pub(super) tally: Tally,
+    pub(super) stats: Stats,
     /// The state of a generator of numbers (`work.rs`).
     pub(super) random: u64,
     /// When those who wait in vain were looked for last.
@@ -109,8 +109,8 @@ pub enum Stage {
 }
 
 impl Generator {
-    /// A run of `plan`, of users who speak `dialect` and send messages like `payload`.
-    pub fn new(plan: Plan, dialect: Box<dyn Dialect>, payload: Payload) -> Self {
+    /// A run of `plan`, of users who speak `protocol` and send messages like `payload`.
+    pub fn new(plan: Plan, protocol: Box<dyn Protocol>, payload: Payload) -> Self {
         let mut users = Vec::new();
         users.resize_with(plan.connections() as usize, User::default);
         Self {
@@ -128,11 +128,11 @@ impl Generator {
             workers: vec![Worker::default(); plan.workers as usize],
             working: plan.workers as usize,
             in_flight: 0,
-            tally: Tally::default(),
+            stats: Stats::default(),
             random: 0x9e37_79b9_7f4a_7c15,
             interrupted: false,
             plan,
-            dialect,
+            protocol,
             payload,
         }
     }
@@ -161,13 +161,13 @@ impl Generator {
     }
 
     /// What was counted.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// The counts since this was asked last.
-    pub fn take_recent(&mut self) -> super::tally::Recent {
-        self.tally.take_recent()
+    pub fn take_recent(&mut self) -> super::stats::Recent {
+        self.stats.take_recent()
     }
 
     /// How much it has done: where this stays the same over a tick, there was nothing to do.
@@ -214,7 +214,7 @@ impl Generator {
             Stage::Settle | Stage::CatchUp => Some(self.plan.timeout),
             Stage::Measure => self.begin_measure(now),
             Stage::Drain => {
-                self.tally.end(now);
+                self.stats.end(now);
                 self.leave_unstarted(now);
                 Some(self.plan.timeout)
             }
@@ -235,14 +235,14 @@ impl Generator {
     /// Returns how long it is measured, where that is known.
     fn begin_measure(&mut self, now: Time) -> Option<Duration> {
         if self.plan.rate.is_none() {
-            self.tally.begin(now);
+            self.stats.begin(now);
             let has_started = |user: &User| user.starts().filter(|&start| start >= now).count();
             let begun: usize = self.users.iter().map(has_started).sum();
-            self.tally.offer(now, begun as u64);
+            self.stats.offer(now, begun as u64);
         } else {
             self.give_up_all(now);
             self.begin_schedule(now);
-            self.tally.begin(now);
+            self.stats.begin(now);
         }
         match (self.plan.extent, self.schedule) {
             (Extent::Time(time), schedule) => {
@@ -260,7 +260,7 @@ impl Generator {
     fn end_measure(&mut self, cx: &mut Context) {
         let now = cx.now();
         self.start_due(cx);
-        self.tally.end(now);
+        self.stats.end(now);
     }
 
     fn next_stage(&mut self, cx: &mut Context) {
@@ -285,24 +285,24 @@ impl Generator {
         let Some((label, sender)) =
             label.and_then(|label| Some((label, self.users.get_mut(label.from as usize)?)))
         else {
-            return self.tally.faults.add(Fault::Altered, 1);
+            return self.stats.faults.add(Fault::Altered, 1);
         };
         match sender.flight.land(label.number, user, cx.now()) {
             Ok(landing) => {
                 self.in_flight -= 1 + landing.refused;
-                self.tally.faults.add(Fault::OutOfOrder, landing.overtaken as u64);
-                self.tally.handle();
+                self.stats.faults.add(Fault::OutOfOrder, landing.overtaken as u64);
+                self.stats.handle();
                 self.arrived(cx, user, label.from, landing.start);
             }
-            Err(Stray::Misdelivered) => self.tally.faults.add(Fault::Misdelivered, 1),
-            Err(Stray::Unexpected) => self.tally.faults.add(Fault::Unexpected, 1),
+            Err(Stray::Misdelivered) => self.stats.faults.add(Fault::Misdelivered, 1),
+            Err(Stray::Unexpected) => self.stats.faults.add(Fault::Unexpected, 1),
         }
     }
 
     /// Whether all is done that was to be measured.
     fn is_enough(&self) -> bool {
         match self.plan.extent {
-            Extent::Operations(count) if self.plan.rate.is_none() => self.tally.finished >= count,
+            Extent::Operations(count) if self.plan.rate.is_none() => self.stats.finished >= count,
             Extent::Operations(count) => {
                 self.handed_out == count && self.is_quiet() && !self.has_backlog()
             }
@@ -319,7 +319,7 @@ impl Generator {
 impl Handler for Generator {
     fn opened(&mut self, cx: &mut Context, id: Token, _how: Opened) {
         let Some(user) = self.user_of(id) else { return };
-        cx.send(id, &[&self.dialect.greeting(user)]);
+        cx.send(id, &[&self.protocol.greeting(user)]);
     }
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
@@ -327,19 +327,19 @@ impl Handler for Generator {
         self.acts += 1;
         let mut consumed = 0;
         while consumed < bytes.len() && self.users[user as usize].is_connected() {
-            let (length, heard) = self.dialect.hear(user, &bytes[consumed..]);
+            let (length, parsed) = self.protocol.parse(user, &bytes[consumed..]);
             consumed += length;
-            match heard {
-                Heard::Nothing if bytes.len() - consumed > LOAD_MAX_FRAME => {
+            match parsed {
+                Parsed::Nothing if bytes.len() - consumed > LOAD_MAX_FRAME => {
                     self.lose(cx, user, Fault::Nonsense);
                 }
-                Heard::Nothing => return consumed,
-                Heard::Noise => {}
-                Heard::Welcome => self.answered(cx, user, from),
-                Heard::Asked(answer) => cx.send(from, &[&answer]),
-                Heard::Refused(code) => self.refused(cx, user, code),
-                Heard::Message(message) => self.received_message(cx, user, message),
-                Heard::Nonsense => self.lose(cx, user, Fault::Nonsense),
+                Parsed::Nothing => return consumed,
+                Parsed::Noise => {}
+                Parsed::Welcome => self.answered(cx, user, from),
+                Parsed::Asked(answer) => cx.send(from, &[&answer]),
+                Parsed::Refused(code) => self.refused(cx, user, code),
+                Parsed::Message(message) => self.received_message(cx, user, message),
+                Parsed::Nonsense => self.lose(cx, user, Fault::Nonsense),
             }
         }
         consumed

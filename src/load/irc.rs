@@ -2,8 +2,8 @@
 
 use memchr::{memchr, memmem};
 
-use super::dialect::{Dialect, Heard, PARTS};
 use super::payload::Payload;
+use super::protocol::{PARTS, Parsed, Protocol};
 
 /// A user of a server.
 pub struct Irc {
@@ -20,13 +20,13 @@ impl Irc {
     }
 }
 
-impl Dialect for Irc {
+impl Protocol for Irc {
     fn greeting(&self, user: u32) -> Vec<u8> {
         format!("NICK {}\r\nUSER load 0 * :load\r\n", self.payload.name(user)).into_bytes()
     }
 
-    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
-        let Some(end) = memchr(b'\n', bytes) else { return (0, Heard::Nothing) };
+    fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
+        let Some(end) = memchr(b'\n', bytes) else { return (0, Parsed::Nothing) };
         let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
         (end + 1, understand(line))
     }
@@ -36,22 +36,22 @@ impl Dialect for Irc {
     }
 }
 
-fn understand(line: &[u8]) -> Heard<'_> {
+fn understand(line: &[u8]) -> Parsed<'_> {
     let rest = if line.starts_with(b":") { behind_word(line) } else { line };
     let verb = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
     match verb {
         b"PRIVMSG" => {
             let text = memmem::find(rest, b" :").map(|place| &rest[place + 2..]);
-            text.map_or(Heard::Nonsense, Heard::Message)
+            text.map_or(Parsed::Nonsense, Parsed::Message)
         }
-        b"001" => Heard::Welcome,
-        b"PING" => Heard::Asked([b"PONG ", behind_word(rest), b"\r\n"].concat()),
-        b"401" => Heard::Refused("no such nick"),
-        b"432" | b"433" => Heard::Refused("the nickname"),
-        b"ERROR" => Heard::Refused("an error"),
-        b"NOTICE" | b"MODE" | b"PONG" => Heard::Noise,
-        number if number.len() == 3 && number.iter().all(u8::is_ascii_digit) => Heard::Noise,
-        _ => Heard::Nonsense,
+        b"001" => Parsed::Welcome,
+        b"PING" => Parsed::Asked([b"PONG ", behind_word(rest), b"\r\n"].concat()),
+        b"401" => Parsed::Refused("no such nick"),
+        b"432" | b"433" => Parsed::Refused("the nickname"),
+        b"ERROR" => Parsed::Refused("an error"),
+        b"NOTICE" | b"MODE" | b"PONG" => Parsed::Noise,
+        number if number.len() == 3 && number.iter().all(u8::is_ascii_digit) => Parsed::Noise,
+        _ => Parsed::Nonsense,
     }
 }
 
@@ -62,8 +62,8 @@ fn behind_word(line: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
+    use super::super::protocol::parses_whole;
     use super::*;
 
     fn irc() -> (Irc, Vec<u8>) {
@@ -86,18 +86,18 @@ mod tests {
         let text = String::from_utf8(message.clone()).unwrap();
         let private = format!(":u0000002!~load@127.0.0.1 PRIVMSG u0000003 :{text}\r\n");
         let cases = [
-            (":irc.test NOTICE * :wait\r\n", Heard::Noise),
-            (":irc.test 001 u0000003 :Welcome\r\n", Heard::Welcome),
-            (":irc.test 422 u0000003 :No motto\r\n", Heard::Noise),
-            ("PING :12345\r\n", Heard::Asked(b"PONG :12345\r\n".to_vec())),
-            (&private, Heard::Message(&message)),
-            (":irc.test 401 u0000003 u0000009 :No\r\n", Heard::Refused("no such nick")),
-            (":irc.test 433 * u0000003 :Taken\r\n", Heard::Refused("the nickname")),
-            ("ERROR :Too many\r\n", Heard::Refused("an error")),
-            ("HTTP/1.1 400 Bad Request\r\n", Heard::Nonsense),
-            ("\r\n", Heard::Nonsense),
-            (":\r\n", Heard::Nonsense),
+            (":irc.test NOTICE * :wait\r\n", Parsed::Noise),
+            (":irc.test 001 u0000003 :Welcome\r\n", Parsed::Welcome),
+            (":irc.test 422 u0000003 :No motto\r\n", Parsed::Noise),
+            ("PING :12345\r\n", Parsed::Asked(b"PONG :12345\r\n".to_vec())),
+            (&private, Parsed::Message(&message)),
+            (":irc.test 401 u0000003 u0000009 :No\r\n", Parsed::Refused("no such nick")),
+            (":irc.test 433 * u0000003 :Taken\r\n", Parsed::Refused("the nickname")),
+            ("ERROR :Too many\r\n", Parsed::Refused("an error")),
+            ("HTTP/1.1 400 Bad Request\r\n", Parsed::Nonsense),
+            ("\r\n", Parsed::Nonsense),
+            (":\r\n", Parsed::Nonsense),
         ];
-        hears_whole(&irc, cases, "PI");
+        parses_whole(&irc, cases, "PI");
     }
 }

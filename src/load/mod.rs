@@ -12,11 +12,10 @@
 //!   (`floor.rs`): a rate says as much about the generator and the machine as about the relay.
 //!
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
-//! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `tally.rs` (what is kept),
-//! `payload.rs`, `dialect.rs` and `sealwax.rs` (what is said), `keys.rs`. What other servers are
+//! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `stats.rs` (what is kept),
+//! `payload.rs`, `protocol.rs` and `sealwax.rs` (what is said), `keys.rs`. What other servers are
 //! told, at equal payload, is in `redis.rs`, `nats.rs`, `mqtt.rs` and `irc.rs`.
 
-mod dialect;
 mod flight;
 mod floor;
 mod gather;
@@ -27,14 +26,14 @@ mod mqtt;
 mod nats;
 mod payload;
 mod plan;
+mod protocol;
 mod redis;
 mod schedule;
 mod sealwax;
-mod tally;
+mod stats;
 mod user;
 mod work;
 
-pub use self::dialect::{Dialect, Heard};
 pub use self::floor::Floor;
 pub use self::generator::{Generator, Stage};
 pub use self::irc::{Irc, LONGEST as LONGEST_IRC};
@@ -43,6 +42,7 @@ pub use self::mqtt::Mqtt;
 pub use self::nats::Nats;
 pub use self::payload::Payload;
 pub use self::plan::{Extent, Plan, Work};
+pub use self::protocol::{Parsed, Protocol};
 pub use self::redis::Redis;
 pub use self::sealwax::Sealwax;
-pub use self::tally::{Fault, Faults, Recent, Tally};
+pub use self::stats::{Fault, Faults, Recent, Stats};

@@ -2,8 +2,8 @@
 //!
 //! The sections named are those of the standard (OASIS, 2014).
 
-use super::dialect::{Dialect, Heard, PARTS};
 use super::payload::{NAME, Payload};
+use super::protocol::{PARTS, Parsed, Protocol};
 
 /// A user of a broker.
 pub struct Mqtt {
@@ -34,7 +34,7 @@ impl Mqtt {
     }
 }
 
-impl Dialect for Mqtt {
+impl Protocol for Mqtt {
     /// A client need not wait for the answer to its `CONNECT` (3.1.4).
     fn greeting(&self, user: u32) -> Vec<u8> {
         const CLEAN_SESSION: u8 = 2;
@@ -52,25 +52,25 @@ impl Dialect for Mqtt {
         bytes
     }
 
-    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
-        let Some((&kind, rest)) = bytes.split_first() else { return (0, Heard::Nothing) };
+    fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
+        let Some((&kind, rest)) = bytes.split_first() else { return (0, Parsed::Nothing) };
         let (start, length) = match read_length(rest) {
             Ok((taken, length)) => (1 + taken, length),
             Err(gap) => return (0, gap),
         };
-        let Some(body) = bytes.get(start..start + length) else { return (0, Heard::Nothing) };
-        let heard = match (kind, body) {
-            (CONNACK, [_, 0]) | (PINGRESP, []) => Heard::Noise,
-            (CONNACK, [_, _]) => Heard::Refused("the connection"),
-            (SUBACK, [_, _, FAILURE]) => Heard::Refused("the subscription"),
-            (SUBACK, [_, _, _]) => Heard::Welcome,
+        let Some(body) = bytes.get(start..start + length) else { return (0, Parsed::Nothing) };
+        let parsed = match (kind, body) {
+            (CONNACK, [_, 0]) | (PINGRESP, []) => Parsed::Noise,
+            (CONNACK, [_, _]) => Parsed::Refused("the connection"),
+            (SUBACK, [_, _, FAILURE]) => Parsed::Refused("the subscription"),
+            (SUBACK, [_, _, _]) => Parsed::Welcome,
             (PUBLISH, [high, low, rest @ ..]) => {
                 let topic = usize::from(u16::from_be_bytes([*high, *low]));
-                rest.get(topic..).map_or(Heard::Nonsense, Heard::Message)
+                rest.get(topic..).map_or(Parsed::Nonsense, Parsed::Message)
             }
-            _ => Heard::Nonsense,
+            _ => Parsed::Nonsense,
         };
-        (start + length, heard)
+        (start + length, parsed)
     }
 
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS] {
@@ -96,7 +96,7 @@ fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
 }
 
 /// How many bytes the length takes, and what it is.
-fn read_length(bytes: &[u8]) -> Result<(usize, usize), Heard<'static>> {
+fn read_length(bytes: &[u8]) -> Result<(usize, usize), Parsed<'static>> {
     let mut length = 0;
     for (place, byte) in bytes.iter().take(LENGTH_BYTES).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * place);
@@ -104,7 +104,7 @@ fn read_length(bytes: &[u8]) -> Result<(usize, usize), Heard<'static>> {
             return Ok((place + 1, length));
         }
     }
-    Err(if bytes.len() < LENGTH_BYTES { Heard::Nothing } else { Heard::Nonsense })
+    Err(if bytes.len() < LENGTH_BYTES { Parsed::Nothing } else { Parsed::Nonsense })
 }
 
 #[cfg(test)]
@@ -124,9 +124,9 @@ mod tests {
             let (mqtt, message) = mqtt(size);
             let sent = mqtt.parts(&message).concat();
             assert!(sent.starts_with(head) && sent.ends_with(&message), "{sent:?}");
-            assert_eq!(mqtt.hear(0, &sent), (sent.len(), Heard::Message(&message)));
+            assert_eq!(mqtt.parse(0, &sent), (sent.len(), Parsed::Message(&message)));
             for cut in 0..sent.len() {
-                assert_eq!(mqtt.hear(0, &sent[..cut]), (0, Heard::Nothing), "cut at {cut}");
+                assert_eq!(mqtt.parse(0, &sent[..cut]), (0, Parsed::Nothing), "cut at {cut}");
             }
         }
     }
@@ -135,17 +135,17 @@ mod tests {
     fn what_comes_is_told_apart() {
         let (mqtt, _) = mqtt(131);
         let cases = [
-            (&[0x20, 2, 0, 0][..], Heard::Noise),
-            (&[0x20, 2, 0, 5], Heard::Refused("the connection")),
-            (&[0x90, 3, 0, 1, 0], Heard::Welcome),
-            (&[0x90, 3, 0, 1, 0x80], Heard::Refused("the subscription")),
-            (&[0x30, 2, 0, 9], Heard::Nonsense),
-            (&[0xff, 0], Heard::Nonsense),
+            (&[0x20, 2, 0, 0][..], Parsed::Noise),
+            (&[0x20, 2, 0, 5], Parsed::Refused("the connection")),
+            (&[0x90, 3, 0, 1, 0], Parsed::Welcome),
+            (&[0x90, 3, 0, 1, 0x80], Parsed::Refused("the subscription")),
+            (&[0x30, 2, 0, 9], Parsed::Nonsense),
+            (&[0xff, 0], Parsed::Nonsense),
         ];
-        for (bytes, heard) in cases {
-            assert_eq!(mqtt.hear(0, bytes), (bytes.len(), heard), "{bytes:?}");
+        for (bytes, parsed) in cases {
+            assert_eq!(mqtt.parse(0, bytes), (bytes.len(), parsed), "{bytes:?}");
         }
-        assert_eq!(mqtt.hear(0, &[0x30, 0xff, 0xff, 0xff, 0xff]), (0, Heard::Nonsense));
+        assert_eq!(mqtt.parse(0, &[0x30, 0xff, 0xff, 0xff, 0xff]), (0, Parsed::Nonsense));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use memchr::memchr;
 
-use super::dialect::{Dialect, Heard, PARTS};
 use super::payload::Payload;
+use super::protocol::{PARTS, Parsed, Protocol};
 
 /// A user of NATS.
 pub struct Nats {
@@ -20,7 +20,7 @@ impl Nats {
     }
 }
 
-impl Dialect for Nats {
+impl Protocol for Nats {
     /// A `PONG` says that what stands before the `PING` is done.
     fn greeting(&self, user: u32) -> Vec<u8> {
         let name = self.payload.name(user);
@@ -28,19 +28,19 @@ impl Dialect for Nats {
         format!("CONNECT {options}\r\nSUB {name} 1\r\nPING\r\n").into_bytes()
     }
 
-    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
-        let Some(end) = memchr(b'\n', bytes) else { return (0, Heard::Nothing) };
+    fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
+        let Some(end) = memchr(b'\n', bytes) else { return (0, Parsed::Nothing) };
         let (line, length) = (bytes[..end].trim_ascii_end(), end + 1);
         let (verb, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
-        let heard = match verb {
+        let parsed = match verb {
             b"MSG" => return message(bytes, rest, length),
-            b"PING" => Heard::Asked(b"PONG\r\n".to_vec()),
-            b"PONG" => Heard::Welcome,
-            b"INFO" | b"+OK" => Heard::Noise,
-            b"-ERR" => Heard::Refused("an error"),
-            _ => Heard::Nonsense,
+            b"PING" => Parsed::Asked(b"PONG\r\n".to_vec()),
+            b"PONG" => Parsed::Welcome,
+            b"INFO" | b"+OK" => Parsed::Noise,
+            b"-ERR" => Parsed::Refused("an error"),
+            _ => Parsed::Nonsense,
         };
-        (length, heard)
+        (length, parsed)
     }
 
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS] {
@@ -50,22 +50,22 @@ impl Dialect for Nats {
 }
 
 /// The message that begins behind `start` bytes, as long as the last field says.
-fn message<'a>(bytes: &'a [u8], fields: &[u8], start: usize) -> (usize, Heard<'a>) {
+fn message<'a>(bytes: &'a [u8], fields: &[u8], start: usize) -> (usize, Parsed<'a>) {
     let size = fields.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
     let size = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u32>().ok());
-    let Some(size) = size else { return (start, Heard::Nonsense) };
+    let Some(size) = size else { return (start, Parsed::Nonsense) };
     let end = start + size as usize;
     match bytes.get(end..end + 2) {
-        None => (0, Heard::Nothing),
-        Some(b"\r\n") => (end + 2, Heard::Message(&bytes[start..end])),
-        Some(_) => (start, Heard::Nonsense),
+        None => (0, Parsed::Nothing),
+        Some(b"\r\n") => (end + 2, Parsed::Message(&bytes[start..end])),
+        Some(_) => (start, Parsed::Nonsense),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
+    use super::super::protocol::parses_whole;
     use super::*;
 
     fn nats() -> (Nats, Vec<u8>) {
@@ -88,20 +88,20 @@ mod tests {
         let text = String::from_utf8(message.clone()).unwrap();
         let msg = format!("MSG u0000003 1 131\r\n{text}\r\n");
         let cases = [
-            ("INFO {\"server_id\":\"N\"}\r\n", Heard::Noise),
-            ("PONG\r\n", Heard::Welcome),
-            ("PING\r\n", Heard::Asked(b"PONG\r\n".to_vec())),
-            (&msg, Heard::Message(&message)),
-            ("-ERR 'Authorization Violation'\r\n", Heard::Refused("an error")),
+            ("INFO {\"server_id\":\"N\"}\r\n", Parsed::Noise),
+            ("PONG\r\n", Parsed::Welcome),
+            ("PING\r\n", Parsed::Asked(b"PONG\r\n".to_vec())),
+            (&msg, Parsed::Message(&message)),
+            ("-ERR 'Authorization Violation'\r\n", Parsed::Refused("an error")),
         ];
-        hears_whole(&nats, cases, "PI");
+        parses_whole(&nats, cases, "PI");
     }
 
     #[test]
     fn nonsense_is_nonsense() {
         let (nats, _) = nats();
         for bytes in ["HTTP/1.1 400\r\n", "MSG a 1 x\r\n", "MSG a 1 1\r\nabc\r\n", "\n"] {
-            assert_eq!(nats.hear(0, bytes.as_bytes()).1, Heard::Nonsense, "{bytes}");
+            assert_eq!(nats.parse(0, bytes.as_bytes()).1, Parsed::Nonsense, "{bytes}");
         }
     }
 }

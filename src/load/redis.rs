@@ -6,8 +6,8 @@
 
 use memchr::memchr;
 
-use super::dialect::{Dialect, Heard, PARTS};
 use super::payload::{NAME, Payload};
+use super::protocol::{PARTS, Parsed, Protocol};
 
 /// A user of redis.
 pub struct Redis {
@@ -27,7 +27,7 @@ impl Redis {
     }
 }
 
-impl Dialect for Redis {
+impl Protocol for Redis {
     fn greeting(&self, user: u32) -> Vec<u8> {
         let name = self.payload.name(user);
         format!(
@@ -37,19 +37,19 @@ impl Dialect for Redis {
         .into_bytes()
     }
 
-    fn hear<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
+    fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
         let value = match Value::read(bytes) {
             Ok(value) => value,
             Err(gap) => return (0, gap),
         };
-        let heard = match (value.kind, value.first) {
-            (b'>', b"message") => Heard::Message(value.last),
-            (b'>', b"subscribe") => Heard::Welcome,
-            (b'-', _) => Heard::Refused("an error"),
-            (b':', _) if bytes.starts_with(b":0\r") => Heard::Refused("nobody subscribed"),
-            _ => Heard::Noise,
+        let parsed = match (value.kind, value.first) {
+            (b'>', b"message") => Parsed::Message(value.last),
+            (b'>', b"subscribe") => Parsed::Welcome,
+            (b'-', _) => Parsed::Refused("an error"),
+            (b':', _) if bytes.starts_with(b":0\r") => Parsed::Refused("nobody subscribed"),
+            _ => Parsed::Noise,
         };
-        (value.length, heard)
+        (value.length, parsed)
     }
 
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS] {
@@ -70,31 +70,31 @@ struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// The value at the front of `bytes`; otherwise what there is instead.
-    fn read(bytes: &'a [u8]) -> Result<Self, Heard<'a>> {
-        let kind = *bytes.first().ok_or(Heard::Nothing)?;
+    fn read(bytes: &'a [u8]) -> Result<Self, Parsed<'a>> {
+        let kind = *bytes.first().ok_or(Parsed::Nothing)?;
         let mut value = Self { kind, length: 0, first: b"", last: b"" };
         let mut left: u64 = 1; // values to come: a collection adds its own
         while left > 0 {
             left -= 1;
             let rest = &bytes[value.length..];
-            let end = memchr(b'\n', rest).ok_or(Heard::Nothing)?;
-            let line = rest[..end].strip_suffix(b"\r").ok_or(Heard::Nonsense)?;
+            let end = memchr(b'\n', rest).ok_or(Parsed::Nothing)?;
+            let line = rest[..end].strip_suffix(b"\r").ok_or(Parsed::Nonsense)?;
             value.length += end + 1;
-            let (kind, text) = line.split_first().ok_or(Heard::Nonsense)?;
+            let (kind, text) = line.split_first().ok_or(Parsed::Nonsense)?;
             match kind {
                 b'*' | b'>' | b'~' => left += u64::from(count(text)?),
                 b'%' | b'|' => left += 2 * u64::from(count(text)?),
                 b'$' | b'=' | b'!' => value.take_text(bytes, count(text)? as usize)?,
                 b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {}
-                _ => return Err(Heard::Nonsense),
+                _ => return Err(Parsed::Nonsense),
             }
         }
         Ok(value)
     }
 
-    fn take_text(&mut self, bytes: &'a [u8], length: usize) -> Result<(), Heard<'a>> {
+    fn take_text(&mut self, bytes: &'a [u8], length: usize) -> Result<(), Parsed<'a>> {
         let text = bytes.get(self.length..).and_then(|rest| rest.get(..length + 2));
-        let text = text.ok_or(Heard::Nothing)?.strip_suffix(b"\r\n").ok_or(Heard::Nonsense)?;
+        let text = text.ok_or(Parsed::Nothing)?.strip_suffix(b"\r\n").ok_or(Parsed::Nonsense)?;
         if self.first.is_empty() {
             self.first = text;
         }
@@ -104,15 +104,15 @@ impl<'a> Value<'a> {
     }
 }
 
-fn count(digits: &[u8]) -> Result<u32, Heard<'static>> {
-    let text = std::str::from_utf8(digits).map_err(|_| Heard::Nonsense)?;
-    text.parse().map_err(|_| Heard::Nonsense)
+fn count(digits: &[u8]) -> Result<u32, Parsed<'static>> {
+    let text = std::str::from_utf8(digits).map_err(|_| Parsed::Nonsense)?;
+    text.parse().map_err(|_| Parsed::Nonsense)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialect::hears_whole;
     use super::super::payload::Label;
+    use super::super::protocol::parses_whole;
     use super::*;
 
     fn redis() -> (Redis, Vec<u8>) {
@@ -135,21 +135,21 @@ mod tests {
         let text = String::from_utf8(message.clone()).unwrap();
         let push = format!(">3\r\n$7\r\nmessage\r\n$8\r\nu0000003\r\n$131\r\n{text}\r\n");
         let cases = [
-            ("%2\r\n$5\r\nproto\r\n:3\r\n$7\r\nmodules\r\n*0\r\n", Heard::Noise),
-            (">3\r\n$9\r\nsubscribe\r\n$8\r\nu0000003\r\n:1\r\n", Heard::Welcome),
-            (&push, Heard::Message(&message)),
-            (":1\r\n", Heard::Noise),
-            (":0\r\n", Heard::Refused("nobody subscribed")),
-            ("-NOPROTO unsupported\r\n", Heard::Refused("an error")),
+            ("%2\r\n$5\r\nproto\r\n:3\r\n$7\r\nmodules\r\n*0\r\n", Parsed::Noise),
+            (">3\r\n$9\r\nsubscribe\r\n$8\r\nu0000003\r\n:1\r\n", Parsed::Welcome),
+            (&push, Parsed::Message(&message)),
+            (":1\r\n", Parsed::Noise),
+            (":0\r\n", Parsed::Refused("nobody subscribed")),
+            ("-NOPROTO unsupported\r\n", Parsed::Refused("an error")),
         ];
-        hears_whole(&redis, cases, ":1");
+        parses_whole(&redis, cases, ":1");
     }
 
     #[test]
     fn nonsense_is_nonsense() {
         let (redis, _) = redis();
         for bytes in ["HTTP/1.1 400\r\n", "$x\r\n", "*-3\r\n", "$1\r\nabc\r\n", "\n"] {
-            assert_eq!(redis.hear(0, bytes.as_bytes()).1, Heard::Nonsense, "{bytes}");
+            assert_eq!(redis.parse(0, bytes.as_bytes()).1, Parsed::Nonsense, "{bytes}");
         }
     }
 }

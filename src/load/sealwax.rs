@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::str::FromStr;
 
-use super::dialect::{Dialect, Heard, PARTS};
 use super::keys::Keys;
 use super::payload::Payload;
+use super::protocol::{PARTS, Parsed, Protocol};
 use crate::crypto::register_proof;
 use crate::limits::{LOAD_MAX_FRAME, NEW_RSA_BITS, PREKEY_LIFETIME};
 use crate::wire::compose::{ping, prove, register};
@@ -44,17 +44,17 @@ impl Sealwax {
         Self { roster, payload: payload.clone(), keys }
     }
 
-    fn understand<'a>(&self, user: u32, frame: &'a [u8]) -> Heard<'a> {
+    fn understand<'a>(&self, user: u32, frame: &'a [u8]) -> Parsed<'a> {
         match Incoming::parse(frame) {
-            Err(_) => Heard::Nonsense,
-            Ok(Incoming::Forwarded(_)) => Heard::Message(frame),
-            Ok(Incoming::Reply(Reply::Error { code, .. })) => {
-                Heard::Refused(ErrorCode::from_str(&code).map_or("unknown code", ErrorCode::as_str))
-            }
+            Err(_) => Parsed::Nonsense,
+            Ok(Incoming::Forwarded(_)) => Parsed::Message(frame),
+            Ok(Incoming::Reply(Reply::Error { code, .. })) => Parsed::Refused(
+                ErrorCode::from_str(&code).map_or("unknown code", ErrorCode::as_str),
+            ),
             Ok(Incoming::Reply(Reply::Challenge { relay, nonce, .. })) => {
-                self.proof(user, &relay, &nonce).map_or(Heard::Nonsense, Heard::Asked)
+                self.proof(user, &relay, &nonce).map_or(Parsed::Nonsense, Parsed::Asked)
             }
-            Ok(_) => Heard::Welcome,
+            Ok(_) => Parsed::Welcome,
         }
     }
 
@@ -68,7 +68,7 @@ impl Sealwax {
     }
 }
 
-impl Dialect for Sealwax {
+impl Protocol for Sealwax {
     /// Some answer follows: to an original user who wants no roster, that to a `ping`.
     fn greeting(&self, user: u32) -> Vec<u8> {
         let name = self.payload.name(user);
@@ -84,7 +84,7 @@ impl Dialect for Sealwax {
     }
 
     /// In a flood nearly all are messages of one length, so that is what is tried first.
-    fn hear<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>) {
+    fn parse<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
         let size = self.payload.size();
         if let Some(front) = bytes.get(..size)
             && front.starts_with(MESSAGE)
@@ -92,11 +92,11 @@ impl Dialect for Sealwax {
             && let None | Some(b'\n' | b'{') = bytes.get(size)
         {
             let line_end = usize::from(bytes.get(size) == Some(&b'\n'));
-            return (size + line_end, Heard::Message(front));
+            return (size + line_end, Parsed::Message(front));
         }
         match Scanner::default().scan(bytes, LOAD_MAX_FRAME) {
-            Scan::Incomplete { consumed } => (consumed, Heard::Nothing),
-            Scan::Refused(_) => (bytes.len(), Heard::Nonsense),
+            Scan::Incomplete { consumed } => (consumed, Parsed::Nothing),
+            Scan::Refused(_) => (bytes.len(), Parsed::Nonsense),
             Scan::Frame(place) => (place.end, self.understand(user, &bytes[place])),
         }
     }
@@ -146,26 +146,26 @@ mod tests {
     fn what_the_relay_says_is_told_apart() {
         let (original, _) = original(RosterMode::None);
         let cases = [
-            ("", 0, Heard::Nothing),
-            (" \n", 2, Heard::Nothing),
-            ("{\"action\":", 0, Heard::Nothing),
-            ("{\"action\":\"pong\"}\n", 17, Heard::Welcome),
-            ("{\"action\":\"userlist\",\"users\":[]}{", 32, Heard::Welcome),
+            ("", 0, Parsed::Nothing),
+            (" \n", 2, Parsed::Nothing),
+            ("{\"action\":", 0, Parsed::Nothing),
+            ("{\"action\":\"pong\"}\n", 17, Parsed::Welcome),
+            ("{\"action\":\"userlist\",\"users\":[]}{", 32, Parsed::Welcome),
             (
                 r#"{"action":"error","code":"queue_full","detail":""}"#,
                 50,
-                Heard::Refused("queue_full"),
+                Parsed::Refused("queue_full"),
             ),
             (
                 r#"{"action":"error","code":"new_one","detail":""}"#,
                 47,
-                Heard::Refused("unknown code"),
+                Parsed::Refused("unknown code"),
             ),
-            ("{}", 2, Heard::Nonsense),
-            ("HTTP/1.1 400 Bad Request\r\n", 26, Heard::Nonsense),
+            ("{}", 2, Parsed::Nonsense),
+            ("HTTP/1.1 400 Bad Request\r\n", 26, Parsed::Nonsense),
         ];
-        for (bytes, consumed, heard) in cases {
-            assert_eq!(original.hear(0, bytes.as_bytes()), (consumed, heard), "{bytes}");
+        for (bytes, consumed, parsed) in cases {
+            assert_eq!(original.parse(0, bytes.as_bytes()), (consumed, parsed), "{bytes}");
         }
     }
 
@@ -179,27 +179,27 @@ mod tests {
             stream.extend_from_slice(&one);
             let mut place = 0;
             for _ in 0..2 {
-                let (consumed, heard) = original.hear(0, &stream[place..]);
-                assert_eq!(heard, Heard::Message(&one));
+                let (consumed, parsed) = original.parse(0, &stream[place..]);
+                assert_eq!(parsed, Parsed::Message(&one));
                 place += consumed;
             }
         }
-        assert_eq!(original.hear(0, &one[..130]), (0, Heard::Nothing));
+        assert_eq!(original.parse(0, &one[..130]), (0, Parsed::Nothing));
     }
 
     #[test]
     fn a_user_of_version_2_proves_its_key_when_it_is_challenged() {
         let payload = Payload::new(131, true, 0).unwrap();
         let keys = Rc::new(Keys::new(9, |_, _| {}));
-        let dialect = Sealwax::new(RosterMode::None, &payload, Some(Rc::clone(&keys)));
-        let greeting = dialect.greeting(8);
+        let protocol = Sealwax::new(RosterMode::None, &payload, Some(Rc::clone(&keys)));
+        let greeting = protocol.greeting(8);
         let request = Request::parse(greeting.trim_ascii_end()).unwrap();
         let Body::Register(register) = request.body else { panic!("no registration") };
         let v2 = register.v2.unwrap();
         let key = PublicKey::from_pem(&register.pubkey).unwrap();
         let (relay, nonce) = ([1; 32], [2; 32]);
         let challenge = Reply::Challenge { relay, nonce, signature: [0; 64] }.encode();
-        let (_, Heard::Asked(answer)) = dialect.hear(8, &challenge) else { panic!("no answer") };
+        let (_, Parsed::Asked(answer)) = protocol.parse(8, &challenge) else { panic!("no answer") };
         let request = Request::parse(answer.trim_ascii_end()).unwrap();
         let Body::Prove { signature } = request.body else { panic!("no proof") };
         let fp = key.fingerprint();

@@ -36,7 +36,7 @@ impl Generator {
         if new == 0 {
             return;
         }
-        self.tally.offer(schedule.start(self.handed_out), new);
+        self.stats.offer(schedule.start(self.handed_out), new);
         self.handed_out = due;
         let workers = self.plan.workers;
         let first = self.turn;
@@ -65,9 +65,9 @@ impl Generator {
             self.workers[worker as usize].starts += 1;
             self.acts += 1;
             if self.schedule.is_none() {
-                self.tally.offer(start, 1);
+                self.stats.offer(start, 1);
             } else if cause == Cause::Due {
-                self.tally.start_free(start, cx.now());
+                self.stats.start_free(start, cx.now());
             }
         }
     }
@@ -99,12 +99,12 @@ impl Generator {
         for worker in 0..self.plan.workers {
             let mut index = self.next_index(worker);
             let mut left = self.handed_out.saturating_sub(index).div_ceil(workers);
-            self.tally.leave(schedule.start(index), left);
+            self.stats.leave(schedule.start(index), left);
             let portion = left.div_ceil((LOAD_AGES / workers).max(1)).max(1);
             while left > 0 {
                 let count = portion.min(left);
                 let last = index + (count - 1) * workers; // the youngest of them
-                self.tally.abandon(schedule.start(last), now, count);
+                self.stats.abandon(schedule.start(last), now, count);
                 index += count * workers;
                 left -= count;
             }
@@ -147,7 +147,7 @@ impl Generator {
         let Some(token) = sender.token else { return };
         let number = sender.flight.depart(to, start, cx.now());
         let message = self.payload.write(&Label { from, to, number });
-        cx.send(token, &self.dialect.parts(message));
+        cx.send(token, &self.protocol.parts(message));
         self.in_flight += 1;
     }
 
@@ -157,7 +157,7 @@ impl Generator {
         if is_ping {
             return self.send(cx, at, from, start);
         }
-        self.tally.finish(start, cx.now());
+        self.stats.finish(start, cx.now());
         self.work_on(cx, from / 2);
     }
 

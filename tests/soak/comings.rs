@@ -65,8 +65,8 @@ fn cycles_leave_no_descriptor_and_no_memory() {
     gauge.settles_at(descriptors);
     let resident = gauge.resident();
     figure("memory when it was started", kib(fresh));
-    let tally = Crowd::comings(&relay.address, 0, 32, cycles).wait();
-    is_whole(&tally, "connect, register, close");
+    let stats = Crowd::comings(&relay.address, 0, 32, cycles).wait();
+    is_whole(&stats, "connect, register, close");
     gauge.settles_at(descriptors);
     let grown = grown(&gauge, resident);
     figure("descriptors, before and after", format!("{descriptors}, {}", gauge.descriptors()));

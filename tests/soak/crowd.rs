@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sealwax::limits::LOAD_CONNECTING;
-use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Tally, Work};
+use sealwax::load::{Extent, Generator, Payload, Plan, Sealwax, Stage, Stats, Work};
 use sealwax::reactor::{Handler, Linux, Reactor, Signal, raise_descriptor_limit};
 use sealwax::wire::RosterMode;
 
@@ -28,7 +28,7 @@ const SOURCES: u8 = 64;
 
 /// Users at work.
 pub(crate) struct Crowd {
-    thread: JoinHandle<Tally>,
+    thread: JoinHandle<Stats>,
     shared: Arc<Shared>,
 }
 
@@ -63,8 +63,8 @@ impl Crowd {
         let theirs = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             let payload = Payload::new(SIZE, false, first).expect("long enough");
-            let dialect = Box::new(Sealwax::new(RosterMode::None, &payload, None));
-            run(Generator::new(plan, dialect, payload), &theirs)
+            let protocol = Box::new(Sealwax::new(RosterMode::None, &payload, None));
+            run(Generator::new(plan, protocol, payload), &theirs)
         });
         let crowd = Self { thread, shared };
         if ends_early {
@@ -81,13 +81,13 @@ impl Crowd {
     }
 
     /// Ends it where it has no end of its own, and tells what was counted.
-    pub(crate) fn finish(self) -> Tally {
+    pub(crate) fn finish(self) -> Stats {
         self.shared.is_over.store(true, Ordering::Relaxed);
         self.wait()
     }
 
     /// Waits for its own end, and tells what was counted.
-    pub(crate) fn wait(self) -> Tally {
+    pub(crate) fn wait(self) -> Stats {
         self.thread.join().expect("no fault of ours")
     }
 
@@ -99,12 +99,12 @@ impl Crowd {
 }
 
 /// Checks that nothing went wrong, and prints the figures.
-pub(crate) fn is_whole(tally: &Tally, whose: &str) {
-    let faults: Vec<_> = tally.faults.iter().collect();
+pub(crate) fn is_whole(stats: &Stats, whose: &str) {
+    let faults: Vec<_> = stats.faults.iter().collect();
     assert!(faults.is_empty(), "{whose}: {faults:?}");
-    assert!(tally.finished > 0, "{whose}: nothing was done");
-    let quantile = |it| milliseconds(Duration::from_nanos(tally.latency.value_at_quantile(it)));
-    figure(&format!("{whose}: operations, none lost or twice"), tally.finished);
+    assert!(stats.finished > 0, "{whose}: nothing was done");
+    let quantile = |it| milliseconds(Duration::from_nanos(stats.latency.value_at_quantile(it)));
+    figure(&format!("{whose}: operations, none lost or twice"), stats.finished);
     figure(
         &format!("{whose}: p50, p99, the longest"),
         format!("{}, {}, {}", quantile(0.5), quantile(0.99), quantile(1.0)),
@@ -129,7 +129,7 @@ fn plan(at: &str, work: Work, workers: u32, rate: Option<f64>, count: Option<u64
     }
 }
 
-fn run(mut generator: Generator, shared: &Shared) -> Tally {
+fn run(mut generator: Generator, shared: &Shared) -> Stats {
     raise_descriptor_limit().expect("it can be read");
     let sources = (1..=SOURCES).map(|last| Ipv4Addr::new(127, 0, 0, last)).collect();
     let linux = Linux::new().expect("a descriptor").connecting_from(sources);
@@ -141,12 +141,12 @@ fn run(mut generator: Generator, shared: &Shared) -> Tally {
         let next = generator.next_start().map_or(LOOK, |start| start.since(now));
         let patience = next.saturating_sub(NEAR).min(LOOK);
         reactor.tick(&mut generator, Some(patience)).expect("no fault of a peer's");
-        shared.finished.store(generator.tally().finished, Ordering::Relaxed);
+        shared.finished.store(generator.stats().finished, Ordering::Relaxed);
         shared.is_measured.fetch_or(generator.stage() >= Stage::Measure, Ordering::Relaxed);
         if shared.is_over.load(Ordering::Relaxed) && !was_told {
             was_told = true;
             generator.signal(reactor.context(), Signal::Interrupt);
         }
     }
-    generator.tally().clone()
+    generator.stats().clone()
 }

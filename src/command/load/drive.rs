@@ -10,7 +10,7 @@ use super::process::{Usage, own_cpu, resident};
 use super::progress::{Progress, Second};
 use super::room::Room;
 use super::target::Target;
-use crate::load::{Generator, Stage, Tally};
+use crate::load::{Generator, Stage, Stats};
 use crate::reactor::{Linux, ProcessFd, Reactor, Time};
 
 /// The loop sleeps in whole milliseconds: closer than this to the next start it does not sleep.
@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What came out of a run.
 pub(super) struct Run {
     /// What was counted.
-    pub(super) tally: Tally,
+    pub(super) stats: Stats,
     /// What the target used while it was measured.
     pub(super) target: Usage,
     /// The processor time that this program used meanwhile.
@@ -93,7 +93,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         _ => (Usage::default(), Duration::ZERO),
     };
     Ok(Run {
-        tally: generator.tally().clone(),
+        stats: generator.stats().clone(),
         target: used,
         own_cpu,
         occupied,

@@ -2,7 +2,7 @@
 
 use super::drive::Run;
 use crate::limits::LOAD_LATE;
-use crate::load::{Extent, Plan, Tally};
+use crate::load::{Extent, Plan, Stats};
 
 /// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number
 /// that is none.
@@ -20,10 +20,10 @@ pub(super) struct Metric {
 pub(super) const METRICS: [Metric; 16] = [
     metric("offered_per_second", "offered a second", 0, offered),
     metric("done_per_second", "done a second", 0, |run, _| {
-        Some(per_second(run, run.tally.finished))
+        Some(per_second(run, run.stats.finished))
     }),
     metric("handled_per_second", "handled a second", 0, |run, _| {
-        Some(per_second(run, run.tally.handled))
+        Some(per_second(run, run.stats.handled))
     }),
     metric("target_cpu_us", "target: CPU µs each", 3, cpu_each),
     metric("target_reads", "target: reads each", 3, |run, _| each(run, run.target.reads)),
@@ -73,9 +73,9 @@ pub(super) fn bottleneck(run: &Run, plan: &Plan) -> Option<String> {
             "it started {late:.0} % more than {late_ms} ms late, though nothing was in its way"
         ));
     }
-    let done = as_f64(run.tally.finished);
+    let done = as_f64(run.stats.finished);
     let capacity = done / run.occupied.as_secs_f64();
-    let is_kept = done >= KEPT * as_f64(run.tally.offered);
+    let is_kept = done >= KEPT * as_f64(run.stats.offered);
     (!is_kept && done > 0.0 && capacity < rate).then(|| {
         format!("it could do about {capacity:.0} a second itself, and {rate:.0} were asked for")
     })
@@ -92,45 +92,45 @@ fn busier(run: &Run) -> Option<String> {
 }
 
 /// Of what was to be done: how much was not.
-pub(super) fn unfinished(tally: &Tally) -> Option<String> {
-    let (count, of, unstarted) = (tally.unfinished(), tally.offered, tally.unstarted);
+pub(super) fn unfinished(stats: &Stats) -> Option<String> {
+    let (count, of, unstarted) = (stats.unfinished(), stats.offered, stats.unstarted);
     let detail =
         if unstarted > 0 { format!(", {unstarted} of them never started") } else { String::new() };
     (count > 0).then(|| format!("{count} of {of} operations did not finish{detail}"))
 }
 
 fn late(run: &Run, plan: &Plan) -> Option<f64> {
-    plan.rate.map(|_| 100.0 * as_f64(run.tally.late) / as_f64(run.tally.offered))
+    plan.rate.map(|_| 100.0 * as_f64(run.stats.late) / as_f64(run.stats.offered))
 }
 
 fn offered(run: &Run, plan: &Plan) -> Option<f64> {
     let in_time = plan.rate.is_some() || matches!(plan.extent, Extent::Time(_));
-    in_time.then(|| per_second(run, run.tally.offered))
+    in_time.then(|| per_second(run, run.stats.offered))
 }
 
 fn cpu_each(run: &Run, _: &Plan) -> Option<f64> {
-    Some(run.target.cpu?.as_secs_f64() * 1e6 / as_f64(run.tally.handled))
+    Some(run.target.cpu?.as_secs_f64() * 1e6 / as_f64(run.stats.handled))
 }
 
 fn each(run: &Run, calls: Option<u64>) -> Option<f64> {
-    Some(as_f64(calls?) / as_f64(run.tally.handled))
+    Some(as_f64(calls?) / as_f64(run.stats.handled))
 }
 
 fn per_second(run: &Run, count: u64) -> f64 {
-    as_f64(count) / run.tally.window().as_secs_f64()
+    as_f64(count) / run.stats.window().as_secs_f64()
 }
 
 fn target_share(run: &Run) -> Option<f64> {
-    Some(100.0 * run.target.cpu?.as_secs_f64() / run.tally.window().as_secs_f64())
+    Some(100.0 * run.target.cpu?.as_secs_f64() / run.stats.window().as_secs_f64())
 }
 
 fn own_share(run: &Run) -> Option<f64> {
-    let share = 100.0 * run.own_cpu.as_secs_f64() / run.tally.window().as_secs_f64();
+    let share = 100.0 * run.own_cpu.as_secs_f64() / run.stats.window().as_secs_f64();
     Some(share).filter(|share| share.is_finite())
 }
 
 fn quantile(run: &Run, quantile: f64) -> Option<f64> {
-    let latency = &run.tally.latency;
+    let latency = &run.stats.latency;
     (!latency.is_empty()).then(|| as_f64(latency.value_at_quantile(quantile)) / 1e3)
 }
 

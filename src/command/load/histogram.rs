@@ -43,9 +43,9 @@ impl HistogramFile {
 
     /// A run that has just ended.
     pub(super) fn add(&mut self, subject: &str, run: &Run) {
-        let length = run.tally.window();
+        let length = run.stats.window();
         let since = self.begun.elapsed().unwrap_or_default();
-        let (subject, latency) = (subject.to_owned(), run.tally.latency.clone());
+        let (subject, latency) = (subject.to_owned(), run.stats.latency.clone());
         let start = since.saturating_sub(length);
         self.intervals.push(Interval { subject, start, length, latency });
     }

@@ -94,8 +94,8 @@ impl<'a> Task<'a> {
                 let room = Room::for_run(&plan, target.pid)?;
                 let keys = keys.clone().filter(|_| subject.proves());
                 let payload = if keys.is_some() { &version2 } else { &original };
-                let dialect = subject.dialect(self.roster, payload, keys);
-                let generator = Generator::new(plan.clone(), dialect, payload.clone());
+                let protocol = subject.protocol(self.roster, payload, keys);
+                let generator = Generator::new(plan.clone(), protocol, payload.clone());
                 let run = drive::run(generator, &target, room)?;
                 report.add(place, &run, &plan)?;
                 if run.was_interrupted {

@@ -73,7 +73,7 @@ impl Progress {
             mean: recent.sum.checked_div(count),
             longest: Some(recent.longest).filter(|longest| !longest.is_zero()),
             target_busy: self.target_share(passed),
-            faults: generator.tally().faults.total(),
+            faults: generator.stats().faults.total(),
         };
         // A terminal that stands still gets no more lines.
         if let Some(to) = self.to.filter(|&to| cx.queued(to) == 0) {

@@ -57,8 +57,8 @@ impl Report {
         let figures = figures(run, plan);
         column.rounds.push(figures);
         let (name, round) = (column.name.clone(), column.rounds.len());
-        let mut notes: Vec<String> = faults(&run.tally.faults).into_iter().collect();
-        notes.extend(unfinished(&run.tally));
+        let mut notes: Vec<String> = faults(&run.stats.faults).into_iter().collect();
+        notes.extend(unfinished(&run.stats));
         if let Some(how) = bottleneck(run, plan) {
             notes.push(format!("the generator was the bottleneck: {how}"));
         }
@@ -69,8 +69,8 @@ impl Report {
         let whole = self.run_to_json(&name, round, &figures, run, &notes);
         let written = if self.is_json { say(seconds.chain([whole])) } else { Ok(()) };
         self.notes.extend(notes.iter().map(|note| format!("{name}, round {round}: {note}")));
-        let tally = &run.tally;
-        self.is_clean &= tally.faults.total() == 0 && tally.finished > 0 && tally.unfinished() == 0;
+        let stats = &run.stats;
+        self.is_clean &= stats.faults.total() == 0 && stats.finished > 0 && stats.unfinished() == 0;
         if let Some(file) = &mut self.histograms {
             file.add(&name, run);
         }
@@ -110,14 +110,14 @@ impl Report {
         run: &Run,
         notes: &[String],
     ) -> Value {
-        let tally = &run.tally;
+        let stats = &run.stats;
         let faults: Map<_, _> =
-            tally.faults.iter().map(|(class, count)| (class, count.into())).collect();
+            stats.faults.iter().map(|(class, count)| (class, count.into())).collect();
         json!({
             "event": "run", "subject": name, "round": round, "settings": self.settings,
-            "seconds": tally.window().as_secs_f64(),
-            "offered": tally.offered, "unfinished": tally.unfinished(),
-            "unstarted": tally.unstarted,
+            "seconds": stats.window().as_secs_f64(),
+            "offered": stats.offered, "unfinished": stats.unfinished(),
+            "unstarted": stats.unstarted,
             "figures": figures_to_json(figures), "faults": faults, "notes": notes,
         })
     }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use super::super::{Exit, Failure};
 use super::target::{Pins, Target, failed};
 use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
-use crate::load::{Dialect, Irc, LONGEST_IRC, Mqtt, Nats, Payload, Redis};
+use crate::load::{Irc, LONGEST_IRC, Mqtt, Nats, Payload, Protocol, Redis};
 use crate::reactor::raise_descriptor_limit;
 
 /// A server that carries messages between names.
@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// What its users speak.
-    pub(super) fn dialect(self, payload: &Payload) -> Box<dyn Dialect> {
+    pub(super) fn protocol(self, payload: &Payload) -> Box<dyn Protocol> {
         match self {
             Self::Redis => Box::new(Redis::new(payload)),
             Self::Nats => Box::new(Nats::new(payload)),

@@ -17,7 +17,7 @@ use super::found::find;
 use super::servers::{Folder, Server};
 use crate::address::Address;
 use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
-use crate::load::{Dialect, Keys, Payload, Sealwax};
+use crate::load::{Keys, Payload, Protocol, Sealwax};
 use crate::reactor::end_with_parent;
 use crate::wire::RosterMode;
 
@@ -96,17 +96,17 @@ impl Subject {
     }
 
     /// What its users speak; without `keys` they are original ones.
-    pub(super) fn dialect(
+    pub(super) fn protocol(
         &self,
         roster: RosterMode,
         payload: &Payload,
         keys: Option<Rc<Keys>>,
-    ) -> Box<dyn Dialect> {
+    ) -> Box<dyn Protocol> {
         match self {
             Self::Found { .. } | Self::Relay(_) | Self::Floor { .. } => {
                 Box::new(Sealwax::new(roster, payload, keys))
             }
-            Self::Server(server) => server.dialect(payload),
+            Self::Server(server) => server.protocol(payload),
         }
     }
 

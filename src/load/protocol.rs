@@ -6,12 +6,12 @@
 pub(super) const PARTS: usize = 5;
 
 /// A protocol, from the users' side. Users are known by index.
-pub trait Dialect {
+pub trait Protocol {
     /// What `user` says first.
     fn greeting(&self, user: u32) -> Vec<u8>;
 
     /// What the first thing in `bytes` is, that came to `user`, and how many bytes it takes.
-    fn hear<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Heard<'a>);
+    fn parse<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>);
 
     /// What is said to send `message` to the user whom it names, in parts that leave joined.
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS];
@@ -19,7 +19,7 @@ pub trait Dialect {
 
 /// The first thing in the bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard<'a> {
+pub enum Parsed<'a> {
     /// Nothing that is whole.
     Nothing,
     /// Something that is of no interest here.
@@ -36,19 +36,19 @@ pub enum Heard<'a> {
     Nonsense,
 }
 
-/// Holds a dialect to these cases: what came is heard whole, whatever `next` begins behind it, and
-/// not before its end has come.
+/// Holds a protocol to these cases: what came is parsed whole, whatever `next` begins behind it,
+/// and not before its end has come.
 #[cfg(test)]
-pub(super) fn hears_whole<'a>(
-    dialect: &impl Dialect,
-    cases: impl IntoIterator<Item = (&'a str, Heard<'a>)>,
+pub(super) fn parses_whole<'a>(
+    protocol: &impl Protocol,
+    cases: impl IntoIterator<Item = (&'a str, Parsed<'a>)>,
     next: &str,
 ) {
-    for (bytes, heard) in cases {
+    for (bytes, parsed) in cases {
         for cut in 0..bytes.len() {
-            let part = dialect.hear(0, &bytes.as_bytes()[..cut]);
-            assert_eq!(part, (0, Heard::Nothing), "{bytes} cut at {cut}");
+            let part = protocol.parse(0, &bytes.as_bytes()[..cut]);
+            assert_eq!(part, (0, Parsed::Nothing), "{bytes} cut at {cut}");
         }
-        assert_eq!(dialect.hear(0, format!("{bytes}{next}").as_bytes()), (bytes.len(), heard));
+        assert_eq!(protocol.parse(0, format!("{bytes}{next}").as_bytes()), (bytes.len(), parsed));
     }
 }

@@ -51,7 +51,7 @@ pub struct Faults(BTreeMap<(&'static str, &'static str), u64>);
 /// The counts of one run. What is measured begins and ends with [`begin`](Self::begin) and
 /// [`end`](Self::end); what goes wrong counts at any time.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct Stats {
     /// Operations that were meant to start while it was measured.
     pub offered: u64,
     /// Those of them that the generator started more than [`LOAD_LATE`] late although nothing that
@@ -81,7 +81,7 @@ pub struct Tally {
 /// What a line a second tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
-    /// As [`Tally::handled`].
+    /// As [`Stats::handled`].
     pub handled: u64,
     /// Latencies that were noted, and their sum and the longest.
     pub count: u64,
@@ -91,7 +91,7 @@ pub struct Recent {
     pub longest: Duration,
 }
 
-impl Default for Tally {
+impl Default for Stats {
     fn default() -> Self {
         let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
         let latency = Histogram::new_with_bounds(1, longest, DIGITS);
@@ -111,7 +111,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl Stats {
     /// From `now` on it is measured, and operations count that are meant to start.
     pub fn begin(&mut self, now: Time) {
         self.begun = Some(now);
@@ -258,20 +258,20 @@ mod tests {
 
     #[test]
     fn a_latency_counts_by_its_start_and_an_operation_by_its_end() {
-        let mut tally = Tally::default();
-        tally.finish(at(1), at(2));
-        tally.begin(at(10));
-        tally.offer(at(9), 1);
-        tally.finish(at(9), at(11));
-        tally.offer(at(10), 3);
-        tally.finish(at(10), at(15));
-        tally.end(at(20));
-        tally.finish(at(19), at(40));
-        tally.abandon(at(19), at(50), 1);
-        assert_eq!((tally.finished, tally.latency.len(), tally.latency.max()), (2, 3, 31));
-        assert_eq!((tally.offered, tally.unfinished()), (3, 1));
-        assert_eq!((tally.take_recent().count, tally.take_recent().count), (4, 0));
-        assert_eq!(tally.window(), Duration::from_nanos(10));
+        let mut stats = Stats::default();
+        stats.finish(at(1), at(2));
+        stats.begin(at(10));
+        stats.offer(at(9), 1);
+        stats.finish(at(9), at(11));
+        stats.offer(at(10), 3);
+        stats.finish(at(10), at(15));
+        stats.end(at(20));
+        stats.finish(at(19), at(40));
+        stats.abandon(at(19), at(50), 1);
+        assert_eq!((stats.finished, stats.latency.len(), stats.latency.max()), (2, 3, 31));
+        assert_eq!((stats.offered, stats.unfinished()), (3, 1));
+        assert_eq!((stats.take_recent().count, stats.take_recent().count), (4, 0));
+        assert_eq!(stats.window(), Duration::from_nanos(10));
     }
 
     #[test]
