@@ -6,7 +6,7 @@ use serde_json::{Map, Serializer, Value, json};
 
 use super::text::{flags, readiness, signal_name, timeout_name};
 use crate::reactor::{CloseReason, Opened, Time, Watch};
-use crate::trace::{Annotation, Call, Callback, Change, Named, Step, Tick, What};
+use crate::trace::{Annotation, Call, Callback, Effect, Named, Step, Tick, What};
 use crate::wire::Ascii;
 
 /// The line of one tick; `name` is that of its loop, where there are several.
@@ -131,14 +131,14 @@ fn callback_members(callback: Callback) -> Vec<(&'static str, Value)> {
     }
 }
 
-fn change((whom, change): &(Named, Change)) -> Value {
+fn change((whom, change): &(Named, Effect)) -> Value {
     let mut object = source(Some(whom));
     let (name, value) = match change {
-        Change::Queued(bytes) => ("queued", (*bytes).into()),
-        Change::Paused => ("paused", true.into()),
-        Change::Resumed => ("resumed", true.into()),
-        Change::Closing => ("closing", true.into()),
-        Change::Aborted => ("aborted", true.into()),
+        Effect::Queued(bytes) => ("queued", (*bytes).into()),
+        Effect::Paused => ("paused", true.into()),
+        Effect::Resumed => ("resumed", true.into()),
+        Effect::Closing => ("closing", true.into()),
+        Effect::Aborted => ("aborted", true.into()),
     };
     object.insert(name.to_owned(), value);
     Value::Object(object)

@@ -45,7 +45,7 @@ use self::output::Output;
 use crate::reactor::Time;
 
 pub use self::output::Taker;
-pub use self::record::{Annotation, Call, Callback, Change, Named, Phase, Step, Tick, What};
+pub use self::record::{Annotation, Call, Callback, Effect, Named, Phase, Step, Tick, What};
 pub use self::recorder::Recorder;
 pub use self::stream::Stream;
 pub use self::traced_handler::TracedHandler;

@@ -95,7 +95,7 @@ pub struct Step {
     /// The handler's own words for what it did.
     pub annotations: Vec<Annotation>,
     /// What it asked of the loop.
-    pub changes: Vec<(Named, Change)>,
+    pub changes: Vec<(Named, Effect)>,
 }
 
 /// Who was called.
@@ -182,7 +182,7 @@ pub struct Annotation {
 
 /// What a handler asked for a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Effect {
     /// So many bytes more wait for it.
     Queued(usize),
     /// Nothing is read from it for a while.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::Result;
 
-use super::record::{Annotation, Call, Callback, Change, Named, Phase, Step, Tick, What};
+use super::record::{Annotation, Call, Callback, Effect, Named, Phase, Step, Tick, What};
 use crate::reactor::{CloseReason, Context, Event, State, Time, Token};
 
 /// Gathers what is noted, and hands out a [`Tick`] whenever the loop waits again. Clones are the
@@ -20,13 +20,13 @@ struct Notes {
     give: Box<dyn FnMut(&Tick)>,
     tick: Tick,
     /// Each source as it was last seen.
-    known: HashMap<Token, Known>,
+    known: HashMap<Token, KnownSource>,
     /// The handler's words since the last call to it began.
     annotations: Vec<Annotation>,
 }
 
 /// What was last seen of a source.
-struct Known {
+struct KnownSource {
     name: Rc<str>,
     /// By the handler, or by what it was opened as.
     is_named: bool,
@@ -176,8 +176,8 @@ impl Notes {
         }
     }
 
-    fn known(&mut self, token: Token) -> &mut Known {
-        let new = || Known {
+    fn known(&mut self, token: Token) -> &mut KnownSource {
+        let new = || KnownSource {
             name: "a new one".into(),
             is_named: false,
             queued: 0,
@@ -201,22 +201,22 @@ impl Notes {
         &mut self,
         cx: &Context,
         name: impl Fn(Token) -> Option<String>,
-    ) -> Vec<(Named, Change)> {
+    ) -> Vec<(Named, Effect)> {
         let mut changes = Vec::new();
         for (token, now) in cx.dirty() {
             let (queued, is_paused, is_in_use) = (now.queued, now.is_paused, now.is_in_use);
             let known = self.known(token);
             let mut of_this = [None; 3];
             if queued > known.queued {
-                of_this[0] = Some(Change::Queued(queued - known.queued));
+                of_this[0] = Some(Effect::Queued(queued - known.queued));
             }
             if is_paused != known.paused {
-                of_this[1] = Some(if is_paused { Change::Paused } else { Change::Resumed });
+                of_this[1] = Some(if is_paused { Effect::Paused } else { Effect::Resumed });
             }
             if known.in_use && !is_in_use {
                 of_this[2] = match now.state {
-                    State::Closing => Some(Change::Closing),
-                    State::Dead(CloseReason::Aborted { .. }) => Some(Change::Aborted),
+                    State::Closing => Some(Effect::Closing),
+                    State::Dead(CloseReason::Aborted { .. }) => Some(Effect::Aborted),
                     _ => None,
                 };
             }

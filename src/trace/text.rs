@@ -7,7 +7,7 @@ use nix::Result;
 
 use crate::limits::TRACE_TARGETS;
 use crate::reactor::{CloseReason, Event, Interest, Opened, Signal, Timeout, Watch};
-use crate::trace::{Call, Callback, Change, Named, Phase, Step, Tick, What};
+use crate::trace::{Call, Callback, Effect, Named, Phase, Step, Tick, What};
 use crate::wire::escape_visible;
 
 /// Where the second column begins.
@@ -73,8 +73,8 @@ impl Text {
         }
         let others = step.changes.get(TRACE_TARGETS..).unwrap_or_default();
         if !others.is_empty() {
-            let queued = |(_, change): &(Named, Change)| match change {
-                Change::Queued(bytes) => *bytes,
+            let queued = |(_, change): &(Named, Effect)| match change {
+                Effect::Queued(bytes) => *bytes,
                 _ => 0,
             };
             let bytes: usize = others.iter().map(queued).sum();
@@ -161,13 +161,13 @@ fn told(callback: Callback) -> String {
     }
 }
 
-fn changed(whom: &str, change: Change) -> String {
+fn changed(whom: &str, change: Effect) -> String {
     match change {
-        Change::Queued(count) => format!("queues {} for {whom}", bytes(count)),
-        Change::Paused => format!("pauses {whom}"),
-        Change::Resumed => format!("resumes {whom}"),
-        Change::Closing => format!("closes {whom}"),
-        Change::Aborted => format!("aborts {whom}"),
+        Effect::Queued(count) => format!("queues {} for {whom}", bytes(count)),
+        Effect::Paused => format!("pauses {whom}"),
+        Effect::Resumed => format!("resumes {whom}"),
+        Effect::Closing => format!("closes {whom}"),
+        Effect::Aborted => format!("aborts {whom}"),
     }
 }
 

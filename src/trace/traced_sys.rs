@@ -17,14 +17,14 @@ pub struct TracedSys<S> {
     sys: S,
     recorder: Recorder,
     /// What is known of each open descriptor, by its number.
-    open: HashMap<i32, Known>,
+    open: HashMap<i32, KnownIo>,
 }
 
 /// What is known of a descriptor.
-struct Known {
+struct KnownIo {
     /// What it is called until its handler has a name for it.
     name: Rc<str>,
-    /// Known from the first call that names it on, which is to watch it.
+    /// KnownIo from the first call that names it on, which is to watch it.
     token: Option<Token>,
 }
 
@@ -35,7 +35,7 @@ impl<S: Sys> TracedSys<S> {
     }
 
     fn opened(&mut self, io: Io, name: &str) -> Io {
-        self.open.insert(io.number(), Known { name: name.into(), token: None });
+        self.open.insert(io.number(), KnownIo { name: name.into(), token: None });
         io
     }
 
