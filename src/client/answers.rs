@@ -43,7 +43,7 @@ pub enum NotTrusted {
 /// What is still on its way: what a view needs to decide whether to wait, and with which code to
 /// leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outlook {
+pub struct PendingCounts {
     /// Registered right now.
     pub connected: bool,
     /// Texts that were taken and neither confirmed nor failed.

@@ -3,7 +3,7 @@
 //! Everything that uses a key passes [`Contact::admit`]. A key comes from the relay, which nobody
 //! trusts; it counts once a signature by it held and the trust file says that it is the peer's.
 
-use super::desk::{Desk, Verdict};
+use super::core::{ClientCore, Verdict};
 use super::trust::Trust;
 use super::{Caution, Event, Failure, Standing};
 use crate::crypto::PublicKey;
@@ -55,10 +55,10 @@ impl Contact {
     }
 
     /// The relay handed out `key`: keeps it, unless another one is pinned.
-    pub(super) fn learn(&mut self, desk: &mut Desk, key: PublicKey) -> Result<(), Unfit> {
+    pub(super) fn learn(&mut self, core: &mut ClientCore, key: PublicKey) -> Result<(), Unfit> {
         let fp = key.fingerprint();
-        if let Verdict::Changed(pinned) = desk.judge(&self.name, fp) {
-            return Err(self.refuse(desk, fp, pinned));
+        if let Verdict::Changed(pinned) = core.judge(&self.name, fp) {
+            return Err(self.refuse(core, fp, pinned));
         }
         self.key = Some(PeerKey { key, fp });
         self.refused = None;
@@ -67,24 +67,24 @@ impl Contact {
 
     /// Whether messages may go to and fro under the known key, by which a signature held; the key
     /// of a peer that is met for the first time is pinned. `by_us` where we write to it.
-    pub(super) fn admit(&mut self, desk: &mut Desk, by_us: bool) -> Result<Trust, Unfit> {
+    pub(super) fn admit(&mut self, core: &mut ClientCore, by_us: bool) -> Result<Trust, Unfit> {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
             return Err(self.not_kept("its key is not known"));
         };
-        let mut verdict = desk.judge(&self.name, fp);
+        let mut verdict = core.judge(&self.name, fp);
         if verdict == Verdict::Unknown {
-            verdict = desk.meet(&self.name, fp, by_us).map_err(|why| self.not_kept(&why))?;
+            verdict = core.meet(&self.name, fp, by_us).map_err(|why| self.not_kept(&why))?;
         }
         match verdict {
-            Verdict::Changed(pinned) => Err(self.refuse(desk, fp, pinned)),
+            Verdict::Changed(pinned) => Err(self.refuse(core, fp, pinned)),
             Verdict::Unknown => Err(self.not_kept("it was removed at once")),
             Verdict::Pinned(trust) => {
                 if by_us {
-                    desk.wrote_to(&self.name);
+                    core.wrote_to(&self.name);
                 }
-                self.announce(desk, fp, Standing::Pinned(trust));
-                if desk.strict && trust != Trust::Verified {
-                    Err(self.unverified(desk))
+                self.announce(core, fp, Standing::Pinned(trust));
+                if core.strict && trust != Trust::Verified {
+                    Err(self.unverified(core))
                 } else {
                     Ok(trust)
                 }
@@ -93,9 +93,9 @@ impl Contact {
     }
 
     /// The relay handed out the key without a prekey: what only an original client has.
-    pub(super) fn without_prekey(&self, desk: &Desk) -> Unfit {
+    pub(super) fn without_prekey(&self, core: &ClientCore) -> Unfit {
         let name = &self.name;
-        if self.trust(desk).is_none() {
+        if self.trust(core).is_none() {
             return Unfit {
                 failure: Failure::NotV2,
                 caution: Caution::NotV2,
@@ -113,8 +113,8 @@ impl Contact {
     }
 
     /// How far the known key is trusted; `None` where it is not pinned.
-    pub(super) fn trust(&self, desk: &Desk) -> Option<Trust> {
-        match desk.judge(&self.name, self.key.as_ref()?.fp) {
+    pub(super) fn trust(&self, core: &ClientCore) -> Option<Trust> {
+        match core.judge(&self.name, self.key.as_ref()?.fp) {
             Verdict::Pinned(trust) => Some(trust),
             Verdict::Unknown | Verdict::Changed(_) => None,
         }
@@ -122,13 +122,13 @@ impl Contact {
 
     /// The trust file changed. Returns whether the known key is still the pinned one; otherwise it
     /// is forgotten.
-    pub(super) fn review(&mut self, desk: &mut Desk) -> bool {
+    pub(super) fn review(&mut self, core: &mut ClientCore) -> bool {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else { return false };
-        let Some(trust) = self.trust(desk) else {
+        let Some(trust) = self.trust(core) else {
             self.forget();
             return false;
         };
-        self.announce(desk, fp, Standing::Pinned(trust));
+        self.announce(core, fp, Standing::Pinned(trust));
         true
     }
 
@@ -137,18 +137,18 @@ impl Contact {
         self.key = None;
     }
 
-    fn announce(&mut self, desk: &mut Desk, fp: Fingerprint, standing: Standing) {
+    fn announce(&mut self, core: &mut ClientCore, fp: Fingerprint, standing: Standing) {
         if self.told != Some((fp, standing)) {
             self.told = Some((fp, standing));
-            desk.tell(Event::Peer { name: self.name.clone(), fp, standing });
+            core.tell(Event::Peer { name: self.name.clone(), fp, standing });
         }
     }
 
-    fn refuse(&mut self, desk: &mut Desk, fp: Fingerprint, pinned: Fingerprint) -> Unfit {
+    fn refuse(&mut self, core: &mut ClientCore, fp: Fingerprint, pinned: Fingerprint) -> Unfit {
         self.forget();
         self.refused = Some(fp);
-        self.announce(desk, fp, Standing::Changed);
-        let (name, keys) = (&self.name, &desk.keys);
+        self.announce(core, fp, Standing::Changed);
+        let (name, keys) = (&self.name, &core.keys);
         Unfit {
             failure: Failure::KeyChanged,
             caution: Caution::KeyChanged,
@@ -161,8 +161,8 @@ impl Contact {
         }
     }
 
-    fn unverified(&self, desk: &Desk) -> Unfit {
-        let (name, keys) = (&self.name, &desk.keys);
+    fn unverified(&self, core: &ClientCore) -> Unfit {
+        let (name, keys) = (&self.name, &core.keys);
         Unfit {
             failure: Failure::NotVerified,
             caution: Caution::NotVerified,

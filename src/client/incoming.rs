@@ -16,7 +16,7 @@ impl Client {
             Ok(incoming) if self.link.is_up() => self.incoming(cx, incoming),
             Ok(incoming) => self.register(cx, incoming),
             Err(bad) => {
-                self.nonsense(&bad.0);
+                self.protocol_violation(&bad.0);
                 if !self.link.is_up() {
                     self.link.lose(cx, "the relay answered something else");
                 }
@@ -25,11 +25,11 @@ impl Client {
     }
 
     fn register(&mut self, cx: &mut Context, frame: Incoming) {
-        match self.registration.answer(&mut self.desk, frame) {
+        match self.registration.answer(&mut self.core, frame) {
             Step::Send(answer) => self.link.send(cx, &answer),
             Step::Registered => self.registered(cx),
             Step::Retry(why) => self.link.lose(cx, why),
-            Step::Over(code, detail) => self.link.finish(cx, &mut self.desk, code, detail),
+            Step::Over(code, detail) => self.link.finish(cx, &mut self.core, code, detail),
             Step::Nothing => {}
         }
     }
@@ -56,16 +56,16 @@ impl Client {
 
     fn forwarded(&mut self, frame: &Forwarded) {
         let from = &*frame.from;
-        if from == self.desk.name {
+        if from == self.core.name {
             let detail = "a frame that says to come from ourselves is dropped";
-            return self.desk.warn(from, Caution::FromOurselves, detail);
+            return self.core.warn(from, Caution::FromOurselves, detail);
         }
-        if frame.to != self.desk.name || !frame.version2 || check_name_v2(from).is_err() {
-            return self.nonsense("a frame that is not for us, or not of our version");
+        if frame.to != self.core.name || !frame.version2 || check_name_v2(from).is_err() {
+            return self.protocol_violation("a frame that is not for us, or not of our version");
         }
-        self.peers.make_room_for(&mut self.desk, from, &frame.body);
+        self.peers.make_room_for(&mut self.core, from, &frame.body);
         let peer = self.peers.meet(from);
-        peer.frame(&mut self.desk, frame.kind, &frame.body);
+        peer.frame(&mut self.core, frame.kind, &frame.body);
     }
 
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
@@ -74,19 +74,19 @@ impl Client {
                 let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
                     if !was_unanswered {
-                        self.nonsense("a key for which nobody asked");
+                        self.protocol_violation("a key for which nobody asked");
                     }
                     return;
                 }
                 self.look_at_pins(); // whoever has just accepted this key counts on it
                 if let Some(peer) = self.peers.known(&from) {
-                    peer.pubkey(&mut self.desk, &pubkey, prekey.as_deref());
-                    self.peers.make_room(&self.desk);
+                    peer.pubkey(&mut self.core, &pubkey, prekey.as_deref());
+                    self.peers.make_room(&self.core);
                 }
             }
             Reply::Relayed { id, to, prekey } => {
                 if let (Some(peer), Ok(request)) = (self.peers.known(&to), id.parse()) {
-                    peer.relayed(&mut self.desk, request, prekey);
+                    peer.relayed(&mut self.core, request, prekey);
                 }
             }
             Reply::Error { code, detail, id, to, target } => {
@@ -94,34 +94,40 @@ impl Client {
                 let (to, target) = (to.as_deref(), target.as_deref());
                 let was_unanswered = target.is_some() && self.answer_came();
                 if let Some(peer) = target.and_then(|target| self.peers.known(target)) {
-                    peer.lookup_refused(&mut self.desk, parsed, &detail);
+                    peer.lookup_refused(&mut self.core, parsed, &detail);
                 } else if let Some(peer) = to.and_then(|to| self.peers.known(to)) {
                     let request = id.and_then(|id| id.parse().ok());
-                    peer.refused(&mut self.desk, request, parsed, &detail);
+                    peer.refused(&mut self.core, request, parsed, &detail);
                 } else if !was_unanswered {
-                    self.told_off(cx, parsed, &code, &detail);
+                    self.on_relay_error(cx, parsed, &code, &detail);
                 }
             }
             Reply::Pong { .. } => {}
             // A challenge, a registration: this client asks for no other now.
-            _ => self.nonsense("an answer to nothing that was asked"),
+            _ => self.protocol_violation("an answer to nothing that was asked"),
         }
     }
 
     /// An answer to a question for a key. Returns whether one was open.
     fn answer_came(&mut self) -> bool {
-        let unanswered = &mut self.desk.unanswered;
+        let unanswered = &mut self.core.unanswered;
         let was_open = *unanswered > 0;
         *unanswered = unanswered.saturating_sub(1);
         was_open
     }
 
     /// An error that is about no request of a conversation.
-    fn told_off(&mut self, cx: &mut Context, code: Option<ErrorCode>, text: &str, detail: &str) {
+    fn on_relay_error(
+        &mut self,
+        cx: &mut Context,
+        code: Option<ErrorCode>,
+        text: &str,
+        detail: &str,
+    ) {
         match code {
             Some(ErrorCode::Replaced) => {
                 let detail = "the same identity connected from elsewhere";
-                self.link.finish(cx, &mut self.desk, Ending::Replaced, detail);
+                self.link.finish(cx, &mut self.core, Ending::Replaced, detail);
             }
             Some(
                 ErrorCode::ShuttingDown
@@ -131,13 +137,13 @@ impl Client {
             ) => self.link.lose(cx, format!("the relay ended it: {detail}")),
             _ => {
                 let detail = format!("the relay refused something: {text}: {detail}");
-                self.desk.warn("", Caution::Refused, detail);
+                self.core.warn("", Caution::Refused, detail);
             }
         }
     }
 
-    fn nonsense(&mut self, what: &str) {
+    fn protocol_violation(&mut self, what: &str) {
         let detail = format!("the relay sent what is dropped: {what}");
-        self.desk.warn("", Caution::BadFrame, detail);
+        self.core.warn("", Caution::BadFrame, detail);
     }
 }

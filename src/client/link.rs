@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::clocks::{Backoff, jittered};
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::{Ending, Event, Progress, Resolver};
 use crate::limits::{
     CONNECT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX,
@@ -113,54 +113,64 @@ impl Link {
     // --- Up ---
 
     /// Begins a round of attempts.
-    pub(super) fn connect(&mut self, cx: &mut Context, desk: &mut Desk) {
-        self.state = State::Resolving { until: desk.now + LOOKUP_TIMEOUT };
+    pub(super) fn connect(&mut self, cx: &mut Context, core: &mut ClientCore) {
+        self.state = State::Resolving { until: core.now + LOOKUP_TIMEOUT };
         if let Some(found) = self.resolver.begin(&self.relay) {
-            self.found(cx, desk, found);
+            self.found(cx, core, found);
         }
     }
 
     /// The resolver may have an answer.
-    pub(super) fn looked_up(&mut self, cx: &mut Context, desk: &mut Desk) {
+    pub(super) fn looked_up(&mut self, cx: &mut Context, core: &mut ClientCore) {
         if let Some(found) = self.resolver.answer() {
-            self.found(cx, desk, found);
+            self.found(cx, core, found);
         }
     }
 
-    fn found(&mut self, cx: &mut Context, desk: &mut Desk, found: Result<Vec<SocketAddr>, String>) {
+    fn found(
+        &mut self,
+        cx: &mut Context,
+        core: &mut ClientCore,
+        found: Result<Vec<SocketAddr>, String>,
+    ) {
         if !matches!(self.state, State::Resolving { .. }) {
             return; // it came too late
         }
         match found {
-            Ok(addresses) => self.try_next(cx, desk, addresses.into()),
+            Ok(addresses) => self.try_next(cx, core, addresses.into()),
             Err(why) => {
                 let address = self.relay.clone();
-                desk.tell(Event::Progress(Progress::Unreachable { address, why }));
-                self.rest(desk);
+                core.tell(Event::Progress(Progress::Unreachable { address, why }));
+                self.rest(core);
             }
         }
     }
 
-    fn try_next(&mut self, cx: &mut Context, desk: &mut Desk, mut left: VecDeque<SocketAddr>) {
-        let Some(address) = left.pop_front() else { return self.rest(desk) };
-        desk.tell(Event::Progress(Progress::Connecting { address: address.to_string() }));
-        let until = desk.now + CONNECT_TIMEOUT;
+    fn try_next(
+        &mut self,
+        cx: &mut Context,
+        core: &mut ClientCore,
+        mut left: VecDeque<SocketAddr>,
+    ) {
+        let Some(address) = left.pop_front() else { return self.rest(core) };
+        core.tell(Event::Progress(Progress::Connecting { address: address.to_string() }));
+        let until = core.now + CONNECT_TIMEOUT;
         self.state = State::Connecting { id: cx.connect(address), address, left, until };
     }
 
-    fn rest(&mut self, desk: &mut Desk) {
+    fn rest(&mut self, core: &mut ClientCore) {
         let mut random = [0; 4];
-        desk.vault.random(&mut random);
+        core.vault.random(&mut random);
         let pause = jittered(self.backoff.take(), random);
-        desk.tell(Event::Progress(Progress::Retrying { pause }));
-        self.state = State::Resting { until: desk.now + pause };
+        core.tell(Event::Progress(Progress::Retrying { pause }));
+        self.state = State::Resting { until: core.now + pause };
     }
 
     /// The connection stands: `frame` begins the registration.
-    pub(super) fn opened(&mut self, cx: &mut Context, desk: &Desk, frame: &[u8]) {
+    pub(super) fn opened(&mut self, cx: &mut Context, core: &ClientCore, frame: &[u8]) {
         let State::Connecting { id, .. } = self.state else { return };
         self.scanner = Scanner::default();
-        self.state = State::Registering { id, until: desk.now + REGISTRATION_TIMEOUT };
+        self.state = State::Registering { id, until: core.now + REGISTRATION_TIMEOUT };
         cx.send(id, &[frame]);
     }
 
@@ -222,7 +232,7 @@ impl Link {
     pub(super) fn finish(
         &mut self,
         cx: &mut Context,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         code: Ending,
         detail: impl Into<String>,
     ) {
@@ -230,7 +240,7 @@ impl Link {
         match self.state {
             State::Over => {}
             State::Idle | State::Resting { .. } | State::Resolving { .. } => {
-                self.end(desk, code, detail);
+                self.end(core, code, detail);
             }
             State::Connecting { id, .. } | State::Registering { id, .. }
                 if code == Ending::Left =>
@@ -248,23 +258,23 @@ impl Link {
         }
     }
 
-    fn end(&mut self, desk: &mut Desk, code: Ending, detail: String) {
+    fn end(&mut self, core: &mut ClientCore, code: Ending, detail: String) {
         self.state = State::Over;
-        desk.tell(Event::Closed { code, detail });
+        core.tell(Event::Closed { code, detail });
     }
 
     /// The connection is gone, or was never had.
-    pub(super) fn closed(&mut self, cx: &mut Context, desk: &mut Desk, reason: CloseReason) {
+    pub(super) fn closed(&mut self, cx: &mut Context, core: &mut ClientCore, reason: CloseReason) {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Connecting { address, left, .. } => {
                 let (address, why) = (address.to_string(), reason_for_people(reason));
-                desk.tell(Event::Progress(Progress::Unreachable { address, why }));
-                self.try_next(cx, desk, left);
+                core.tell(Event::Progress(Progress::Unreachable { address, why }));
+                self.try_next(cx, core, left);
             }
-            State::Ending { next: Next::Over { code, detail }, .. } => self.end(desk, code, detail),
-            State::Ending { next: Next::Retry { why }, .. } => self.lost(desk, why),
+            State::Ending { next: Next::Over { code, detail }, .. } => self.end(core, code, detail),
+            State::Ending { next: Next::Retry { why }, .. } => self.lost(core, why),
             State::Registering { .. } | State::Up { .. } => {
-                self.lost(desk, reason_for_people(reason));
+                self.lost(core, reason_for_people(reason));
             }
             unchanged @ (State::Idle
             | State::Resting { .. }
@@ -275,9 +285,9 @@ impl Link {
         }
     }
 
-    fn lost(&mut self, desk: &mut Desk, why: String) {
-        desk.tell(Event::Progress(Progress::Lost { why }));
-        self.rest(desk);
+    fn lost(&mut self, core: &mut ClientCore, why: String) {
+        core.tell(Event::Progress(Progress::Lost { why }));
+        self.rest(core);
     }
 
     /// A deadline that the loop watches has passed.
@@ -292,21 +302,21 @@ impl Link {
     // --- Time ---
 
     /// Does what is due.
-    pub(super) fn tick(&mut self, cx: &mut Context, desk: &mut Desk) {
-        if self.due().is_none_or(|due| desk.now < due) {
+    pub(super) fn tick(&mut self, cx: &mut Context, core: &mut ClientCore) {
+        if self.due().is_none_or(|due| core.now < due) {
             return;
         }
         match &mut self.state {
-            State::Resting { .. } => self.connect(cx, desk),
+            State::Resting { .. } => self.connect(cx, core),
             State::Resolving { .. } => {
-                self.found(cx, desk, Err("nobody answers for this name".to_owned()));
+                self.found(cx, core, Err("nobody answers for this name".to_owned()));
             }
             State::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
             State::Registering { .. } => self.lose(cx, "the relay does not answer"),
             State::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
             State::Up { id, ping, .. } => {
-                *ping = Some(desk.now);
-                cx.send(*id, &[&compose::ping(&desk.number().to_string())]);
+                *ping = Some(core.now);
+                cx.send(*id, &[&compose::ping(&core.number().to_string())]);
             }
             State::Idle | State::Ending { .. } | State::Over => {}
         }

@@ -12,7 +12,7 @@
 //! (`Peer::relayed`). What a peer makes us need has a bucket of its own, too; and all
 //! strangers together have one (`peers.rs`). Knows nothing of what the answer is used for.
 
-use super::desk::Desk;
+use super::core::ClientCore;
 use crate::limits::{HINT_INTERVAL, LOOKUP_BURST, WAITING_TIME};
 use crate::reactor::Time;
 use crate::tokens::{Bucket, Rate};
@@ -99,18 +99,18 @@ impl Lookup {
     }
 
     /// Asks, if it is wanted and time. Online only.
-    pub(super) fn ask(&mut self, desk: &mut Desk, peer: &str) {
+    pub(super) fn ask(&mut self, core: &mut ClientCore, peer: &str) {
         if let State::Wanted { from, kind, is_for_peer } = self.state
-            && from <= desk.now
+            && from <= core.now
         {
             if is_for_peer {
-                self.bucket.spend(PEER, desk.now);
+                self.bucket.spend(PEER, core.now);
             }
-            let frame = compose::get_pubkey(peer, &desk.name);
-            desk.post(&frame);
-            desk.unanswered += 1;
-            self.last = Some(desk.now);
-            self.state = State::Asked { until: desk.now + WAITING_TIME, kind };
+            let frame = compose::get_pubkey(peer, &core.name);
+            core.post(&frame);
+            core.unanswered += 1;
+            self.last = Some(core.now);
+            self.state = State::Asked { until: core.now + WAITING_TIME, kind };
         }
     }
 

@@ -13,10 +13,10 @@
 //!         (one frame)                    ├─ lookup                    get_pubkey
 //!                                        ├─ sending ── session, texts, unanswered
 //!                                        └─ receiving ── waiting, seen
-//!           desk: what all of them share; events and frames are put there
+//!           core: what all of them share; events and frames are put there
 //! ```
 //!
-//! No part of a conversation talks to the loop: it puts its frames on the desk, and they leave in
+//! No part of a conversation talks to the loop: it puts its frames on the core, and they leave in
 //! one write at the end of the tick ([`Client::end_of_tick`]). Nothing that the relay says is
 //! believed without a signature: at most it makes us ask (`lookup`).
 //!
@@ -27,7 +27,7 @@
 mod answers;
 mod clocks;
 mod contact;
-mod desk;
+mod core;
 mod event;
 mod incoming;
 mod link;
@@ -53,7 +53,7 @@ mod warnings;
 
 use std::collections::VecDeque;
 
-use self::desk::{Desk, WaitingBytes};
+use self::core::{ClientCore, WaitingBytes};
 use self::link::Link;
 use self::peers::Peers;
 use self::prekeys::Prekeys;
@@ -67,7 +67,7 @@ use crate::reactor::{CloseReason, Context, Opened, Time, Timeout, Timer, Token};
 use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
 
-pub use answers::{NotTrusted, Outlook, Refused};
+pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
@@ -77,7 +77,7 @@ pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 /// One user's client. The handler that wraps it forwards what the loop tells about tokens that it
 /// [`owns`](Self::owns), its timer, and the end of each tick; and takes the events.
 pub struct Client {
-    desk: Desk,
+    core: ClientCore,
     link: Link,
     registration: Registration,
     peers: Peers,
@@ -97,7 +97,7 @@ impl Client {
             settings;
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
-        let mut desk = Desk {
+        let mut core = ClientCore {
             fp: vault.public().fingerprint(),
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
             name,
@@ -121,10 +121,10 @@ impl Client {
             unanswered: 0,
             unconfirmed_bytes: 0,
         };
-        desk.refresh_pins();
+        core.refresh_pins();
         Self {
             pins_due: Time::default(),
-            desk,
+            core,
             link: Link::new(relay.clone(), parts.resolve),
             registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
             peers: Peers::default(),
@@ -136,9 +136,9 @@ impl Client {
 
     /// Connects, and from now on connects again by itself. Once.
     pub fn start(&mut self, cx: &mut Context) {
-        self.desk.now = cx.now();
+        self.core.now = cx.now();
         self.renew_prekey(); // sets its clock
-        self.link.connect(cx, &mut self.desk);
+        self.link.connect(cx, &mut self.core);
         self.set_timer(cx);
     }
 
@@ -151,7 +151,7 @@ impl Client {
 
     /// The next thing that happened; `None`: nothing more for now. To be asked after each call.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.desk.events.pop_front()
+        self.core.events.pop_front()
     }
 
     // --- Messages ---
@@ -163,7 +163,7 @@ impl Client {
         if check_name_v2(to).is_err() {
             return Err(Refused::NotAName);
         }
-        if to == self.desk.name {
+        if to == self.core.name {
             return Err(Refused::Oneself);
         }
         if text.len() > MAX_TEXT {
@@ -172,18 +172,18 @@ impl Client {
         if !self.ready_for_more(to) {
             return Err(Refused::Pause);
         }
-        let id = id.unwrap_or_else(|| self.desk.number().to_string());
-        self.desk.tell(Event::Queued { id: id.clone(), to: to.to_owned() });
-        self.peers.meet(to).say(&mut self.desk, id.clone(), text);
+        let id = id.unwrap_or_else(|| self.core.number().to_string());
+        self.core.tell(Event::Queued { id: id.clone(), to: to.to_owned() });
+        self.peers.meet(to).say(&mut self.core, id.clone(), text);
         Ok(id)
     }
 
     /// Waits no longer for those who are not connected: their texts fail.
     pub fn fail_absent(&mut self) {
-        let Self { peers, desk, .. } = self;
+        let Self { peers, core, .. } = self;
         peers.for_each(|peer| {
             if peer.sending.is_absent() {
-                peer.sending.fail_absent(desk, &peer.contact.name);
+                peer.sending.fail_absent(core, &peer.contact.name);
             }
         });
     }
@@ -191,7 +191,7 @@ impl Client {
     /// Whether [`say`](Self::say) takes a text for `to` now; ask again at the end of each tick.
     pub fn ready_for_more(&self, to: &str) -> bool {
         let has_room = self.peers.get(to).is_none_or(|peer| peer.sending.has_room());
-        has_room && self.desk.unconfirmed_bytes < UNCONFIRMED_BYTES
+        has_room && self.core.unconfirmed_bytes < UNCONFIRMED_BYTES
     }
 
     /// A message was written out: its sender is told so at the end of this tick.
@@ -203,8 +203,8 @@ impl Client {
     }
 
     /// What is still on its way, over all peers.
-    pub fn outlook(&self) -> Outlook {
-        self.peers.outlook(self.link.is_up())
+    pub fn pending_counts(&self) -> PendingCounts {
+        self.peers.pending_counts(self.link.is_up())
     }
 
     /// Who is connected, in order; `None` as long as the relay has not told, or was not asked to.
@@ -216,7 +216,7 @@ impl Client {
 
     /// The pinned key of `name`.
     pub fn pin(&self, name: &str) -> Option<&PeerPin> {
-        self.desk.peers.file().find(name)
+        self.core.peers.file().find(name)
     }
 
     /// The key of `name` that was refused last because another one is pinned.
@@ -227,7 +227,7 @@ impl Client {
     /// The digits that `name` and we compare over another channel; `None` without a pinned key.
     pub fn safety_number(&self, name: &str) -> Option<String> {
         let pin = self.pin(name)?;
-        Some(safety_number(&self.desk.name, &self.desk.fp, name, &pin.fp))
+        Some(safety_number(&self.core.name, &self.core.fp, name, &pin.fp))
     }
 
     /// Accepts the key `fp` for `name` in the place of whatever is pinned; without `fp`, the
@@ -241,8 +241,8 @@ impl Client {
             return Err(NotTrusted::NothingToTrust);
         }
         let fp = fp.or_else(|| self.refused_key(name)).ok_or(NotTrusted::NothingToTrust)?;
-        let now_ms = self.desk.wall_ms();
-        let accepted = self.desk.peers.change(|file| file.accept(name, fp, now_ms));
+        let now_ms = self.core.wall_ms();
+        let accepted = self.core.peers.change(|file| file.accept(name, fp, now_ms));
         accepted.map_err(NotTrusted::File)?;
         self.review_pins();
         Ok(fp)
@@ -254,7 +254,7 @@ impl Client {
     pub fn ask_key(&mut self, name: &str) -> bool {
         let is_name = check_name_v2(name).is_ok();
         if is_name {
-            let now = self.desk.now;
+            let now = self.core.now;
             self.peers.meet(name).ask_for_user(now);
         }
         is_name
@@ -262,8 +262,8 @@ impl Client {
 
     /// Looks whether another process has changed the trust file, as it is done once a second.
     pub fn look_at_pins(&mut self) {
-        self.pins_due = self.desk.now + PINS_INTERVAL;
-        if self.desk.refresh_pins() {
+        self.pins_due = self.core.now + PINS_INTERVAL;
+        if self.core.refresh_pins() {
             self.review_pins();
         }
     }
@@ -271,7 +271,7 @@ impl Client {
     /// Marks the pinned key of `name` as compared.
     pub fn verify(&mut self, name: &str) -> Result<Fingerprint, NotTrusted> {
         let fp = self.pin(name).ok_or(NotTrusted::NotPinned)?.fp;
-        let marked = self.desk.peers.change(|file| file.mark_verified(name, fp));
+        let marked = self.core.peers.change(|file| file.mark_verified(name, fp));
         if !marked.map_err(NotTrusted::File)? {
             return Err(NotTrusted::NotPinned);
         }
@@ -280,8 +280,8 @@ impl Client {
     }
 
     fn review_pins(&mut self) {
-        let Self { peers, desk, .. } = self;
-        peers.for_each(|peer| peer.review(desk));
+        let Self { peers, core, .. } = self;
+        peers.for_each(|peer| peer.review(core));
     }
 
     // --- What the loop tells ---
@@ -293,27 +293,27 @@ impl Client {
 
     /// The [`Resolver`] may have an answer.
     pub fn looked_up(&mut self, cx: &mut Context) {
-        self.desk.now = cx.now();
-        self.link.looked_up(cx, &mut self.desk);
+        self.core.now = cx.now();
+        self.link.looked_up(cx, &mut self.core);
     }
 
     /// See [`Handler::opened`](crate::reactor::Handler::opened).
     pub fn opened(&mut self, cx: &mut Context, _id: Token, how: Opened) {
         debug_assert_eq!(how, Opened::Connected, "nothing else was asked for");
-        self.desk.now = cx.now();
+        self.core.now = cx.now();
         self.renew_prekey();
-        let frame = self.registration.begin(&self.desk);
-        self.link.opened(cx, &self.desk, &frame);
+        let frame = self.registration.begin(&self.core);
+        self.link.opened(cx, &self.core, &frame);
     }
 
     /// See [`Handler::received`](crate::reactor::Handler::received).
     pub fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
         self.look_around(cx.now());
-        self.link.heard(self.desk.now);
+        self.link.heard(self.core.now);
         let mut consumed = 0;
         while self.link.listens() {
             let unconsumed = &bytes[consumed..];
-            match self.link.scan(unconsumed, self.desk.max_frame) {
+            match self.link.scan(unconsumed, self.core.max_frame) {
                 Scan::Frame(place) => {
                     consumed += place.end;
                     self.frame(cx, &unconsumed[place]);
@@ -337,21 +337,21 @@ impl Client {
 
     /// See [`Handler::closed`](crate::reactor::Handler::closed).
     pub fn closed(&mut self, cx: &mut Context, _id: Token, reason: CloseReason) {
-        self.desk.now = cx.now();
-        self.link.closed(cx, &mut self.desk, reason);
-        let Self { peers, desk, .. } = self;
-        peers.for_each(|peer| peer.disconnected(desk));
-        self.desk.outgoing.clear();
-        self.desk.unanswered = 0;
+        self.core.now = cx.now();
+        self.link.closed(cx, &mut self.core, reason);
+        let Self { peers, core, .. } = self;
+        peers.for_each(|peer| peer.disconnected(core));
+        self.core.outgoing.clear();
+        self.core.unanswered = 0;
         self.roster.forget();
         self.set_timer(cx); // the tick's end is over
     }
 
     /// The client's timer rang.
     pub fn timer(&mut self, cx: &mut Context) {
-        self.desk.now = cx.now();
-        self.link.tick(cx, &mut self.desk);
-        self.peers.tick(&self.desk, self.link.is_up()); // the prekey: at the end of the tick
+        self.core.now = cx.now();
+        self.link.tick(cx, &mut self.core);
+        self.peers.tick(&self.core, self.link.is_up()); // the prekey: at the end of the tick
     }
 
     /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
@@ -361,7 +361,7 @@ impl Client {
         self.flush(cx);
         if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
             self.leaving = None;
-            self.link.finish(cx, &mut self.desk, Ending::Left, "we left");
+            self.link.finish(cx, &mut self.core, Ending::Left, "we left");
         }
         self.set_timer(cx);
     }
@@ -377,7 +377,7 @@ impl Client {
     /// Notes the time, and now and then whether another process has changed the trust file
     /// (`sealwax keys trust`): before anything is sent or taken.
     fn look_around(&mut self, now: Time) {
-        self.desk.now = now;
+        self.core.now = now;
         if now >= self.pins_due {
             self.look_at_pins();
         }
@@ -386,9 +386,9 @@ impl Client {
     }
 
     fn registered(&mut self, cx: &mut Context) {
-        self.link.registered(cx, self.desk.now);
-        let (name, fp) = (self.desk.name.clone(), self.desk.fp);
-        self.desk.tell(Event::Registered { name, fp });
+        self.link.registered(cx, self.core.now);
+        let (name, fp) = (self.core.name.clone(), self.core.fp);
+        self.core.tell(Event::Registered { name, fp });
         self.peers.for_each(|_| {}); // whoever has something to send may
     }
 
@@ -397,42 +397,42 @@ impl Client {
             if let Event::Users { users } | Event::Joined { users } = &event {
                 for user in users {
                     if let Some(peer) = self.peers.known(user) {
-                        peer.joined(self.desk.now);
+                        peer.joined(self.core.now);
                     }
                 }
             }
-            self.desk.tell(event);
+            self.core.tell(event);
         }
     }
 
     fn renew_prekey(&mut self) {
-        let Desk { prekeys, vault, wall, name, now, .. } = &mut self.desk;
+        let ClientCore { prekeys, vault, wall, name, now, .. } = &mut self.core;
         if prekeys.renew(vault.as_ref(), name, *now, wall()) && self.link.is_up() {
-            let frame = compose::prekey(self.desk.prekeys.published());
-            self.desk.post(&frame);
+            let frame = compose::prekey(self.core.prekeys.published());
+            self.core.post(&frame);
         }
     }
 
     fn flush(&mut self, cx: &mut Context) {
         let is_up = self.link.is_up();
-        if self.desk.has_forgotten {
+        if self.core.has_forgotten {
             self.review_pins();
-            self.desk.has_forgotten = false;
+            self.core.has_forgotten = false;
         }
-        self.peers.pump(&mut self.desk, is_up);
+        self.peers.pump(&mut self.core, is_up);
         if is_up {
-            self.link.send(cx, &self.desk.outgoing);
+            self.link.send(cx, &self.core.outgoing);
         }
-        self.desk.outgoing.clear();
+        self.core.outgoing.clear();
     }
 
     /// Something was shown whose sender does not know, and can be told.
     fn owes_receipts(&self) -> bool {
-        self.link.is_up() && self.outlook().receipts > 0
+        self.link.is_up() && self.pending_counts().receipts > 0
     }
 
     fn set_timer(&mut self, cx: &mut Context) {
-        let due = [self.link.due(), self.desk.prekeys.due(), self.peers.due(), self.leaving];
+        let due = [self.link.due(), self.core.prekeys.due(), self.peers.due(), self.leaving];
         cx.set_timer(self.timer, clocks::earliest(due));
     }
 }

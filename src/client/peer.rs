@@ -5,7 +5,7 @@
 
 use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::lookup::Lookup;
 use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
@@ -49,12 +49,12 @@ impl Peer {
     // --- What the user does ---
 
     /// Takes a text for the peer.
-    pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
-        self.touch(desk.now);
-        desk.wrote_to(&self.contact.name);
-        self.sending.say(desk, id, text);
+    pub(super) fn say(&mut self, core: &mut ClientCore, id: String, text: &str) {
+        self.touch(core.now);
+        core.wrote_to(&self.contact.name);
+        self.sending.say(core, id, text);
         if self.sending.is_resting() {
-            self.lookup.hint(desk.now); // whoever writes again wants it tried again
+            self.lookup.hint(core.now); // whoever writes again wants it tried again
         }
     }
 
@@ -67,49 +67,49 @@ impl Peer {
     // --- What the peer sends ---
 
     /// A `send_key` or `message` of the peer.
-    pub(super) fn frame(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
-        self.touch(desk.now);
+    pub(super) fn frame(&mut self, core: &mut ClientCore, kind: ForwardKind, body: &str) {
+        self.touch(core.now);
         if !self.waiting.is_empty() {
-            return self.wait(desk, kind, body);
+            return self.wait(core, kind, body);
         }
         match kind {
-            ForwardKind::SendKey => self.offer(desk, body),
-            ForwardKind::Message => self.message(desk, body),
+            ForwardKind::SendKey => self.offer(core, body),
+            ForwardKind::Message => self.message(core, body),
         }
     }
 
-    fn offer(&mut self, desk: &mut Desk, body: &str) {
-        let Some(offer) = read_offer(desk, &self.contact.name, body) else { return };
+    fn offer(&mut self, core: &mut ClientCore, body: &str) {
+        let Some(offer) = read_offer(core, &self.contact.name, body) else { return };
         if self.contact.key().is_none() {
-            self.lookup.hint(desk.now);
-            return self.wait(desk, ForwardKind::SendKey, body);
+            self.lookup.hint(core.now);
+            return self.wait(core, ForwardKind::SendKey, body);
         }
-        let is_stranger = self.is_stranger(desk);
-        match self.receiving.offer(desk, &mut self.contact, is_stranger, offer) {
+        let is_stranger = self.is_stranger(core);
+        match self.receiving.offer(core, &mut self.contact, is_stranger, offer) {
             // It may have been made because the peer started anew, and then it has another prekey
             // and knows nothing of our session.
-            Ok(()) if self.sending.cares() => self.lookup.need_for_peer(desk.now),
+            Ok(()) if self.sending.cares() => self.lookup.need_for_peer(core.now),
             // Another key: perhaps the relay has it too, and the user has to be told.
-            Err(Caution::WrongSender) => self.lookup.hint(desk.now),
+            Err(Caution::WrongSender) => self.lookup.hint(core.now),
             Ok(()) | Err(_) => {}
         }
     }
 
-    fn wait(&mut self, desk: &mut Desk, kind: ForwardKind, body: &str) {
-        let is_stranger = self.is_stranger(desk);
-        self.waiting.push(desk, &self.contact.name, is_stranger, (kind, body));
+    fn wait(&mut self, core: &mut ClientCore, kind: ForwardKind, body: &str) {
+        let is_stranger = self.is_stranger(core);
+        self.waiting.push(core, &self.contact.name, is_stranger, (kind, body));
     }
 
-    fn message(&mut self, desk: &mut Desk, body: &str) {
-        match self.receiving.message(desk, &self.contact, body) {
+    fn message(&mut self, core: &mut ClientCore, body: &str) {
+        match self.receiving.message(core, &self.contact, body) {
             Some(Heard::Receipt(mids)) => {
-                let did_our_work = self.sending.confirmed(desk, &self.contact.name, &mids);
+                let did_our_work = self.sending.confirmed(core, &self.contact.name, &mids);
                 if did_our_work {
                     self.receiving.refill();
                     self.lookup.refill();
                 }
             }
-            Some(Heard::Again(mid)) => self.sending.confirm_again(mid, desk.now),
+            Some(Heard::Again(mid)) => self.sending.confirm_again(mid, core.now),
             None => {}
         }
     }
@@ -122,34 +122,34 @@ impl Peer {
     }
 
     /// The relay hands out the key that was asked for, and the prekey of a version-2 user.
-    pub(super) fn pubkey(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
+    pub(super) fn pubkey(&mut self, core: &mut ClientCore, pem: &str, prekey: Option<&Prekey>) {
         self.lookup.answered();
-        self.take_key(desk, pem, prekey);
-        self.answer_user(desk);
+        self.take_key(core, pem, prekey);
+        self.answer_user(core);
     }
 
-    fn take_key(&mut self, desk: &mut Desk, pem: &str, prekey: Option<&Prekey>) {
+    fn take_key(&mut self, core: &mut ClientCore, pem: &str, prekey: Option<&Prekey>) {
         let name = &self.contact.name;
         let Ok(key) = PublicKey::from_pem(pem) else {
             let detail = format!("what the relay hands out for {name} is no key that is accepted");
             let (failure, caution) = (Failure::BadKey, Caution::BadKey);
-            return self.stop(desk, &Unfit { failure, caution, detail });
+            return self.stop(core, &Unfit { failure, caution, detail });
         };
-        if let Err(unfit) = self.contact.learn(desk, key) {
+        if let Err(unfit) = self.contact.learn(core, key) {
             self.receiving.close();
-            return self.stop(desk, &unfit);
+            return self.stop(core, &unfit);
         }
-        self.touch(desk.now);
-        for (kind, body) in self.waiting.take(desk) {
-            self.frame(desk, kind, &body);
+        self.touch(core.now);
+        for (kind, body) in self.waiting.take(core) {
+            self.frame(core, kind, &body);
         }
         self.lookup.answered(); // also whatever those frames would have asked
-        match self.sending.found(desk, &mut self.contact, prekey) {
+        match self.sending.found(core, &mut self.contact, prekey) {
             Err(unfit) if unfit.is_of_time() => {
-                desk.warn(&self.contact.name, unfit.caution, unfit.detail.as_str());
-                self.sending.wait_for_prekey(desk.now);
+                core.warn(&self.contact.name, unfit.caution, unfit.detail.as_str());
+                self.sending.wait_for_prekey(core.now);
             }
-            Err(unfit) => self.stop(desk, &unfit),
+            Err(unfit) => self.stop(core, &unfit),
             Ok(()) => {}
         }
     }
@@ -161,17 +161,17 @@ impl Peer {
     }
 
     /// What the user has asked is answered.
-    fn answer_user(&mut self, desk: &mut Desk) {
+    fn answer_user(&mut self, core: &mut ClientCore) {
         if std::mem::take(&mut self.user_asks) {
             let name = self.contact.name.clone();
-            desk.tell(Event::Progress(Progress::KeyAnswered { name }));
+            core.tell(Event::Progress(Progress::KeyAnswered { name }));
         }
     }
 
     /// The relay answers our question for the peer's key with an error.
     pub(super) fn lookup_refused(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         code: Option<ErrorCode>,
         detail: &str,
     ) {
@@ -180,41 +180,41 @@ impl Peer {
         }
         self.lookup.answered();
         let name = &self.contact.name;
-        self.waiting.drop_all(desk, name);
+        self.waiting.drop_all(core, name);
         match code {
-            Some(ErrorCode::UnknownUser) => self.sending.not_found(desk, name),
+            Some(ErrorCode::UnknownUser) => self.sending.not_found(core, name),
             Some(code) if is_final(code) => {
-                self.sending.fail(desk, name, Failure::Refused, detail);
+                self.sending.fail(core, name, Failure::Refused, detail);
             }
             // Too much was asked, or a reason of which a newer relay knows: the same later.
-            _ => self.sending.rest(desk.now),
+            _ => self.sending.rest(core.now),
         }
-        self.answer_user(desk);
+        self.answer_user(core);
     }
 
     /// A request stands in the peer's queue.
-    pub(super) fn relayed(&mut self, desk: &mut Desk, request: u64, prekey_id: Option<u32>) {
-        if !self.sending.relayed(desk, &self.contact.name, request, prekey_id) {
+    pub(super) fn relayed(&mut self, core: &mut ClientCore, request: u64, prekey_id: Option<u32>) {
+        if !self.sending.relayed(core, &self.contact.name, request, prekey_id) {
             return;
         }
         if self.sending.unconfirmed() > 0 {
             // Another process has got it, and cannot read it: it is to be sealed again at once.
             // Each answer to a request of ours makes us ask once at most.
-            self.lookup.need(desk.now);
+            self.lookup.need(core.now);
         } else {
-            self.lookup.hint(desk.now);
+            self.lookup.hint(core.now);
         }
     }
 
     /// A request was refused; one without a number offered a session.
     pub(super) fn refused(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         request: Option<u64>,
         code: Option<ErrorCode>,
         detail: &str,
     ) {
-        self.sending.refused(desk, &self.contact.name, request, code, detail);
+        self.sending.refused(core, &self.contact.name, request, code, detail);
     }
 
     /// The peer connected: it may be another process, with another prekey.
@@ -228,91 +228,91 @@ impl Peer {
     }
 
     /// The connection to the relay is lost.
-    pub(super) fn disconnected(&mut self, desk: &mut Desk) {
+    pub(super) fn disconnected(&mut self, core: &mut ClientCore) {
         self.lookup.disconnected();
-        self.waiting.take(desk);
+        self.waiting.take(core);
         self.sending.disconnected();
     }
 
     /// Nothing goes out for a key like this, and the user is told.
-    fn stop(&mut self, desk: &mut Desk, unfit: &Unfit) {
+    fn stop(&mut self, core: &mut ClientCore, unfit: &Unfit) {
         let name = &self.contact.name;
-        desk.warn(name, unfit.caution, unfit.detail.as_str());
-        self.waiting.take(desk);
-        self.sending.fail(desk, name, unfit.failure, &unfit.detail);
+        core.warn(name, unfit.caution, unfit.detail.as_str());
+        self.waiting.take(core);
+        self.sending.fail(core, name, unfit.failure, &unfit.detail);
     }
 
     // --- What time and the trust file bring ---
 
     /// Does what is due, and, while `is_online`, sends what may be sent.
-    pub(super) fn pump(&mut self, desk: &mut Desk, is_online: bool) {
-        self.receiving.expire(desk.now);
-        self.waiting.expire(desk, &self.contact.name);
+    pub(super) fn pump(&mut self, core: &mut ClientCore, is_online: bool) {
+        self.receiving.expire(core.now);
+        self.waiting.expire(core, &self.contact.name);
         let is_idle = self.contact.key().is_none() && self.waiting.is_empty();
         if self.user_asks {
-            self.lookup.need(desk.now);
-        } else if is_idle && !self.sending.cares() && self.is_stranger(desk) {
+            self.lookup.need(core.now);
+        } else if is_idle && !self.sending.cares() && self.is_stranger(core) {
             self.lookup.drop_wish(); // others are in line
         }
         if is_online {
-            let asks = self.user_asks || !self.is_stranger(desk);
-            self.sending.pump(desk, &self.contact.name, &mut self.lookup, asks);
+            let asks = self.user_asks || !self.is_stranger(core);
+            self.sending.pump(core, &self.contact.name, &mut self.lookup, asks);
         }
         // A key for which nothing has spoken yet, and nothing will: a stranger's.
-        if self.contact.trust(desk).is_none() && self.waiting.is_empty() && !self.sending.cares() {
+        if self.contact.trust(core).is_none() && self.waiting.is_empty() && !self.sending.cares() {
             self.contact.forget();
         }
     }
 
     /// A stranger for whom it is time to ask, if the bucket of all strangers allows it.
-    pub(super) fn is_in_line(&self, desk: &Desk) -> bool {
-        self.lookup.is_wanted(desk.now) && self.is_stranger(desk)
+    pub(super) fn is_in_line(&self, core: &ClientCore) -> bool {
+        self.lookup.is_wanted(core.now) && self.is_stranger(core)
     }
 
     /// It is the stranger's turn: the relay is asked for its key.
-    pub(super) fn ask(&mut self, desk: &mut Desk) {
-        self.lookup.ask(desk, &self.contact.name);
+    pub(super) fn ask(&mut self, core: &mut ClientCore) {
+        self.lookup.ask(core, &self.contact.name);
     }
 
     /// We never wrote to it, nor accepted or compared its key.
-    pub(super) fn is_stranger(&self, desk: &Desk) -> bool {
-        self.sending.unconfirmed() == 0 && !desk.knows(&self.contact.name)
+    pub(super) fn is_stranger(&self, core: &ClientCore) -> bool {
+        self.sending.unconfirmed() == 0 && !core.knows(&self.contact.name)
     }
 
     /// Whether `body` may have to wait among the frames of strangers.
-    pub(super) fn may_wait(&self, desk: &Desk, body: &str) -> bool {
+    pub(super) fn may_wait(&self, core: &ClientCore, body: &str) -> bool {
         let is_open = self.contact.key().is_some() && self.waiting.is_empty();
-        !is_open && self.is_stranger(desk) && self.waiting.has_room_for(body)
+        !is_open && self.is_stranger(core) && self.waiting.has_room_for(body)
     }
 
     /// A stranger's frames that wait make room for others'. Returns whether there were any.
-    pub(super) fn gives_way(&mut self, desk: &mut Desk) -> bool {
+    pub(super) fn gives_way(&mut self, core: &mut ClientCore) -> bool {
         let gives = self.waiting.is_of_stranger();
         if gives {
-            self.waiting.drop_all(desk, &self.contact.name);
+            self.waiting.drop_all(core, &self.contact.name);
         }
         gives
     }
 
     /// When [`pump`](Self::pump) has something to do. That it is time to ask for a stranger's key
     /// is seen to elsewhere.
-    pub(super) fn due(&self, desk: &Desk, is_online: bool) -> Option<Time> {
+    pub(super) fn due(&self, core: &ClientCore, is_online: bool) -> Option<Time> {
         if self.is_forgettable() {
             return self.lookup.kept_until();
         }
-        let is_in_line = self.is_in_line(desk);
+        let is_in_line = self.is_in_line(core);
         let lookup = self.lookup.due().filter(|_| !is_in_line);
         let online = [self.sending.due(), lookup].map(|due| due.filter(|_| is_online));
         earliest(online.into_iter().chain([self.receiving.due(), self.waiting.due()]))
     }
 
     /// The trust file changed: a key that is not pinned any more opens nothing and is sent nothing.
-    pub(super) fn review(&mut self, desk: &mut Desk) {
-        if !self.contact.review(desk) {
+    pub(super) fn review(&mut self, core: &mut ClientCore) {
+        if !self.contact.review(core) {
             self.receiving.close();
             self.sending.close();
-            let is_pinned = desk.peers.file().find(&self.contact.name).is_some();
-            if desk.has_forgotten && !is_pinned && self.is_stranger(desk) {
+            let is_pinned = core.peers.file().find(&self.contact.name).is_some();
+            if core.has_forgotten && !is_pinned && self.is_stranger(core) {
                 self.receiving.forget_wholly();
                 self.sending.forget_wholly();
             }
@@ -345,8 +345,8 @@ impl Peer {
 
     /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed; and the
     /// ids of its last texts, or one whose receipt was lost would be shown again.
-    pub(super) fn forget(&mut self, desk: &Desk) {
-        let is_stranger = self.is_stranger(desk);
+    pub(super) fn forget(&mut self, core: &ClientCore) {
+        let is_stranger = self.is_stranger(core);
         self.contact.forget();
         self.sending.forget();
         self.receiving.forget(is_stranger);

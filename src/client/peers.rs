@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Outlook;
+use super::PendingCounts;
 use super::clocks::earliest;
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::peer::Peer;
 use super::waiting::cost;
 use crate::limits::{MAX_PEERS, STRANGER_LOOKUPS_PER_SECOND, WAITING_BYTES};
@@ -61,61 +61,61 @@ impl Peers {
     }
 
     /// Lets everyone who was touched do what is to be done.
-    pub(super) fn pump(&mut self, desk: &mut Desk, is_online: bool) {
+    pub(super) fn pump(&mut self, core: &mut ClientCore, is_online: bool) {
         for name in std::mem::take(&mut self.touched) {
             let Some(peer) = self.all.get_mut(&name) else { continue };
-            peer.pump(desk, is_online);
-            self.has_line |= peer.is_in_line(desk);
-            self.due = earliest([self.due, peer.due(desk, is_online)]);
-            if peer.is_blank(desk.now) {
+            peer.pump(core, is_online);
+            self.has_line |= peer.is_in_line(core);
+            self.due = earliest([self.due, peer.due(core, is_online)]);
+            if peer.is_blank(core.now) {
                 self.all.remove(&name);
             }
         }
         if self.has_line && is_online {
-            self.ask_for_strangers(desk);
+            self.ask_for_strangers(core);
         }
     }
 
     /// Asks for the keys of as many strangers as may be asked for now.
-    fn ask_for_strangers(&mut self, desk: &mut Desk) {
-        while desk.stranger_lookups.holds_one(STRANGERS, desk.now) {
-            let in_line = self.all.values().filter(|peer| peer.is_in_line(desk)).count();
+    fn ask_for_strangers(&mut self, core: &mut ClientCore) {
+        while core.stranger_lookups.holds_one(STRANGERS, core.now) {
+            let in_line = self.all.values().filter(|peer| peer.is_in_line(core)).count();
             self.has_line = in_line > 0;
-            let Some(place) = draw(desk, in_line) else { return };
-            let mut in_line = self.all.values_mut().filter(|peer| peer.is_in_line(desk));
+            let Some(place) = draw(core, in_line) else { return };
+            let mut in_line = self.all.values_mut().filter(|peer| peer.is_in_line(core));
             let Some(peer) = in_line.nth(place) else { return };
-            desk.stranger_lookups.spend(STRANGERS, desk.now);
-            peer.ask(desk);
-            self.due = earliest([self.due, peer.due(desk, true)]);
+            core.stranger_lookups.spend(STRANGERS, core.now);
+            peer.ask(core);
+            self.due = earliest([self.due, peer.due(core, true)]);
         }
-        self.due = earliest([self.due, Some(desk.stranger_lookups.next(STRANGERS, desk.now))]);
+        self.due = earliest([self.due, Some(core.stranger_lookups.next(STRANGERS, core.now))]);
     }
 
     /// Where frames of strangers take all the room that they may and `body` of `name` has to wait,
     /// each of them gives way or not, by lot.
-    pub(super) fn make_room_for(&mut self, desk: &mut Desk, name: &str, body: &str) {
-        if desk.waiting.strangers + cost(body) <= WAITING_BYTES {
+    pub(super) fn make_room_for(&mut self, core: &mut ClientCore, name: &str, body: &str) {
+        if core.waiting.strangers + cost(body) <= WAITING_BYTES {
             return;
         }
-        if self.all.get(name).is_some_and(|peer| !peer.may_wait(desk, body)) {
+        if self.all.get(name).is_some_and(|peer| !peer.may_wait(core, body)) {
             return;
         }
         for (name, peer) in &mut self.all {
-            if draw(desk, 2) == Some(0) && peer.gives_way(desk) {
+            if draw(core, 2) == Some(0) && peer.gives_way(core) {
                 self.touched.insert(name.clone());
             }
         }
     }
 
     /// Touches everyone who has something to do by now.
-    pub(super) fn tick(&mut self, desk: &Desk, is_online: bool) {
-        let now = desk.now;
+    pub(super) fn tick(&mut self, core: &ClientCore, is_online: bool) {
+        let now = core.now;
         if self.due.is_none_or(|due| now < due) {
             return;
         }
         self.due = None;
         for (name, peer) in &self.all {
-            match peer.due(desk, is_online) {
+            match peer.due(core, is_online) {
                 Some(due) if due <= now => _ = self.touched.insert(name.clone()),
                 due => self.due = earliest([self.due, due]),
             }
@@ -128,35 +128,35 @@ impl Peers {
     }
 
     /// Forgets whoever was idle longest, if too many are awake: of the strangers, if there are any.
-    pub(super) fn make_room(&mut self, desk: &Desk) {
+    pub(super) fn make_room(&mut self, core: &ClientCore) {
         if self.all.values().filter(|peer| peer.is_awake()).count() <= MAX_PEERS {
             return;
         }
         let idle = self
             .all
             .values_mut()
-            .filter_map(|peer| Some(((!peer.is_stranger(desk), peer.idle_since()?), peer)));
+            .filter_map(|peer| Some(((!peer.is_stranger(core), peer.idle_since()?), peer)));
         if let Some((_, peer)) = idle.min_by_key(|&(order, _)| order) {
-            peer.forget(desk);
+            peer.forget(core);
         }
     }
 
     /// What is still on its way.
-    pub(super) fn outlook(&self, connected: bool) -> Outlook {
-        let mut outlook = Outlook { connected, ..Outlook::default() };
+    pub(super) fn pending_counts(&self, connected: bool) -> PendingCounts {
+        let mut pending = PendingCounts { connected, ..PendingCounts::default() };
         for Peer { sending, .. } in self.all.values() {
-            outlook.unconfirmed += sending.unconfirmed();
-            outlook.absent += if sending.is_absent() { sending.unconfirmed() } else { 0 };
-            outlook.receipts += sending.receipts();
+            pending.unconfirmed += sending.unconfirmed();
+            pending.absent += if sending.is_absent() { sending.unconfirmed() } else { 0 };
+            pending.receipts += sending.receipts();
         }
-        outlook
+        pending
     }
 }
 
 /// One of `count` by lot.
-fn draw(desk: &Desk, count: usize) -> Option<usize> {
+fn draw(core: &ClientCore, count: usize) -> Option<usize> {
     let mut random = [0; 4];
-    desk.vault.random(&mut random);
+    core.vault.random(&mut random);
     (u32::from_be_bytes(random) as usize).checked_rem(count)
 }
 
@@ -165,25 +165,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::client::desk::tests::desk;
+    use crate::client::core::tests::core;
 
     #[test]
     fn the_stranger_who_was_idle_longest_is_forgotten_first() {
-        let (mut desk, mut peers) = (desk(), Peers::default());
-        let key = desk.vault.public().clone();
+        let (mut core, mut peers) = (core(), Peers::default());
+        let key = core.vault.public().clone();
         // Idle longer than any stranger, and somebody whom we wrote to.
         let fp = key.fingerprint();
-        desk.peers.change(|file| file.accept("1", fp, 1)).unwrap();
+        core.peers.change(|file| file.accept("1", fp, 1)).unwrap();
         for number in 0..=MAX_PEERS {
-            desk.now = desk.now + Duration::from_secs(1);
+            core.now = core.now + Duration::from_secs(1);
             let peer = peers.meet(&number.to_string());
-            peer.contact.learn(&mut desk, key.clone()).unwrap();
-            peer.touch(desk.now);
+            peer.contact.learn(&mut core, key.clone()).unwrap();
+            peer.touch(core.now);
             if number == 0 {
-                peer.say(&mut desk, "id".to_owned(), "text"); // is not forgotten in silence
+                peer.say(&mut core, "id".to_owned(), "text"); // is not forgotten in silence
             }
         }
-        peers.make_room(&desk);
+        peers.make_room(&core);
         let is_awake = |name: &str| peers.get(name).unwrap().is_awake();
         assert!(is_awake("0") && is_awake("1") && !is_awake("2") && is_awake("3"));
         assert_eq!(peers.all.values().filter(|peer| peer.is_awake()).count(), MAX_PEERS);
@@ -191,10 +191,10 @@ mod tests {
 
     #[test]
     fn what_has_nothing_to_do_is_not_looked_at_and_a_stranger_leaves_nothing() {
-        let (mut desk, mut peers) = (desk(), Peers::default());
+        let (mut core, mut peers) = (core(), Peers::default());
         peers.meet("bob");
         assert_eq!(peers.touched.len(), 1);
-        peers.pump(&mut desk, true);
+        peers.pump(&mut core, true);
         assert!(peers.all.is_empty() && peers.touched.is_empty());
         assert_eq!(peers.due(), None);
     }

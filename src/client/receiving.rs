@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::contact::Contact;
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::seen::{Seen, Sight};
 use super::tokens::Share;
 use super::{Caution, Event, Receipt};
@@ -60,18 +60,18 @@ impl Receiving {
     /// not.
     pub(super) fn offer(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &mut Contact,
         is_stranger: bool,
         offer: SessionOffer,
     ) -> Result<(), Caution> {
-        let taken = self.take_offer(desk, contact, is_stranger, offer);
-        taken.map_err(|refusal| warn(desk, &contact.name, refusal))
+        let taken = self.take_offer(core, contact, is_stranger, offer);
+        taken.map_err(|refusal| warn(core, &contact.name, refusal))
     }
 
     fn take_offer(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &mut Contact,
         is_stranger: bool,
         offer: SessionOffer,
@@ -83,23 +83,23 @@ impl Receiving {
             return Err(refusal(OfferFault::Sender));
         }
         let (created, prekey_id) = (offer.created_ms(), offer.prekey_id());
-        self.check_time(desk, created)?;
-        let names = Names { from: &contact.name, to: &desk.name };
-        let verified = offer.verify(desk.vault.as_ref(), key, names).map_err(refusal)?;
-        let share = match (is_stranger, contact.trust(desk)) {
+        self.check_time(core, created)?;
+        let names = Names { from: &contact.name, to: &core.name };
+        let verified = offer.verify(core.vault.as_ref(), key, names).map_err(refusal)?;
+        let share = match (is_stranger, contact.trust(core)) {
             (false, _) => Share::Known,
             (true, Some(_)) => Share::Met,
             (true, None) => Share::New,
         };
-        if !desk.tokens.take(&mut self.bucket, share, desk.now) {
+        if !core.tokens.take(&mut self.bucket, share, core.now) {
             return Err((Caution::TooManySessions, "too many come at once".to_owned()));
         }
-        contact.admit(desk, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
-        let prekey = desk.prekeys.find(prekey_id, desk.now);
+        contact.admit(core, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
+        let prekey = core.prekeys.find(prekey_id, core.now);
         let prekey = prekey.ok_or_else(|| refusal(OfferFault::Prekey))?;
-        let chain = verified.accept(desk.vault.as_ref(), prekey).map_err(refusal)?;
+        let chain = verified.accept(core.vault.as_ref(), prekey).map_err(refusal)?;
         self.mark = created;
-        let until = desk.now + SESSION_GRACE;
+        let until = core.now + SESSION_GRACE;
         self.previous = self.current.replace(chain).map(|replaced| (replaced, until));
         Ok(())
     }
@@ -110,13 +110,13 @@ impl Receiving {
         self.bucket = Bucket::default();
     }
 
-    fn check_time(&self, desk: &mut Desk, created: u64) -> Result<(), Refusal> {
-        let mark = if self.has_mark() { self.mark } else { desk.forgot_at_ms };
+    fn check_time(&self, core: &mut ClientCore, created: u64) -> Result<(), Refusal> {
+        let mark = if self.has_mark() { self.mark } else { core.forgot_at_ms };
         if created <= mark {
             let detail = "it is not newer than the last one";
             return Err((Caution::StaleSession, detail.to_owned()));
         }
-        let ahead = Duration::from_millis(created.saturating_sub(desk.wall_ms()));
+        let ahead = Duration::from_millis(created.saturating_sub(core.wall_ms()));
         if ahead > CLOCK_SKEW {
             let detail = "its clock is far ahead of ours";
             return Err((Caution::ClockSkew, detail.to_owned()));
@@ -127,36 +127,36 @@ impl Receiving {
     /// Opens a message; a text that was not told yet is told.
     pub(super) fn message(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &Contact,
         content: &str,
     ) -> Option<Heard> {
         let name = &contact.name;
-        let opened = SealedMessage::parse(content).and_then(|message| self.open(desk, message));
+        let opened = SealedMessage::parse(content).and_then(|message| self.open(core, message));
         let opened = match opened {
             Ok(opened) => opened,
             Err(fault) => {
                 let (code, why) = fault_of(fault);
-                desk.warn(name, code, format!("a message of {name} is dropped: {why}"));
+                core.warn(name, code, format!("a message of {name} is dropped: {why}"));
                 return None;
             }
         };
         let from = || name.clone();
         if opened.missing > 0 {
-            desk.tell(Event::Gap { from: from(), missing: opened.missing });
+            core.tell(Event::Gap { from: from(), missing: opened.missing });
         }
         match opened.body {
             Body::Receipt(mids) => Some(Heard::Receipt(mids)),
             Body::Text { mid, text } => {
                 // A session has a pinned key, unless that was forgotten a moment ago: the text
                 // comes again.
-                let trust = contact.trust(desk)?;
+                let trust = contact.trust(core)?;
                 match self.seen.see(mid) {
                     Sight::Shown => Some(Heard::Again(mid)),
                     Sight::Told => None,
                     Sight::First => {
                         let (n, receipt) = (opened.n, Receipt { peer: from(), mid });
-                        desk.tell(Event::Message { from: from(), text, n, trust, receipt });
+                        core.tell(Event::Message { from: from(), text, n, trust, receipt });
                         None
                     }
                 }
@@ -164,8 +164,8 @@ impl Receiving {
         }
     }
 
-    fn open(&mut self, desk: &Desk, message: SealedMessage) -> Result<Opened, MessageFault> {
-        self.expire(desk.now);
+    fn open(&mut self, core: &ClientCore, message: SealedMessage) -> Result<Opened, MessageFault> {
+        self.expire(core.now);
         let previous = self.previous.as_mut().map(|(chain, _)| chain);
         let mut chains = self.current.as_mut().into_iter().chain(previous);
         match chains.find(|chain| chain.sid() == message.sid()) {
@@ -207,22 +207,22 @@ impl Receiving {
         *self = Self { mark: self.mark, bucket: self.bucket, seen, ..Self::new() };
     }
 
-    /// Forgets even the mark: the pin is gone ([`Desk::forgot_at_ms`] stands for it).
+    /// Forgets even the mark: the pin is gone ([`ClientCore::forgot_at_ms`] stands for it).
     pub(super) fn forget_wholly(&mut self) {
         *self = Self { bucket: self.bucket, ..Self::new() };
     }
 }
 
 /// Reads what `name` offers, if it is meant for us; otherwise a warning is told.
-pub(super) fn read_offer(desk: &mut Desk, name: &str, body: &str) -> Option<SessionOffer> {
+pub(super) fn read_offer(core: &mut ClientCore, name: &str, body: &str) -> Option<SessionOffer> {
     let offer = SessionOffer::parse(body).and_then(|offer| {
-        if *offer.recipient() == desk.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
+        if *offer.recipient() == core.fp { Ok(offer) } else { Err(OfferFault::Recipient) }
     });
-    offer.map_err(|fault| warn(desk, name, refusal(fault))).ok()
+    offer.map_err(|fault| warn(core, name, refusal(fault))).ok()
 }
 
-fn warn(desk: &mut Desk, name: &str, (code, why): Refusal) -> Caution {
-    desk.warn(name, code, format!("a session that {name} offers is refused: {why}"));
+fn warn(core: &mut ClientCore, name: &str, (code, why): Refusal) -> Caution {
+    core.warn(name, code, format!("a session that {name} offers is refused: {why}"));
     code
 }
 

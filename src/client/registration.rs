@@ -8,7 +8,7 @@
 //! proof is worth nothing elsewhere, but a relay with another key is another relay. Knows frames,
 //! and not how they travel.
 
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::pins::{PinBook, PinFile};
 use super::trust::{RelayFingerprint, RelayPin};
 use super::{Ending, Event, Progress};
@@ -51,31 +51,31 @@ impl Registration {
     }
 
     /// The frame that begins it.
-    pub(super) fn begin(&mut self, desk: &Desk) -> Vec<u8> {
+    pub(super) fn begin(&mut self, core: &ClientCore) -> Vec<u8> {
         let mut cnonce = [0; 32];
-        desk.vault.random(&mut cnonce);
+        core.vault.random(&mut cnonce);
         self.stage = Stage::Registering { cnonce };
-        let v2 = Registration2 { cnonce, prekey: desk.prekeys.published().clone() };
-        let pem = desk.vault.public().to_pem();
-        compose::register(&desk.name, &pem, self.roster, Some(&v2))
+        let v2 = Registration2 { cnonce, prekey: core.prekeys.published().clone() };
+        let pem = core.vault.public().to_pem();
+        compose::register(&core.name, &pem, self.roster, Some(&v2))
     }
 
     /// What follows from `frame`, received while registering.
-    pub(super) fn answer(&mut self, desk: &mut Desk, frame: Incoming) -> Step {
+    pub(super) fn answer(&mut self, core: &mut ClientCore, frame: Incoming) -> Step {
         match (&self.stage, frame) {
             (
                 &Stage::Registering { cnonce },
                 Incoming::Reply(Reply::Challenge { relay, nonce, signature }),
-            ) => self.challenged(desk, &cnonce, &relay, &nonce, &signature),
+            ) => self.challenged(core, &cnonce, &relay, &nonce, &signature),
             (Stage::Proving, Incoming::Reply(Reply::Registered { name, fp, limits })) => {
-                if name != desk.name || fp != desk.fp {
+                if name != core.name || fp != core.fp {
                     return Step::Retry("the relay registered somebody else".to_owned());
                 }
-                desk.max_frame = limits.frame.min(MAX_FRAME_OPTION);
+                core.max_frame = limits.frame.min(MAX_FRAME_OPTION);
                 Step::Registered
             }
             (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
-                refused(desk, code.parse().ok(), &detail)
+                refused(core, code.parse().ok(), &detail)
             }
             (_, Incoming::Userlist { .. }) => {
                 let detail = format!("{} speaks only the original protocol", self.relay);
@@ -88,33 +88,33 @@ impl Registration {
 
     fn challenged(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         cnonce: &[u8; 32],
         relay: &[u8; 32],
         nonce: &[u8; 32],
         signature: &[u8; 64],
     ) -> Step {
-        let signed = relay_challenge(relay, cnonce, nonce, &desk.fp);
-        if !desk.vault.verify_relay(relay, &signed, signature) {
+        let signed = relay_challenge(relay, cnonce, nonce, &core.fp);
+        if !core.vault.verify_relay(relay, &signed, signature) {
             return Step::Retry("the relay did not prove its key".to_owned());
         }
-        if let Err(over) = self.pin(desk, RelayFingerprint(*relay)) {
+        if let Err(over) = self.pin(core, RelayFingerprint(*relay)) {
             return over;
         }
         self.stage = Stage::Proving;
-        let prekey = desk.prekeys.published();
-        let proof = register_proof(relay, nonce, cnonce, &desk.name, &desk.fp, prekey);
-        Step::Send(compose::prove(&desk.vault.sign(&proof)))
+        let prekey = core.prekeys.published();
+        let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey);
+        Step::Send(compose::prove(&core.vault.sign(&proof)))
     }
 
     /// Whether `key` is the relay's; the first one is pinned.
-    fn pin(&mut self, desk: &mut Desk, key: RelayFingerprint) -> Result<(), Step> {
+    fn pin(&mut self, core: &mut ClientCore, key: RelayFingerprint) -> Result<(), Step> {
         let address = &self.relay;
         let not_kept =
             |why| Step::Over(Ending::TrustFile, format!("the key of {address} is not kept: {why}"));
         if self.relays.refresh().map_err(not_kept)? {
             let damaged: Vec<_> = self.relays.file().damaged().collect();
-            desk.name_damaged_lines("known_relays", &damaged);
+            core.name_damaged_lines("known_relays", &damaged);
         }
         let is_new = self.relays.file().find(address).is_none();
         if is_new {
@@ -129,7 +129,7 @@ impl Registration {
             return Err(not_kept("it was removed at once".to_owned()));
         };
         if *pinned != key {
-            let keys = &desk.keys;
+            let keys = &core.keys;
             let detail = format!(
                 "the key of {address} is not the one that is kept: {key} instead of {pinned}. \
                  Either the relay was set up anew, or this is another one. If you know why, run \
@@ -139,14 +139,14 @@ impl Registration {
         }
         if is_new {
             let (relay, key) = (address.clone(), key.to_string());
-            desk.tell(Event::Progress(Progress::NewRelay { relay, key }));
+            core.tell(Event::Progress(Progress::NewRelay { relay, key }));
         }
         Ok(())
     }
 }
 
-fn refused(desk: &Desk, code: Option<ErrorCode>, detail: &str) -> Step {
-    let (name, keys) = (&desk.name, &desk.keys);
+fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> Step {
+    let (name, keys) = (&core.name, &core.keys);
     let other = format!("to take another name, run '{keys} rename NAME'");
     let (ending, advice) = match code {
         Some(ErrorCode::NameInUse) => {

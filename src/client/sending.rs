@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use super::clocks::{Backoff, earliest};
 use super::contact::{Contact, Unfit};
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::lookup::Lookup;
 use super::session::{Marks, Session};
 use super::texts::{Done, Texts};
@@ -88,10 +88,10 @@ impl Sending {
     // --- What the user brings ---
 
     /// Takes a text, to be sent by the next [`pump`](Self::pump).
-    pub(super) fn say(&mut self, desk: &mut Desk, id: String, text: &str) {
+    pub(super) fn say(&mut self, core: &mut ClientCore, id: String, text: &str) {
         let mut mid = [0; 16];
-        desk.vault.random(&mut mid);
-        desk.unconfirmed_bytes += text.len();
+        core.vault.random(&mut mid);
+        core.unconfirmed_bytes += text.len();
         self.texts.push(id, mid, text);
     }
 
@@ -149,8 +149,14 @@ impl Sending {
     ///
     /// `asks`: the relay may be asked for the peer's key at once. The keys of strangers are asked
     /// for elsewhere (`peers.rs`).
-    pub(super) fn pump(&mut self, desk: &mut Desk, name: &str, lookup: &mut Lookup, asks: bool) {
-        let now = desk.now;
+    pub(super) fn pump(
+        &mut self,
+        core: &mut ClientCore,
+        name: &str,
+        lookup: &mut Lookup,
+        asks: bool,
+    ) {
+        let now = core.now;
         if lookup.expire(now) {
             self.rest(now);
         }
@@ -176,30 +182,30 @@ impl Sending {
             lookup.probe(now);
         }
         if asks {
-            lookup.ask(desk, name);
+            lookup.ask(core, name);
         }
         if !lookup.is_deciding() && self.pauses_until.is_none() {
-            self.send_again(desk);
-            self.seal_receipts(desk, name);
-            self.seal_texts(desk, name);
+            self.send_again(core);
+            self.seal_receipts(core, name);
+            self.seal_texts(core, name);
         }
     }
 
     /// What the relay had no room for goes first.
-    fn send_again(&mut self, desk: &mut Desk) {
-        for request in self.unanswered.send_again(desk) {
+    fn send_again(&mut self, core: &mut ClientCore) {
+        for request in self.unanswered.send_again(core) {
             self.texts.unseal(request);
         }
-        self.texts.release(desk.now);
+        self.texts.release(core.now);
     }
 
-    fn seal_receipts(&mut self, desk: &mut Desk, name: &str) {
+    fn seal_receipts(&mut self, core: &mut ClientCore, name: &str) {
         let Some(session) = &mut self.session else { return };
-        while !self.receipts.is_empty() && !session.is_worn_out(desk.now) {
+        while !self.receipts.is_empty() && !session.is_worn_out(core.now) {
             let count = self.receipts.len().min(MAX_RECEIPT);
             let receipt = Body::Receipt(self.receipts.drain(..count).collect());
-            if let Some((request, frame)) = session.seal(desk, name, &receipt) {
-                desk.post(&frame);
+            if let Some((request, frame)) = session.seal(core, name, &receipt) {
+                core.post(&frame);
                 // Others decide how many receipts there are. Beside texts of ours, one that is lost
                 // would be a gap; alone, it makes the texts that it confirms come again.
                 if !self.texts.is_empty() {
@@ -209,22 +215,22 @@ impl Sending {
         }
     }
 
-    fn seal_texts(&mut self, desk: &mut Desk, name: &str) {
+    fn seal_texts(&mut self, core: &mut ClientCore, name: &str) {
         let window = self.window();
         let Some(session) = &mut self.session else { return };
         let mut from = 0;
-        while self.texts.in_flight() < window && !session.is_worn_out(desk.now) {
+        while self.texts.in_flight() < window && !session.is_worn_out(core.now) {
             let Some((place, body)) = self.texts.next_to_seal(from) else { return };
-            let Some((request, frame)) = session.seal(desk, name, body) else { return };
-            if frame.len() > desk.max_frame {
-                let detail = format!("this relay takes no frames over {} bytes", desk.max_frame);
+            let Some((request, frame)) = session.seal(core, name, body) else { return };
+            if frame.len() > core.max_frame {
+                let detail = format!("this relay takes no frames over {} bytes", core.max_frame);
                 let done = self.texts.remove(place);
-                failed(desk, name, done, Failure::TooLong, &detail);
+                failed(core, name, done, Failure::TooLong, &detail);
                 from = place;
                 continue;
             }
-            desk.post(&frame);
-            self.texts.sealed(place, request, desk.now);
+            core.post(&frame);
+            self.texts.sealed(place, request, core.now);
             self.unanswered.sent(request, frame);
             from = place + 1;
         }
@@ -252,7 +258,7 @@ impl Sending {
     /// It handed out the key that `contact` has learned, and with it `prekey`, or none.
     pub(super) fn found(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &mut Contact,
         prekey: Option<&Prekey>,
     ) -> Result<(), Unfit> {
@@ -260,9 +266,9 @@ impl Sending {
             return Ok(());
         }
         (self.was_found, self.is_absent, self.was_told) = (true, false, false);
-        let Some(prekey) = prekey else { return Err(contact.without_prekey(desk)) };
-        self.marks.check(desk, contact, prekey)?;
-        contact.admit(desk, !self.texts.is_empty())?;
+        let Some(prekey) = prekey else { return Err(contact.without_prekey(core)) };
+        self.marks.check(core, contact, prekey)?;
+        contact.admit(core, !self.texts.is_empty())?;
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
             return Ok(()); // it answers a hint, and there is nothing new
         }
@@ -271,7 +277,7 @@ impl Sending {
         self.absent.reset();
         if self.wants() {
             self.probe.reset();
-            self.session = Some(Session::open(desk, contact, prekey, &mut self.marks)?);
+            self.session = Some(Session::open(core, contact, prekey, &mut self.marks)?);
         }
         Ok(())
     }
@@ -283,33 +289,33 @@ impl Sending {
     }
 
     /// No such user is connected.
-    pub(super) fn not_found(&mut self, desk: &mut Desk, name: &str) {
+    pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str) {
         self.is_absent = true;
         self.close();
-        if !self.was_found && !desk.waits_for_absent {
-            return self.fail_absent(desk, name);
+        if !self.was_found && !core.waits_for_absent {
+            return self.fail_absent(core, name);
         }
         if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
-            desk.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
+            core.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
         // Whoever has no roster has to ask, and `--wait` ends that; with one, a join tells.
-        let longest = if desk.waits_for_absent { ABSENT_MAX } else { RESEND_MIN };
-        self.wait_for_return(desk.now, longest);
+        let longest = if core.waits_for_absent { ABSENT_MAX } else { RESEND_MIN };
+        self.wait_for_return(core.now, longest);
     }
 
     /// Nobody waits for the peer any more.
-    pub(super) fn fail_absent(&mut self, desk: &mut Desk, name: &str) {
+    pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
         let detail = format!(
             "{name} is not connected, and nothing is kept for who is absent: try again later"
         );
-        self.fail(desk, name, Failure::UnknownUser, &detail);
+        self.fail(core, name, Failure::UnknownUser, &detail);
     }
 
     /// A request stands in the peer's queue; the peer's present prekey has this id. Returns whether
     /// that is news.
     pub(super) fn relayed(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         name: &str,
         request: u64,
         prekey_id: Option<u32>,
@@ -319,7 +325,7 @@ impl Sending {
             self.texts.unseal(overtaken);
         }
         if let Some(id) = self.texts.relayed(request) {
-            desk.tell(Event::Relayed { id: id.to_owned(), to: name.to_owned() });
+            core.tell(Event::Relayed { id: id.to_owned(), to: name.to_owned() });
         }
         let Some(session) = &self.session else { return false };
         session.covers(Some(request)) && prekey_id.is_some_and(|id| !session.is_to(id))
@@ -328,7 +334,7 @@ impl Sending {
     /// A request was refused; one without a number offered the session.
     pub(super) fn refused(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         name: &str,
         request: Option<u64>,
         code: Option<ErrorCode>,
@@ -338,17 +344,17 @@ impl Sending {
             return; // about a session that we have given up
         }
         match (code, request) {
-            (Some(ErrorCode::QueueFull), _) => self.pause(desk.now, request),
-            (Some(ErrorCode::UnknownUser), _) => self.not_found(desk, name),
+            (Some(ErrorCode::QueueFull), _) => self.pause(core.now, request),
+            (Some(ErrorCode::UnknownUser), _) => self.not_found(core, name),
             // Not what we took it for. Asking for its key will show what it is.
             (Some(ErrorCode::NotV2), _) | (_, None) => {
                 self.close();
-                self.rest(desk.now);
+                self.rest(core.now);
             }
             (_, Some(request)) => {
                 self.unanswered.forget(request);
                 let done = self.texts.give_up(request);
-                failed(desk, name, done, Failure::Refused, detail);
+                failed(core, name, done, Failure::Refused, detail);
             }
         }
     }
@@ -384,12 +390,12 @@ impl Sending {
     // --- What the peer says ---
 
     /// The peer's client confirmed these texts. Returns whether one of them was unconfirmed.
-    pub(super) fn confirmed(&mut self, desk: &mut Desk, name: &str, mids: &[Mid]) -> bool {
+    pub(super) fn confirmed(&mut self, core: &mut ClientCore, name: &str, mids: &[Mid]) -> bool {
         let before = self.texts.len();
         for mid in mids {
-            let Some(done) = self.texts.confirm(mid, desk.now) else { continue };
-            desk.unconfirmed_bytes -= done.len;
-            desk.tell(Event::Delivered { id: done.id, to: name.to_owned() });
+            let Some(done) = self.texts.confirm(mid, core.now) else { continue };
+            core.unconfirmed_bytes -= done.len;
+            core.tell(Event::Delivered { id: done.id, to: name.to_owned() });
             self.resend.reset();
             self.is_absent = false;
             if let Some(session) = &mut self.session {
@@ -416,11 +422,17 @@ impl Sending {
     }
 
     /// Gives up everything that is unconfirmed.
-    pub(super) fn fail(&mut self, desk: &mut Desk, name: &str, failure: Failure, detail: &str) {
+    pub(super) fn fail(
+        &mut self,
+        core: &mut ClientCore,
+        name: &str,
+        failure: Failure,
+        detail: &str,
+    ) {
         self.close();
         self.receipts.clear();
         while let Some(done) = self.texts.pop() {
-            failed(desk, name, Some(done), failure, detail);
+            failed(core, name, Some(done), failure, detail);
         }
     }
 
@@ -447,8 +459,8 @@ impl Sending {
     }
 }
 
-fn failed(desk: &mut Desk, name: &str, done: Option<Done>, code: Failure, detail: &str) {
+fn failed(core: &mut ClientCore, name: &str, done: Option<Done>, code: Failure, detail: &str) {
     let Some(Done { id, len }) = done else { return };
-    desk.unconfirmed_bytes -= len;
-    desk.tell(Event::Failed { id, to: name.to_owned(), code, detail: detail.to_owned() });
+    core.unconfirmed_bytes -= len;
+    core.tell(Event::Failed { id, to: name.to_owned(), code, detail: detail.to_owned() });
 }

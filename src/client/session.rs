@@ -2,7 +2,7 @@
 //! long.
 
 use super::contact::{Contact, Unfit};
-use super::desk::Desk;
+use super::core::ClientCore;
 use super::{Caution, Failure};
 use crate::crypto::{Body, Names, PrekeyFault, SendChain, check_prekey, open_session};
 use crate::limits::{RESEND_MIN, SESSION_AGE, SESSION_MESSAGES};
@@ -34,14 +34,14 @@ impl Marks {
     /// Whether a session may be opened to `prekey`, which the relay handed out for `contact`.
     pub(super) fn check(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &Contact,
         prekey: &Prekey,
     ) -> Result<(), Unfit> {
         let name = &contact.name;
-        let now_ms = desk.wall_ms();
+        let now_ms = core.wall_ms();
         let (key, _) = contact.key().ok_or_else(|| bad_prekey(name, "its key is not known"))?;
-        check_prekey(desk.vault.as_ref(), prekey, name, key, now_ms)
+        check_prekey(core.vault.as_ref(), prekey, name, key, now_ms)
             .map_err(|fault| unfit(name, fault))?;
         if prekey.created < self.newest_prekey {
             let caution = Caution::StalePrekey;
@@ -56,21 +56,21 @@ impl Marks {
 impl Session {
     /// Opens a session to `prekey`, which was [checked](Marks::check), and offers it to the peer.
     pub(super) fn open(
-        desk: &mut Desk,
+        core: &mut ClientCore,
         contact: &Contact,
         prekey: &Prekey,
         marks: &mut Marks,
     ) -> Result<Self, Unfit> {
         let name = &contact.name;
-        let created = desk.wall_ms().max(marks.last_session + 1);
+        let created = core.wall_ms().max(marks.last_session + 1);
         let (key, _) = contact.key().ok_or_else(|| bad_prekey(name, "its key is not known"))?;
-        let names = Names { from: &desk.name, to: name };
-        let (chain, offer) = open_session(desk.vault.as_ref(), names, key, prekey, created)
+        let names = Names { from: &core.name, to: name };
+        let (chain, offer) = open_session(core.vault.as_ref(), names, key, prekey, created)
             .map_err(|fault| unfit(name, fault))?;
         marks.last_session = created;
-        desk.post(&compose::send_key(name, &desk.name, &offer));
-        let (prekey_id, opened) = (prekey.id, desk.now);
-        let first_request = desk.number();
+        core.post(&compose::send_key(name, &core.name, &offer));
+        let (prekey_id, opened) = (prekey.id, core.now);
+        let first_request = core.number();
         Ok(Self { chain, prekey_id, opened, first_request, is_confirmed: false, repeated: None })
     }
 
@@ -99,13 +99,13 @@ impl Session {
     /// where it is too long, which was measured before.
     pub(super) fn seal(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         name: &str,
         body: &Body,
     ) -> Option<(u64, Vec<u8>)> {
         let content = self.chain.seal(body).ok()?;
-        let number = desk.number();
-        let frame = compose::message(name, &desk.name, Some(&number.to_string()), &content);
+        let number = core.number();
+        let frame = compose::message(name, &core.name, Some(&number.to_string()), &content);
         Some((number, frame))
     }
 }
@@ -135,18 +135,18 @@ fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::desk::tests::desk;
+    use crate::client::core::tests::core;
     use crate::client::lookup::Lookup;
     use crate::client::sending::Sending;
     use crate::crypto::PrekeyPair;
 
     /// Receipts, one a message, as long as nothing asks for another session; how many there were.
-    fn seal_until_asked(sending: &mut Sending, desk: &mut Desk, lookup: &mut Lookup) -> u64 {
+    fn seal_until_asked(sending: &mut Sending, core: &mut ClientCore, lookup: &mut Lookup) -> u64 {
         let mut sealed = 0;
         loop {
             sending.confirm([1; 16]);
-            sending.pump(desk, "bob", lookup, true);
-            desk.outgoing.clear();
+            sending.pump(core, "bob", lookup, true);
+            core.outgoing.clear();
             if lookup.is_asked() {
                 return sealed;
             }
@@ -156,23 +156,23 @@ mod tests {
 
     #[test]
     fn after_65536_messages_the_next_waits_for_a_new_session() {
-        let (mut desk, mut lookup) = (desk(), Lookup::default());
+        let (mut core, mut lookup) = (core(), Lookup::default());
         let mut contact = Contact::new("bob".to_owned());
-        let key = desk.vault.public().clone();
-        contact.learn(&mut desk, key).unwrap();
-        let now_ms = desk.wall_ms();
-        let vault = desk.vault.as_ref();
+        let key = core.vault.public().clone();
+        contact.learn(&mut core, key).unwrap();
+        let now_ms = core.wall_ms();
+        let vault = core.vault.as_ref();
         let prekey = PrekeyPair::new(vault, now_ms).publish(vault, "bob");
         let mut sending = Sending::new();
-        assert_eq!(seal_until_asked(&mut sending, &mut desk, &mut lookup), 0);
+        assert_eq!(seal_until_asked(&mut sending, &mut core, &mut lookup), 0);
         // To the same prekey: it is the session that is worn out.
         for number in 1..=2 {
             lookup.answered();
-            sending.found(&mut desk, &mut contact, Some(&prekey)).unwrap();
-            let offers = memchr::memmem::find_iter(&desk.outgoing, b"\"send_key\"").count();
+            sending.found(&mut core, &mut contact, Some(&prekey)).unwrap();
+            let offers = memchr::memmem::find_iter(&core.outgoing, b"\"send_key\"").count();
             assert_eq!(offers, 1, "session {number}");
             // The one that had to wait is sealed with the first.
-            assert_eq!(seal_until_asked(&mut sending, &mut desk, &mut lookup), SESSION_MESSAGES);
+            assert_eq!(seal_until_asked(&mut sending, &mut core, &mut lookup), SESSION_MESSAGES);
             assert_eq!(sending.receipts(), 1);
         }
     }

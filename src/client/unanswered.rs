@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::desk::Desk;
+use super::core::ClientCore;
 use crate::limits::UNANSWERED_FRAMES;
 
 /// The unanswered frames of one session, in order.
@@ -60,13 +60,13 @@ impl Unanswered {
 
     /// Sends what was refused again. Where the relay still owes an answer, it may have taken a
     /// later one: then nothing is sent, and what is returned has to be sealed anew.
-    pub(super) fn send_again(&mut self, desk: &mut Desk) -> Vec<u64> {
+    pub(super) fn send_again(&mut self, core: &mut ClientCore) -> Vec<u64> {
         if !self.frames.iter().any(|sent| sent.is_refused) {
             return Vec::new();
         }
         if self.frames.iter().all(|sent| sent.is_refused) {
             for sent in &mut self.frames {
-                desk.post(&sent.frame);
+                core.post(&sent.frame);
                 sent.is_refused = false;
             }
             return Vec::new();
@@ -91,7 +91,7 @@ impl Unanswered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::desk::tests::desk;
+    use crate::client::core::tests::core;
 
     fn three() -> Unanswered {
         let mut unanswered = Unanswered::default();
@@ -101,24 +101,24 @@ mod tests {
 
     #[test]
     fn what_was_refused_to_its_end_is_sent_again_as_it_was_and_in_order() {
-        let (mut desk, mut unanswered) = (desk(), three());
+        let (mut core, mut unanswered) = (core(), three());
         assert_eq!(unanswered.taken(1), [0; 0]);
         assert!(unanswered.refused(2) && unanswered.refused(3) && !unanswered.refused(1));
-        assert_eq!(unanswered.send_again(&mut desk), [0; 0]);
-        assert_eq!(desk.outgoing, [2, 3]);
+        assert_eq!(unanswered.send_again(&mut core), [0; 0]);
+        assert_eq!(core.outgoing, [2, 3]);
         assert!(unanswered.refused(2), "until it is taken");
     }
 
     #[test]
     fn what_was_overtaken_or_may_yet_be_is_to_be_sealed_anew() {
-        let (mut desk, mut unanswered) = (desk(), three());
+        let (mut core, mut unanswered) = (core(), three());
         assert!(unanswered.refused(1) && unanswered.refused(2));
         assert_eq!(unanswered.taken(3), [1, 2]);
         assert!(unanswered.frames.is_empty());
         let mut unanswered = three();
         assert!(unanswered.refused(1) && unanswered.refused(2));
-        assert_eq!(unanswered.send_again(&mut desk), [1, 2]);
-        assert!(desk.outgoing.is_empty() && unanswered.frames.len() == 1);
+        assert_eq!(unanswered.send_again(&mut core), [1, 2]);
+        assert!(core.outgoing.is_empty() && unanswered.frames.len() == 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! compared.
 
 use super::Caution;
-use super::desk::Desk;
+use super::core::ClientCore;
 use crate::limits::{
     WAITING_BYTES, WAITING_FRAMES, WAITING_OVERHEAD, WAITING_STRANGER_BYTES, WAITING_TIME,
 };
@@ -32,7 +32,7 @@ impl Waiting {
     /// Keeps a frame, or drops it with a warning.
     pub(super) fn push(
         &mut self,
-        desk: &mut Desk,
+        core: &mut ClientCore,
         name: &str,
         is_stranger: bool,
         (kind, body): (ForwardKind, &str),
@@ -40,22 +40,22 @@ impl Waiting {
         if self.frames.is_empty() {
             self.is_stranger = is_stranger; // and stays so until they are taken out
         }
-        let (own, all) = (self.bytes + cost(body), *self.share(desk) + cost(body));
+        let (own, all) = (self.bytes + cost(body), *self.share(core) + cost(body));
         if !self.has_room_for(body) || all > WAITING_BYTES {
             let detail = format!("too much waits for the key of {name}: frames are dropped");
-            return desk.warn(name, Caution::NoKey, detail);
+            return core.warn(name, Caution::NoKey, detail);
         }
         if self.frames.is_empty() {
-            self.since = desk.now;
+            self.since = core.now;
         }
-        *self.share(desk) = all;
+        *self.share(core) = all;
         self.bytes = own;
         self.frames.push((kind, body.to_owned()));
     }
 
     /// Takes all out, in order.
-    pub(super) fn take(&mut self, desk: &mut Desk) -> Vec<(ForwardKind, String)> {
-        *self.share(desk) -= std::mem::take(&mut self.bytes);
+    pub(super) fn take(&mut self, core: &mut ClientCore) -> Vec<(ForwardKind, String)> {
+        *self.share(core) -= std::mem::take(&mut self.bytes);
         std::mem::take(&mut self.frames)
     }
 
@@ -70,23 +70,23 @@ impl Waiting {
         self.is_stranger && !self.is_empty()
     }
 
-    fn share<'a>(&self, desk: &'a mut Desk) -> &'a mut usize {
-        if self.is_stranger { &mut desk.waiting.strangers } else { &mut desk.waiting.known }
+    fn share<'a>(&self, core: &'a mut ClientCore) -> &'a mut usize {
+        if self.is_stranger { &mut core.waiting.strangers } else { &mut core.waiting.known }
     }
 
     /// Drops all where the key did not come in time.
-    pub(super) fn expire(&mut self, desk: &mut Desk, name: &str) {
-        if self.due().is_some_and(|due| due <= desk.now) {
-            self.drop_all(desk, name);
+    pub(super) fn expire(&mut self, core: &mut ClientCore, name: &str) {
+        if self.due().is_some_and(|due| due <= core.now) {
+            self.drop_all(core, name);
         }
     }
 
     /// Drops all: there will be no key.
-    pub(super) fn drop_all(&mut self, desk: &mut Desk, name: &str) {
-        let dropped = self.take(desk).len();
+    pub(super) fn drop_all(&mut self, core: &mut ClientCore, name: &str) {
+        let dropped = self.take(core).len();
         if dropped > 0 {
             let detail = format!("no key of {name} came: its frames are dropped ({dropped})");
-            desk.warn(name, Caution::NoKey, detail);
+            core.warn(name, Caution::NoKey, detail);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::wire::Fingerprint;
 
 /// What one line of standard input asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum InputCommand {
     /// A message, to the named user or (none) to the current recipient.
     Say {
         /// To whom.
@@ -48,7 +48,7 @@ pub(super) enum Ask {
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum InputForm {
     /// Every line is a message as it stands (`send`).
     Plain,
     /// All of it is one message (`send --whole`).
@@ -59,9 +59,9 @@ pub(super) enum Form {
     Json,
 }
 
-impl Form {
+impl InputForm {
     /// What `line` (without its end) asks for, or why it cannot be understood.
-    pub(super) fn parse(self, line: &[u8]) -> Result<Ask, String> {
+    pub(super) fn parse(self, line: &[u8]) -> Result<InputCommand, String> {
         let text = str::from_utf8(line).map_err(|bad| {
             format!("it is not UTF-8 (see byte {}) and was passed over", bad.valid_up_to() + 1)
         })?;
@@ -115,13 +115,13 @@ impl Lines {
     }
 }
 
-fn say(to: Option<&str>, text: &str) -> Ask {
-    Ask::Say { to: to.map(str::to_owned), text: text.to_owned(), id: None }
+fn say(to: Option<&str>, text: &str) -> InputCommand {
+    InputCommand::Say { to: to.map(str::to_owned), text: text.to_owned(), id: None }
 }
 
-fn chat(line: &str) -> Result<Ask, String> {
+fn chat(line: &str) -> Result<InputCommand, String> {
     if line.trim().is_empty() {
-        return Ok(Ask::Nothing);
+        return Ok(InputCommand::Nothing);
     }
     // Of a command, and of a file with the line ends of another system.
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -138,39 +138,39 @@ fn chat(line: &str) -> Result<Ask, String> {
     }
     let (word, argument) = command.split_once(' ').unwrap_or((command, ""));
     let argument = argument.trim();
-    let named = |ask: fn(&str) -> Result<Ask, String>| match argument {
+    let named = |ask: fn(&str) -> Result<InputCommand, String>| match argument {
         "" => Err(format!("write /{word} NAME")),
         argument => ask(argument),
     };
     match word {
-        "to" => named(|name| Ok(Ask::Recipient(name.to_owned()))),
+        "to" => named(|name| Ok(InputCommand::Recipient(name.to_owned()))),
         "verify" => named(|argument| Ok(verify(argument))),
         "trust" => named(trust),
-        "users" => Ok(Ask::Users),
-        "help" => Ok(Ask::Help),
-        "quit" => Ok(Ask::Quit),
+        "users" => Ok(InputCommand::Users),
+        "help" => Ok(InputCommand::Help),
+        "quit" => Ok(InputCommand::Quit),
         _ => Err(format!(
             "there is no /{word}; /help lists what there is, // begins a text with a slash"
         )),
     }
 }
 
-fn verify(argument: &str) -> Ask {
+fn verify(argument: &str) -> InputCommand {
     let (name, number) = argument.split_once(' ').unwrap_or((argument, ""));
     let number = Some(number.to_owned()).filter(|number| !number.is_empty());
-    Ask::Verify { name: name.to_owned(), number }
+    InputCommand::Verify { name: name.to_owned(), number }
 }
 
-fn trust(argument: &str) -> Result<Ask, String> {
+fn trust(argument: &str) -> Result<InputCommand, String> {
     let (name, fp) = argument.split_once(' ').unwrap_or((argument, ""));
     let fp = match fp.trim() {
         "" => None,
         text => Some(text.parse().map_err(|_| format!("{text} is no fingerprint of a key"))?),
     };
-    Ok(Ask::Trust { name: name.to_owned(), fp })
+    Ok(InputCommand::Trust { name: name.to_owned(), fp })
 }
 
-fn json(line: &str) -> Result<Ask, String> {
+fn json(line: &str) -> Result<InputCommand, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Message {
@@ -180,16 +180,16 @@ fn json(line: &str) -> Result<Ask, String> {
     }
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Command {
+    struct JsonCommand {
         command: String,
     }
     if line.trim().is_empty() {
-        return Ok(Ask::Nothing);
+        return Ok(InputCommand::Nothing);
     }
-    if let Ok(Command { command }) = serde_json::from_str(line) {
+    if let Ok(JsonCommand { command }) = serde_json::from_str(line) {
         return match command.as_str() {
-            "users" => Ok(Ask::Users),
-            "quit" => Ok(Ask::Quit),
+            "users" => Ok(InputCommand::Users),
+            "quit" => Ok(InputCommand::Quit),
             _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
         };
     }
@@ -198,7 +198,7 @@ fn json(line: &str) -> Result<Ask, String> {
         let column = error.column();
         format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: see column {column}")
     })?;
-    Ok(Ask::Say { to: Some(to), text, id })
+    Ok(InputCommand::Say { to: Some(to), text, id })
 }
 
 /// What `/help` shows.
@@ -217,8 +217,8 @@ text              to the current recipient
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Ask, String> {
-        Form::Chat.parse(line.as_bytes())
+    fn parse(line: &str) -> Result<InputCommand, String> {
+        InputForm::Chat.parse(line.as_bytes())
     }
 
     #[test]
@@ -226,9 +226,9 @@ mod tests {
         assert_eq!(parse("hi there"), Ok(say(None, "hi there")));
         assert_eq!(parse("//etc/passwd"), Ok(say(None, "/etc/passwd")));
         assert_eq!(parse("@bob  hi"), Ok(say(Some("bob"), " hi")));
-        assert_eq!(parse("/to bob "), Ok(Ask::Recipient("bob".into())));
-        assert_eq!(parse("/quit"), Ok(Ask::Quit));
-        assert_eq!(parse("  "), Ok(Ask::Nothing));
+        assert_eq!(parse("/to bob "), Ok(InputCommand::Recipient("bob".into())));
+        assert_eq!(parse("/quit"), Ok(InputCommand::Quit));
+        assert_eq!(parse("  "), Ok(InputCommand::Nothing));
         for wrong in ["/to", "/nothing", "@bob", "@ hi"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
@@ -236,10 +236,11 @@ mod tests {
 
     #[test]
     fn a_json_line_is_a_message_or_a_command() {
-        let parse = |line: &str| Form::Json.parse(line.as_bytes());
-        let with_id = Ask::Say { to: Some("bob".into()), text: "hi".into(), id: Some("7".into()) };
+        let parse = |line: &str| InputForm::Json.parse(line.as_bytes());
+        let with_id =
+            InputCommand::Say { to: Some("bob".into()), text: "hi".into(), id: Some("7".into()) };
         assert_eq!(parse(r#"{"to":"bob","text":"hi","id":"7"}"#), Ok(with_id));
-        assert_eq!(parse(r#"{"command":"users"}"#), Ok(Ask::Users));
+        assert_eq!(parse(r#"{"command":"users"}"#), Ok(InputCommand::Users));
         for wrong in
             ["hi", "{}", r#"{"command":"dance"}"#, r#"{"to":"bob"}"#, r#"{"to":1,"text":"a"}"#]
         {
@@ -250,9 +251,9 @@ mod tests {
     #[test]
     fn a_plain_line_is_a_message_whatever_it_says() {
         for line in ["/quit", "", " ", "with its CR\r"] {
-            assert_eq!(Form::Plain.parse(line.as_bytes()), Ok(say(None, line)));
+            assert_eq!(InputForm::Plain.parse(line.as_bytes()), Ok(say(None, line)));
         }
-        assert!(Form::Plain.parse(b"\xff").is_err());
+        assert!(InputForm::Plain.parse(b"\xff").is_err());
     }
 
     #[test]

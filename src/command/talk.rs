@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cli::{Chat, Common, Recv, Send, TraceArgs};
-use super::front::{CLIENT_TIMER, Front, Task};
-use super::lines::Form;
+use super::front::{CLIENT_TIMER, ChatHandler, Task};
+use super::lines::InputForm;
 use super::owner::{self, Owner};
 use super::resolver::Threads;
 use super::view::{Level, View};
@@ -19,16 +19,16 @@ use crate::wire::RosterMode;
 
 /// `sealwax chat [TO]`
 pub(super) fn chat(arguments: &Chat) -> Outcome {
-    let form = if arguments.common.json { Form::Json } else { Form::Chat };
+    let form = if arguments.common.json { InputForm::Json } else { InputForm::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
-    let is_typed = form == Form::Chat && std::io::stdin().is_terminal();
+    let is_typed = form == InputForm::Chat && std::io::stdin().is_terminal();
     let task = Task { input: Some(form), to, wait, is_typed, ..Task::default() };
     talk(&arguments.common, RosterMode::Delta, task, false, &arguments.trace)
 }
 
 /// `sealwax send TO [TEXT]`
 pub(super) fn send(arguments: &Send) -> Outcome {
-    let form = if arguments.whole { Form::Whole } else { Form::Plain };
+    let form = if arguments.whole { InputForm::Whole } else { InputForm::Plain };
     // Whoever does not want to wait for the recipient still wants to know what became of the text.
     let waits_for_absent = !arguments.wait.is_zero();
     let task = Task {
@@ -92,7 +92,7 @@ fn talk(
     };
     let trace = tracing::open(traced)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
-    let mut front = Front::new(Client::new(settings, parts), view, task, recorder.clone());
+    let mut front = ChatHandler::new(Client::new(settings, parts), view, task, recorder.clone());
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {
         front.start(cx, waker);

@@ -67,7 +67,7 @@ fn the_window_is_small_until_the_first_receipt() {
     assert!(!alice.ready_for_more("bob") && alice.ready_for_more("carol"));
     world.run_seconds(1);
     assert_eq!(world.user("bob").probe.heard.len(), WINDOW_FIRST);
-    assert_eq!(world.user("alice").probe.client.outlook().unconfirmed, WINDOW_FIRST);
+    assert_eq!(world.user("alice").probe.client.pending_counts().unconfirmed, WINDOW_FIRST);
 
     world.user("bob").probe.shows = true;
     world.run_seconds(1);
@@ -76,7 +76,7 @@ fn the_window_is_small_until_the_first_receipt() {
     assert_eq!(world.relay.log.iter().filter(is_receipt).count(), 1, "one receipt for all");
     world.user("bob").probe.shows = false;
     let alice = &mut world.user("alice").probe.client;
-    assert_eq!(alice.outlook().unconfirmed, 0);
+    assert_eq!(alice.pending_counts().unconfirmed, 0);
     assert!((0..WINDOW).all(|number| say(alice, number).is_ok()));
     assert_eq!(say(alice, WINDOW), Err(Refused::Pause));
     world.run_seconds(1);
@@ -131,7 +131,7 @@ fn an_unknown_user_fails_at_once() {
         _ => None,
     });
     assert_eq!(failed, Some(("hi", "carol", Failure::UnknownUser)));
-    assert_eq!(world.user("alice").probe.client.outlook().unconfirmed, 0);
+    assert_eq!(world.user("alice").probe.client.pending_counts().unconfirmed, 0);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn who_was_there_and_left_is_waited_for() {
     world.run_seconds(1);
     world.say("alice", "bob", "three");
     world.run_seconds(20);
-    assert_eq!(world.user("alice").probe.client.outlook().absent, 2);
+    assert_eq!(world.user("alice").probe.client.pending_counts().absent, 2);
     let events = world.events("alice");
     assert_eq!(failures(&events), []);
     let waits = Event::Progress(Progress::Absent { name: "bob".to_owned() });
@@ -178,7 +178,7 @@ fn who_was_there_and_left_is_waited_for() {
     world.run_seconds(30);
     assert_eq!(world.heard("bob"), ["alice: two", "alice: three"]);
     assert_eq!(delivered(&world.events("alice")), ["two", "three"]);
-    assert_eq!(world.user("alice").probe.client.outlook().absent, 0);
+    assert_eq!(world.user("alice").probe.client.pending_counts().absent, 0);
 }
 
 #[test]

@@ -46,10 +46,10 @@ fn unsettled(world: &World) -> Option<String> {
     for user in &world.users {
         let name = &user.name;
         let Some(process) = &user.process else { return Some(format!("{name} is not there")) };
-        let outlook = process.probe.client.outlook();
+        let pending = process.probe.client.pending_counts();
         let open = world.ledger.open(name, user.run, &everybody);
-        if !outlook.connected || outlook.receipts > 0 || !open.is_empty() {
-            return Some(format!("{name}: {outlook:?}, {open:?}"));
+        if !pending.connected || pending.receipts > 0 || !open.is_empty() {
+            return Some(format!("{name}: {pending:?}, {open:?}"));
         }
         let users = process.probe.client.users().into_iter().flatten();
         let view: BTreeSet<String> = users.map(str::to_owned).collect();

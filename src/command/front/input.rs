@@ -5,10 +5,10 @@
 //! pauses: so a long file is read no faster than it is confirmed. It waits no longer than `--wait`
 //! allows: then a script is told and left, and a person's line is refused.
 
-use super::super::lines::{Ask, Form, HELP, Line, Lines};
+use super::super::lines::{HELP, InputCommand, InputForm, Line, Lines};
 use super::super::view::Level;
 use super::super::{Exit, trusted};
-use super::{Front, Phase, WAIT_TIMER};
+use super::{ChatHandler, Phase, WAIT_TIMER};
 use crate::client::{Event, Failure, Refused};
 use crate::limits::{MAX_LINE, MAX_TEXT};
 use crate::reactor::{Context, Token};
@@ -17,7 +17,7 @@ use crate::wire::{Fingerprint, check_name_v2};
 /// Standard input, as far as it is read.
 pub(super) struct Input {
     pub(super) id: Token,
-    form: Form,
+    form: InputForm,
     lines: Lines,
     /// What the input left behind when it ended, where a recipient was not ready for it.
     pub(super) rest: Option<Vec<u8>>,
@@ -30,7 +30,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(id: Token, form: Form) -> Self {
+    pub(super) fn new(id: Token, form: InputForm) -> Self {
         Self {
             id,
             form,
@@ -43,13 +43,13 @@ impl Input {
     }
 }
 
-impl Front {
+impl ChatHandler {
     // --- Standard input ---
 
     /// Obeys the lines of `bytes`, and tells how many bytes that took: up to a line that has to
     /// wait.
     pub(super) fn read_lines(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
-        if self.input.as_ref().is_some_and(|input| input.form == Form::Whole) {
+        if self.input.as_ref().is_some_and(|input| input.form == InputForm::Whole) {
             if bytes.len() > MAX_TEXT + "\n".len() {
                 self.say_whole(cx, bytes); // which tells that it is too long
             }
@@ -75,7 +75,7 @@ impl Front {
     }
 
     /// Obeys one line; false: it has to wait, and is to be shown again.
-    pub(super) fn read_line(&mut self, cx: &mut Context, form: Form, line: &Line) -> bool {
+    pub(super) fn read_line(&mut self, cx: &mut Context, form: InputForm, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
             Line::TooLong => Err(format!("it is longer than {MAX_LINE} bytes and was passed over")),
@@ -108,7 +108,7 @@ impl Front {
             );
             self.bad_input(cx, &why);
         } else {
-            match Form::Whole.parse(bytes) {
+            match InputForm::Whole.parse(bytes) {
                 Ok(ask) => drop(self.obey(cx, ask)),
                 Err(why) => self.bad_input(cx, &format!("standard input was not sent: {why}")),
             }
@@ -125,7 +125,7 @@ impl Front {
 
     /// Standard input has ended: its last lines, now or when their recipients are ready.
     pub(super) fn read_rest(&mut self, cx: &mut Context, rest: &[u8]) {
-        if self.input.as_ref().is_some_and(|input| input.form == Form::Whole) {
+        if self.input.as_ref().is_some_and(|input| input.form == InputForm::Whole) {
             self.say_whole(cx, rest);
             self.input = None;
             return;
@@ -169,10 +169,10 @@ impl Front {
     }
 
     /// Does what a line asks for; false: not yet.
-    pub(super) fn obey(&mut self, cx: &mut Context, ask: Ask) -> bool {
+    pub(super) fn obey(&mut self, cx: &mut Context, ask: InputCommand) -> bool {
         match ask {
-            Ask::Say { to, text, id } => return self.say(cx, to, &text, id),
-            Ask::Recipient(name) => {
+            InputCommand::Say { to, text, id } => return self.say(cx, to, &text, id),
+            InputCommand::Recipient(name) => {
                 if let Err(fault) = check_name_v2(&name) {
                     self.complain(cx, &format!("{name} cannot be a name: {fault}"));
                     return true;
@@ -180,16 +180,16 @@ impl Front {
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
             }
-            Ask::Users => self.tell_who_is_here(cx),
-            Ask::Verify { name, number } => {
+            InputCommand::Users => self.tell_who_is_here(cx),
+            InputCommand::Verify { name, number } => {
                 self.client.look_at_pins();
                 let answer = trusted::verify(&mut self.client, &name, number.as_deref());
                 self.answer(cx, answer);
             }
-            Ask::Trust { name, fp } => self.trust(cx, &name, fp),
-            Ask::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
-            Ask::Quit => self.finish(cx),
-            Ask::Nothing => {}
+            InputCommand::Trust { name, fp } => self.trust(cx, &name, fp),
+            InputCommand::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
+            InputCommand::Quit => self.finish(cx),
+            InputCommand::Nothing => {}
         }
         true
     }
@@ -262,7 +262,7 @@ impl Front {
                     Refused::Oneself | Refused::Pause => Failure::Refused,
                 };
                 let detail = match &self.input {
-                    Some(input) if input.form != Form::Whole => {
+                    Some(input) if input.form != InputForm::Whole => {
                         format!("line {}: {refused}", self.line_number())
                     }
                     _ => refused.to_string(),

@@ -2,7 +2,7 @@
 //!
 //! This is all of `chat`, `send` and `recv`; they differ in their [`Task`] only. It passes the
 //! loop's calls on to whom they concern, makes lines into messages and events into lines, and
-//! decides when it is time to leave (what it reads: `input.rs`; what it shows: `telling.rs`):
+//! decides when it is time to leave (what it reads: `input.rs`; what it shows: `output.rs`):
 //!
 //! ```text
 //!   Talking ────────────────────▶ Finishing ─────────────────────▶ Leaving ──▶ stop
@@ -13,7 +13,7 @@
 //! ```
 
 mod input;
-mod telling;
+mod output;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use nix::errno::Errno;
 
 use self::input::Input;
 use super::Exit;
-use super::lines::{Ask, Form};
+use super::lines::{InputCommand, InputForm};
 use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
@@ -42,7 +42,7 @@ const SHOWN_TIMER: Timer = Timer(2);
 #[derive(Debug, Default)]
 pub(super) struct Task {
     /// How standard input is read; none: it is not.
-    pub input: Option<Form>,
+    pub input: Option<InputForm>,
     /// The first recipient.
     pub to: Option<String>,
     /// The only message, instead of standard input.
@@ -59,7 +59,7 @@ pub(super) struct Task {
 }
 
 /// The handler: see above.
-pub(super) struct Front {
+pub(super) struct ChatHandler {
     client: Client,
     view: View,
     task: Task,
@@ -92,7 +92,7 @@ enum Phase {
     Leaving,
 }
 
-impl Front {
+impl ChatHandler {
     /// A front that has done nothing yet.
     pub(super) fn new(
         client: Client,
@@ -130,7 +130,7 @@ impl Front {
             self.input = Some(Input::new(cx.open(ProcessFd::Stdin), form));
         }
         if let Some(text) = self.task.text.take() {
-            self.obey(cx, Ask::Say { to: None, text, id: None });
+            self.obey(cx, InputCommand::Say { to: None, text, id: None });
             self.finish(cx);
         } else if self.task.input.is_none() {
             self.begin_wait(cx);
@@ -181,22 +181,22 @@ impl Front {
         }
         self.client.fail_absent();
         self.tell_events(cx);
-        let outlook = self.client.outlook();
+        let pending = self.client.pending_counts();
         let received_all = self.has_received_all();
-        if !outlook.connected {
+        if !pending.connected {
             self.exit = self.exit.and(Exit::Relay);
         }
         let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
         let is_answered = !self.asks_who_is_here && self.trusting.is_none();
-        if outlook.unconfirmed > 0 || has_lines_left || !is_answered || !received_all {
+        if pending.unconfirmed > 0 || has_lines_left || !is_answered || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if has_lines_left {
             let line = self.line_number();
             self.talk(cx, Level::Warning, &format!("line {line} and what follows was not sent"));
         }
-        if outlook.unconfirmed > 0 {
-            let sentence = match outlook.unconfirmed {
+        if pending.unconfirmed > 0 {
+            let sentence = match pending.unconfirmed {
                 1 => "1 message was not confirmed in time".to_owned(),
                 count => format!("{count} messages were not confirmed in time"),
             };
@@ -239,7 +239,7 @@ impl Front {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
             Phase::Finishing => {
                 let is_answered = !self.asks_who_is_here && self.trusting.is_none();
-                self.client.outlook().unconfirmed == 0 && is_answered
+                self.client.pending_counts().unconfirmed == 0 && is_answered
             }
             Phase::Leaving => false,
         };
@@ -249,7 +249,7 @@ impl Front {
     }
 }
 
-impl Handler for Front {
+impl Handler for ChatHandler {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
         if self.client.owns(id) {
             self.client.opened(cx, id, how);
@@ -304,7 +304,7 @@ impl Handler for Front {
     }
 
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        if self.client.outlook().unconfirmed > 0 || !self.has_received_all() {
+        if self.client.pending_counts().unconfirmed > 0 || !self.has_received_all() {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         self.leave(cx);

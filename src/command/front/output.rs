@@ -3,7 +3,7 @@
 use super::super::Exit;
 use super::super::view::Level;
 use super::super::words;
-use super::{Front, SHOWN_TIMER};
+use super::{ChatHandler, SHOWN_TIMER};
 use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
 use crate::reactor::Context;
 
@@ -14,7 +14,7 @@ enum Noted {
     Over,
 }
 
-impl Front {
+impl ChatHandler {
     // --- What is shown ---
 
     pub(super) fn tell(&mut self, cx: &mut Context, event: Event) {

@@ -17,7 +17,7 @@ use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, check_name_v2};
 
 /// What all parts of the client share.
-pub(super) struct Desk {
+pub(super) struct ClientCore {
     /// Our name.
     pub(super) name: String,
     /// Our key.
@@ -79,7 +79,7 @@ pub(super) enum Verdict {
     Changed(Fingerprint),
 }
 
-impl Desk {
+impl ClientCore {
     pub(super) fn tell(&mut self, event: Event) {
         self.events.push_back(event);
     }
@@ -205,8 +205,8 @@ pub(super) mod tests {
     use crate::reactor::Timer;
     use crate::wire::RosterMode;
 
-    /// The desk of a user `alice`, who knows nobody.
-    pub(in crate::client) fn desk() -> Desk {
+    /// The core of a user `alice`, who knows nobody.
+    pub(in crate::client) fn core() -> ClientCore {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alice.pem");
         let pem = std::fs::read_to_string(path).unwrap();
         let identity = Identity::from_pem(&pem, None).unwrap();
@@ -227,16 +227,16 @@ pub(super) mod tests {
             wall: Box::new(|| 1_800_000_000_000),
             resolve: Box::new(|_: &str| Ok(Vec::new())),
         };
-        Client::new(settings, parts).desk
+        Client::new(settings, parts).core
     }
 
     #[test]
     fn a_warning_tells_how_many_like_it_were_withheld() {
-        let mut desk = desk();
-        (0..3).for_each(|_| desk.warn("bob", Caution::Replay, "seen"));
-        desk.now = desk.now + crate::limits::WARNING_INTERVAL;
-        desk.warn("bob", Caution::Replay, "seen");
-        let details = desk.events.iter().map(|event| match event {
+        let mut core = core();
+        (0..3).for_each(|_| core.warn("bob", Caution::Replay, "seen"));
+        core.now = core.now + crate::limits::WARNING_INTERVAL;
+        core.warn("bob", Caution::Replay, "seen");
+        let details = core.events.iter().map(|event| match event {
             Event::Warning { detail, .. } => detail.as_str(),
             _ => "",
         });
