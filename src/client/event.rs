@@ -6,20 +6,25 @@
 //! Texts, names and details may hold anything that another user or the relay sent: a view escapes
 //! them before they reach a terminal ([`escape_visible`](crate::wire::escape_visible)).
 
+use std::fmt::Display;
 use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use super::Trust;
 use crate::crypto::Mid;
 use crate::wire::Fingerprint;
 
-/// One thing that happened.
-#[derive(Debug, PartialEq, Eq)]
+/// One thing that happened. As JSON (`--json`) it is an object whose `event` is the variant's name.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The relay took the proof: messages go out from now on. Told after each reconnect too.
     Registered {
         /// Our name there.
         name: String,
         /// Our key.
+        #[serde(serialize_with = "text")]
         fp: Fingerprint,
     },
     /// Everyone who is connected, in order; the first of a whole list, more may follow as `Joined`.
@@ -42,8 +47,10 @@ pub enum Event {
         /// The peer.
         name: String,
         /// The key that the standing is about.
+        #[serde(serialize_with = "text")]
         fp: Fingerprint,
         /// How it stands.
+        #[serde(rename = "trust")]
         standing: Standing,
     },
     /// A text from another user.
@@ -57,6 +64,7 @@ pub enum Event {
         /// How far the sender's key is trusted.
         trust: Trust,
         /// To be given to [`Client::shown`](super::Client::shown) once it was written out.
+        #[serde(skip)]
         receipt: Receipt,
     },
     /// A text was taken: it is kept until it is confirmed or has failed.
@@ -113,6 +121,7 @@ pub enum Event {
         detail: String,
     },
     /// How the connection fares: for people, no part of `--json`.
+    #[serde(skip)]
     Progress(Progress),
 }
 
@@ -131,6 +140,12 @@ pub enum Standing {
     Pinned(Trust),
     /// It is another than the pinned one: both directions have stopped.
     Changed,
+}
+
+impl Serialize for Standing {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(self.as_str())
+    }
 }
 
 impl Standing {
@@ -203,6 +218,12 @@ macro_rules! codes {
                 match self {
                     $(Self::$variant => $text,)*
                 }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+                out.serialize_str(self.as_str())
             }
         }
     };
@@ -315,4 +336,9 @@ codes! {
         /// The relay's key could not be kept.
         TrustFile = "trust_file",
     }
+}
+
+/// As JSON, a type that has only a text. Serde hands a reference.
+fn text<S: Serializer>(it: &impl Display, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(it)
 }

@@ -29,6 +29,7 @@ mod clocks;
 mod contact;
 mod core;
 mod event;
+mod handler;
 mod incoming;
 mod link;
 mod lookup;
@@ -63,19 +64,21 @@ use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::safety_number;
 use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
-use crate::reactor::{CloseReason, Context, Opened, Time, Timeout, Timer, Token};
+use crate::reactor::{Context, Handler, Time, Timer, Token};
 use crate::tokens::Bucket;
-use crate::wire::{Fingerprint, Scan, check_name_v2, compose};
+use crate::wire::{Fingerprint, check_name_v2, compose};
 
 pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
+pub use handler::ClientUser;
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
 pub use settings::{Parts, Resolver, Settings};
 pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 
-/// One user's client. The handler that wraps it forwards what the loop tells about tokens that it
-/// [`owns`](Self::owns), its timer, and the end of each tick; and takes the events.
+/// One user's client: a [`Handler`] for the tokens that it [`owns`](Self::owns), its timer, and the
+/// end of each tick. Who runs it takes its events ([`next_event`](Self::next_event)); where it has
+/// a loop of its own, see [`ClientUser`].
 pub struct Client {
     core: ClientCore,
     link: Link,
@@ -295,75 +298,6 @@ impl Client {
     pub fn looked_up(&mut self, cx: &mut Context) {
         self.core.now = cx.now();
         self.link.looked_up(cx, &mut self.core);
-    }
-
-    /// See [`Handler::opened`](crate::reactor::Handler::opened).
-    pub fn opened(&mut self, cx: &mut Context, _id: Token, how: Opened) {
-        debug_assert_eq!(how, Opened::Connected, "nothing else was asked for");
-        self.core.now = cx.now();
-        self.renew_prekey();
-        let frame = self.registration.begin(&self.core);
-        self.link.opened(cx, &self.core, &frame);
-    }
-
-    /// See [`Handler::received`](crate::reactor::Handler::received).
-    pub fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
-        self.look_around(cx.now());
-        self.link.heard(self.core.now);
-        let mut consumed = 0;
-        while self.link.listens() {
-            let unconsumed = &bytes[consumed..];
-            match self.link.scan(unconsumed, self.core.max_frame) {
-                Scan::Frame(place) => {
-                    consumed += place.end;
-                    self.frame(cx, &unconsumed[place]);
-                }
-                Scan::Incomplete { consumed: space } => return consumed + space,
-                Scan::Refused(_) => self.link.lose(cx, "the relay sent what is no frame"),
-            }
-        }
-        bytes.len()
-    }
-
-    /// See [`Handler::ended`](crate::reactor::Handler::ended).
-    pub fn ended(&mut self, cx: &mut Context, _from: Token) {
-        self.link.lose(cx, "the relay hung up");
-    }
-
-    /// See [`Handler::timed_out`](crate::reactor::Handler::timed_out).
-    pub fn timed_out(&mut self, cx: &mut Context, _id: Token, timeout: Timeout) {
-        self.link.timed_out(cx, timeout);
-    }
-
-    /// See [`Handler::closed`](crate::reactor::Handler::closed).
-    pub fn closed(&mut self, cx: &mut Context, _id: Token, reason: CloseReason) {
-        self.core.now = cx.now();
-        self.link.closed(cx, &mut self.core, reason);
-        let Self { peers, core, .. } = self;
-        peers.for_each(|peer| peer.disconnected(core));
-        self.core.outgoing.clear();
-        self.core.unanswered = 0;
-        self.roster.forget();
-        self.set_timer(cx); // the tick's end is over
-    }
-
-    /// The client's timer rang.
-    pub fn timer(&mut self, cx: &mut Context) {
-        self.core.now = cx.now();
-        self.link.tick(cx, &mut self.core);
-        self.peers.tick(&self.core, self.link.is_up()); // the prekey: at the end of the tick
-    }
-
-    /// See [`Handler::end_of_tick`](crate::reactor::Handler::end_of_tick): what was said and shown
-    /// leaves here, and the timer is set.
-    pub fn end_of_tick(&mut self, cx: &mut Context) {
-        self.look_around(cx.now());
-        self.flush(cx);
-        if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
-            self.leaving = None;
-            self.link.finish(cx, &mut self.core, Ending::Left, "we left");
-        }
-        self.set_timer(cx);
     }
 
     /// Reads nothing from the relay for now (`true`): standard output is behind. It begins once we

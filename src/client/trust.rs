@@ -10,6 +10,8 @@
 use std::fmt;
 
 use super::pins::{Pin, PinFile};
+use serde::{Serialize, Serializer};
+
 use crate::address::canonical;
 use crate::limits::{FIRST_CONTACTS_FORGOTTEN, MAX_FIRST_CONTACTS};
 use crate::wire::{Fingerprint, base64, check_name_v2};
@@ -21,6 +23,12 @@ pub enum Trust {
     Tofu,
     /// The two users compared their safety number.
     Verified,
+}
+
+impl Serialize for Trust {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(self.as_str())
+    }
 }
 
 impl Trust {

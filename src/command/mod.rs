@@ -25,7 +25,6 @@ mod talk;
 mod tracing;
 mod trusted;
 mod view;
-mod words;
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a person or a script is shown of a client's events.
+//! What a person, a script or a trace is shown of a client's events.
 //!
 //! Pure: an event becomes text for standard output, for standard error, or for neither. Standard
 //! output carries messages (or, with `--json`, every event as one object a line) and nothing else;
@@ -9,6 +9,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Event, Failure, Progress, Standing};
+use crate::trace::Recorder;
 use crate::wire::{check_name_v2, escape_visible};
 
 /// How events are written.
@@ -114,34 +115,10 @@ fn indented(text: &str) -> String {
 
 /// The event as `--json` tells it; none for what is only of use to a person.
 fn object(event: &Event) -> Option<Value> {
-    Some(match event {
-        Event::Registered { name, fp } => {
-            json!({"event": "registered", "name": name, "fp": fp.to_string()})
-        }
-        Event::Users { users } => json!({"event": "users", "users": users}),
-        Event::Joined { users } => json!({"event": "joined", "users": users}),
-        Event::Left { users } => json!({"event": "left", "users": users}),
-        Event::Peer { name, fp, standing } => {
-            json!({"event": "peer", "name": name, "fp": fp.to_string(), "trust": standing.as_str()})
-        }
-        Event::Message { from, text, n, trust, .. } => {
-            json!({"event": "message", "from": from, "text": text, "n": n, "trust": trust.as_str()})
-        }
-        Event::Queued { id, to } => json!({"event": "queued", "id": id, "to": to}),
-        Event::Relayed { id, to } => json!({"event": "relayed", "id": id, "to": to}),
-        Event::Delivered { id, to } => json!({"event": "delivered", "id": id, "to": to}),
-        Event::Gap { from, missing } => json!({"event": "gap", "from": from, "missing": missing}),
-        Event::Failed { id, to, code, detail } => json!({
-            "event": "failed", "id": id, "to": to, "code": code.as_str(), "detail": detail
-        }),
-        Event::Warning { code, detail } => {
-            json!({"event": "warning", "code": code.as_str(), "detail": detail})
-        }
-        Event::Closed { code, detail } => {
-            json!({"event": "closed", "code": code.as_str(), "detail": detail})
-        }
-        Event::Progress(_) => return None,
-    })
+    if matches!(event, Event::Progress(_)) {
+        return None;
+    }
+    serde_json::to_value(event).ok() // never fails: names, texts and numbers
 }
 
 /// The event as a sentence, and how much it matters.
@@ -245,6 +222,85 @@ fn listed(users: &[String]) -> String {
         Err(_) => format!("\"{}\"", user.replace('"', "\\\"")),
     };
     users.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+// --- For a trace: names, codes and sizes, and never a text ---
+
+/// Tells a trace what `event` is about.
+pub(super) fn annotate(recorder: &Recorder, event: &Event) {
+    let (text, object) = words(event);
+    recorder.say(text, object.to_string());
+}
+
+fn words(event: &Event) -> (String, Value) {
+    match event {
+        Event::Registered { name, .. } => {
+            (format!("registered as {name}"), json!({"event": "registered", "name": name}))
+        }
+        Event::Users { users } => some(users, "here", "users"),
+        Event::Joined { users } => some(users, "came", "joined"),
+        Event::Left { users } => some(users, "went", "left"),
+        Event::Peer { name, standing, .. } => {
+            let trust = standing.as_str();
+            let object = json!({"event": "peer", "name": name, "trust": trust});
+            (format!("the key of {name}: {trust}"), object)
+        }
+        Event::Message { from, text, n, .. } => {
+            let bytes = text.len();
+            let object = json!({"event": "message", "from": from, "n": n, "bytes": bytes});
+            (format!("message {n} from {from}, {bytes} bytes"), object)
+        }
+        Event::Queued { id, to } => of_message(id, to, "queued"),
+        Event::Relayed { id, to } => of_message(id, to, "relayed"),
+        Event::Delivered { id, to } => of_message(id, to, "delivered"),
+        Event::Failed { id, to, code, .. } => {
+            let code = code.as_str();
+            let object = json!({"event": "failed", "id": id, "to": to, "code": code});
+            (format!("{id} to {to} failed: {code}"), object)
+        }
+        Event::Gap { from, missing } => {
+            let object = json!({"event": "gap", "from": from, "missing": missing});
+            (format!("{missing} messages from {from} are missing"), object)
+        }
+        Event::Warning { code, .. } => (
+            format!("warning: {}", code.as_str()),
+            json!({"event": "warning", "code": code.as_str()}),
+        ),
+        Event::Closed { code, .. } => (
+            format!("closed: {}", code.as_str()),
+            json!({"event": "closed", "code": code.as_str()}),
+        ),
+        Event::Progress(progress) => {
+            let word = fares(progress);
+            (word.to_owned(), json!({"event": "progress", "what": word}))
+        }
+    }
+}
+
+/// Users are counted: there may be very many.
+fn some(users: &[String], word: &str, event: &str) -> (String, Value) {
+    let count = users.len();
+    let who = match users {
+        [one] => one.clone(),
+        _ => format!("{count} users"),
+    };
+    (format!("{word}: {who}"), json!({"event": event, "count": count}))
+}
+
+fn of_message(id: &str, to: &str, what: &str) -> (String, Value) {
+    (format!("{id} to {to}: {what}"), json!({"event": what, "id": id, "to": to}))
+}
+
+const fn fares(progress: &Progress) -> &'static str {
+    match progress {
+        Progress::Connecting { .. } => "connecting",
+        Progress::Unreachable { .. } => "unreachable",
+        Progress::NewRelay { .. } => "a new relay",
+        Progress::Lost { .. } => "the connection is lost",
+        Progress::Absent { .. } => "a peer has gone, and a text waits for it",
+        Progress::KeyAnswered { .. } => "the relay has answered for a key",
+        Progress::Retrying { .. } => "trying again later",
+    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Client, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin,
-    Resolver, Settings, Trust,
+    Caution, Client, ClientUser, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins,
+    Receipt, RelayPin, Resolver, Settings, Trust,
 };
 use sealwax::crypto::IdentityVault;
-use sealwax::reactor::{
-    CloseReason, Config, Context, Handler, Opened, Reactor, Sys, Timeout, Timer, Token,
-};
+use sealwax::reactor::{Config, Context, Handler, Reactor, Sys, Timer};
 use sealwax::wire::RosterMode;
 
 use crate::evil::EvilRelay;
@@ -278,22 +276,6 @@ impl User {
     }
 }
 
-impl Probe {
-    fn take_events(&mut self) {
-        while let Some(event) = self.client.next_event() {
-            let Event::Message { from, text, n, trust, receipt } = event else {
-                self.events.push(event);
-                continue;
-            };
-            self.heard.push(Heard { from, text, n, trust });
-            self.unshown.push(receipt);
-        }
-        if self.shows {
-            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
-        }
-    }
-}
-
 /// The ids that were confirmed.
 pub(crate) fn delivered(events: &[Event]) -> Vec<&str> {
     let delivered = events.iter().filter_map(|event| match event {
@@ -348,38 +330,22 @@ fn wall(kernel: &Kernel, ahead_ms: &Rc<Cell<u64>>) -> Box<dyn FnMut() -> u64> {
     Box::new(move || START_MS + kernel.now().as_nanos() / 1_000_000 + ahead_ms.get())
 }
 
-impl Handler for Probe {
-    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
-        assert!(self.client.owns(id));
-        self.client.opened(cx, id, how);
+impl ClientUser for Probe {
+    fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
-    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        self.client.received(cx, from, bytes)
-    }
-
-    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
-        self.client.ended(cx, from);
-    }
-
-    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
-        self.client.timed_out(cx, id, timeout);
-    }
-
-    fn timer(&mut self, cx: &mut Context, timer: Timer) {
-        assert_eq!(timer, TIMER);
-        self.client.timer(cx);
-    }
-
-    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
-        assert!(self.client.owns(id));
-        self.client.closed(cx, id, reason);
-        self.take_events();
-    }
-
-    fn end_of_tick(&mut self, cx: &mut Context) {
-        self.take_events();
-        self.client.end_of_tick(cx);
-        self.take_events();
+    fn take_events(&mut self, _cx: &mut Context) {
+        while let Some(event) = self.client.next_event() {
+            let Event::Message { from, text, n, trust, receipt } = event else {
+                self.events.push(event);
+                continue;
+            };
+            self.heard.push(Heard { from, text, n, trust });
+            self.unshown.push(receipt);
+        }
+        if self.shows {
+            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+        }
     }
 }

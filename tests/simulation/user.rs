@@ -4,11 +4,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use sealwax::client::{Client, Event, MemoryPins, Parts, Receipt, Settings};
+use sealwax::client::{Client, ClientUser, Event, MemoryPins, Parts, Receipt, Settings};
 use sealwax::crypto::PublicKey;
-use sealwax::reactor::{
-    CloseReason, Context, Handler, Opened, Reactor, Sys, Time, Timeout, Timer, Token,
-};
+use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
 use sealwax::wire::RosterMode;
 
 use crate::support::kernel::Kernel;
@@ -160,12 +158,24 @@ impl Process {
     pub(crate) fn leave(&mut self) {
         (self.leaves, self.is_nudged) = (true, true);
         self.probe.client.leave(self.reactor.context());
-        self.probe.take_events();
+        self.probe.take_events(self.reactor.context());
     }
 }
 
 impl Probe {
-    fn take_events(&mut self) {
+    fn show(&mut self) {
+        if !self.is_held {
+            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+        }
+    }
+}
+
+impl ClientUser for Probe {
+    fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    fn take_events(&mut self, _cx: &mut Context) {
         while let Some(event) = self.client.next_event() {
             if let Event::Message { from, text, receipt, .. } = event {
                 self.unshown.push(receipt);
@@ -175,47 +185,5 @@ impl Probe {
             }
         }
         self.show();
-    }
-
-    fn show(&mut self) {
-        if !self.is_held {
-            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
-        }
-    }
-}
-
-impl Handler for Probe {
-    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
-        assert!(self.client.owns(id));
-        self.client.opened(cx, id, how);
-    }
-
-    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        self.client.received(cx, from, bytes)
-    }
-
-    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
-        self.client.ended(cx, from);
-    }
-
-    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
-        self.client.timed_out(cx, id, timeout);
-    }
-
-    fn timer(&mut self, cx: &mut Context, timer: Timer) {
-        assert_eq!(timer, TIMER);
-        self.client.timer(cx);
-    }
-
-    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
-        assert!(self.client.owns(id));
-        self.client.closed(cx, id, reason);
-        self.take_events();
-    }
-
-    fn end_of_tick(&mut self, cx: &mut Context) {
-        self.take_events();
-        self.client.end_of_tick(cx);
-        self.take_events();
     }
 }

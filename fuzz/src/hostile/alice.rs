@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sealwax::client::{
-    Client, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayFingerprint, RelayPin,
-    Settings, Trust,
+    Client, ClientUser, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayFingerprint,
+    RelayPin, Settings, Trust,
 };
-use sealwax::reactor::{CloseReason, Context, Handler, Opened, Sys, Timeout, Timer, Token};
+use sealwax::reactor::{Context, Sys, Timer};
 use sealwax::wire::RosterMode;
 
 use super::super::kernel::Kernel;
@@ -83,8 +83,14 @@ impl Alice {
             is_over: false,
         }
     }
+}
 
-    fn take_events(&mut self) {
+impl ClientUser for Alice {
+    fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    fn take_events(&mut self, _cx: &mut Context) {
         while let Some(event) = self.client.next_event() {
             assert!(!self.is_over, "told after the end: {event:?}");
             match event {
@@ -103,40 +109,5 @@ impl Alice {
         if self.shows {
             self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
         }
-    }
-}
-
-impl Handler for Alice {
-    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
-        assert!(self.client.owns(id));
-        self.client.opened(cx, id, how);
-    }
-
-    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        self.client.received(cx, from, bytes)
-    }
-
-    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
-        self.client.ended(cx, from);
-    }
-
-    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
-        self.client.timed_out(cx, id, timeout);
-    }
-
-    fn timer(&mut self, cx: &mut Context, _timer: Timer) {
-        self.client.timer(cx);
-    }
-
-    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
-        assert!(self.client.owns(id));
-        self.client.closed(cx, id, reason);
-        self.take_events();
-    }
-
-    fn end_of_tick(&mut self, cx: &mut Context) {
-        self.take_events();
-        self.client.end_of_tick(cx);
-        self.take_events();
     }
 }

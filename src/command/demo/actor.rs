@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 use super::{Report, SCRIPT};
-use crate::client::{Client, Ending, Event, MemoryPins, Parts, Settings};
+use crate::client::{Client, ClientUser, Ending, Event, MemoryPins, Parts, Settings};
 use crate::command::talk::wall_clock;
-use crate::command::words;
+use crate::command::view;
 use crate::crypto::{Identity, IdentityVault};
-use crate::reactor::{CloseReason, Context, Handler, Opened, Timeout, Timer, Token};
+use crate::reactor::{Context, Handler, Timer};
 use crate::trace::Recorder;
 use crate::wire::RosterMode;
 
@@ -65,7 +65,7 @@ impl Actor {
 
     fn take(&mut self, cx: &mut Context, event: Event) {
         if let Some(recorder) = &self.recorder {
-            words::say(recorder, &event);
+            view::annotate(recorder, &event);
         }
         match event {
             Event::Users { users } | Event::Joined { users } => {
@@ -119,37 +119,20 @@ impl Actor {
     }
 }
 
-impl Handler for Actor {
-    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
-        self.client.opened(cx, id, how);
+impl ClientUser for Actor {
+    fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
-    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        self.client.received(cx, from, bytes)
-    }
-
-    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
-        self.client.ended(cx, from);
-    }
-
-    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
-        self.client.timed_out(cx, id, timeout);
-    }
-
-    fn timer(&mut self, cx: &mut Context, _timer: Timer) {
-        self.client.timer(cx);
-    }
-
-    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
-        self.client.closed(cx, id, reason);
-    }
-
-    fn end_of_tick(&mut self, cx: &mut Context) {
-        // What an event makes us say leaves in this tick as well.
-        self.client.end_of_tick(cx);
+    /// What an event makes us say leaves in this tick as well.
+    fn take_events(&mut self, cx: &mut Context) {
+        let mut is_any = false;
         while let Some(event) = self.client.next_event() {
             self.take(cx, event);
+            is_any = true;
         }
-        self.client.end_of_tick(cx);
+        if is_any {
+            self.client.end_of_tick(cx);
+        }
     }
 }

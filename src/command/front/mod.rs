@@ -274,7 +274,7 @@ impl Handler for ChatHandler {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         if self.client.owns(from) {
-            return self.client.ended(cx, from);
+            return self.client.ended(cx, from, rest);
         }
         match &mut self.input {
             Some(input) if input.id == from && input.waits_for.is_some() => {
@@ -297,7 +297,7 @@ impl Handler for ChatHandler {
 
     fn timer(&mut self, cx: &mut Context, timer: Timer) {
         match timer {
-            CLIENT_TIMER => self.client.timer(cx),
+            CLIENT_TIMER => self.client.timer(cx, timer),
             WAIT_TIMER => self.give_up_waiting(cx),
             _ => {} // what was shown is looked at in every tick
         }

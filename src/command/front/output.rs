@@ -1,8 +1,8 @@
 //! What the line client shows, and what that means for its exit code.
 
 use super::super::Exit;
+use super::super::view;
 use super::super::view::Level;
-use super::super::words;
 use super::{ChatHandler, SHOWN_TIMER};
 use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
 use crate::reactor::Context;
@@ -19,7 +19,7 @@ impl ChatHandler {
 
     pub(super) fn tell(&mut self, cx: &mut Context, event: Event) {
         if let Some(recorder) = &self.recorder {
-            words::say(recorder, &event);
+            view::annotate(recorder, &event);
         }
         let enough = self.task.count.is_some_and(|count| self.printed >= count);
         if enough && matches!(event, Event::Message { .. }) {

@@ -1,0 +1,115 @@
+//! The client on a loop: what it does with the loop's calls, and who has it on a loop of its own.
+
+use super::{Client, Ending};
+use crate::reactor::{CloseReason, Context, Handler, Opened, Timeout, Timer, Token};
+use crate::wire::Scan;
+
+impl Handler for Client {
+    fn opened(&mut self, cx: &mut Context, _id: Token, how: Opened) {
+        debug_assert_eq!(how, Opened::Connected, "nothing else was asked for");
+        self.core.now = cx.now();
+        self.renew_prekey();
+        let frame = self.registration.begin(&self.core);
+        self.link.opened(cx, &self.core, &frame);
+    }
+
+    fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
+        self.look_around(cx.now());
+        self.link.heard(self.core.now);
+        let mut consumed = 0;
+        while self.link.listens() {
+            let unconsumed = &bytes[consumed..];
+            match self.link.scan(unconsumed, self.core.max_frame) {
+                Scan::Frame(place) => {
+                    consumed += place.end;
+                    self.frame(cx, &unconsumed[place]);
+                }
+                Scan::Incomplete { consumed: space } => return consumed + space,
+                Scan::Refused(_) => self.link.lose(cx, "the relay sent what is no frame"),
+            }
+        }
+        bytes.len()
+    }
+
+    fn ended(&mut self, cx: &mut Context, _from: Token, _rest: &[u8]) {
+        self.link.lose(cx, "the relay hung up");
+    }
+
+    fn timed_out(&mut self, cx: &mut Context, _id: Token, timeout: Timeout) {
+        self.link.timed_out(cx, timeout);
+    }
+
+    fn closed(&mut self, cx: &mut Context, _id: Token, reason: CloseReason) {
+        self.core.now = cx.now();
+        self.link.closed(cx, &mut self.core, reason);
+        let Self { peers, core, .. } = self;
+        peers.for_each(|peer| peer.disconnected(core));
+        self.core.outgoing.clear();
+        self.core.unanswered = 0;
+        self.roster.forget();
+        self.set_timer(cx); // the tick's end is over
+    }
+
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        debug_assert_eq!(timer, self.timer, "the others are not the client's");
+        self.core.now = cx.now();
+        self.link.tick(cx, &mut self.core);
+        self.peers.tick(&self.core, self.link.is_up()); // the prekey: at the end of the tick
+    }
+
+    /// What was said and shown leaves here, and the timer is set.
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.look_around(cx.now());
+        self.flush(cx);
+        if self.leaving.is_some_and(|until| until <= cx.now() || !self.owes_receipts()) {
+            self.leaving = None;
+            self.link.finish(cx, &mut self.core, Ending::Left, "we left");
+        }
+        self.set_timer(cx);
+    }
+}
+
+/// Runs one client on a loop of its own. Such a type is a [`Handler`]: the loop's calls go to the
+/// client, and the events are taken after each call that may have brought some.
+pub trait ClientUser {
+    /// The client that the loop's calls are for.
+    fn client(&mut self) -> &mut Client;
+
+    /// Takes all events that the client has ([`Client::next_event`]).
+    fn take_events(&mut self, cx: &mut Context);
+}
+
+impl<U: ClientUser> Handler for U {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
+        debug_assert!(self.client().owns(id), "the client opens all that there is");
+        self.client().opened(cx, id, how);
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        self.client().received(cx, from, bytes)
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
+        self.client().ended(cx, from, rest);
+    }
+
+    fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
+        self.client().timed_out(cx, id, timeout);
+    }
+
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        self.client().timer(cx, timer);
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        debug_assert!(self.client().owns(id), "the client opens all that there is");
+        self.client().closed(cx, id, reason);
+        self.take_events(cx);
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.take_events(cx);
+        self.client().end_of_tick(cx);
+        self.take_events(cx);
+    }
+}
