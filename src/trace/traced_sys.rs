@@ -24,7 +24,7 @@ pub struct TracedSys<S> {
 struct KnownIo {
     /// What it is called until its handler has a name for it.
     name: Rc<str>,
-    /// KnownIo from the first call that names it on, which is to watch it.
+    /// Known from the first call that names it, the one that watches it.
     token: Option<Token>,
 }
 
