@@ -61,6 +61,11 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address in numbers, where it was written in numbers: there is nothing to look up.
     pub fn literal(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port))

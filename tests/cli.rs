@@ -340,3 +340,21 @@ fn completions_and_the_manual_page_name_every_command() {
         }
     }
 }
+
+#[test]
+fn who_only_looks_in_is_let_in_first_and_waits_for_nothing() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    homes.client("alice", &relay.address, &["recv", "-n", "1", "--wait", "0"]).end().with_code(7);
+    homes.client("alice", &relay.address, &["recv", "--wait", "0"]).end().with_code(0);
+    let gone = relay.address.clone();
+    drop(relay);
+    homes.client("alice", &gone, &["recv", "-n", "1", "--wait", "0"]).end().with_code(5);
+}
+
+#[test]
+fn what_cannot_be_an_address_of_a_relay_is_refused_before_it_is_remembered() {
+    for command in [&["keys", "relay", "localhost:0"][..], &["recv", "--relay", "[::1]:0"]] {
+        let ended = Process::start(command).end().with_code(2);
+        assert!(ended.transcript.contains("port 0"), "{ended:?}");
+    }
+}

@@ -360,6 +360,27 @@ fn a_relay_that_falls_silent_ends_the_run_after_the_timeout() {
 }
 
 #[test]
+fn so_many_connects_are_tried_and_no_more_where_nobody_is_let_in() {
+    for welcome in [None, Some("{}")] {
+        let extent = Extent::Operations(5);
+        let stats = suffer(Evil::answering(welcome), Plan { extent, ..plan(Work::Connect) });
+        assert_eq!((stats.finished, stats.completed), (0, 0));
+        assert!((5..5 + 3).contains(&stats.failed), "{}", stats.failed);
+    }
+}
+
+#[test]
+fn a_relay_that_is_gone_leaves_the_rest_of_the_schedule_undone() {
+    let (rate, extent) = (Some(1000.0), Extent::Time(millis(4000)));
+    let plan = Plan { rate, extent, timeout: millis(500), ..plan(Work::PingPong) };
+    let stats = with_stalls(plan, |now| now > millis(1000));
+    assert_eq!(stats.offered, 4000, "all that was to start in the window");
+    let unfinished = stats.unfinished();
+    assert!(unfinished > 2000, "{unfinished}");
+    assert!(stats.latency.len() < 4000, "what was not due yet has waited for nothing");
+}
+
+#[test]
 fn nobody_there_is_unreachable() {
     for work in [Work::Connect, FLOOD] {
         let stats = run(&Kernel::new(), plan(work), || {});
@@ -523,6 +544,17 @@ fn a_processor_that_is_not_there_is_told_before_anything_is_started() {
         assert!(ended.with_code(2).stderr[0].contains("--pin: no processor 99999"));
     }
     assert!(!trace.exists(), "a relay was started");
+}
+
+#[test]
+fn a_load_that_is_ended_early_has_not_done_what_was_asked() {
+    let relay = Relay::ephemeral();
+    let hour = ["load", "pingpong", "--pairs", "1", "--duration", "3600", "--json"];
+    let load = Process::start(&[&hour[..], &["--relay", &relay.address]].concat());
+    relay.process.talk_with("registered"); // so it takes signals
+    load.signal(Signal::SIGINT);
+    let ended = load.end().with_code(1);
+    assert!(ended.stdout.iter().any(|line| line.contains("ended early")), "{ended:?}");
 }
 
 #[test]

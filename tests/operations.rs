@@ -366,6 +366,9 @@ fn limited(limit: &str, options: &[&str]) -> Process {
 fn a_relay_that_cannot_serve_does_not_start_and_one_that_serves_fewer_says_so() {
     for (limit, options) in [
         ("ulimit -n 32", &[][..]),
+        ("ulimit -v 60000", &[]),
+        ("ulimit -v 100000", &["--max-connections", "10"]),
+        ("ulimit -v 160000", &[]),
         ("ulimit -v 204800", &["--inbox-common", "268435456"]),
         ("ulimit -v 204800", &["--outbox-common", "268435456"]),
     ] {

@@ -36,31 +36,33 @@ enum State {
     Wanted {
         /// Not before.
         from: Time,
-        kind: Kind,
-        /// Its answer is wanted because of what the peer did: it takes a token of the peer's.
-        is_for_peer: bool,
+        why: Why,
     },
     Asked {
         until: Time,
-        kind: Kind,
+        why: Why,
     },
 }
 
 /// What the answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It may show that the session is of no use any more: nothing is sealed meanwhile.
-    Decides,
+enum Why {
+    /// To send what the user wrote.
+    User,
+    /// The peer has done something that suggests another prekey. Until that is known, whatever is
+    /// sealed for the one before may be lost.
+    Peer,
+    /// The relay, or another peer, has said something that it cannot prove.
+    Hint,
     /// To see whether a peer who is silent has started anew. Meanwhile the session is used.
-    Probes,
+    Probe,
 }
 
 impl Lookup {
     /// An answer is needed to send what the user wrote.
     pub(super) fn need(&mut self, now: Time) {
         if !self.is_asked() {
-            let kind = Kind::Decides;
-            self.state = State::Wanted { from: now, kind, is_for_peer: false };
+            self.state = State::Wanted { from: now, why: Why::User };
         }
     }
 
@@ -68,7 +70,7 @@ impl Lookup {
     pub(super) fn probe(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let from = self.bucket.next(PEER, now);
-            self.state = State::Wanted { from, kind: Kind::Probes, is_for_peer: true };
+            self.state = State::Wanted { from, why: Why::Probe };
         }
     }
 
@@ -77,11 +79,11 @@ impl Lookup {
         let from = self.bucket.next(PEER, now);
         let is_sooner = match self.state {
             State::Idle => true,
-            State::Wanted { from: wanted, kind, .. } => from < wanted || kind == Kind::Probes,
+            State::Wanted { from: wanted, why } => from < wanted || why == Why::Probe,
             State::Asked { .. } => false,
         };
         if is_sooner {
-            self.state = State::Wanted { from, kind: Kind::Decides, is_for_peer: true };
+            self.state = State::Wanted { from, why: Why::Peer };
         }
     }
 
@@ -89,7 +91,7 @@ impl Lookup {
     pub(super) fn hint(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let from = self.kept_until().map_or(now, |next| next.max(now));
-            self.state = State::Wanted { from, kind: Kind::Decides, is_for_peer: true };
+            self.state = State::Wanted { from, why: Why::Hint };
         }
     }
 
@@ -100,17 +102,17 @@ impl Lookup {
 
     /// Asks, if it is wanted and time. Online only.
     pub(super) fn ask(&mut self, core: &mut ClientCore, peer: &str) {
-        if let State::Wanted { from, kind, is_for_peer } = self.state
+        if let State::Wanted { from, why } = self.state
             && from <= core.now
         {
-            if is_for_peer {
+            if why != Why::User {
                 self.bucket.spend(PEER, core.now);
             }
             let frame = compose::get_pubkey(peer, &core.name);
             core.post(&frame);
             core.unanswered += 1;
             self.last = Some(core.now);
-            self.state = State::Asked { until: core.now + WAITING_TIME, kind };
+            self.state = State::Asked { until: core.now + WAITING_TIME, why };
         }
     }
 
@@ -118,9 +120,14 @@ impl Lookup {
         matches!(self.state, State::Asked { .. })
     }
 
-    /// An answer is on its way that may show that the session is of no use any more.
+    /// An answer is on its way, or about to be asked for, that may show that the session is of no
+    /// use any more.
     pub(super) fn is_deciding(&self) -> bool {
-        matches!(self.state, State::Asked { kind: Kind::Decides, .. })
+        match self.state {
+            State::Asked { why, .. } => why != Why::Probe,
+            State::Wanted { why, .. } => matches!(why, Why::User | Why::Peer),
+            State::Idle => false,
+        }
     }
 
     /// Nothing waits for an answer any more: where the relay was not asked yet, it is not.

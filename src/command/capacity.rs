@@ -13,7 +13,7 @@ use super::{Exit, Failure};
 use crate::reactor::limits::INBOX_COMMON;
 use crate::relay::limits::{
     CONNECTION_BYTES, LEAST_COMMON, LEAST_CONNECTIONS, MEMORY_PART, OUTBOX_COMMON,
-    SPARE_DESCRIPTORS,
+    RESERVED_ADDRESSES, SPARE_DESCRIPTORS,
 };
 
 /// What a relay serves.
@@ -67,7 +67,8 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let sum = inbox_common.saturating_add(outbox_common);
     if sum > bytes - part || inbox_common.min(outbox_common) < LEAST_COMMON {
         return Err(refused(format!(
-            "{} MiB of memory ({bound}) are too few for --inbox-common {inbox_common} and \
+            "{} MiB of memory ({bound}, less what a relay reserves) are too few for \
+             --inbox-common {inbox_common} and \
              --outbox-common {outbox_common}, beside a quarter for the rest: set them lower (at \
              least {LEAST_COMMON} bytes each), or raise the limit",
             bytes >> 20
@@ -103,8 +104,10 @@ fn memory() -> Memory {
         (cgroup(Path::new("/sys/fs/cgroup")), taken("VmRSS"), "the control group's memory.max"),
         (machine, taken("VmRSS"), "the machine's"),
     ];
-    let left =
-        bounds.map(|(most, taken, bound)| Memory { bytes: most.saturating_sub(taken), bound });
+    let left = bounds.map(|(most, taken, bound)| {
+        let reserved = if bound.starts_with("ulimit") { RESERVED_ADDRESSES } else { 0 };
+        Memory { bytes: most.saturating_sub(taken).saturating_sub(reserved), bound }
+    });
     let tightest = left.into_iter().min_by_key(|memory| memory.bytes);
     tightest.unwrap_or(Memory { bytes: usize::MAX, bound: "none" })
 }

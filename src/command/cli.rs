@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::address::Address;
+use crate::address::{Address, NotAnAddress};
 use crate::limits;
 
 pub use self::keys::{Keys, KeysCommand};
@@ -98,7 +98,7 @@ pub struct Verbosity {
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The relay; the first one is remembered [default: the remembered one, or 127.0.0.1:12345]
-    #[arg(long, global = true, value_name = "HOST:PORT")]
+    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = relay_address)]
     pub relay: Option<Address>,
     /// Whose identity and trust.
     #[command(flatten)]
@@ -242,6 +242,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|duration| *duration <= limits::MAX_OPTION_TIME)
         .ok_or_else(|| format!("not between 0 and {} seconds", limits::MAX_OPTION_TIME.as_secs()))
+}
+
+/// Of a relay that is connected to.
+fn relay_address(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse().map_err(|error: NotAnAddress| error.to_string())?;
+    if address.port() == 0 {
+        return Err("nobody listens on port 0".to_owned());
+    }
+    Ok(address)
 }
 
 /// A wait of no length at all would be over before it began, again and again.

@@ -44,7 +44,9 @@ pub(super) fn send(arguments: &Send) -> Outcome {
 
 /// `sealwax recv`
 pub(super) fn recv(arguments: &Recv) -> Outcome {
-    let task = Task { count: arguments.count, wait: arguments.wait, ..Task::default() };
+    let (count, wait) = (arguments.count, arguments.wait);
+    let is_impatient = wait.is_some_and(|wait| wait.is_zero());
+    let task = Task { count, is_impatient, wait, ..Task::default() };
     talk(&arguments.common, RosterMode::None, task, false, &TraceArgs::default())
 }
 

@@ -74,8 +74,11 @@ impl Generator {
         }
         if let State::Coming(start) = it.state {
             self.coming -= 1;
-            if self.is_visitor(user) && !matches!(fault, Fault::Refused(_)) {
-                self.stats.abandon(start, cx.now(), 1);
+            if self.is_visitor(user) {
+                self.stats.fail();
+                if !matches!(fault, Fault::Refused(_)) {
+                    self.stats.abandon(start, cx.now(), 1);
+                }
             }
         }
         let it = &mut self.users[user as usize];

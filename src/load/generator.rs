@@ -84,7 +84,16 @@ pub struct Generator {
     pub(super) swept: Time,
     /// What it has done: reads, and operations started.
     pub(super) acts: u64,
-    interrupted: bool,
+    early: Option<Early>,
+}
+
+/// Why a run ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Somebody asked for it.
+    Interrupted,
+    /// No worker can go on.
+    NoWorkers,
 }
 
 /// How far a run has come.
@@ -130,7 +139,7 @@ impl Generator {
             in_flight: 0,
             stats: Stats::default(),
             random: 0x9e37_79b9_7f4a_7c15,
-            interrupted: false,
+            early: None,
             plan,
             protocol,
             payload,
@@ -175,9 +184,9 @@ impl Generator {
         self.acts
     }
 
-    /// Whether somebody asked it to end early.
-    pub fn was_interrupted(&self) -> bool {
-        self.interrupted
+    /// Why it ended before its time, if it did.
+    pub fn early(&self) -> Option<Early> {
+        self.early
     }
 
     /// When the schedule wants the next thing to start.
@@ -302,7 +311,9 @@ impl Generator {
     /// Whether all is done that was to be measured.
     fn is_enough(&self) -> bool {
         match self.plan.extent {
-            Extent::Operations(count) if self.plan.rate.is_none() => self.stats.finished >= count,
+            Extent::Operations(count) if self.plan.rate.is_none() => {
+                self.stats.finished + self.stats.failed >= count
+            }
             Extent::Operations(count) => {
                 self.handed_out == count && self.is_quiet() && !self.has_backlog()
             }
@@ -366,7 +377,7 @@ impl Handler for Generator {
 
     /// Whoever is tired of waiting gets what was measured so far.
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        self.interrupted = true;
+        self.early = Some(Early::Interrupted);
         let works = (Stage::WarmUp..Stage::Drain).contains(&self.stage);
         self.enter(cx, if works { Stage::Drain } else { Stage::Done });
     }
@@ -387,7 +398,11 @@ impl Handler for Generator {
             Stage::Settle | Stage::Drain if self.is_quiet() => self.next_stage(cx),
             Stage::CatchUp if self.is_quiet() && !self.has_backlog() => self.next_stage(cx),
             Stage::Drain | Stage::Done => {}
-            _ if self.working == 0 => self.enter(cx, Stage::Drain),
+            _ if self.working == 0 => {
+                self.early = self.early.or(Some(Early::NoWorkers));
+                self.offer_rest();
+                self.enter(cx, Stage::Drain);
+            }
             Stage::Gather | Stage::Fill => {
                 let (work, all) = (self.plan.users(), self.plan.connections());
                 if self.gather(cx, if self.stage == Stage::Gather { work } else { all }) {

@@ -35,7 +35,7 @@ mod user;
 mod work;
 
 pub use self::floor::Floor;
-pub use self::generator::{Generator, Stage};
+pub use self::generator::{Early, Generator, Stage};
 pub use self::irc::{Irc, LONGEST as LONGEST_IRC};
 pub use self::keys::Keys;
 pub use self::mqtt::Mqtt;

@@ -64,6 +64,8 @@ pub struct Stats {
     /// Operations that were done while it was measured: a connect, a round trip, a message of a
     /// flood.
     pub finished: u64,
+    /// Operations that failed while it was measured.
+    pub failed: u64,
     /// What the relay did for them: a connect, or each message that arrived.
     pub handled: u64,
     /// From the intended start to the end, in nanoseconds, of those that were meant to start while
@@ -101,6 +103,7 @@ impl Default for Stats {
             completed: 0,
             unstarted: 0,
             finished: 0,
+            failed: 0,
             handled: 0,
             latency: latency.unwrap_or_else(|bad| unreachable!("constant bounds: {bad}")),
             recent: Recent::default(),
@@ -175,6 +178,11 @@ impl Stats {
             self.completed += 1;
             self.latency.saturating_record(nanoseconds(latency));
         }
+    }
+
+    /// An operation has failed.
+    pub fn fail(&mut self) {
+        self.failed += u64::from(self.is_open());
     }
 
     /// So many operations, the first of which was meant to start then, were never started.

@@ -92,6 +92,14 @@ impl Generator {
             && (0..self.plan.workers).any(|it| !self.workers[it as usize].is_out && waits(it))
     }
 
+    /// What the schedule still has is not due and will not be: it counts, and has no latency.
+    pub(super) fn offer_rest(&mut self) {
+        let Some(schedule) = self.schedule.filter(|_| self.stats.is_open()) else { return };
+        let rest = self.starts.saturating_sub(self.handed_out);
+        self.stats.offer(schedule.start(self.handed_out), rest);
+        self.stats.leave(schedule.start(self.handed_out), rest);
+    }
+
     /// What is due and has not started will not start any more.
     pub(super) fn leave_unstarted(&mut self, now: Time) {
         let Some(schedule) = self.schedule else { return };

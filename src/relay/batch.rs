@@ -73,7 +73,7 @@ impl Relay {
             }
             if let Some(id) = &request.id {
                 if route.to == from {
-                    self.queue_pending(cx, Some(route), bytes); // the frame stands before its answer
+                    self.queue_pending(cx, Some(route), bytes); // it goes before its answer
                 }
                 let (id, to) = (id.as_ref().into(), route.name.into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());

@@ -4,6 +4,7 @@
 //! mode with `synchronous = FULL`: what was committed survives a power cut
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -345,7 +346,7 @@ impl fmt::Display for OpenError {
                 out,
                 "cannot keep bound names in '{}': {error}: {}",
                 path.display(),
-                advice(error)
+                advice(error, path)
             ),
             Self::OtherSchema { path, found } => write!(
                 out,
@@ -359,7 +360,7 @@ impl fmt::Display for OpenError {
                  there: restore '{0}' from a copy, or run 'sealwax names recreate --home {1}' to \
                  start with every name free",
                 path.display(),
-                path.parent().unwrap_or(Path::new(".")).display()
+                home_of(path).display()
             ),
             Self::Thread(error) => write!(
                 out,
@@ -372,21 +373,28 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-fn advice(error: &rusqlite::Error) -> &'static str {
+fn advice(error: &rusqlite::Error, path: &Path) -> Cow<'static, str> {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "free some space on its disk",
+        Some(ErrorCode::DiskFull) => "free some space on its disk".into(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process is writing to it: end that first"
+            "another process is writing to it: end that first".into()
         }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "restore it from a backup, or move it away and run 'sealwax names recreate' to start \
-             with every name free"
-        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => format!(
+            "restore it from a backup, or move it away and run 'sealwax names recreate --home {}' \
+             to start with every name free",
+            home_of(path).display()
+        )
+        .into(),
         _ => {
             "it has to belong to the user who runs the relay, with access for reading and writing, \
              on a disk that can be written"
+                .into()
         }
     }
+}
+
+fn home_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Whether nothing was ever written to the file, or there is none.

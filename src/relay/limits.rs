@@ -103,6 +103,10 @@ pub const SITE_BINDINGS_BURST: u32 = 256;
 pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
 /// Names that may be bound to keys in one relay.
 pub const MAX_BOUND_NAMES: usize = 1_000_000;
+/// Bytes of addresses that a relay reserves and does not fill: the tables for that many names, and
+/// what the C library sets aside for the store's thread, its stack and 64 MiB (malloc(3), "arena").
+/// A limit on addresses counts them.
+pub const RESERVED_ADDRESSES: usize = MAX_BOUND_NAMES * 96 + 68 * 1024 * 1024;
 /// The shortest time between two rosters: joins within it are gathered.
 pub const ROSTER_INTERVAL_MIN: Duration = Duration::from_millis(40);
 /// The longest time between two rosters, however many subscribers there are.

@@ -229,6 +229,19 @@ fn who_comes_late_gets_what_waits_for_them_within_half_a_second() {
 }
 
 #[test]
+fn a_stranger_that_starts_anew_and_writes_is_confirmed_at_once() {
+    let mut world = World::of_two(); // bob writes to nobody
+    world.say("alice", "bob", "one");
+    world.run_seconds(1);
+    let pins = world.kill("alice");
+    world.join_with("alice", "alice", pins, |_| {});
+    world.run(Duration::from_millis(20));
+    world.say("alice", "bob", "two");
+    world.run(Duration::from_millis(200));
+    assert_eq!(delivered(&world.events("alice")), ["two"]);
+}
+
+#[test]
 fn who_starts_anew_for_each_text_confirms_them_all_without_pause() {
     let mut world = World::of_two();
     for number in 0..40 {

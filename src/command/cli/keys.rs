@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Common;
+use super::{Common, relay_address};
 use crate::address::Address;
 
 /// `sealwax keys`
@@ -51,7 +51,7 @@ pub enum KeysCommand {
   sealwax keys relay relay.example:12345     another, from now on")]
     Relay {
         /// The relay
-        #[arg(value_name = "HOST:PORT")]
+        #[arg(value_name = "HOST:PORT", value_parser = relay_address)]
         relay: Option<Address>,
     },
     /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed

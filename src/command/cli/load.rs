@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use nix::libc::pid_t;
 
 use super::serve::listen_addresses;
-use super::{bytes, seconds};
+use super::{bytes, relay_address, seconds, timeout};
 use crate::address::Address;
 use crate::limits;
 
@@ -184,7 +184,7 @@ pub enum Beside {
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// The relay to be measured [default: one that is started for this]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = relay_address)]
     pub relay: Option<Address>,
     /// What is measured in turn with it, on the same processor, and stands beside it in the table
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
@@ -204,10 +204,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub rate: Option<f64>,
     /// How long it is measured, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub duration: Duration,
     /// Measure this many operations, however long they take
-    #[arg(long, value_name = "OPERATIONS", conflicts_with = "duration")]
+    #[arg(long, value_name = "OPERATIONS", conflicts_with = "duration",
+        value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// How long it works before it is measured, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]

@@ -132,9 +132,14 @@ impl ChatHandler {
         if let Some(text) = self.task.text.take() {
             self.obey(cx, InputCommand::Say { to: None, text, id: None });
             self.finish(cx);
-        } else if self.task.input.is_none() {
+        } else if self.task.input.is_none() && !self.task.is_impatient {
             self.begin_wait(cx);
         }
+    }
+
+    /// It receives what comes at once, and waits for nothing.
+    fn only_looks_in(&self) -> bool {
+        self.task.is_impatient && self.phase == Phase::Talking && self.input.is_none()
     }
 
     /// How it went; meaningful once the loop has stopped.

@@ -33,6 +33,9 @@ impl ChatHandler {
         if self.task.is_impatient && matches!(event, Event::Progress(Progress::Retrying { .. })) {
             self.give_up_waiting(cx);
         }
+        if self.only_looks_in() && matches!(event, Event::Registered { .. }) {
+            self.begin_wait(cx);
+        }
         if matches!(event, Event::Delivered { .. } | Event::Failed { .. }) {
             self.has_gone_on(cx);
         }

@@ -10,7 +10,7 @@ use super::process::{Usage, own_cpu, resident};
 use super::progress::{Progress, Second};
 use super::room::Room;
 use super::target::Target;
-use crate::load::{Generator, Stage, Stats};
+use crate::load::{Early, Generator, Stage, Stats};
 use crate::reactor::{Linux, ProcessFd, Reactor, Time};
 
 /// The loop sleeps in whole milliseconds: closer than this to the next start it does not sleep.
@@ -33,8 +33,8 @@ pub(super) struct Run {
     pub(super) resident: Option<u64>,
     /// What went on, second by second.
     pub(super) seconds: Vec<Second>,
-    /// Somebody ended it early.
-    pub(super) was_interrupted: bool,
+    /// Why it ended before its time, if it did.
+    pub(super) early: Option<Early>,
 }
 
 /// What was read when a stage began.
@@ -99,7 +99,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
         occupied,
         before,
         resident: filled,
-        was_interrupted: generator.was_interrupted(),
+        early: generator.early(),
         seconds: progress.into_record(),
     })
 }

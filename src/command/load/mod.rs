@@ -31,7 +31,7 @@ use self::target::{Pins, Subject, Target};
 use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
 use super::{Exit, Failure, Outcome};
 use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
-use crate::load::{Extent, Floor, Generator, Keys, Payload, Plan, Work};
+use crate::load::{Early, Extent, Floor, Generator, Keys, Payload, Plan, Work};
 use crate::reactor::raise_descriptor_limit;
 use crate::wire::RosterMode;
 
@@ -98,7 +98,7 @@ impl<'a> Task<'a> {
                 let generator = Generator::new(plan.clone(), protocol, payload.clone());
                 let run = drive::run(generator, &target, room)?;
                 report.add(place, &run, &plan)?;
-                if run.was_interrupted {
+                if run.early == Some(Early::Interrupted) {
                     break 'rounds;
                 }
             }

@@ -15,7 +15,7 @@ use super::histogram::HistogramFile;
 use super::table::{Column, ratio, table};
 use super::target::Subject;
 use crate::command::cli::RunArgs;
-use crate::load::{Faults, Plan};
+use crate::load::{Early, Faults, Plan};
 
 /// What all runs have shown.
 pub(super) struct Report {
@@ -62,15 +62,17 @@ impl Report {
         if let Some(how) = bottleneck(run, plan) {
             notes.push(format!("the generator was the bottleneck: {how}"));
         }
-        if run.was_interrupted {
-            notes.push("ended early".to_owned());
-        }
+        notes.extend(run.early.map(|why| match why {
+            Early::Interrupted => "ended early: a signal came".to_owned(),
+            Early::NoWorkers => "ended early: no connection was left to work on".to_owned(),
+        }));
         let seconds = run.seconds.iter().map(|second| second.to_json(&name, round));
         let whole = self.run_to_json(&name, round, &figures, run, &notes);
         let written = if self.is_json { say(seconds.chain([whole])) } else { Ok(()) };
         self.notes.extend(notes.iter().map(|note| format!("{name}, round {round}: {note}")));
         let stats = &run.stats;
-        self.is_clean &= stats.faults.total() == 0 && stats.finished > 0 && stats.unfinished() == 0;
+        let is_whole = run.early.is_none() && stats.finished > 0 && stats.unfinished() == 0;
+        self.is_clean &= is_whole && stats.faults.total() == 0;
         if let Some(file) = &mut self.histograms {
             file.add(&name, run);
         }
