@@ -36,6 +36,11 @@ measure *ROW:
     benches/measure {{ROW}}
     benches/plot
 
+# attacks on a relay, and what honest users notice of them
+attack *ATTACK:
+    cargo build --release --locked
+    benches/attack {{ATTACK}}
+
 # what the dependencies may be
 deny:
     cargo deny check
