@@ -14,6 +14,7 @@ use sealwax::limits::MAX_FRAME;
 use sealwax::reactor::limits::SOCKET_BUFFER;
 use sealwax::reactor::raise_descriptor_limit;
 use sealwax::relay::limits::CONNECTION_BYTES;
+use serde_json::json;
 use support::process::Relay;
 use support::relay::Client;
 
@@ -82,6 +83,24 @@ fn unfinished_frames_of_all_together_stay_within_their_bound() {
     }
     // Of one who began nothing small frames are read, and a tick later than all that was sent.
     let _bystander = Client::original(relay.address.parse().expect("an address"), "by");
+    assert!(resident(&relay) <= 100);
+}
+
+#[test]
+fn what_waits_for_those_who_do_not_read_stays_within_its_bound() {
+    let relay = relay();
+    let mut crowd = crowd(&relay);
+    for (number, client) in crowd.iter_mut().enumerate() {
+        setsockopt(&client.writer(), sockopt::RcvBuf, &4096).expect("a socket");
+        let (to, text) = (format!("user{number}"), "x".repeat(MAX_FRAME * 3 / 4));
+        let message = json!({"action": "message", "to": to, "content": text}).to_string();
+        client.write(message.repeat(6).as_bytes());
+    }
+    // Who reads is sent small frames all the same.
+    let mut bystander = Client::original(relay.address.parse().expect("an address"), "by");
+    bystander.send(&json!({"action": "message", "to": "by", "id": "1", "content": "small"}));
+    assert_eq!(bystander.frame()["content"], "small");
+    assert_eq!(bystander.frame()["action"], "relayed");
     assert!(resident(&relay) <= 100);
 }
 

@@ -415,6 +415,50 @@ fn unfinished_frames_of_all_together_are_bounded_and_small_frames_pass() {
     });
 }
 
+/// Those who do not read hold all that may be held: who reads is sent short frames all the same.
+#[test]
+fn short_frames_pass_while_others_hold_all_that_may_wait() {
+    with_both(|trigger| {
+        let config = RelayConfig { outbox_common: 100_000, ..RelayConfig::default() };
+        let mut relay = Simulated::with(config, &Config { trigger, ..Config::default() });
+        let mut jg = relay.join("JG", "none");
+        relay.kernel.set_buffer(1_000);
+        let mut deaf = ["one", "two"].map(|name| relay.join(name, "none"));
+        let message = |to: &str, length: usize| {
+            let text = "x".repeat(length);
+            json!({"action": "message", "to": to, "id": "1", "content": text})
+        };
+        let mut asks = |relay: &mut Simulated, to: &str, length| {
+            say(&mut jg, &message(to, length));
+            relay.settle();
+            let heard = hear(&mut jg);
+            heard.iter().map(|frame| frame["code"].as_str().unwrap_or("").to_owned()).collect()
+        };
+        let passed = vec![String::new(); 2]; // the message, and that it was relayed
+        for name in ["one", "two"] {
+            let answer: Vec<_> = asks(&mut relay, name, 60_000);
+            assert_eq!(answer, [""]);
+        }
+        assert!(relay.reactor.context().output_in_all() >= 100_000);
+        assert_eq!(asks(&mut relay, "one", 10), ["queue_full"], "it has a backlog");
+        assert_eq!(asks(&mut relay, "JG", 3_000), ["queue_full"]);
+        assert_eq!(asks(&mut relay, "JG", 1_500), passed);
+        // What was read but for its last bytes holds as much memory as before.
+        let queued = |relay: &mut Simulated| relay.reactor.context().queued_in_all();
+        while queued(&mut relay) > 70_000 {
+            assert!(!deaf[0].receive_all().is_empty());
+            relay.settle();
+        }
+        assert_eq!(asks(&mut relay, "JG", 3_000), ["queue_full"]);
+        for peer in &mut deaf {
+            while !peer.receive_all().is_empty() {
+                relay.settle();
+            }
+        }
+        assert_eq!(asks(&mut relay, "JG", 3_000), passed);
+    });
+}
+
 #[test]
 fn many_small_frames_get_no_more_answers_in_a_tick_than_a_read_suggests() {
     with_both(|trigger| {

@@ -107,6 +107,8 @@ pub(crate) struct Waiting {
     taken: usize,
     /// Bytes that wait: the chunks' lengths together, less `taken`.
     len: usize,
+    /// Bytes of memory that the chunks hold, those that left already included.
+    memory: usize,
 }
 
 /// A run of bytes in an outbox.
@@ -123,24 +125,33 @@ impl Outbox {
         self.0.as_ref().map_or(0, |waiting| waiting.len)
     }
 
+    /// Bytes of memory that are kept for it: not what waits, for a chunk stays whole until its last
+    /// byte has left. What is shared counts for each.
+    pub(crate) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |waiting| waiting.memory)
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// Appends `parts`, joined. They are never split between a chunk that has room and a new one,
-    /// so a frame leaves in as few slices as possible.
-    pub(crate) fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) {
+    /// so a frame leaves in as few slices as possible. Returns how much memory that took, in bytes.
+    pub(crate) fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) -> usize {
         let added: usize = parts.iter().map(|part| part.len()).sum();
         if added == 0 {
-            return;
+            return 0;
         }
         let waiting = self.0.get_or_insert_with(|| pool.waiting());
         let room = match waiting.chunks.back() {
             Some(Chunk::Own(tail)) => tail.capacity() - tail.len(),
             Some(Chunk::Shared(_)) | None => 0,
         };
+        let mut taken = 0;
         if room < added {
             let fresh = if added <= CHUNK_SIZE { pool.chunk() } else { Vec::with_capacity(added) };
+            taken = fresh.capacity();
+            waiting.memory += taken;
             waiting.chunks.push_back(Chunk::Own(fresh));
         }
         if let Some(Chunk::Own(tail)) = waiting.chunks.back_mut() {
@@ -150,17 +161,20 @@ impl Outbox {
         }
         waiting.len += added;
         waiting.check();
+        taken
     }
 
-    /// Appends bytes that others get too.
-    pub(crate) fn share(&mut self, bytes: &Rc<[u8]>, pool: &mut Pool) {
+    /// Appends bytes that others get too. Returns how much memory they take.
+    pub(crate) fn share(&mut self, bytes: &Rc<[u8]>, pool: &mut Pool) -> usize {
         if bytes.is_empty() {
-            return;
+            return 0;
         }
         let waiting = self.0.get_or_insert_with(|| pool.waiting());
         waiting.chunks.push_back(Chunk::Shared(Rc::clone(bytes)));
         waiting.len += bytes.len();
+        waiting.memory += bytes.len();
         waiting.check();
+        bytes.len()
     }
 
     /// Points `slices` at the first bytes that wait, and tells how many slices that took.
@@ -175,9 +189,10 @@ impl Outbox {
         filled
     }
 
-    /// The kernel took the first `count` bytes.
-    pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
-        let Some(waiting) = &mut self.0 else { return };
+    /// The kernel took the first `count` bytes. Returns how much memory that gave back, in bytes.
+    pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) -> usize {
+        let Some(waiting) = &mut self.0 else { return 0 };
+        let mut given_back = 0;
         debug_assert!(count <= waiting.len);
         waiting.len -= count;
         waiting.taken += count;
@@ -187,15 +202,18 @@ impl Outbox {
             }
             waiting.taken -= first;
             if let Some(chunk) = waiting.chunks.pop_front() {
+                given_back += chunk.memory();
                 pool.recycle(chunk);
             }
         }
+        waiting.memory -= given_back;
         waiting.check();
         if waiting.len == 0
             && let Some(empty) = self.0.take()
         {
             pool.recycle_waiting(empty);
         }
+        given_back
     }
 
     /// Drops what waits, and tells how many bytes that were.
@@ -219,7 +237,7 @@ impl Waiting {
         let (first, last) = (length(self.chunks.front()), length(self.chunks.back()));
         debug_assert!(if self.chunks.is_empty() { self.taken == 0 } else { self.taken < first });
         debug_assert!(match self.chunks.len() {
-            0 => self.len == 0,
+            0 => self.len == 0 && self.memory == 0,
             1 => self.len + self.taken == first,
             _ => self.len + self.taken >= first + last,
         });
@@ -231,6 +249,13 @@ impl Chunk {
         match self {
             Self::Own(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.capacity(),
+            Self::Shared(bytes) => bytes.len(),
         }
     }
 }
@@ -372,7 +397,22 @@ mod tests {
             outbox.push(&[b"{}", b"\n"], &mut pool);
         }
         assert_eq!(outbox.slices(&mut [IoSlice::new(&[]); 8]), 1);
+        assert_eq!((outbox.len(), outbox.memory()), (30, CHUNK_SIZE));
         assert_eq!(outbox.clear(&mut pool), 30);
         assert!(outbox.0.is_none());
+    }
+
+    #[test]
+    fn a_long_frame_counts_until_its_last_byte_has_left() {
+        let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+        let long = 16 * CHUNK_SIZE;
+        outbox.push(&[&vec![b'x'; long]], &mut pool);
+        outbox.share(&Rc::from([b'y'; 100]), &mut pool);
+        outbox.advance(long - 1, &mut pool);
+        assert_eq!((outbox.len(), outbox.memory()), (101, long + 100));
+        outbox.advance(1, &mut pool);
+        assert_eq!((outbox.len(), outbox.memory()), (100, 100));
+        outbox.advance(100, &mut pool);
+        assert_eq!(outbox.memory(), 0);
     }
 }

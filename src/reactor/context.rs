@@ -40,6 +40,8 @@ pub struct Context {
     pub(super) over_budget: Vec<Token>,
     /// Bytes queued for all sources.
     pub(super) queued_in_all: usize,
+    /// Memory that holds them, in bytes.
+    pub(super) output_in_all: usize,
     /// Memory that holds what handlers have not consumed, of all sources, in bytes.
     pub(super) kept_in_all: usize,
     /// How many of them there may be.
@@ -80,6 +82,7 @@ impl Context {
             dirty: Vec::new(),
             over_budget: Vec::new(),
             queued_in_all: 0,
+            output_in_all: 0,
             kept_in_all: 0,
             kept_limit: config.kept_limit,
             again: false,
@@ -148,6 +151,13 @@ impl Context {
     /// Bytes queued for all sources together; what is shared counts for each.
     pub fn queued_in_all(&self) -> usize {
         self.queued_in_all
+    }
+
+    /// Memory that holds what is queued for all sources together, in bytes: more than
+    /// [`queued_in_all`](Self::queued_in_all), for it is given back chunk by chunk. What is shared
+    /// counts for each.
+    pub fn output_in_all(&self) -> usize {
+        self.output_in_all
     }
 
     /// Bytes that came from `from` and that its handler has not consumed.
@@ -262,13 +272,13 @@ impl Context {
         id
     }
 
-    fn queue(&mut self, to: Token, push: impl FnOnce(&mut Outbox, &mut Pool)) {
+    fn queue(&mut self, to: Token, push: impl FnOnce(&mut Outbox, &mut Pool) -> usize) {
         let Some(connection) = self.connections.get_mut(to) else { return };
         if connection.state != State::Open {
             return;
         }
         let before = connection.outbox.len();
-        push(&mut connection.outbox, &mut self.pool);
+        self.output_in_all += push(&mut connection.outbox, &mut self.pool);
         self.queued_in_all += connection.outbox.len() - before;
         if !std::mem::replace(&mut connection.is_dirty, true) {
             self.dirty.push(to);

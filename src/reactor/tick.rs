@@ -475,7 +475,7 @@ impl<S: Sys> Reactor<S> {
     fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize, is_full: bool) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.outbox.advance(taken, &mut cx.pool);
+        cx.output_in_all -= connection.outbox.advance(taken, &mut cx.pool);
         cx.queued_in_all -= taken;
         let has_backlog = !connection.outbox.is_empty();
         let was_behind = std::mem::replace(&mut connection.has_backlog, has_backlog);
@@ -535,6 +535,7 @@ impl<S: Sys> Reactor<S> {
             self.context.end_deadline(id, kind);
         }
         let Some(mut connection) = self.context.connections.remove(id) else { return };
+        self.context.output_in_all -= connection.outbox.memory();
         self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
         self.context.kept_in_all -= connection.inbox.memory();
         if connection.kind == Kind::Listener {

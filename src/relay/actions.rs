@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
-use super::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
+use super::limits::{OUTBOX_OVER_BUDGET, USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use super::peer::User;
 use super::rates::{Origin, RateClass};
 use crate::limits::MAX_NAME_ORIGINAL;
@@ -114,6 +114,10 @@ impl Relay {
         }
         if self.is_full(cx, to) {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
+        }
+        if self.is_scarce(cx) && forward.frame_len() > OUTBOX_OVER_BUDGET {
+            let detail = "too much waits for all users: only short frames are passed on now";
+            return Err(Fault::new(ErrorCode::QueueFull, detail));
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
         let name = sender.name.clone();

@@ -90,12 +90,12 @@ impl Relay {
     /// The way to the user `name`, if frames of that version may go there.
     fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
         let (to, user) = self.addressee(cx, name)?;
-        if user.is_version2() != version2 {
+        if user.is_version2() != version2 || self.is_scarce(cx) {
             return None;
         }
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         // A frame may go beyond the limit, and is the last one then.
-        let room = (self.config.soft_limit(cx.queued_in_all()) + 1).saturating_sub(cx.queued(to));
+        let room = (self.soft_limit(cx, to) + 1).saturating_sub(cx.queued(to));
         Some(Route { name, to, prekey, room, pending: 0..0 })
     }
 

@@ -142,7 +142,18 @@ impl Relay {
 
     /// Whether more waits for `to` than may.
     pub(super) fn is_full(&self, cx: &Context, to: Token) -> bool {
-        cx.queued(to) > self.config.soft_limit(cx.queued_in_all())
+        let queued = cx.queued(to);
+        queued > 0 && queued > self.soft_limit(cx, to)
+    }
+
+    /// Bytes that may wait for `to` before it counts as full.
+    pub(super) fn soft_limit(&self, cx: &Context, to: Token) -> usize {
+        self.config.soft_limit(cx.output_in_all(), cx.has_backlog(to))
+    }
+
+    /// Whether all memory is held that may hold what waits.
+    pub(super) fn is_scarce(&self, cx: &Context) -> bool {
+        self.config.is_scarce(cx.output_in_all())
     }
 
     /// Stops reading from a connection whose own queue is full: its requests would only make more

@@ -39,11 +39,17 @@ pub const REGISTER_TIMEOUT: Duration = HANDSHAKE_TIMEOUT;
 pub const OUTBOX_SOFT: usize = 1024 * 1024;
 /// Above this many bytes waiting, even the relay's own answers stop: the connection ends.
 pub const OUTBOX_HARD: usize = 8 * 1024 * 1024;
-/// Bytes in all outboxes together; the soft limit shrinks as they come near.
+/// Bytes of memory that all outboxes hold together; the soft limit shrinks as they come near.
 pub const OUTBOX_COMMON: usize = 256 * 1024 * 1024;
-/// An outbox may take one part in so many of what is left of [`OUTBOX_COMMON`]: so it shrinks below
+/// One part in so many of [`OUTBOX_COMMON`] is for users who have no backlog: what is queued for
+/// them leaves at the end of the tick.
+pub const OUTBOX_READERS_PART: usize = 4;
+/// An outbox may take one part in so many of what is left of the rest: so it shrinks below
 /// [`OUTBOX_SOFT`] when all others together have left less than 16 MiB.
 pub const OUTBOX_PART: usize = 16;
+/// Bytes of a frame for a user without a backlog while [`OUTBOX_COMMON`] is held; a longer one is
+/// refused with `queue_full`.
+pub const OUTBOX_OVER_BUDGET: usize = 2 * 1024;
 /// Bytes of a connection that has not registered that the relay keeps, on their way in; nothing
 /// more is read from it while as many are on their way out.
 pub const UNREGISTERED_BYTES: usize = MAX_FRAME_UNREGISTERED;
@@ -157,7 +163,8 @@ pub struct RelayConfig {
     pub outbox_soft: usize,
     /// Bytes waiting for one connection above which the relay's own answers end it.
     pub outbox_hard: usize,
-    /// Bytes waiting for all users together; the soft limit shrinks as they come near.
+    /// Bytes of memory that hold what waits for all users together; the soft limit shrinks as they
+    /// come near.
     pub outbox_common: usize,
     /// Whether connections of this machine have the rates that those of every other address have.
     pub rates_loopback: bool,
@@ -182,13 +189,26 @@ impl RelayConfig {
         self.max_frame.min(MAX_FRAME_UNREGISTERED)
     }
 
-    /// What may wait for one user while `queued_in_all` bytes wait for all together. It shrinks to
-    /// one frame as they come near their common bound: so memory stays bounded, although nobody is
-    /// disconnected for it.
-    pub(super) fn soft_limit(&self, queued_in_all: usize) -> usize {
-        let left = self.outbox_common.saturating_sub(queued_in_all);
-        let least = self.max_frame.min(self.outbox_soft);
-        (left / OUTBOX_PART).clamp(least, self.outbox_soft)
+    /// Bytes that may wait for one user before it counts as full, while `held` bytes of memory hold
+    /// what waits for all together. The nearer these come to their bound, the less it is.
+    ///
+    /// Who has a backlog may have a share of what is left, and the last part is for those who read:
+    /// they get a frame as long as anything is left, and then a small one. So memory stays bounded,
+    /// although nobody is disconnected for it.
+    pub(super) fn soft_limit(&self, held: usize, has_backlog: bool) -> usize {
+        let for_readers = self.outbox_common / OUTBOX_READERS_PART;
+        let left = self.outbox_common.saturating_sub(held + for_readers);
+        let share = (left / OUTBOX_PART).min(self.outbox_soft);
+        if has_backlog {
+            return share;
+        }
+        let least = if self.is_scarce(held) { OUTBOX_OVER_BUDGET } else { self.max_frame };
+        share.max(least.min(self.outbox_soft))
+    }
+
+    /// Whether `held` bytes are all that may hold what waits.
+    pub(super) fn is_scarce(&self, held: usize) -> bool {
+        held >= self.outbox_common
     }
 }
 
@@ -197,15 +217,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_shrinks_to_a_frame_as_all_outboxes_fill() {
+    fn the_soft_limit_shrinks_as_all_outboxes_fill() {
+        const MIB: usize = 1024 * 1024;
         let config = RelayConfig::default();
         let full = OUTBOX_COMMON;
-        assert_eq!(config.soft_limit(0), OUTBOX_SOFT);
-        assert_eq!(config.soft_limit(full / 2), OUTBOX_SOFT);
-        assert_eq!(config.soft_limit(full - 4 * 1024 * 1024), 256 * 1024);
-        assert_eq!(config.soft_limit(full), MAX_FRAME);
-        assert_eq!(config.soft_limit(2 * full), MAX_FRAME);
+        let both = |held| [false, true].map(|backlog| config.soft_limit(held, backlog));
+        assert_eq!(both(0), [OUTBOX_SOFT; 2]);
+        assert_eq!(both(full / 2), [OUTBOX_SOFT; 2]);
+        let for_readers = full / OUTBOX_READERS_PART;
+        assert_eq!(both(full - for_readers - 4 * MIB), [256 * 1024; 2]);
+        assert_eq!(both(full - for_readers), [MAX_FRAME, 0]);
+        assert_eq!(both(full - 1), [MAX_FRAME, 0]);
+        assert_eq!(both(full), [OUTBOX_OVER_BUDGET, 0]);
         let small = RelayConfig { outbox_soft: 100, ..config };
-        assert_eq!(small.soft_limit(full), 100);
+        assert_eq!(small.soft_limit(full, false), 100);
     }
 }

@@ -80,7 +80,10 @@ impl Process {
         }
         let census = Census::of(self.reactor.context());
         let Census { sources, deadlines, queued, longest_queue, .. } = census;
-        assert_eq!(self.reactor.context().queued_in_all(), queued, "the sum of all queues");
+        let cx = self.reactor.context();
+        assert_eq!(cx.queued_in_all(), queued, "the sum of all queues");
+        let held = cx.output_in_all();
+        assert!(held >= queued && (held == 0) == (queued == 0), "{held} bytes hold {queued}");
         let RelayConfig { outbox_soft, outbox_hard, max_frame, .. } = self.config;
         let most = outbox_hard.max(outbox_soft + max_frame) + GOODBYE;
         assert!(longest_queue <= most, "{longest_queue} bytes wait for somebody");

@@ -73,8 +73,8 @@ pub struct Serve {
     /// the memory if that is less]
     #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub inbox_common: Option<usize>,
-    /// Bytes that wait for all users together [default: 256 MiB, or a quarter of the memory if that
-    /// is less]
+    /// Bytes of memory for what waits for all users together [default: 256 MiB, or a quarter of the
+    /// memory if that is less]
     #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub outbox_common: Option<usize>,
     /// What the kernel may keep of one connection in each direction, in bytes; it doubles that, and
