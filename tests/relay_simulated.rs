@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use sealwax::reactor::Handler;
 use sealwax::relay::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
 use sealwax::relay::{Purpose, RelayConfig, SourceFailure};
 use serde_json::{Value, json};
@@ -53,6 +54,21 @@ fn a_relay_without_users_ends_at_once_and_sighup_is_no_end() {
     relay.leave(user);
     relay.kernel.signal(15);
     assert_eq!(relay.run(), Duration::ZERO);
+}
+
+/// However often its queue runs dry.
+#[test]
+fn a_subscriber_is_queued_for_a_roster_once() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let _user = relay.join("JG", "full");
+    let everybody: Vec<_> = relay.reactor.context().sources().collect();
+    for _ in 0..100 {
+        for &source in &everybody {
+            relay.relay.drained(relay.reactor.context(), source);
+        }
+    }
+    let pending = relay.relay.census().pending;
+    assert!(pending <= everybody.len(), "{pending} are queued");
 }
 
 #[test]

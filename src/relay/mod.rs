@@ -62,7 +62,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use self::announce::tick_again;
+use self::announce::{Pending, tick_again};
 use self::counters::Counters;
 use self::directory::Directory;
 use self::event::{Event, Leaving};
@@ -111,8 +111,8 @@ pub struct Relay {
     counters: Counters,
     /// Connections that want rosters. Some may be gone; they are removed at each gathering.
     subscribers: Vec<Token>,
-    /// Subscribers that are to be sent a roster at the end of this tick.
-    pending: Vec<Token>,
+    /// Subscribers that are to be sent a roster, in order.
+    pending: Pending,
     /// The sources that the relay has opened for itself and cannot run without.
     sources: Vec<OwnSource>,
     /// Whether it was told to stop.
@@ -174,7 +174,7 @@ impl Relay {
             shares: Shares::default(),
             counters: Counters::default(),
             subscribers: Vec::new(),
-            pending: Vec::new(),
+            pending: Pending::default(),
             sources: Vec::new(),
             is_draining: false,
             failure: None,
@@ -264,7 +264,7 @@ impl Handler for Relay {
 
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
-        self.pending.push(to);
+        self.add_pending(to);
         tick_again(cx);
     }
 

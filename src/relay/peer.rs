@@ -40,6 +40,8 @@ pub(super) struct Peer {
     /// Nothing is read from it before the next tick, because it or its address had its share of
     /// this one.
     pub(super) in_line: bool,
+    /// It waits to be sent a roster.
+    pub(super) is_pending: bool,
     /// Whether it waits for its address's rate.
     pub(super) throttle: Throttle,
     /// Whose rates it spends.
@@ -129,6 +131,7 @@ impl Peer {
             scanner: Scanner::default(),
             held: false,
             in_line: false,
+            is_pending: false,
             throttle: Throttle::None,
             origin,
             received: 0,

@@ -34,8 +34,25 @@ pub(super) struct Roster {
     listed: usize,
     /// The whole list as it was before the change with this number.
     userlist: Option<(u64, Rc<[u8]>)>,
+    /// Parts of the whole list, made for whoever began it last: others who begin it at the same
+    /// change get the same.
+    list: List,
     /// What was gathered last, which nearly every subscriber of changes is waiting for.
     latest: Vec<Batch>,
+}
+
+/// The parts so far of the whole list for `delta`, as it was before the change `told`.
+#[derive(Default)]
+struct List {
+    told: u64,
+    parts: Vec<ListPart>,
+}
+
+/// One frame of it: the users from slot `from` to before `next`.
+struct ListPart {
+    from: Slot,
+    next: Option<Slot>,
+    frame: Rc<[u8]>,
 }
 
 /// Which rosters one connection wants, and what it has been told so far.
@@ -99,11 +116,6 @@ impl Subscriber {
             RosterMode::None => Self::None,
         }
     }
-
-    /// Whether what it is told next is a part of the whole list, made for it alone.
-    pub(super) const fn is_listing(self) -> bool {
-        matches!(self, Self::Delta { listing: Some(_), .. })
-    }
 }
 
 impl Roster {
@@ -116,6 +128,7 @@ impl Roster {
             spent: 0,
             listed: 0,
             userlist: None,
+            list: List::default(),
             latest: Vec::new(),
         }
     }
@@ -166,6 +179,12 @@ impl Roster {
         }
     }
 
+    /// Whether what it is told next is a part of the whole list.
+    pub(super) fn lists(&self, subscriber: Subscriber) -> bool {
+        let Subscriber::Delta { told, listing } = subscriber else { return false };
+        listing.is_some() || told < self.changes.first()
+    }
+
     /// What to tell now; the subscriber then counts as told.
     pub(super) fn next_notice(&mut self, subscriber: &mut Subscriber, peers: &Peers) -> Notice {
         if !self.owes(*subscriber) {
@@ -212,9 +231,9 @@ impl Roster {
     }
 
     /// One frame of the list as it was when its first frame was made: those who came later are told
-    /// of as changes, and those who went in the meantime are left out, and told of as changes too.
+    /// of as changes, and so are those who went in the meantime, whether they are in it or not.
     fn part_of_list(
-        &self,
+        &mut self,
         told: &mut u64,
         listing: &mut Option<Slot>,
         from: Slot,
@@ -224,19 +243,34 @@ impl Roster {
         if is_first {
             *told = self.changes.end();
         }
+        if self.list.told != *told {
+            self.list = List { told: *told, parts: Vec::new() };
+        }
+        let made = self.list.parts.iter().position(|part| part.from == from);
+        let place = made.unwrap_or_else(|| {
+            let part = self.make_part(*told, from, peers);
+            self.list.parts.push(part);
+            self.list.parts.len() - 1
+        });
+        let part = &self.list.parts[place];
+        *listing = part.next;
+        Rc::clone(&part.frame)
+    }
+
+    fn make_part(&self, told: u64, from: Slot, peers: &Peers) -> ListPart {
         let mut space = Space::new(self.max_frame);
         let mut names = Vec::new();
-        *listing = None;
-        for (slot, user) in peers.users_from(from.number()).filter(|(_, user)| user.joined < *told)
-        {
+        let mut next = None;
+        for (slot, user) in peers.users_from(from.number()).filter(|(_, user)| user.joined < told) {
             if !space.take(&user.name) {
-                *listing = Some(Slot::new(slot));
+                next = Some(Slot::new(slot));
                 break;
             }
             names.push(user.name.json());
         }
         let joined = names.iter().map(|name| &**name);
-        encode_roster(joined, std::iter::empty(), is_first).into()
+        let frame = encode_roster(joined, std::iter::empty(), from == Slot::new(0)).into();
+        ListPart { from, next, frame }
     }
 
     /// The next changes after `told`.

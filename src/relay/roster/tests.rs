@@ -223,3 +223,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn newcomers_between_two_changes_are_shown_the_same_frames() {
+    let mut room = Room::new(100);
+    (0..20).for_each(|slot| room.join(slot, &format!("user-{slot}")));
+    let mut parts = [(); 2].map(|()| {
+        let mut subscriber = Subscriber::new(RosterMode::Delta);
+        let mut frames = Vec::new();
+        while room.roster.lists(subscriber) {
+            let notice = room.roster.next_notice(&mut subscriber, &room.peers);
+            let Notice::Frame(frame) = notice else { panic!("a part of the list") };
+            frames.push(frame);
+        }
+        frames
+    });
+    let [one, other] = &mut parts;
+    assert!(one.len() > 2 && one.len() == other.len());
+    assert!(one.iter().zip(other).all(|(one, other)| Rc::ptr_eq(one, other)));
+}
