@@ -147,8 +147,9 @@ pub const WAITING_BYTES: usize = 1024 * 1024;
 pub const WAITING_STRANGER_BYTES: usize = 32 * 1024;
 /// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
 pub const WAITING_OVERHEAD: usize = 256;
-/// New sessions that one peer may open at once (a bucket that fills by one a second).
-pub const SESSION_BURST: u32 = 16;
+/// New sessions that one peer may open at once (a bucket that fills by one a second): fewer than
+/// what it shares with others, so that no peer alone uses that up.
+pub const SESSION_BURST: u32 = 4;
 /// New sessions that are computed a second, over all peers whom we wrote to, or whose keys we
 /// accepted or compared.
 pub const SESSIONS_PER_SECOND: u32 = 10;

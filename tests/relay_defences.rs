@@ -327,6 +327,31 @@ fn the_connections_of_one_address_have_one_share_of_a_tick() {
     });
 }
 
+/// What is left of a connection at its end is work of its address like any other.
+#[test]
+fn the_end_of_a_connection_is_in_the_share_of_its_address() {
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        relay.kernel.set_buffer(256 * 1024);
+        relay.kernel.set_host([127, 0, 0, 9]);
+        let mut flood: Vec<Peer> =
+            (0..64).map(|number| relay.join(&format!("evil{number}"), "none")).collect();
+        let frames = ping().to_string().repeat(2 * WORK_A_TURN);
+        for peer in &mut flood {
+            assert_eq!(peer.send(frames.as_bytes()), frames.len());
+            peer.shut();
+        }
+        let (mut most, mut all) = (0, 0);
+        while all < flood.len() * 2 * WORK_A_TURN {
+            relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+            relay.log.receive_all();
+            let done = flood.iter_mut().map(|peer| frame_ends(&peer.receive_all())).sum();
+            (most, all) = (most.max(done), all + done);
+        }
+        assert!(most <= WORK_AN_ADDRESS + WORK_A_TURN, "{most} frames of one address");
+    });
+}
+
 #[test]
 fn this_machine_has_no_rates_unless_asked() {
     let mut relay = Simulated::start(RelayConfig::default());

@@ -70,30 +70,40 @@ mod tests {
         let mut count = |now| {
             (0..100).take_while(|_| Tokens::default().take(&mut peer, Share::Known, now)).count()
         };
-        assert_eq!(count(at(0)), 16);
+        assert_eq!(count(at(0)), 4);
         assert_eq!(count(at(999)), 0);
         assert_eq!(count(at(1001)), 1);
-        assert_eq!(count(at(1_000_000)), 16);
+        assert_eq!(count(at(1_000_000)), 4);
     }
 
     #[test]
     fn strangers_cannot_use_up_what_is_there_for_the_others_nor_the_others_theirs() {
         let mut tokens = Tokens::default();
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Met, at(0)), 5);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Met, at(0)), 0);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::New, at(0)), 5);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Known, at(0)), 10);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Known, at(0)), 0);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Known, at(300)), 3);
-        assert_eq!(drain(&mut tokens, &mut Bucket::default(), Share::Met, at(300)), 1);
+        let mut crowd = |share, now| -> usize {
+            (0..5).map(|_| drain(&mut tokens, &mut Bucket::default(), share, now)).sum()
+        };
+        assert_eq!((crowd(Share::Met, at(0)), crowd(Share::Met, at(0))), (5, 0));
+        assert_eq!(crowd(Share::New, at(0)), 5);
+        assert_eq!((crowd(Share::Known, at(0)), crowd(Share::Known, at(0))), (10, 0));
+        assert_eq!((crowd(Share::Known, at(300)), crowd(Share::Met, at(300))), (3, 1));
     }
 
     #[test]
-    fn what_is_refused_costs_the_others_nothing() {
+    fn no_peer_uses_up_what_it_shares() {
+        for share in [Share::Known, Share::Met, Share::New] {
+            let mut tokens = Tokens::default();
+            assert_eq!(drain(&mut tokens, &mut Bucket::default(), share, at(0)), 4);
+            assert!(drain(&mut tokens, &mut Bucket::default(), share, at(0)) > 0);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_costs_the_peer_nothing() {
         let mut tokens = Tokens::default();
-        let mut peer = Bucket::default();
-        assert_eq!(drain(&mut tokens, &mut peer, Share::Known, at(0)), 10);
-        let left = (0..100).take_while(|_| peer.take(PEER, at(0))).count();
-        assert_eq!(left, 6);
+        let mut peers = [Bucket::default(); 3];
+        let taken = peers.each_mut().map(|peer| drain(&mut tokens, peer, Share::Known, at(0)));
+        assert_eq!(taken, [4, 4, 2]);
+        let left = (0..100).take_while(|_| peers[2].take(PEER, at(0))).count();
+        assert_eq!(left, 2);
     }
 }

@@ -53,7 +53,7 @@ class Peer:
         self.receiving = self.previous = None
         self.previous_until = 0
         self.shown = deque(maxlen=SHOWN)
-        self.tokens, self.all_tokens = Tokens(1, 16), all_tokens
+        self.tokens, self.all_tokens = Tokens(1, 4), all_tokens
 
     # --- the key ---
 
