@@ -1,4 +1,4 @@
-//! What a client answers when it is asked for something.
+//! What the calls of a client return.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use crate::limits::MAX_TEXT;
 pub enum Refused {
     /// The addressee is no name.
     NotAName,
-    /// The addressee is ourselves. There is nobody to seal for: the sender knows it all already.
+    /// The addressee is ourselves.
     Oneself,
     /// More than [`MAX_TEXT`] bytes.
     TooLong,
-    /// As much is unconfirmed as may be: again once
-    /// [`ready_for_more`](super::Client::ready_for_more) says so.
+    /// Too much is unconfirmed. Try again once [`ready_for_more`](super::Client::ready_for_more)
+    /// returns `true`.
     Pause,
 }
 
@@ -40,8 +40,8 @@ pub enum NotTrusted {
     File(String),
 }
 
-/// What is still on its way: what a view needs to decide whether to wait, and with which code to
-/// leave.
+/// Counts of what is still on its way: a view needs them to decide whether to wait, and with which
+/// code to exit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingCounts {
     /// Registered right now.

@@ -1,4 +1,4 @@
-//! Pauses that grow, and which of many clocks rings first.
+//! Pauses that grow, and the earliest of several instants.
 //!
 //! Knows instants that are handed in, and no clock.
 
@@ -31,7 +31,7 @@ impl Backoff {
         self.next
     }
 
-    /// It went well: the next pause is the shortest.
+    /// Call when it went well: the next pause is the shortest.
     pub(super) fn reset(&mut self) {
         self.next = self.min;
     }

@@ -1,4 +1,4 @@
-//! Who a peer is: its key, how that stands, and whether messages may go either way.
+//! A peer's key: whether it is trusted, and whether messages may go to and from the peer.
 //!
 //! Everything that uses a key passes [`Contact::admit`]. A key comes from the relay, which nobody
 //! trusts; it counts once a signature by it held and the trust file says that it is the peer's.
@@ -9,14 +9,14 @@ use super::{Caution, Event, Failure, Standing};
 use crate::crypto::PublicKey;
 use crate::wire::Fingerprint;
 
-/// Who a peer is.
+/// What is known of a peer's key.
 pub(super) struct Contact {
     pub(super) name: String,
-    /// As the relay handed it out, and not another than the pinned one.
+    /// The key as the relay handed it out; never another than the pinned one.
     key: Option<PeerKey>,
     /// The key that was refused last because another one is pinned.
     refused: Option<Fingerprint>,
-    /// What the user was told last.
+    /// What the user was last told about the key.
     told: Option<(Fingerprint, Standing)>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Unfit {
 }
 
 impl Unfit {
-    /// It is a matter of clocks and of time, not of trust: the same may be asked again later.
+    /// The reason is a clock or an age and not trust: the key may be asked for again later.
     pub(super) const fn is_of_time(&self) -> bool {
         matches!(self.caution, Caution::ClockSkew | Caution::StalePrekey)
     }
@@ -65,8 +65,9 @@ impl Contact {
         Ok(())
     }
 
-    /// Whether messages may go to and fro under the known key, by which a signature held; the key
-    /// of a peer that is met for the first time is pinned. `by_us` where we write to it.
+    /// Whether messages may be sent and received under the known key. A signature by this key has
+    /// held. If nothing is pinned for the peer yet, the key is pinned. `by_us`: we write to the
+    /// peer, and did not only receive from it.
     pub(super) fn admit(&mut self, core: &mut ClientCore, by_us: bool) -> Result<Trust, Unfit> {
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else {
             return Err(self.not_kept("its key is not known"));
@@ -92,7 +93,7 @@ impl Contact {
         }
     }
 
-    /// The relay handed out the key without a prekey: what only an original client has.
+    /// The relay handed out the key without a prekey, as it does for an original client.
     pub(super) fn without_prekey(&self, core: &ClientCore) -> Unfit {
         let name = &self.name;
         if self.trust(core).is_none() {

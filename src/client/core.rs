@@ -1,7 +1,8 @@
-//! What all parts of the client share: who we are, what time it is, whom we trust, and the two
-//! trays into which they put what they have to say, events for the user and frames for the relay.
+//! What all parts of the client share: our identity, the time, the pinned keys, and two queues, one
+//! of events for the user and one of frames for the relay.
 //!
-//! So the parts need neither each other nor the loop, and one tick's frames leave in one write.
+//! So the parts need neither each other nor the loop, and all frames of one tick leave in one
+//! write.
 
 use std::collections::VecDeque;
 
@@ -24,7 +25,7 @@ pub(super) struct ClientCore {
     pub(super) fp: Fingerprint,
     /// Refuse peers whose key was never compared.
     pub(super) strict: bool,
-    /// Texts wait for somebody who was not there yet.
+    /// Texts wait for a peer that has not been connected yet.
     pub(super) waits_for_absent: bool,
     /// How the user calls `sealwax keys` for this trust file.
     pub(super) keys: String,
@@ -46,16 +47,16 @@ pub(super) struct ClientCore {
     pub(super) next_request: u64,
     /// Bytes of frames that wait for their senders' keys: of strangers, and of all others.
     pub(super) waiting: WaitingBytes,
-    /// What strangers make us ask the relay, over all of them: outside the peers, for they are
-    /// forgotten.
+    /// What all strangers together may make us ask the relay. It is not kept with the peers,
+    /// because strangers are forgotten.
     pub(super) stranger_lookups: Bucket,
-    /// Others' oldest first contacts were forgotten: their sessions are to be closed.
+    /// The oldest strangers in the trust file were forgotten: their sessions are to be closed.
     pub(super) has_forgotten: bool,
-    /// When that was last, in milliseconds since 1970. What was offered before by somebody who is
-    /// not remembered may be a replay.
+    /// When that happened last, in milliseconds since 1970. A session that a stranger offered
+    /// before it may be a replay.
     pub(super) forgot_at_ms: u64,
-    /// Questions for keys on this connection that the relay has not answered. It may answer one
-    /// that was given up: late, and not without being asked.
+    /// Questions for keys on this connection that the relay has not answered. The relay may still
+    /// answer one that was given up: such an answer is late, but it was asked for.
     pub(super) unanswered: u32,
     /// Bytes of unconfirmed texts, over all peers.
     pub(super) unconfirmed_bytes: usize,
@@ -75,7 +76,7 @@ pub(super) enum Verdict {
     Unknown,
     /// It is the pinned one.
     Pinned(Trust),
-    /// This other one is pinned.
+    /// Another one is pinned: this one.
     Changed(Fingerprint),
 }
 
@@ -84,9 +85,9 @@ impl ClientCore {
         self.events.push_back(event);
     }
 
-    /// Tells a warning about `peer`, unless one like it was told lately.
+    /// Tells the user a warning about `peer`, unless the same was told lately.
     pub(super) fn warn(&mut self, peer: &str, code: Caution, detail: impl Into<String>) {
-        // What is about nobody in particular is about the relay, or our own files.
+        // What is no name stands for the relay or our own files: never for a stranger.
         let is_stranger = check_name_v2(peer).is_ok() && !self.knows(peer);
         let Some(withheld) = self.warnings.admit(peer, is_stranger, code, self.now) else { return };
         let detail = match (detail.into(), withheld) {
@@ -96,12 +97,12 @@ impl ClientCore {
         self.tell(Event::Warning { code, detail });
     }
 
-    /// Puts a frame into the tray. While there is no connection, nobody does.
+    /// Queues a frame for the relay. Call only while connected.
     pub(super) fn post(&mut self, frame: &[u8]) {
         self.outgoing.extend_from_slice(frame);
     }
 
-    /// The number of a new request.
+    /// Returns the number of a new request.
     pub(super) fn number(&mut self) -> u64 {
         self.next_request += 1;
         self.next_request
@@ -112,12 +113,12 @@ impl ClientCore {
         (self.wall)()
     }
 
-    /// We wrote to `name`, or accepted or compared its key by hand.
+    /// Whether we wrote to `name`, or accepted or compared its key by hand.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.peers.file().find(name).is_some_and(|pin| !pin.is_stranger)
     }
 
-    /// We write to `name`: if it is pinned, its pin is not to make room any more.
+    /// Call when we write to `name`: if it is pinned as a stranger, its pin is kept from now on.
     pub(super) fn wrote_to(&mut self, name: &str) {
         let Some(fp) = self.peers.file().find(name).filter(|pin| pin.is_stranger).map(|pin| pin.fp)
         else {
@@ -144,9 +145,10 @@ impl ClientCore {
         }
     }
 
-    /// Pins the key of a peer that is met for the first time: a signature by it held. `by_us` where
-    /// we write to it; of the others the oldest make room. Returns what stands in the file now
-    /// (another process may have pinned a key in the meantime), or what went wrong.
+    /// Pins the key of a peer that is met for the first time; a signature by the key has held.
+    /// `by_us`: we write to the peer. Pins of peers that only wrote to us are bounded, and the
+    /// oldest make room. Returns what the file says now (another process may have pinned a key in
+    /// the meantime), or what went wrong.
     pub(super) fn meet(
         &mut self,
         name: &str,
@@ -187,7 +189,7 @@ impl ClientCore {
         changed
     }
 
-    /// Tells which lines of a file of pins are not obeyed.
+    /// Warns the user of the lines in a file of pins that are ignored because they are damaged.
     pub(super) fn name_damaged_lines(&mut self, file: &str, lines: &[usize]) {
         if !lines.is_empty() {
             let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
@@ -205,7 +207,7 @@ pub(super) mod tests {
     use crate::reactor::Timer;
     use crate::wire::RosterMode;
 
-    /// The core of a user `alice`, who knows nobody.
+    /// The core of a user `alice` whose trust file is empty.
     pub(in crate::client) fn core() -> ClientCore {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alice.pem");
         let pem = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! What a client tells: everything that a person or a script is shown is a view on these.
+//! The events of a client: everything that a person or a script is shown is made from them.
 //!
 //! Knows names, keys' fingerprints and texts; not how any of it is printed. The names of codes are
 //! part of the command line's contract (`docs/cli.md`): they are never renamed.
@@ -138,7 +138,7 @@ pub struct Receipt {
 pub enum Standing {
     /// It is the pinned one.
     Pinned(Trust),
-    /// It is another than the pinned one: both directions have stopped.
+    /// It is another than the pinned one: nothing is sent to the peer or shown from it.
     Changed,
 }
 
@@ -240,14 +240,14 @@ codes! {
         KeyChanged = "key_changed",
         /// `--strict`, and the addressee's key was never compared.
         NotVerified = "not_verified",
-        /// The addressee was of version 2 before and is told not to be now.
+        /// The addressee was of version 2 before, and now the relay says that it is not.
         Downgrade = "downgrade",
-        /// What the relay hands out for the addressee is no key that is accepted.
+        /// The relay does not hand out an acceptable key for the addressee.
         BadKey = "bad_key",
         /// The addressee's prekey is not signed by its key, is older than one seen before, or its
         /// clock differs too much from ours.
         BadPrekey = "bad_prekey",
-        /// The text fits a message, but the message not the frames of this relay.
+        /// The text fits a message, but the message does not fit the frames of this relay.
         TooLong = "too_long",
         /// The addressee's key could not be written to the trust file.
         TrustFile = "trust_file",
@@ -265,9 +265,9 @@ codes! {
         NotVerified = "not_verified",
         /// A peer uses an original client, which cannot prove who writes.
         NotV2 = "not_v2",
-        /// A pinned peer is told not to speak version 2 any more.
+        /// The relay says that a pinned peer does not speak version 2 any more.
         Downgrade = "downgrade",
-        /// The relay handed out something that is no key that is accepted.
+        /// The relay handed out something that is not an acceptable key.
         BadKey = "bad_key",
         /// A prekey is not signed by its owner's key, or is weak.
         BadPrekey = "bad_prekey",
@@ -275,7 +275,7 @@ codes! {
         StalePrekey = "stale_prekey",
         /// A peer's clock differs too much from ours.
         ClockSkew = "clock_skew",
-        /// A frame of a peer has not the form that this version knows.
+        /// A frame of a peer does not have the form that this version knows.
         Malformed = "malformed",
         /// A session is offered to another key than ours.
         WrongRecipient = "wrong_recipient",
@@ -293,17 +293,17 @@ codes! {
         UnknownSession = "unknown_session",
         /// A message was seen before.
         Replay = "replay",
-        /// A message was changed on its way, or is from too far ahead.
+        /// A message was changed on its way, or its number is too far ahead.
         BadMessage = "bad_message",
         /// A message was sealed against the rules by its sender.
         BadContent = "bad_content",
-        /// A frame says to come from ourselves.
+        /// A frame claims to come from ourselves.
         FromOurselves = "from_ourselves",
         /// Frames of a sender whose key is not known were dropped: too many, or the key never came.
         NoKey = "no_key",
         /// A file of pinned keys could not be read or written, or has damaged lines.
         TrustFile = "trust_file",
-        /// The relay sent something that is no frame, or does not belong here.
+        /// The relay sent something that is no frame, or that was not asked for.
         BadFrame = "bad_frame",
         /// The relay refused a frame.
         Refused = "refused",
@@ -338,7 +338,7 @@ codes! {
     }
 }
 
-/// As JSON, a type that has only a text. Serde hands a reference.
+/// Writes a value as JSON by its text. Serde passes a reference.
 fn text<S: Serializer>(it: &impl Display, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(it)
 }

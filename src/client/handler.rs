@@ -1,4 +1,4 @@
-//! The client on a loop: what it does with the loop's calls, and who has it on a loop of its own.
+//! The client as a handler of the loop, and a trait for whoever runs it on a loop of its own.
 
 use super::{Client, Ending};
 use crate::reactor::{CloseReason, Context, Handler, Opened, Timeout, Timer, Token};
@@ -47,17 +47,17 @@ impl Handler for Client {
         self.core.outgoing.clear();
         self.core.unanswered = 0;
         self.roster.forget();
-        self.set_timer(cx); // the tick's end is over
+        self.set_timer(cx); // `closed` comes after the end of the tick
     }
 
     fn timer(&mut self, cx: &mut Context, timer: Timer) {
         debug_assert_eq!(timer, self.timer, "the others are not the client's");
         self.core.now = cx.now();
         self.link.tick(cx, &mut self.core);
-        self.peers.tick(&self.core, self.link.is_up()); // the prekey: at the end of the tick
+        self.peers.tick(&self.core, self.link.is_up()); // the prekey: `end_of_tick`
     }
 
-    /// What was said and shown leaves here, and the timer is set.
+    /// Sends what was said and the receipts for what was shown, and sets the timer.
     fn end_of_tick(&mut self, cx: &mut Context) {
         self.look_around(cx.now());
         self.flush(cx);

@@ -1,7 +1,7 @@
-//! What the relay brought, and whom it concerns.
+//! Frames from the relay: each goes to the part that it is for.
 //!
-//! The relay is not trusted: what does not belong here is told and dropped, and what is unsigned is
-//! never more than a hint.
+//! The relay is not trusted: a frame that was not asked for is dropped with a warning, and what is
+//! not signed is never more than a hint.
 
 use super::peer::Peer;
 use super::registration::Step;
@@ -78,7 +78,7 @@ impl Client {
                     }
                     return;
                 }
-                self.look_at_pins(); // whoever has just accepted this key counts on it
+                self.look_at_pins(); // the user may just have accepted this key
                 if let Some(peer) = self.peers.known(&from) {
                     peer.pubkey(&mut self.core, &pubkey, prekey.as_deref());
                     self.peers.make_room(&self.core);
@@ -103,7 +103,7 @@ impl Client {
                 }
             }
             Reply::Pong { .. } => {}
-            // A challenge, a registration: this client asks for no other now.
+            // A challenge or a registration, which this client did not ask for now.
             _ => self.protocol_violation("an answer to nothing that was asked"),
         }
     }

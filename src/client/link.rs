@@ -1,4 +1,4 @@
-//! The connection to the relay, and how it is got back.
+//! The connection to the relay, and how it is made again when it is lost.
 //!
 //! ```text
 //!   Idle ──start──▶ Resolving ──▶ Connecting ──▶ Registering ──▶ Up
@@ -10,8 +10,9 @@
 //!                                                        Over
 //! ```
 //!
-//! Knows addresses, time and bytes; what is said to register is in `registration.rs`. The addresses
-//! of the relay are tried in turn. Between two rounds is a pause that doubles, with jitter.
+//! Knows addresses, time and bytes; the frames of a registration are in `registration.rs`. The
+//! addresses of the relay are tried one after the other. Between two rounds is a pause that
+//! doubles, with jitter.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,13 +29,13 @@ use crate::wire::{Scan, Scanner, compose};
 
 /// The connection to the relay.
 pub(super) struct Link {
-    /// As the user wrote it.
+    /// The relay as the user wrote it.
     relay: String,
     resolver: Box<dyn Resolver>,
     state: State,
     backoff: Backoff,
     scanner: Scanner,
-    /// The user cannot take more for now.
+    /// Nothing is read for now: standard output is behind.
     is_held: bool,
 }
 
@@ -62,7 +63,7 @@ enum State {
         heard: Time,
         ping: Option<Time>,
     },
-    /// Told to close; what it leads to is done when it has.
+    /// It was told to close; what follows is done once it is closed.
     Ending {
         id: Token,
         next: Next,
@@ -73,7 +74,7 @@ enum State {
 enum Next {
     /// It is lost.
     Retry { why: String },
-    /// It is given up.
+    /// It is given up for good.
     Over { code: Ending, detail: String },
 }
 
@@ -166,7 +167,7 @@ impl Link {
         self.state = State::Resting { until: core.now + pause };
     }
 
-    /// The connection stands: `frame` begins the registration.
+    /// The connection is established: sends `frame`, which begins the registration.
     pub(super) fn opened(&mut self, cx: &mut Context, core: &ClientCore, frame: &[u8]) {
         let State::Connecting { id, .. } = self.state else { return };
         self.scanner = Scanner::default();
@@ -174,7 +175,7 @@ impl Link {
         cx.send(id, &[frame]);
     }
 
-    /// The relay took us.
+    /// The relay has registered us.
     pub(super) fn registered(&mut self, cx: &mut Context, now: Time) {
         let State::Registering { id, .. } = self.state else { return };
         self.state = State::Up { id, heard: now, ping: None };
@@ -192,13 +193,13 @@ impl Link {
         }
     }
 
-    /// Finds the next frame in `unconsumed`. Others may send as much as the relay takes of a frame,
-    /// `max_frame`.
+    /// Finds the next frame in `unconsumed`. A frame of another user may have up to `max_frame`
+    /// bytes, which the relay has told.
     pub(super) fn scan(&mut self, unconsumed: &[u8], max_frame: usize) -> Scan {
         self.scanner.scan(unconsumed, max_frame.max(MAX_FRAME) + RELAY_FRAME_EXTRA)
     }
 
-    /// Something arrived: the relay is there.
+    /// Call when something arrived: the relay is alive.
     pub(super) fn heard(&mut self, now: Time) {
         if let State::Up { heard, ping, .. } = &mut self.state {
             (*heard, *ping) = (now, None);
@@ -221,14 +222,14 @@ impl Link {
 
     // --- Down ---
 
-    /// The connection is of no use any more: another one is made.
+    /// Gives the connection up and makes another one.
     pub(super) fn lose(&mut self, cx: &mut Context, why: impl Into<String>) {
         let Some(id) = self.token().filter(|_| self.listens()) else { return };
         self.state = State::Ending { id, next: Next::Retry { why: why.into() } };
         cx.abort(id);
     }
 
-    /// It is over for good. What was sent still leaves.
+    /// Ends the connection for good. What was sent still leaves.
     pub(super) fn finish(
         &mut self,
         cx: &mut Context,
@@ -246,7 +247,7 @@ impl Link {
                 if code == Ending::Left =>
             {
                 self.state = State::Ending { id, next: Next::Over { code, detail } };
-                cx.abort(id); // nothing was sent that has to arrive
+                cx.abort(id); // nothing that was sent has to arrive
             }
             State::Connecting { id, .. }
             | State::Registering { id, .. }
@@ -263,7 +264,7 @@ impl Link {
         core.tell(Event::Closed { code, detail });
     }
 
-    /// The connection is gone, or was never had.
+    /// The connection is closed, or could not be made.
     pub(super) fn closed(&mut self, cx: &mut Context, core: &mut ClientCore, reason: CloseReason) {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Connecting { address, left, .. } => {

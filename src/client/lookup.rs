@@ -1,4 +1,4 @@
-//! Asking the relay for a peer's key and prekey: `get_pubkey`, one at a time a peer.
+//! Asks the relay for a peer's key and prekey (`get_pubkey`): one question at a time for each peer.
 //!
 //! ```text
 //!            needed, or hinted at          online
@@ -9,8 +9,9 @@
 //!
 //! What the relay says without proof (`relayed`, rosters, errors) is only a hint: it makes us ask,
 //! at most every [`HINT_INTERVAL`], or at once where a text of the user's is unconfirmed
-//! (`Peer::relayed`). What a peer makes us need has a bucket of its own, too; and all
-//! strangers together have one (`peers.rs`). Knows nothing of what the answer is used for.
+//! (`Peer::relayed`). Questions that a peer causes take tokens from a bucket of that peer, and
+//! those that strangers cause from one bucket of all strangers (`peers.rs`). Knows nothing of what
+//! the answer is used for.
 
 use super::core::ClientCore;
 use crate::limits::{HINT_INTERVAL, LOOKUP_BURST, WAITING_TIME};
@@ -18,10 +19,10 @@ use crate::reactor::Time;
 use crate::tokens::{Bucket, Rate};
 use crate::wire::compose;
 
-/// What one peer may make us ask.
+/// How often one peer may make us ask.
 const PEER: Rate = Rate::new(LOOKUP_BURST, 1);
 
-/// Where the question about one peer stands.
+/// The state of the question about one peer.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     state: State,
@@ -34,7 +35,7 @@ enum State {
     #[default]
     Idle,
     Wanted {
-        /// Not before.
+        /// The question is not asked before this instant.
         from: Time,
         why: Why,
     },
@@ -44,7 +45,7 @@ enum State {
     },
 }
 
-/// What the answer is for.
+/// What the answer is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     /// To send what the user wrote.
@@ -87,7 +88,7 @@ impl Lookup {
         }
     }
 
-    /// An answer may tell something new.
+    /// A hint came: an answer may bring something new.
     pub(super) fn hint(&mut self, now: Time) {
         if matches!(self.state, State::Idle) {
             let from = self.kept_until().map_or(now, |next| next.max(now));
@@ -95,7 +96,7 @@ impl Lookup {
         }
     }
 
-    /// It is wanted and time to ask.
+    /// Whether a question is wanted and may be asked now.
     pub(super) fn is_wanted(&self, now: Time) -> bool {
         matches!(self.state, State::Wanted { from, .. } if from <= now)
     }
@@ -130,7 +131,7 @@ impl Lookup {
         }
     }
 
-    /// Nothing waits for an answer any more: where the relay was not asked yet, it is not.
+    /// Nothing needs an answer any more: a question that was not asked yet is dropped.
     pub(super) fn drop_wish(&mut self) {
         if !self.is_asked() {
             self.state = State::Idle;
@@ -156,13 +157,14 @@ impl Lookup {
         (self.state, self.last) = (State::Idle, None);
     }
 
-    /// The peer confirmed texts of ours: what was asked because of it was asked for us.
+    /// The peer confirmed texts of ours: the questions that it caused were in our interest, and
+    /// cost it nothing.
     pub(super) fn refill(&mut self) {
         self.bucket = Bucket::default();
     }
 
-    /// Until when the next hint has to wait: to forget it earlier would let anybody make us ask
-    /// without pause.
+    /// Until when the next hint has to wait. If it were forgotten earlier, anybody could make us
+    /// ask without pause.
     pub(super) fn kept_until(&self) -> Option<Time> {
         self.last.map(|last| last + HINT_INTERVAL)
     }

@@ -1,9 +1,9 @@
 //! One user's side of the protocol (`docs/protocol.md`, sections 2 and 4 to 6): identity, trust,
 //! conversations.
 //!
-//! Pure: no descriptors, no clock, no randomness, no files but those handed in as [`Parts`]. What
-//! the loop tells comes in, bytes and time; what a person or a script is to see goes out as
-//! [`Event`]s, and how they look is for a view to decide.
+//! Pure: no descriptors, no clock, no randomness, no files but those handed in as [`Parts`]. Bytes
+//! and time come in from the loop; what a person or a script is to see goes out as [`Event`]s, and
+//! a view decides how they look.
 //!
 //! ```text
 //!   loop ──▶ Client ──▶ link ─────────▶ registration            who are we, and who is the relay
@@ -16,9 +16,9 @@
 //!           core: what all of them share; events and frames are put there
 //! ```
 //!
-//! No part of a conversation talks to the loop: it puts its frames on the core, and they leave in
+//! No part of a conversation calls the loop: it queues its frames in the core, and they leave in
 //! one write at the end of the tick ([`Client::end_of_tick`]). Nothing that the relay says is
-//! believed without a signature: at most it makes us ask (`lookup`).
+//! believed without a signature: at most it makes us ask for a key (`lookup`).
 //!
 //! To follow one message out: [`Client::say`], `Peer::say`, `Peers::pump`, `Sending::pump`. To
 //! follow one in: [`Client::received`], `incoming.rs`, `Peer::frame`, `Receiving::message`,
@@ -86,15 +86,15 @@ pub struct Client {
     peers: Peers,
     roster: Roster,
     timer: Timer,
-    /// When to look at the trust file again, if anything happens.
+    /// From when on the next call looks at the trust file again.
     pins_due: Time,
-    /// We leave when the last receipts have left, and not later than this.
+    /// We are leaving: once the last receipts have left, and at this instant at the latest.
     leaving: Option<Time>,
 }
 
 impl Client {
-    /// A client that has done nothing yet. What is wrong with the files of pins is told as
-    /// warnings; as long as one cannot be read and written, nobody in it is trusted.
+    /// A client that has done nothing yet. What is wrong with the files of pins becomes warnings;
+    /// while a file cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
         let Settings { name, relay, roster, strict, waits_for_absent, every_warning, keys, timer } =
             settings;
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Connects, and from now on connects again by itself. Once.
+    /// Connects, and from now on connects again when the connection is lost. Call it once.
     pub fn start(&mut self, cx: &mut Context) {
         self.core.now = cx.now();
         self.renew_prekey(); // sets its clock
@@ -152,7 +152,7 @@ impl Client {
         self.end_of_tick(cx);
     }
 
-    /// The next thing that happened; `None`: nothing more for now. To be asked after each call.
+    /// The next event; `None`: no more for now. Ask after each call.
     pub fn next_event(&mut self) -> Option<Event> {
         self.core.events.pop_front()
     }
@@ -263,7 +263,8 @@ impl Client {
         is_name
     }
 
-    /// Looks whether another process has changed the trust file, as it is done once a second.
+    /// Looks whether another process has changed the trust file. Otherwise this is done once a
+    /// second.
     pub fn look_at_pins(&mut self) {
         self.pins_due = self.core.now + PINS_INTERVAL;
         if self.core.refresh_pins() {
@@ -300,8 +301,8 @@ impl Client {
         self.link.looked_up(cx, &mut self.core);
     }
 
-    /// Reads nothing from the relay for now (`true`): standard output is behind. It begins once we
-    /// are registered, so it may be asked for at any time.
+    /// Stops reading from the relay (`true`), because standard output is behind, or goes on. It
+    /// takes effect once we are registered, and may be called at any time.
     pub fn hold(&mut self, cx: &mut Context, is_held: bool) {
         self.link.hold(cx, is_held);
     }
@@ -315,7 +316,7 @@ impl Client {
         if now >= self.pins_due {
             self.look_at_pins();
         }
-        // The wall clock decides, which goes on while the machine sleeps and timers stand still.
+        // Checked here by the wall clock, because timers stand still while the machine sleeps.
         self.renew_prekey();
     }
 
@@ -323,7 +324,7 @@ impl Client {
         self.link.registered(cx, self.core.now);
         let (name, fp) = (self.core.name.clone(), self.core.fp);
         self.core.tell(Event::Registered { name, fp });
-        self.peers.for_each(|_| {}); // whoever has something to send may
+        self.peers.for_each(|_| {}); // marks all: each peer may have something to send
     }
 
     fn roster_changed(&mut self, events: Vec<Event>) {
@@ -360,7 +361,7 @@ impl Client {
         self.core.outgoing.clear();
     }
 
-    /// Something was shown whose sender does not know, and can be told.
+    /// Whether receipts for shown messages are still to be sent, and can be.
     fn owes_receipts(&self) -> bool {
         self.link.is_up() && self.pending_counts().receipts > 0
     }

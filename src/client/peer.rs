@@ -1,7 +1,7 @@
-//! One peer: who it is, and the two halves of the conversation with it.
+//! One peer: its key, and the two halves of the conversation with it.
 //!
-//! What concerns both halves is here: a key that the relay hands out lets frames that waited for it
-//! through and a session be opened; a key that is refused stops both.
+//! What concerns both halves is here: when the relay hands out a key, frames that waited for it are
+//! read and a session can be opened; a key that is refused stops both.
 
 use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
@@ -22,9 +22,9 @@ pub(super) struct Peer {
     receiving: Receiving,
     waiting: Waiting,
     lookup: Lookup,
-    /// The user waits for what the relay says of its key.
+    /// The user has asked for its key, and waits for the answer.
     user_asks: bool,
-    /// When it last had something to do with us.
+    /// When we last had something to do with it.
     active: Time,
 }
 
@@ -41,7 +41,7 @@ impl Peer {
         }
     }
 
-    /// It has something to do with us now.
+    /// Notes that we have something to do with it now.
     pub(super) fn touch(&mut self, now: Time) {
         self.active = now;
     }
@@ -54,7 +54,7 @@ impl Peer {
         core.wrote_to(&self.contact.name);
         self.sending.say(core, id, text);
         if self.sending.is_resting() {
-            self.lookup.hint(core.now); // whoever writes again wants it tried again
+            self.lookup.hint(core.now); // the user writes again, so try again
         }
     }
 
@@ -86,10 +86,10 @@ impl Peer {
         }
         let is_stranger = self.is_stranger(core);
         match self.receiving.offer(core, &mut self.contact, is_stranger, offer) {
-            // It may have been made because the peer started anew, and then it has another prekey
-            // and knows nothing of our session.
+            // The peer may have opened it because it started anew; then it has another prekey and
+            // does not know our session.
             Ok(()) if self.sending.cares() => self.lookup.need_for_peer(core.now),
-            // Another key: perhaps the relay has it too, and the user has to be told.
+            // Under another key: if the relay has that key too, the user has to be told.
             Err(Caution::WrongSender) => self.lookup.hint(core.now),
             Ok(()) | Err(_) => {}
         }
@@ -143,7 +143,7 @@ impl Peer {
         for (kind, body) in self.waiting.take(core) {
             self.frame(core, kind, &body);
         }
-        self.lookup.answered(); // also whatever those frames would have asked
+        self.lookup.answered(); // also what those frames would have asked
         match self.sending.found(core, &mut self.contact, prekey) {
             Err(unfit) if unfit.is_of_time() => {
                 core.warn(&self.contact.name, unfit.caution, unfit.detail.as_str());
@@ -160,7 +160,7 @@ impl Peer {
         self.user_asks = true;
     }
 
-    /// What the user has asked is answered.
+    /// Tells the user that its question about the key is answered.
     fn answer_user(&mut self, core: &mut ClientCore) {
         if std::mem::take(&mut self.user_asks) {
             let name = self.contact.name.clone();
@@ -186,20 +186,20 @@ impl Peer {
             Some(code) if is_final(code) => {
                 self.sending.fail(core, name, Failure::Refused, detail);
             }
-            // Too much was asked, or a reason of which a newer relay knows: the same later.
+            // Too much was asked, or a reason that only a newer relay knows: ask again later.
             _ => self.sending.rest(core.now),
         }
         self.answer_user(core);
     }
 
-    /// A request stands in the peer's queue.
+    /// The relay has queued a request of ours for the peer.
     pub(super) fn relayed(&mut self, core: &mut ClientCore, request: u64, prekey_id: Option<u32>) {
         if !self.sending.relayed(core, &self.contact.name, request, prekey_id) {
             return;
         }
         if self.sending.unconfirmed() > 0 {
-            // Another process has got it, and cannot read it: it is to be sealed again at once.
-            // Each answer to a request of ours makes us ask once at most.
+            // Another process has received it and cannot read it, so it has to be sealed again at
+            // once. Each answer to a request of ours makes us ask once at most.
             self.lookup.need(core.now);
         } else {
             self.lookup.hint(core.now);
@@ -234,7 +234,7 @@ impl Peer {
         self.sending.disconnected();
     }
 
-    /// Nothing goes out for a key like this, and the user is told.
+    /// Nothing is sent under such a key, and the user is told.
     fn stop(&mut self, core: &mut ClientCore, unfit: &Unfit) {
         let name = &self.contact.name;
         core.warn(name, unfit.caution, unfit.detail.as_str());
@@ -252,19 +252,20 @@ impl Peer {
         if self.user_asks {
             self.lookup.need(core.now);
         } else if is_idle && !self.sending.cares() && self.is_stranger(core) {
-            self.lookup.drop_wish(); // others are in line
+            self.lookup.drop_wish(); // others wait for their turn
         }
         if is_online {
             let asks = self.user_asks || !self.is_stranger(core);
             self.sending.pump(core, &self.contact.name, &mut self.lookup, asks);
         }
-        // A key for which nothing has spoken yet, and nothing will: a stranger's.
+        // A key of a stranger that no signature has confirmed, and nothing is left that could.
         if self.contact.trust(core).is_none() && self.waiting.is_empty() && !self.sending.cares() {
             self.contact.forget();
         }
     }
 
-    /// A stranger for whom it is time to ask, if the bucket of all strangers allows it.
+    /// Whether this is a stranger whose key may be asked for now, if the bucket of all strangers
+    /// allows it.
     pub(super) fn is_in_line(&self, core: &ClientCore) -> bool {
         self.lookup.is_wanted(core.now) && self.is_stranger(core)
     }
@@ -274,7 +275,7 @@ impl Peer {
         self.lookup.ask(core, &self.contact.name);
     }
 
-    /// We never wrote to it, nor accepted or compared its key.
+    /// Whether we never wrote to it, and never accepted or compared its key.
     pub(super) fn is_stranger(&self, core: &ClientCore) -> bool {
         self.sending.unconfirmed() == 0 && !core.knows(&self.contact.name)
     }
@@ -285,7 +286,8 @@ impl Peer {
         !is_open && self.is_stranger(core) && self.waiting.has_room_for(body)
     }
 
-    /// A stranger's frames that wait make room for others'. Returns whether there were any.
+    /// Drops the waiting frames of a stranger, to make room for others'. Returns whether there were
+    /// any.
     pub(super) fn gives_way(&mut self, core: &mut ClientCore) -> bool {
         let gives = self.waiting.is_of_stranger();
         if gives {
@@ -294,8 +296,8 @@ impl Peer {
         gives
     }
 
-    /// When [`pump`](Self::pump) has something to do. That it is time to ask for a stranger's key
-    /// is seen to elsewhere.
+    /// When [`pump`](Self::pump) has something to do. Questions for the keys of strangers are not
+    /// counted: `peers.rs` asks them.
     pub(super) fn due(&self, core: &ClientCore, is_online: bool) -> Option<Time> {
         if self.is_forgettable() {
             return self.lookup.kept_until();
@@ -321,7 +323,8 @@ impl Peer {
 
     // --- What it costs ---
 
-    /// Holds keys, sessions or frames: more than the marks that are kept as long as we run.
+    /// Whether it holds keys, sessions or frames: more than the few numbers that are kept as long
+    /// as we run.
     pub(super) fn is_awake(&self) -> bool {
         self.contact.key().is_some() || !self.waiting.is_empty() || self.sending.cares()
     }
@@ -331,20 +334,21 @@ impl Peer {
         self.is_forgettable() && self.lookup.kept_until().is_none_or(|until| until <= now)
     }
 
-    /// Nothing would be lost with it, once the next hint may make us ask.
+    /// Whether nothing would be lost with it once the next hint may make us ask.
     fn is_forgettable(&self) -> bool {
         let has_marks = self.sending.has_marks() || self.receiving.has_mark();
         !self.is_awake() && !has_marks && self.lookup.due().is_none()
     }
 
-    /// Since when it has been idle, where it may be [forgotten](Self::forget).
+    /// Since when it has been idle; none where it may not be [forgotten](Self::forget).
     pub(super) fn idle_since(&self) -> Option<Time> {
         let is_busy = self.sending.unconfirmed() > 0 || !self.waiting.is_empty();
         (self.is_awake() && !is_busy).then_some(self.active)
     }
 
-    /// Forgets keys and sessions. Its marks stay, or its old sessions could be replayed; and the
-    /// ids of its last texts, or one whose receipt was lost would be shown again.
+    /// Forgets keys and sessions. The times of its sessions stay, so that old ones cannot be
+    /// replayed, and the ids of its last texts, so that one whose receipt was lost is not shown
+    /// again.
     pub(super) fn forget(&mut self, core: &ClientCore) {
         let is_stranger = self.is_stranger(core);
         self.contact.forget();
@@ -354,7 +358,7 @@ impl Peer {
     }
 }
 
-/// The relay will not answer otherwise when it is asked again.
+/// Whether the relay would give the same answer if it were asked again.
 const fn is_final(code: ErrorCode) -> bool {
     matches!(
         code,

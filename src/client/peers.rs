@@ -1,12 +1,12 @@
-//! All peers, by name: which of them have something to do, when the next one has, and how many are
-//! kept.
+//! All peers, by name: which of them have something to do now, when the next one will, and how many
+//! are kept.
 //!
-//! A peer that was touched is pumped at the end of the tick, so that what a tick brought leaves as
-//! one. `due` is never later than the earliest peer's; it is made exact when it is reached, so that
-//! a message costs nothing here.
+//! A peer with something to do is marked as dirty, and does it at the end of the tick
+//! ([`Peer::pump`]), so that all frames of a tick leave together. `due` is never later than the
+//! earliest peer's; it is computed anew only when it is reached, so a message costs nothing here.
 //!
-//! For the keys of strangers the relay is asked from one bucket, and who comes next is drawn by
-//! lot: however often somebody writes, each name has one lot.
+//! Questions for the keys of strangers share one bucket, and the next stranger is drawn at random:
+//! however often one writes, each name has one lot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use crate::limits::{MAX_PEERS, STRANGER_LOOKUPS_PER_SECOND, WAITING_BYTES};
 use crate::reactor::Time;
 use crate::tokens::Rate;
 
-/// Of all strangers together.
+/// The rate of all strangers together.
 const STRANGERS: Rate = Rate::new(STRANGER_LOOKUPS_PER_SECOND, STRANGER_LOOKUPS_PER_SECOND);
 
 /// All peers.
 #[derive(Default)]
 pub(super) struct Peers {
     all: BTreeMap<String, Peer>,
-    touched: BTreeSet<String>,
+    dirty: BTreeSet<String>,
     due: Option<Time>,
-    /// Some strangers may wait for their turn.
+    /// Whether strangers may be waiting for their turn.
     has_line: bool,
 }
 
@@ -40,29 +40,29 @@ impl Peers {
     /// The peer `name`, if it is known, to do something with it.
     pub(super) fn known(&mut self, name: &str) -> Option<&mut Peer> {
         let peer = self.all.get_mut(name)?;
-        if !self.touched.contains(name) {
-            self.touched.insert(name.to_owned());
+        if !self.dirty.contains(name) {
+            self.dirty.insert(name.to_owned());
         }
         Some(peer)
     }
 
-    /// The peer `name`, to do something with it.
+    /// The peer `name`, made if it is not known, to do something with it.
     pub(super) fn meet(&mut self, name: &str) -> &mut Peer {
-        if !self.touched.contains(name) {
-            self.touched.insert(name.to_owned());
+        if !self.dirty.contains(name) {
+            self.dirty.insert(name.to_owned());
         }
         self.all.entry(name.to_owned()).or_insert_with(|| Peer::new(name))
     }
 
-    /// Something happened that concerns all.
+    /// Calls `act` with all peers, and marks them as dirty.
     pub(super) fn for_each(&mut self, mut tell: impl FnMut(&mut Peer)) {
         self.all.values_mut().for_each(&mut tell);
-        self.touched.extend(self.all.keys().cloned());
+        self.dirty.extend(self.all.keys().cloned());
     }
 
-    /// Lets everyone who was touched do what is to be done.
+    /// Lets each dirty peer do what is due.
     pub(super) fn pump(&mut self, core: &mut ClientCore, is_online: bool) {
-        for name in std::mem::take(&mut self.touched) {
+        for name in std::mem::take(&mut self.dirty) {
             let Some(peer) = self.all.get_mut(&name) else { continue };
             peer.pump(core, is_online);
             self.has_line |= peer.is_in_line(core);
@@ -91,8 +91,8 @@ impl Peers {
         self.due = earliest([self.due, Some(core.stranger_lookups.next(STRANGERS, core.now))]);
     }
 
-    /// Where frames of strangers take all the room that they may and `body` of `name` has to wait,
-    /// each of them gives way or not, by lot.
+    /// If `body` of the stranger `name` has to wait and the frames of strangers take all the room
+    /// that they may, some of them, chosen at random, are dropped.
     pub(super) fn make_room_for(&mut self, core: &mut ClientCore, name: &str, body: &str) {
         if core.waiting.strangers + cost(body) <= WAITING_BYTES {
             return;
@@ -102,12 +102,12 @@ impl Peers {
         }
         for (name, peer) in &mut self.all {
             if draw(core, 2) == Some(0) && peer.gives_way(core) {
-                self.touched.insert(name.clone());
+                self.dirty.insert(name.clone());
             }
         }
     }
 
-    /// Touches everyone who has something to do by now.
+    /// Marks all peers that have something to do by now as dirty.
     pub(super) fn tick(&mut self, core: &ClientCore, is_online: bool) {
         let now = core.now;
         if self.due.is_none_or(|due| now < due) {
@@ -116,7 +116,7 @@ impl Peers {
         self.due = None;
         for (name, peer) in &self.all {
             match peer.due(core, is_online) {
-                Some(due) if due <= now => _ = self.touched.insert(name.clone()),
+                Some(due) if due <= now => _ = self.dirty.insert(name.clone()),
                 due => self.due = earliest([self.due, due]),
             }
         }
@@ -127,7 +127,8 @@ impl Peers {
         self.due
     }
 
-    /// Forgets whoever was idle longest, if too many are awake: of the strangers, if there are any.
+    /// Forgets the peer that was idle longest, if too many hold keys or sessions: a stranger, if
+    /// there is one.
     pub(super) fn make_room(&mut self, core: &ClientCore) {
         if self.all.values().filter(|peer| peer.is_awake()).count() <= MAX_PEERS {
             return;
@@ -153,7 +154,7 @@ impl Peers {
     }
 }
 
-/// One of `count` by lot.
+/// One of `count`, at random.
 fn draw(core: &ClientCore, count: usize) -> Option<usize> {
     let mut random = [0; 4];
     core.vault.random(&mut random);
@@ -171,7 +172,7 @@ mod tests {
     fn the_stranger_who_was_idle_longest_is_forgotten_first() {
         let (mut core, mut peers) = (core(), Peers::default());
         let key = core.vault.public().clone();
-        // Idle longer than any stranger, and somebody whom we wrote to.
+        // Idle longer than any stranger, but a peer to which we wrote.
         let fp = key.fingerprint();
         core.peers.change(|file| file.accept("1", fp, 1)).unwrap();
         for number in 0..=MAX_PEERS {
@@ -193,9 +194,9 @@ mod tests {
     fn what_has_nothing_to_do_is_not_looked_at_and_a_stranger_leaves_nothing() {
         let (mut core, mut peers) = (core(), Peers::default());
         peers.meet("bob");
-        assert_eq!(peers.touched.len(), 1);
+        assert_eq!(peers.dirty.len(), 1);
         peers.pump(&mut core, true);
-        assert!(peers.all.is_empty() && peers.touched.is_empty());
+        assert!(peers.all.is_empty() && peers.dirty.is_empty());
         assert_eq!(peers.due(), None);
     }
 }

@@ -7,9 +7,9 @@
 //!                                       (lines were added, and nothing else)
 //! ```
 //!
-//! A change puts a new file in the place of the old one, so its inode tells that there is news; a
-//! file to which lines were added is longer. So the first contacts of others, who decide how many
-//! there are, cost the disk a line each and not the whole file each.
+//! A change replaces the file, so its inode shows that it changed; a file to which lines were
+//! appended is longer. A first contact by others only appends a line, because others decide how
+//! many of them there are.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ pub struct FilePins {
     seen: Option<Stamp>,
 }
 
-/// What tells one state of a file from another; `None`: there is no file.
+/// What distinguishes two states of a file; `None`: there is no file.
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl FilePins {
@@ -51,7 +51,7 @@ impl FilePins {
         Ok(text.map(|text| text.to_vec()).unwrap_or_default())
     }
 
-    /// Whoever holds the lock is writing a small file, so it is waited for a moment.
+    /// The process that holds the lock writes a small file, so we wait a moment for it.
     fn lock(&self) -> Result<Lock, HomeError> {
         let name = format!("{}.lock", self.name);
         for _ in 1..LOCK_TRIES {
@@ -66,7 +66,8 @@ impl FilePins {
 
 impl Pins for FilePins {
     fn news(&mut self) -> Result<Option<Vec<u8>>, String> {
-        // Looked at before it is read: should it change in between, it is read once too often.
+        // Its state is read before its text: if it changes in between, it is only read once too
+        // often.
         let stamp = self.stamp()?;
         if self.seen == Some(stamp) {
             return Ok(None);

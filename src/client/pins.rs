@@ -22,14 +22,14 @@ pub trait Pin: Sized {
 /// Where the text of a [`PinFile`] is kept. Others may change it at any time. Errors are for
 /// people.
 pub trait Pins {
-    /// The text, where it is another than the one that was told last; the first time always.
+    /// The text, if it has changed since the last call; always at the first call.
     fn news(&mut self) -> Result<Option<Vec<u8>>, String>;
 
-    /// Puts what `edit` makes of the present text in its place, while nobody else can.
+    /// Replaces the text by what `edit` makes of it, while no other process can write.
     fn change(&mut self, edit: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), String>;
 }
 
-/// The pins that are kept in one place, as they were when it was last looked at.
+/// The pins that are kept in one place, as they were when they were last read.
 pub struct PinBook<P> {
     store: Box<dyn Pins>,
     file: PinFile<P>,
@@ -53,7 +53,7 @@ impl<P: Pin> PinBook<P> {
         Ok(true)
     }
 
-    /// Reads again, changes, and writes. Nothing is changed here where that fails.
+    /// Reads again, changes, and writes. If that fails, nothing is changed here.
     pub fn change<T>(&mut self, edit: impl FnOnce(&mut PinFile<P>) -> T) -> Result<T, String> {
         let mut edit = Some(edit);
         let mut done = None;
@@ -74,7 +74,7 @@ impl<P: Pin> PinBook<P> {
 #[derive(Debug)]
 pub struct PinFile<P> {
     lines: Vec<Line<P>>,
-    /// Where in `lines` each owner's pin stands.
+    /// The index in `lines` of each owner's pin.
     places: BTreeMap<String, usize>,
 }
 
@@ -83,13 +83,13 @@ enum Line<P> {
     Pin(P),
     /// Empty, or a comment behind `#`.
     Note(Vec<u8>),
-    /// Not a pin: not obeyed, and not lost either.
+    /// Not a pin: it is ignored, and kept in the file.
     Damaged(Vec<u8>),
-    /// A further pin of an owner that has one: not obeyed, and removed with the one that is.
+    /// A second pin of the same owner: it is ignored, and removed together with the first.
     Repeated {
         owner: String,
         bytes: Vec<u8>,
-        /// It says what the obeyed one says.
+        /// Whether it says the same as the first.
         is_same: bool,
     },
 }
@@ -137,7 +137,8 @@ impl<P: Pin> PinFile<P> {
         text
     }
 
-    /// The numbers of the lines that are not obeyed, from 1: damaged, or against an earlier one.
+    /// The numbers, from 1, of lines that are ignored: damaged ones, and those that contradict an
+    /// earlier one.
     pub fn damaged(&self) -> impl Iterator<Item = usize> {
         let damaged = |line: &Line<P>| {
             matches!(line, Line::Damaged(_) | Line::Repeated { is_same: false, .. })
@@ -187,7 +188,7 @@ impl<P: Pin> PinFile<P> {
             }
             _ => true,
         });
-        // Otherwise they would be the pins at the next reading.
+        // Otherwise these would count as the pins when the file is read again.
         self.lines.retain(|line| match line {
             Line::Repeated { owner, .. } => !removed.contains(owner),
             _ => true,
@@ -252,7 +253,7 @@ mod tests {
         Plain(owner.to_owned(), value.to_owned())
     }
 
-    /// Read as a pin it would be written without its indent, and be a comment from then on.
+    /// If it were read as a pin, it would be written without its indent and become a comment.
     #[test]
     fn an_indented_comment_is_a_comment() {
         let text = b"  # key=1\n";

@@ -17,7 +17,7 @@ use crate::wire::Prekey;
 pub(super) struct Prekeys {
     current: PrekeyPair,
     published: Prekey,
-    /// When the current one was made; `None`: before the clock was first looked at.
+    /// When the current one was made; `None`: before the clock was first read.
     made: Option<Time>,
     previous: Option<Previous>,
 }
@@ -47,10 +47,11 @@ impl Prekeys {
         usable.into_iter().flatten().find(|pair| pair.id() == id)
     }
 
-    /// Lets go of what has had its time. Returns whether there is a new prekey to publish.
+    /// Erases what is over, and makes a new prekey where it is time. Returns whether there is a new
+    /// one to publish.
     ///
-    /// The wall clock is asked too: the monotonic one stands still while a machine sleeps, and
-    /// whoever looks at the prekey then judges it by the wall.
+    /// The wall clock counts too: the monotonic one stands still while a machine sleeps, and peers
+    /// judge a prekey by the wall clock.
     pub(super) fn renew(&mut self, vault: &dyn Vault, name: &str, now: Time, wall_ms: u64) -> bool {
         self.previous.take_if(|previous| previous.until <= now);
         let age = u128::from(wall_ms.saturating_sub(self.published.created));
@@ -58,7 +59,8 @@ impl Prekeys {
         if now < *self.made.get_or_insert(now) + PREKEY_INTERVAL && age < interval {
             return false;
         }
-        // A peer refuses an older one, so a wall clock that was set back must not show.
+        // A peer refuses an older prekey, so the time must not go back although the wall clock was
+        // set back.
         let next = Self::new(vault, name, wall_ms.max(self.published.created + 1));
         let Self { current: pair, .. } = std::mem::replace(self, next);
         self.made = Some(now);

@@ -4,10 +4,10 @@
 //!   none ──offer──▶ current ──newer offer──▶ previous ──SESSION_GRACE──▶ erased
 //! ```
 //!
-//! An offer passes its checks from the cheapest to the dearest, and its signature before anything
-//! is decrypted: size and form, whom it is for, under which key, is it new, the signature, a token,
-//! is the sender admitted, our prekey, and only then RSA and X25519. Nobody is told why one failed:
-//! a warning here, and nothing on the wire.
+//! An offer is checked from the cheapest check to the most expensive one, and its signature before
+//! anything is decrypted: size and form, the recipient, the sender's key, whether it is new, the
+//! signature, a token, whether the sender is admitted, our prekey, and only then RSA and X25519.
+//! The sender is not told why a check failed: there is a warning here, and nothing on the wire.
 
 use std::time::Duration;
 
@@ -34,11 +34,11 @@ pub(super) struct Receiving {
     mark: u64,
 }
 
-/// What a message was, beside a text to be shown.
+/// What a message was, if it was no text to be shown.
 pub(super) enum Heard {
     /// The peer confirms these.
     Receipt(Vec<Mid>),
-    /// A text came again that was shown: it is to be confirmed again.
+    /// A text that was shown came again: it is to be confirmed again.
     Again(Mid),
 }
 
@@ -56,8 +56,7 @@ impl Receiving {
         }
     }
 
-    /// Takes the session that is offered under the key of `contact`; a warning tells where it does
-    /// not.
+    /// Accepts the session that is offered under the key of `contact`, or warns why not.
     pub(super) fn offer(
         &mut self,
         core: &mut ClientCore,
@@ -104,8 +103,8 @@ impl Receiving {
         Ok(())
     }
 
-    /// The peer confirmed texts of ours: its sessions were opened for us, and cost it nothing. So
-    /// one that starts anew for each text is not told to slow down.
+    /// The peer confirmed texts of ours: its sessions were in our interest, and cost it no tokens.
+    /// So a peer that starts anew for each text does not run out of them.
     pub(super) fn refill(&mut self) {
         self.bucket = Bucket::default();
     }
@@ -124,7 +123,7 @@ impl Receiving {
         Ok(())
     }
 
-    /// Opens a message; a text that was not told yet is told.
+    /// Opens a message; a text that is new is told.
     pub(super) fn message(
         &mut self,
         core: &mut ClientCore,
@@ -148,8 +147,8 @@ impl Receiving {
         match opened.body {
             Body::Receipt(mids) => Some(Heard::Receipt(mids)),
             Body::Text { mid, text } => {
-                // A session has a pinned key, unless that was forgotten a moment ago: the text
-                // comes again.
+                // Every session has a pinned key, unless the pin was forgotten a moment ago; then
+                // the text will come again.
                 let trust = contact.trust(core)?;
                 match self.seen.see(mid) {
                     Sight::Shown => Some(Heard::Again(mid)),
@@ -179,7 +178,7 @@ impl Receiving {
         self.seen.show(mid);
     }
 
-    /// Erases what has had its time.
+    /// Erases what is over.
     pub(super) fn expire(&mut self, now: Time) {
         self.previous.take_if(|(_, until)| *until <= now);
     }
@@ -194,26 +193,28 @@ impl Receiving {
         (self.current, self.previous) = (None, None);
     }
 
-    /// A session was taken in this run.
+    /// Whether a session was accepted in this run.
     pub(super) fn has_mark(&self) -> bool {
         self.mark > 0
     }
 
-    /// Forgets all but the mark, its bucket, and what the peer may yet send again: as many texts as
-    /// it may have unconfirmed. Of a stranger, as many as in a first window.
+    /// Forgets all but the time of the last session, the bucket, and the ids of texts that the peer
+    /// may send again: as many as it may have unconfirmed; of a stranger, as many as in a first
+    /// window.
     pub(super) fn forget(&mut self, is_stranger: bool) {
         let mut seen = std::mem::take(&mut self.seen);
         seen.keep_last(if is_stranger { WINDOW_FIRST } else { WINDOW });
         *self = Self { mark: self.mark, bucket: self.bucket, seen, ..Self::new() };
     }
 
-    /// Forgets even the mark: the pin is gone ([`ClientCore::forgot_at_ms`] stands for it).
+    /// Forgets also the time of the last session: the pin is gone, and [`ClientCore::forgot_at_ms`]
+    /// takes its place.
     pub(super) fn forget_wholly(&mut self) {
         *self = Self { bucket: self.bucket, ..Self::new() };
     }
 }
 
-/// Reads what `name` offers, if it is meant for us; otherwise a warning is told.
+/// Reads what `name` offers, if it is meant for us; otherwise warns.
 pub(super) fn read_offer(core: &mut ClientCore, name: &str, body: &str) -> Option<SessionOffer> {
     let offer = SessionOffer::parse(body).and_then(|offer| {
         if *offer.recipient() == core.fp { Ok(offer) } else { Err(OfferFault::Recipient) }

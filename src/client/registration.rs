@@ -16,7 +16,7 @@ use crate::crypto::{register_proof, relay_challenge};
 use crate::limits::MAX_FRAME_OPTION;
 use crate::wire::{ErrorCode, Incoming, Registration2, Reply, RosterMode, compose};
 
-/// How we register, and whom we registered with before.
+/// How we register, and the relays with which we have registered before.
 pub(super) struct Registration {
     /// `HOST:PORT`, under which the relay's key is pinned.
     relay: String,
@@ -31,17 +31,17 @@ enum Stage {
     Proving,
 }
 
-/// What follows from a frame of the relay.
+/// What is to be done after a frame of the relay.
 pub(super) enum Step {
-    /// This is the answer.
+    /// Send this answer.
     Send(Vec<u8>),
-    /// It is done.
+    /// We are registered.
     Registered,
-    /// Not now: to be tried again.
+    /// It failed for now: try again.
     Retry(String),
-    /// Not ever.
+    /// It failed for good.
     Over(Ending, String),
-    /// It does not matter.
+    /// Nothing: the frame does not matter.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! Who is connected, as the relay says: whole lists and changes, told as events.
+//! Who is connected, as the relay says: it sends whole lists and changes, which become events.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::wire::check_name_original;
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     users: BTreeSet<String>,
-    /// A list has come since the connection stands.
+    /// Whether a list has come since the connection was made.
     is_known: bool,
 }
 
@@ -29,7 +29,7 @@ impl Roster {
         *self = Self::default();
     }
 
-    /// A whole list (`userlist`): the first is told whole, then what changed.
+    /// A whole list (`userlist`): the first one is told whole, later ones by what has changed.
     pub(super) fn replace(&mut self, users: Vec<Cow<str>>) -> Vec<Event> {
         if !self.is_known {
             return self.begin(users);

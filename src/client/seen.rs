@@ -14,14 +14,14 @@ pub(super) struct Seen {
     shown: BTreeMap<Mid, bool>,
 }
 
-/// What is known of a text that came.
+/// Whether a text that came is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
     /// It is new.
     First,
     /// It was told and is still on its way to standard output.
     Told,
-    /// It was shown, but its sender has not heard of it.
+    /// It was shown, but its sender has not received the receipt.
     Shown,
 }
 

@@ -13,12 +13,12 @@
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
 //! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
 //!
-//! A peer that was never found is waited for only where the user asked for that: otherwise its
-//! texts fail at once, for a mistyped name should be told. One that was there and went is waited
-//! for as long as the user likes.
+//! Texts for a peer that was never connected wait only if the user asked for that; otherwise they
+//! fail at once, because the name may be mistyped. Texts for a peer that was connected and has left
+//! wait for as long as the user likes.
 //!
-//! Nobody tells that a peer has started anew. So where a text stays unconfirmed, the relay is asked
-//! for the peer's prekey: another one than that of the session means another process.
+//! Nothing says that a peer has started anew. So if a text stays unconfirmed, the relay is asked
+//! for the peer's prekey: a prekey other than the session's means another process.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,14 +42,14 @@ use crate::wire::{ErrorCode, Prekey};
 /// The sending half of a conversation.
 pub(super) struct Sending {
     texts: Texts,
-    /// Shown, and not confirmed to the peer yet.
+    /// Messages that were shown and are not confirmed to the peer yet.
     receipts: VecDeque<Mid>,
     session: Option<Session>,
     /// What was sent in it, until the relay has answered.
     unanswered: Unanswered,
-    /// Nobody is asked for a new session before this.
+    /// The relay is not asked for a new session's key before this instant.
     rests_until: Option<Time>,
-    /// Nothing is sealed before this.
+    /// Nothing is sealed before this instant.
     pauses_until: Option<Time>,
     resend: Backoff,
     absent: Backoff,
@@ -59,7 +59,7 @@ pub(super) struct Sending {
     was_found: bool,
     /// The relay said last that it is not connected.
     is_absent: bool,
-    /// The user knows that texts wait for its return.
+    /// The user was told that texts wait for its return.
     was_told: bool,
     /// Kept as long as we run, unless the pin is forgotten ([`Sending::forget_wholly`]).
     marks: Marks,
@@ -103,7 +103,7 @@ impl Sending {
         self.receipts.push_back(mid);
     }
 
-    /// A message came again that was confirmed. Where that goes on, the peer has lost our session.
+    /// A message that was confirmed came again. If that goes on, the peer has lost our session.
     pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
         if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
             self.close();
@@ -127,7 +127,7 @@ impl Sending {
         self.is_absent
     }
 
-    /// Something waits to be sent or confirmed.
+    /// Whether something waits to be sent or confirmed.
     pub(super) fn wants(&self) -> bool {
         !self.texts.is_empty() || !self.receipts.is_empty()
     }
@@ -174,7 +174,7 @@ impl Sending {
             if !self.texts.is_empty() {
                 lookup.need(now);
             } else if !self.receipts.is_empty() {
-                lookup.need_for_peer(now); // its texts make them
+                lookup.need_for_peer(now); // the peer's texts cause the receipts
             }
         }
         if self.probe_due().is_some_and(|due| due <= now) {
@@ -191,7 +191,7 @@ impl Sending {
         }
     }
 
-    /// What the relay had no room for goes first.
+    /// Sends again first what the relay had no room for.
     fn send_again(&mut self, core: &mut ClientCore) {
         for request in self.unanswered.send_again(core) {
             self.texts.unseal(request);
@@ -206,8 +206,9 @@ impl Sending {
             let receipt = Body::Receipt(self.receipts.drain(..count).collect());
             if let Some((request, frame)) = session.seal(core, name, &receipt) {
                 core.post(&frame);
-                // Others decide how many receipts there are. Beside texts of ours, one that is lost
-                // would be a gap; alone, it makes the texts that it confirms come again.
+                // Others decide how many receipts there are, so they are kept only beside texts of
+                // ours, where a lost one would be a gap. Without texts of ours a lost receipt only
+                // makes the texts come again that it confirms.
                 if !self.texts.is_empty() {
                     self.unanswered.sent(request, frame);
                 }
@@ -241,7 +242,7 @@ impl Sending {
         Some(self.texts.waiting_since()? + self.resend.next())
     }
 
-    /// When it is asked whether the peer has started anew. Not while the relay holds texts back.
+    /// When the relay is asked whether the peer has started anew. Never while it holds texts back.
     fn probe_due(&self) -> Option<Time> {
         let since = self.texts.waiting_since().filter(|_| self.pauses_until.is_none())?;
         Some(since + self.probe.next())
@@ -270,7 +271,7 @@ impl Sending {
         self.marks.check(core, contact, prekey)?;
         contact.admit(core, !self.texts.is_empty())?;
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
-            return Ok(()); // it answers a hint, and there is nothing new
+            return Ok(()); // the answer to a hint, and nothing is new
         }
         self.close();
         self.rests_until = None;
@@ -282,7 +283,7 @@ impl Sending {
         Ok(())
     }
 
-    /// The peer's prekey is none that counts now: it may have slept, and renews it when it wakes.
+    /// The peer's prekey is not valid now: its machine may have slept, and renews it when it wakes.
     pub(super) fn wait_for_prekey(&mut self, now: Time) {
         self.close();
         self.wait_for_return(now, RESEND_MIN);
@@ -298,12 +299,13 @@ impl Sending {
         if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
             core.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
-        // Whoever has no roster has to ask, and `--wait` ends that; with one, a join tells.
+        // Without a roster we have to ask again, until `--wait` ends it; with one, the roster says
+        // when the peer joins.
         let longest = if core.waits_for_absent { ABSENT_MAX } else { RESEND_MIN };
         self.wait_for_return(core.now, longest);
     }
 
-    /// Nobody waits for the peer any more.
+    /// The user does not wait for the peer any more.
     pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
         let detail = format!(
             "{name} is not connected, and nothing is kept for who is absent: try again later"
@@ -311,8 +313,8 @@ impl Sending {
         self.fail(core, name, Failure::UnknownUser, &detail);
     }
 
-    /// A request stands in the peer's queue; the peer's present prekey has this id. Returns whether
-    /// that is news.
+    /// The relay has queued a request for the peer, whose prekey now has this id. Returns whether
+    /// that is another prekey than the session's.
     pub(super) fn relayed(
         &mut self,
         core: &mut ClientCore,
@@ -341,12 +343,12 @@ impl Sending {
         detail: &str,
     ) {
         if !self.session.as_ref().is_some_and(|session| session.covers(request)) {
-            return; // about a session that we have given up
+            return; // the request of a session that was given up
         }
         match (code, request) {
             (Some(ErrorCode::QueueFull), _) => self.pause(core.now, request),
             (Some(ErrorCode::UnknownUser), _) => self.not_found(core, name),
-            // Not what we took it for. Asking for its key will show what it is.
+            // The peer is of another version than we thought. Its key will show which.
             (Some(ErrorCode::NotV2), _) | (_, None) => {
                 self.close();
                 self.rest(core.now);
@@ -359,12 +361,12 @@ impl Sending {
         }
     }
 
-    /// Too much waits for the peer: the same again, after a pause.
+    /// Too much waits for the peer: sends the same again after a pause.
     fn pause(&mut self, now: Time, request: Option<u64>) {
         match request {
             Some(request) if self.unanswered.refused(request) => self.texts.hold(request),
             Some(request) => self.texts.unseal(request),
-            // The offer itself: what was sealed since will not be understood.
+            // The offer itself was refused: the peer cannot open what was sealed since.
             None => self.close(),
         }
         if self.pauses_until.is_none() {
@@ -372,7 +374,7 @@ impl Sending {
         }
     }
 
-    /// Asks nobody for a while. Texts wait for it as for an answer.
+    /// Asks nothing for a while. Texts wait meanwhile, as for an answer.
     pub(super) fn rest(&mut self, now: Time) {
         if self.rests_until.is_none() {
             self.rests_until = Some(now + self.resend.take());
@@ -407,7 +409,7 @@ impl Sending {
 
     // --- Ends ---
 
-    /// Gives the session up: what is unconfirmed has to be sealed in the next one.
+    /// Gives the session up: unconfirmed texts have to be sealed again in the next one.
     pub(super) fn close(&mut self) {
         self.session = None;
         self.unanswered.clear();
@@ -436,7 +438,7 @@ impl Sending {
         }
     }
 
-    /// A session was opened in this run, or could have been.
+    /// Whether a session was opened in this run, or could have been.
     pub(super) fn has_marks(&self) -> bool {
         self.was_found
     }
@@ -446,13 +448,13 @@ impl Sending {
         self.rests_until.is_some()
     }
 
-    /// Forgets even the marks: nobody is pinned any more. Not while texts are unconfirmed.
+    /// Forgets also the times of sessions: the pin is gone. Not while texts are unconfirmed.
     pub(super) fn forget_wholly(&mut self) {
         debug_assert!(self.texts.is_empty(), "texts are not forgotten in silence");
         *self = Self::new();
     }
 
-    /// Forgets all but the marks. Not while texts are unconfirmed.
+    /// Forgets all but the times of sessions. Not while texts are unconfirmed.
     pub(super) fn forget(&mut self) {
         debug_assert!(self.texts.is_empty(), "texts are not forgotten in silence");
         *self = Self { marks: self.marks, was_found: self.was_found, ..Self::new() };

@@ -1,4 +1,4 @@
-//! A session that we open to a peer (`docs/protocol.md`, section 5): to which prekey, and for how
+//! A session that we open to a peer (`docs/protocol.md`, section 5): for which prekey, and for how
 //! long.
 
 use super::contact::{Contact, Unfit};
@@ -84,13 +84,13 @@ impl Session {
         request.is_none_or(|request| request >= self.first_request)
     }
 
-    /// Whether the next one has to be opened.
+    /// Whether another session has to be opened.
     pub(super) fn is_worn_out(&self, now: Time) -> bool {
         self.chain.n() >= SESSION_MESSAGES || now >= self.opened + SESSION_AGE
     }
 
-    /// A receipt is to be sealed again in it. Returns whether that did not help before: the peer
-    /// does not open what is sealed in it.
+    /// Notes that a receipt is to be sealed again in it. Returns whether that was in vain before:
+    /// then the peer cannot open what is sealed in it.
     pub(super) fn repeats_a_receipt(&mut self, now: Time) -> bool {
         now >= *self.repeated.get_or_insert(now) + RESEND_MIN
     }
@@ -165,7 +165,7 @@ mod tests {
         let prekey = PrekeyPair::new(vault, now_ms).publish(vault, "bob");
         let mut sending = Sending::new();
         assert_eq!(seal_until_asked(&mut sending, &mut core, &mut lookup), 0);
-        // To the same prekey: it is the session that is worn out.
+        // For the same prekey: the session itself has expired.
         for number in 1..=2 {
             lookup.answered();
             sending.found(&mut core, &mut contact, Some(&prekey)).unwrap();

@@ -1,4 +1,5 @@
-//! What a client is made of: what the user asked for, and the world, handed in.
+//! What a client is made from: the user's settings, and everything outside of the program, which is
+//! passed in.
 
 use std::net::SocketAddr;
 
@@ -31,7 +32,7 @@ pub struct Settings {
     pub timer: Timer,
 }
 
-/// The world, handed in.
+/// Everything outside of the program, which is passed in.
 pub struct Parts {
     /// The identity, and randomness.
     pub vault: Box<dyn Vault>,
@@ -45,7 +46,7 @@ pub struct Parts {
     pub resolve: Box<dyn Resolver>,
 }
 
-/// Finds the addresses of `HOST:PORT`; errors are for people. A closure answers at once.
+/// Finds the addresses of `HOST:PORT`; errors are texts for people. A closure answers at once.
 pub trait Resolver {
     /// Begins to look `relay` up. The answer, if there is one without waiting; otherwise
     /// [`answer`](Self::answer) has it later, and whoever runs the loop calls

@@ -1,12 +1,12 @@
 //! Texts that were taken and are not confirmed: the queue of one peer, oldest first.
 //!
-//! Each is kept until the peer's client confirms it by its `mid`. Whether a text is *in flight* is
-//! about the present session only: sealed in it, and not refused by the relay since. One that the
-//! relay has no room for now is *held*: sealed, and to be sent again as it is.
+//! Each is kept until the peer's client confirms it by its `mid`. A text is *in flight* if it was
+//! sealed in the present session and not refused by the relay since. It is *held* if the relay had
+//! no room for it: it is sealed, and will be sent again as it is.
 //!
 //! When a text counts as lost: the clock runs for the oldest one, from when it was sealed or became
-//! the oldest, as TCP's does (RFC 6298, section 5). So a peer that confirms slowly, but does, is
-//! not sent everything again.
+//! the oldest, as TCP's retransmission timer does (RFC 6298, section 5). So a peer that confirms
+//! slowly is not sent everything again.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub(super) struct Texts {
 
 #[derive(Debug)]
 struct Text {
-    /// What the user calls it.
+    /// The id by which the user knows it.
     id: String,
     mid: Mid,
     body: Body,
@@ -106,7 +106,7 @@ impl Texts {
         }
     }
 
-    /// The relay does not take the text of this request now.
+    /// The relay has no room for the text of this request now.
     pub(super) fn hold(&mut self, request: u64) {
         if let Some(text) = self.sealed_as(request) {
             let was_held = std::mem::replace(&mut text.is_held, true);
@@ -114,7 +114,7 @@ impl Texts {
         }
     }
 
-    /// All that were held were sent again.
+    /// All held texts were sent again.
     pub(super) fn release(&mut self, now: Time) {
         let held = self.queue.iter_mut().filter(|text| text.is_held);
         let released = held.map(|text| text.is_held = false).count();
@@ -128,7 +128,7 @@ impl Texts {
         self.queue.iter_mut().find(|text| text.request == Some(request))
     }
 
-    /// The relay took the text of this request. Returns its id where that is told the first time.
+    /// The relay took the text of this request. Returns its id if this is told for the first time.
     pub(super) fn relayed(&mut self, request: u64) -> Option<&str> {
         let text = self.sealed_as(request)?;
         let is_first = !std::mem::replace(&mut text.was_relayed, true);
@@ -149,7 +149,7 @@ impl Texts {
         self.remove(self.queue.iter().position(|text| text.request == Some(request))?)
     }
 
-    /// The oldest text is taken out, however it stands.
+    /// Takes out the oldest text, whatever its state.
     pub(super) fn pop(&mut self) -> Option<Done> {
         self.remove(0)
     }

@@ -2,21 +2,21 @@
 //! busy.
 //!
 //! A session takes a token from its peer's bucket, and one from the bucket of those like it
-//! ([`Share`]). So a peer cannot use up what is there for all, and no number of strangers can use
-//! up what is there for the others, nor strangers who are here what is there for new ones.
+//! ([`Share`]). So one peer cannot use up what all share; strangers, however many, cannot use up
+//! what the others share; and known strangers cannot use up what new ones share.
 
 use crate::limits::{SESSION_BURST, SESSIONS_PER_SECOND, STRANGER_SESSIONS_PER_SECOND};
 use crate::reactor::Time;
 use crate::tokens::{Bucket, Rate};
 
-/// Of each peer.
+/// The rate of each peer.
 const PEER: Rate = Rate::new(SESSION_BURST, 1);
-/// Of all who are no strangers together.
+/// The rate of all peers together that are no strangers.
 const KNOWN: Rate = Rate::new(SESSIONS_PER_SECOND, SESSIONS_PER_SECOND);
-/// Of all strangers of one kind together.
+/// The rate of all strangers of one kind together.
 const STRANGERS: Rate = Rate::new(STRANGER_SESSIONS_PER_SECOND, STRANGER_SESSIONS_PER_SECOND);
 
-/// With whom a peer shares.
+/// Which bucket a peer shares with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Share {
     /// We wrote to it, or accepted or compared its key by hand.
@@ -27,7 +27,7 @@ pub(super) enum Share {
     New,
 }
 
-/// What peers share.
+/// The buckets that peers share.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     known: Bucket,
@@ -36,7 +36,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Takes what a new session costs; `false`, and nothing taken, where a bucket is empty.
+    /// Takes the tokens for a new session; if a bucket is empty, takes none and returns `false`.
     pub(super) fn take(&mut self, peer: &mut Bucket, share: Share, now: Time) -> bool {
         let (shared, rate) = match share {
             Share::Known => (&mut self.known, KNOWN),

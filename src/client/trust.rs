@@ -54,8 +54,8 @@ pub struct PeerPin {
     /// How far it is trusted.
     pub trust: Trust,
     /// The peer wrote first, and we neither wrote to it nor accepted or compared its key by hand
-    /// since. Such a pin makes room for a newer one. Lines of earlier versions do not tell, and are
-    /// kept.
+    /// since. Such a pin makes room for a newer one. Lines of earlier versions do not say so, and
+    /// are kept.
     pub is_stranger: bool,
 }
 
@@ -94,8 +94,8 @@ impl Pin for PeerPin {
 const STRANGER: &str = "stranger";
 
 impl PinFile<PeerPin> {
-    /// Pins `fp` for `name` in the place of whatever is pinned. What was compared before stays so
-    /// for the same key only. The peer is no stranger from now on.
+    /// Pins `fp` for `name` instead of what is pinned. It stays marked as compared only if it is
+    /// the same key. The peer is no stranger from now on.
     pub fn accept(&mut self, name: &str, fp: Fingerprint, now_ms: u64) {
         match self.find(name).filter(|pin| pin.fp == fp).cloned() {
             Some(pin) => self.set(PeerPin { is_stranger: false, ..pin }),

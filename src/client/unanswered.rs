@@ -1,9 +1,9 @@
 //! Frames of the present session that the relay has not answered yet, as they were sent.
 //!
-//! What it refuses because too much waits for the peer (`queue_full`) is sent again as it was,
-//! under the number that it has: so the peer is told of no gap. That is of use as long as nothing
-//! with a higher number went through, for then the peer takes the lower one for a replay; the text
-//! has to be sealed anew, and the gap is true.
+//! A frame that the relay refuses because too much waits for the peer (`queue_full`) is sent again
+//! unchanged, with the same message number, so the peer sees no gap. This works as long as no
+//! higher number was delivered: afterwards the peer would take the lower one for a replay, so the
+//! text has to be sealed again, and the peer sees a gap.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ struct Sent {
 }
 
 impl Unanswered {
-    /// A frame was sent. A relay that does not answer makes the oldest be forgotten.
+    /// A frame was sent. If the relay answers none of them, the oldest is forgotten.
     pub(super) fn sent(&mut self, request: u64, frame: Vec<u8>) {
         if self.frames.len() >= UNANSWERED_FRAMES {
             self.frames.pop_front();
@@ -58,8 +58,8 @@ impl Unanswered {
         self.frames.retain(|sent| sent.request != request);
     }
 
-    /// Sends what was refused again. Where the relay still owes an answer, it may have taken a
-    /// later one: then nothing is sent, and what is returned has to be sealed anew.
+    /// Sends the refused frames again. If the relay has not answered a later one yet, it may have
+    /// taken that one: then nothing is sent, and the returned texts have to be sealed again.
     pub(super) fn send_again(&mut self, core: &mut ClientCore) -> Vec<u64> {
         if !self.frames.iter().any(|sent| sent.is_refused) {
             return Vec::new();
@@ -82,7 +82,7 @@ impl Unanswered {
         self.frames.clear();
     }
 
-    /// Answers come in order, so it is the first one mostly.
+    /// Answers come in order, so it is nearly always the first one.
     fn place(&self, request: u64) -> Option<usize> {
         self.frames.iter().position(|sent| sent.request == request)
     }

@@ -18,7 +18,7 @@ pub(super) struct Waiting {
     frames: Vec<(ForwardKind, String)>,
     /// What they cost.
     bytes: usize,
-    /// They count among those of strangers.
+    /// Whether they count among those of strangers.
     is_stranger: bool,
     /// Since when the first one waits.
     since: Time,
@@ -65,7 +65,7 @@ impl Waiting {
         self.frames.len() < WAITING_FRAMES && self.bytes + cost(body) <= most
     }
 
-    /// Of a stranger.
+    /// Whether they are of a stranger.
     pub(super) fn is_of_stranger(&self) -> bool {
         self.is_stranger && !self.is_empty()
     }
@@ -81,7 +81,7 @@ impl Waiting {
         }
     }
 
-    /// Drops all: there will be no key.
+    /// Drops all: the key will not come.
     pub(super) fn drop_all(&mut self, core: &mut ClientCore, name: &str) {
         let dropped = self.take(core).len();
         if dropped > 0 {
@@ -95,7 +95,7 @@ impl Waiting {
     }
 }
 
-/// What a frame counts.
+/// How many bytes a frame counts.
 pub(super) fn cost(body: &str) -> usize {
     body.len() + WAITING_OVERHEAD
 }

@@ -1,8 +1,8 @@
 //! Which warnings are told: the same one about one peer once a minute, with a count.
 //!
-//! Whoever can make a client warn can make it warn without end, and what matters would scroll away.
-//! A script (`--json`) is told each. What is told of strangers has a table of its own, so that a
-//! flood of invented names cannot hide that the key of somebody we know has changed.
+//! Others can make a client warn without end, and what matters would scroll away. A script
+//! (`--json`) is told every warning. Warnings about strangers have a table of their own, so that a
+//! flood of invented names cannot hide that the key of a known peer has changed.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ pub(super) struct Warnings {
     strangers: Table,
 }
 
-/// By whom it is about and what it is.
+/// By the peer that it is about, and its code.
 type Table = BTreeMap<(String, Caution), Told>;
 
 #[derive(Debug)]
 struct Told {
     at: Time,
-    /// Like ones since, which were not told.
+    /// How many like it were not told since.
     withheld: u64,
 }
 
