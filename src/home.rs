@@ -3,9 +3,10 @@
 //! Knows directories, files, their owners and modes; not what is in them. Two promises stand on it:
 //!
 //! - *Private.* The directory and what is read from it belong to us, and nobody else has any
-//!   access. What does not hold to that is refused with the command that mends it, never mended in
-//!   silence: somebody may have read the key already. A [`Home`] that exists was checked, and every
-//!   file is reached through its descriptor, so that nobody can put another directory in its place.
+//!   access. A file or directory that others can access is refused, and the error names the command
+//!   that repairs it. It is never repaired in silence: somebody may have read the key already. A
+//!   [`Home`] that exists was checked, and every file is reached through its descriptor, so that
+//!   nobody can put another directory in its place.
 //! - *Whole.* Bytes are written to a draft, synced, and only then given their name by one `link(2)`
 //!   or `rename(2)`, which is synced too. A power cut leaves the old content or the new, at worst
 //!   beside a draft, as private as what it was to become; one of the next starts removes it. Only
@@ -67,9 +68,9 @@ impl Home {
     /// erased on drop.
     ///
     /// Refused are files over `limit` bytes, other people's, what others have access to, and
-    /// whatever is not a regular file: a pipe would make us wait, and a symbolic link would be
-    /// replaced by a file at the next change ([`replace`](Self::replace)), behind the back of
-    /// whoever made it. The home itself may be a link.
+    /// everything that is not a regular file: a pipe would make us wait, and a symbolic link would
+    /// be replaced by a file at the next change ([`replace`](Self::replace)), without the knowledge
+    /// of the person who made it. The home itself may be a link.
     pub fn read(&self, name: &str, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
         let path = self.path(name);
         let mut file = match self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
@@ -134,7 +135,7 @@ impl Home {
     }
 
     /// Removes drafts of these files that processes left which were killed while they wrote. A
-    /// draft is in nobody's way, so what cannot be looked at or removed stays. If its writer still
+    /// draft does no harm, so one that cannot be examined or removed stays. If its writer still
     /// lives, stopped for that long, then its `link` or `rename` fails and says so; nothing else is
     /// lost.
     pub fn remove_old_drafts(&self, names: &[&str]) {
@@ -153,8 +154,8 @@ impl Home {
     /// what is returned is dropped.
     ///
     /// The kernel frees it with the process (`flock(2)`), however that ends, so the file stays
-    /// where it is. It holds the process id of the last holder, so that whoever finds it locked can
-    /// say by whom.
+    /// where it is. It holds the process id of the last holder, so that the next process can say
+    /// who holds it.
     pub fn lock(&self, name: &str) -> Result<Lock, HomeError> {
         let path = self.path(name);
         let file = match self.make_file(name, OFlag::O_RDWR) {
@@ -173,7 +174,8 @@ impl Home {
             }
             Err((_, errno)) => return Err(failed("lock", &path)(errno)),
         };
-        // The number only serves the other's message: a full disk is no reason to stop here.
+        // The number is only for the error message of another process: a full disk is no reason to
+        // stop here.
         let _ = lock.set_len(0).and_then(|()| lock.rewind());
         let _ = writeln!(lock, "{}", std::process::id());
         Ok(Lock { _file: lock })
@@ -187,10 +189,10 @@ impl Home {
         }
     }
 
-    /// Takes from others what access they have to the file `name`, if it is there and ours.
+    /// Removes the access of others to the file `name`, if it is there and ours.
     pub fn make_private(&self, name: &str) {
         let file = self.open_file(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
-        // The directory keeps others out. This is for the day on which the file is moved.
+        // The directory already keeps others out; this is in case the file is moved elsewhere.
         let _ = file.map(|file| fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR));
     }
 
@@ -220,8 +222,8 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
-/// A file that is written but has no proper name yet. It goes when dropped; once it was renamed,
-/// there is nothing to go.
+/// A file that is written but has no proper name yet. It is removed when dropped, unless it was
+/// renamed before.
 struct Draft<'a> {
     home: &'a Home,
     name: String,
@@ -254,7 +256,7 @@ fn name_of_a_draft(draft: &str) -> Option<&str> {
     (tag.len() == 16 && tag.bytes().all(is_digit)).then_some(name)
 }
 
-/// A clock that was set back makes nothing old.
+/// If the clock was set back, nothing counts as old.
 fn is_old(data: &Metadata) -> bool {
     data.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DRAFT_AGE))
 }

@@ -21,8 +21,8 @@ pub const MAX_DEPTH: usize = 8;
 pub const MAX_MEMBERS: usize = 32;
 /// The longest number in a frame, in characters. Python's `json` refuses an integer of more digits
 /// than the interpreter takes: 4,300 unless it was told otherwise, and at least so many
-/// (<https://docs.python.org/3/library/stdtypes.html#int-max-str-digits>). Original clients die of
-/// the exception.
+/// (<https://docs.python.org/3/library/stdtypes.html#int-max-str-digits>). Original clients end
+/// with the exception.
 pub const MAX_NUMBER: usize = 640;
 /// The longest name of a version-2 user, in bytes.
 pub const MAX_NAME: usize = 32;
@@ -59,7 +59,7 @@ pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
 /// Bytes of a trace that wait for whoever reads it; ticks beyond it are counted and dropped.
 pub const TRACE_QUEUE: usize = 1024 * 1024;
-/// How long the loop stands still for a trace that is not read, before it goes on without it.
+/// How long the loop waits for a trace that is not read, before it goes on without it.
 pub const TRACE_PATIENCE: Duration = Duration::from_millis(100);
 /// Sources that are named after one call of the handler; the others are counted.
 pub const TRACE_TARGETS: usize = 8;
@@ -90,7 +90,7 @@ pub const RELAY_FRAME_EXTRA: usize = 1024;
 pub const MAX_USERS: usize = 100_000;
 /// A new prekey is made and published after this long.
 pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
-/// A prekey expires this long after it was made.
+/// A prekey is not valid any more this long after it was made.
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
@@ -123,14 +123,14 @@ pub const RESEND_MAX: Duration = Duration::from_mins(5);
 /// Frames of a session that are kept until the relay has answered them, while texts of ours are
 /// unconfirmed: those of a window of texts, and as many with receipts.
 pub const UNANSWERED_FRAMES: usize = 2 * WINDOW;
-/// The first pause before it is asked again whether somebody who is absent has come; it doubles up
+/// The first pause before the relay is asked again whether an absent peer has come; it doubles up
 /// to [`RESEND_MIN`], and to [`ABSENT_MAX`] where `--wait` bounds it.
 pub const ABSENT_MIN: Duration = Duration::from_millis(100);
 /// How late a `send` that waits for its recipient may notice that it has come. Two questions a
-/// second are little for a relay, also from a few thousand who wait.
+/// second are little work for a relay, even from a few thousand clients that wait.
 pub const ABSENT_MAX: Duration = Duration::from_millis(500);
-/// When the oldest unconfirmed text is this old, it is asked whether its recipient has started
-/// anew; the next time after twice as long.
+/// When the oldest unconfirmed text is this old, the relay is asked for its recipient's prekey, to
+/// learn whether the recipient has started anew; the next time after twice as long.
 pub const PROBE_MIN: Duration = Duration::from_millis(250);
 /// The first pause after `queue_full`; it doubles.
 pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(100);
@@ -209,10 +209,11 @@ pub const LOAD_MAX_FRAME: usize = 1024 * 1024;
 /// says otherwise.
 pub const LOAD_HOLD_RATE: f64 = 1000.0;
 /// One part in so many of the ports to connect from is used of one address: the search for a free
-/// one takes longer the fewer there are, and those of closed connections rest for a minute (tcp(7),
-/// `TIME_WAIT`).
+/// one takes longer the fewer there are, and the ports of closed connections cannot be used for a
+/// minute (tcp(7), `TIME_WAIT`).
 pub const LOAD_PORTS_PART: u32 = 4;
-/// Addresses of ours from which users connect who come and go, each leaving a port at rest.
+/// Our addresses from which users connect that come and go; each connection leaves a port in
+/// `TIME_WAIT`.
 pub const LOAD_SOURCES: u32 = 64;
 /// Keys that are made between two lines that tell how many there are.
 pub const LOAD_KEYS_TOLD: usize = 100;
@@ -231,7 +232,7 @@ pub const LOAD_AGES: u64 = 1_000_000;
 
 // --- The command line ---
 
-/// The relay of whoever has never named one: where `serve` listens unless told otherwise.
+/// The relay that is used if none was ever given; `serve` listens there by default.
 pub const DEFAULT_RELAY: &str = "127.0.0.1:12345";
 /// The longest name of a host, in bytes (RFC 1035, section 2.3.4, and one for a final dot).
 pub const MAX_HOST: usize = 255;
@@ -244,7 +245,7 @@ pub const PASSPHRASE_WAIT: Duration = Duration::from_mins(5);
 /// A draft of a file that is older than this was left by a crash and goes at the next start:
 /// writing one takes milliseconds.
 pub const DRAFT_AGE: Duration = Duration::from_hours(1);
-/// How often somebody at a terminal may mistype it.
+/// How often a person at a terminal may mistype a passphrase.
 pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
 pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);

@@ -1,12 +1,12 @@
 //! Rates: so many at once, and from then on so many a second.
 //!
-//! Knows instants and nothing of what is counted: the client bounds with it what others make it
-//! compute, the relay what one address may ask.
+//! Knows instants, and nothing of what is counted: the client uses it to bound what others make it
+//! compute, the relay to bound what one address may ask.
 //!
-//! A bucket is one instant, that at which it will be full again: what is missing comes back at a
-//! steady pace, so the instant says how much is missing. (The generic cell rate algorithm, ITU-T
-//! I.371, appendix A, in its form of a virtual schedule.) A bucket that nobody has used for a while
-//! is the same as a new one, so it can be forgotten.
+//! A bucket is kept as one instant, at which it will be full again: tokens come back at a steady
+//! rate, so the instant says how many are missing. (The generic cell rate algorithm, ITU-T I.371,
+//! appendix A, in its form of a virtual schedule.) A bucket that nobody has used for a while is the
+//! same as a new one, so it can be forgotten.
 
 use std::time::Duration;
 
@@ -53,12 +53,12 @@ impl Bucket {
         self.next(rate, now) == now
     }
 
-    /// Takes a token: one that is there, or the next that will be, which is then another's no more.
+    /// Takes a token: one that is there, or the next one that will be.
     pub fn spend(&mut self, rate: Rate, now: Time) {
         self.full_at = self.full_at.max(now) + rate.period;
     }
 
-    /// Takes a token if one is there, and tells whether.
+    /// Takes a token if one is there, and returns whether it was.
     pub fn take(&mut self, rate: Rate, now: Time) -> bool {
         let holds_one = self.holds_one(rate, now);
         if holds_one {
@@ -67,7 +67,7 @@ impl Bucket {
         holds_one
     }
 
-    /// Whether nothing is missing: then it need not be kept.
+    /// Whether it is full: then it need not be kept.
     pub fn is_full(&self, now: Time) -> bool {
         self.full_at <= now
     }

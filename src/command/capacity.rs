@@ -1,7 +1,7 @@
 //! How many connections and bytes a relay can serve with what this process may have.
 //!
-//! A start that cannot serve is refused, and one that serves less than was asked for says so: what
-//! is found at the start would otherwise be found by users, one by one.
+//! A relay that could not serve does not start, and one that serves less than was asked for says
+//! so: otherwise users would find out, one by one.
 
 use std::fs;
 use std::path::Path;
@@ -38,8 +38,7 @@ struct Memory {
 
 /// What can be served with so many descriptors and the memory that there is.
 ///
-/// # Errors
-/// Nobody, or not what was asked for explicitly.
+/// # Errors Nobody could be served, or not what was asked for explicitly.
 pub(super) fn capacity(asked: &Serve, descriptors: u64) -> Result<Capacity, Failure> {
     fit(asked, descriptors, &memory())
 }
@@ -63,7 +62,8 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let inbox_common = asked.inbox_common.unwrap_or(INBOX_COMMON.min(part));
     let outbox_common = asked.outbox_common.unwrap_or(OUTBOX_COMMON.min(part));
     let by_memory = part / CONNECTION_BYTES;
-    // What was said is not changed: it fits with the rest that a relay needs, or there is no start.
+    // Options that were given are not changed: if they do not fit beside what else a relay needs,
+    // it does not start.
     let sum = inbox_common.saturating_add(outbox_common);
     if sum > bytes - part || inbox_common.min(outbox_common) < LEAST_COMMON {
         return Err(refused(format!(

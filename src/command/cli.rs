@@ -227,7 +227,7 @@ pub struct Demo {
     pub trace: TraceArgs,
 }
 
-/// One word for a shell.
+/// Quotes one word for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -253,7 +253,7 @@ fn relay_address(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-/// A wait of no length at all would be over before it began, again and again.
+/// A timeout of zero would pass before it begins, again and again.
 fn timeout(text: &str) -> Result<Duration, String> {
     let least = limits::MIN_TIMEOUT;
     let longer = |duration: &Duration| *duration >= least;

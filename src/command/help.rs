@@ -67,7 +67,7 @@ fn as_it_stands(page: &mut Vec<u8>, command: &clap::Command) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints what the command line itself asks for (`--help`, `--version`), or what is wrong with it.
+/// Prints the answer to `--help` or `--version`, or what is wrong with the command line.
 ///
 /// # Errors
 /// Standard output does not take it.
@@ -93,7 +93,7 @@ fn written(written: io::Result<()>) -> Outcome {
     }
 }
 
-/// Refuses to print where nobody can see it: standard output was closed at the start.
+/// An error if nobody can see what is printed: standard output was closed at the start.
 pub(super) fn is_seen() -> Result<(), Failure> {
     if was_closed(STDOUT_FILENO) {
         let why = "standard output is closed: nobody would see what this prints";

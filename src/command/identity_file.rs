@@ -1,8 +1,8 @@
 //! The identity file: read, opened, made once, and put under another passphrase.
 //!
-//! Whoever has lost it is a stranger to all who knew it. So a file that cannot be used is an error
-//! that says why, and not a reason for a new one; and where it is replaced, the new text was opened
-//! before.
+//! A user who has lost it is a stranger to all peers. So a file that cannot be used is an error
+//! that says why, and no reason to make a new one; and before a file is replaced, the new text is
+//! opened as a test.
 //!
 //! ```text
 //!   SHA256:…                                 the fingerprint, before an encrypted key only
@@ -43,8 +43,8 @@ impl IdentityFile {
             return Ok(None);
         };
         let text = str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned()));
-        // Bytes that are no text are no PEM either: an empty one is refused as damaged when it is
-        // opened.
+        // Bytes that are no text are no PEM either: they become an empty text, which is refused as
+        // damaged when it is opened.
         Ok(Some(Self { path, text: text.unwrap_or_default() }))
     }
 
@@ -105,7 +105,7 @@ pub(super) fn make(home: &Home, passphrase: Option<&Passphrase>) -> Result<Ident
     Ok(identity)
 }
 
-/// Puts the file under another passphrase, or none, once the new text was seen to open.
+/// Encrypts the file with another passphrase, or none. The new text is opened as a test first.
 pub(super) fn reseal(
     home: &Home,
     identity: &Identity,

@@ -1,4 +1,4 @@
-//! `sealwax keys`: one's own key, whose keys are known, and how far they are trusted.
+//! `sealwax keys`: the user's own key, the keys of peers, and how far they are trusted.
 //!
 //! Works beside a running `chat` of the same identity: each change of a file of pins is made under
 //! a lock of its own, and the `chat` reads it again.
@@ -164,7 +164,7 @@ impl Keyring<'_> {
         self.print(&relay_object(&pin), &said)
     }
 
-    /// Puts our own key under the passphrase `new`, or under none, or under one that is asked for.
+    /// Encrypts our own key with the passphrase `new`, with none, or with one that is asked for.
     fn reseal(&self, new: Option<Passphrase>, remove: bool) -> Outcome {
         let identity = self.own_file()?.open(self.passphrase.as_ref())?;
         let new = match new {
@@ -216,7 +216,7 @@ impl Keyring<'_> {
         }
     }
 
-    /// One line on standard output, in the form that was asked for.
+    /// Prints one line to standard output, in the form that was asked for.
     fn print(&self, object: &Value, sentence: &str) -> Outcome {
         let line =
             if self.json { object.to_string() } else { escape_visible(sentence).into_owned() };

@@ -1,4 +1,4 @@
-//! Standard input as lines, and a line as what it asks for.
+//! Standard input as lines, and each line as a command or a message.
 //!
 //! Knows what a person or a script may write; carries nothing out.
 
@@ -17,7 +17,7 @@ pub(super) enum InputCommand {
         to: Option<String>,
         /// What.
         text: String,
-        /// The name that the script gave it.
+        /// The id that the script gave it.
         id: Option<String>,
     },
     /// From now on, text goes to this user.
@@ -76,11 +76,11 @@ impl InputForm {
 /// Cuts what arrives into lines of a bounded length.
 #[derive(Default)]
 pub(super) struct Lines {
-    /// The rest of a line that was too long is still to come, and is forgotten.
+    /// The rest of a line that was too long is still to come, and is skipped.
     skipping: bool,
 }
 
-/// A line, or that there was one which is too long to be taken.
+/// A line, or the fact that one was too long to be taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// Without its end.
@@ -91,7 +91,7 @@ pub(super) enum Line<'a> {
 
 impl Lines {
     /// The first line of `bytes`, if its end is there, and how many bytes it took. `(None, n)`:
-    /// come again with more behind what is left after `n` bytes.
+    /// call again with what is left after `n` bytes and more behind it.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> (Option<Line<'a>>, usize) {
         match memchr(b'\n', bytes) {
             Some(end) if std::mem::take(&mut self.skipping) => (None, end + 1),
@@ -123,7 +123,7 @@ fn chat(line: &str) -> Result<InputCommand, String> {
     if line.trim().is_empty() {
         return Ok(InputCommand::Nothing);
     }
-    // Of a command, and of a file with the line ends of another system.
+    // White space behind a command, and the `\r` of a file with the line ends of another system.
     let line = line.strip_suffix('\r').unwrap_or(line);
     if let Some(aside) = line.strip_prefix('@') {
         let (to, text) = aside.split_once(' ').unwrap_or((aside, ""));
@@ -193,7 +193,7 @@ fn json(line: &str) -> Result<InputCommand, String> {
             _ => Err("there is no such command; there are \"users\" and \"quit\"".to_string()),
         };
     }
-    // Where, and not what: the error would quote the text.
+    // The place only: the whole error would quote the text.
     let Message { to, text, id } = serde_json::from_str(line).map_err(|error| {
         let column = error.column();
         format!("neither {{\"to\":NAME,\"text\":TEXT}} nor {{\"command\":…}}: see column {column}")

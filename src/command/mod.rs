@@ -1,4 +1,4 @@
-//! The commands: one room each, which wires the layers below together for one use.
+//! The commands: each connects the layers below for one use.
 //!
 //! A command ends in an [`Exit`], and what went wrong in a [`Failure`]: a sentence for a person
 //! that names what happened, on what, and what to do next, and the code that a script looks at.
@@ -56,7 +56,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Of several reasons, the one that counts: the first of 3, 8, 6, 5, 4, 7, then 1.
+    /// Of several codes, the one that counts: the first of 3, 8, 6, 5, 4, 7, then 1.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         if self.rank() <= other.rank() { self } else { other }

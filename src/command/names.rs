@@ -1,7 +1,7 @@
 //! `sealwax names`: the operator's view of which names are bound in a relay's home.
 //!
-//! Works beside the running relay, which keeps what it knows until it is told to look (`SIGHUP`) or
-//! starts again.
+//! Works beside the running relay, which keeps the names that it knows until it is told to look
+//! (`SIGHUP`) or starts again.
 
 use std::io::{BufWriter, Write};
 
@@ -17,7 +17,7 @@ use crate::wire::Fingerprint;
 /// `sealwax names …`
 pub(super) fn names(arguments: &Names) -> Outcome {
     let path = serve::home_path(arguments.home.as_ref())?;
-    // What cannot be looked at is told below, with whose it is.
+    // What cannot be read is reported below, with the name of its owner.
     let is_missing = |file: &str| path.join(file).try_exists().is_ok_and(|exists| !exists);
     if is_missing(NAMES_FILE) && is_missing(KEY_FILE) {
         let message = format!(

@@ -1,7 +1,8 @@
-//! Whose program this is: the home, the name, the relay and the key, found or made at the start.
+//! The user of this program: home, name, relay and key, found or made at the start.
 //!
-//! Name and relay are given once and remembered. Neither is changed by being given again: another
-//! name is refused, another relay is used for that run; `keys rename` and `keys relay` change them.
+//! Name and relay are given once and remembered. Giving another one does not change them: another
+//! name is refused, another relay is used for that run only; `keys rename` and `keys relay` change
+//! them.
 
 use std::rc::Rc;
 
@@ -103,8 +104,8 @@ pub(super) fn open_home(arguments: &IdentityArgs) -> Result<Home, Failure> {
     Home::open(path).map_err(not_usable)
 }
 
-/// The name that is remembered, or the one that is given for the first time. Another one than the
-/// remembered is refused: whoever knows us by our name would be written to by a stranger.
+/// The name that is remembered, or the one that is given for the first time. A name other than the
+/// remembered one is refused: peers who know us by our name would get texts from a stranger.
 pub(super) fn name(home: &Home, arguments: &IdentityArgs) -> Result<String, Failure> {
     let name = match (remembered_name(home)?, &arguments.name) {
         (Some(known), Some(given)) if known != *given => {
@@ -127,8 +128,8 @@ pub(super) fn name(home: &Home, arguments: &IdentityArgs) -> Result<String, Fail
     Ok(name)
 }
 
-/// Remembers the name `new` from now on; returns the one before. While no `chat`, `send` or `recv`
-/// runs, which would go on under the old one.
+/// Remembers the name `new` from now on; returns the one before. Refused while a `chat`, `send` or
+/// `recv` runs, which would go on under the old one.
 pub(super) fn rename(home: &Home, new: &str) -> Result<Option<String>, Failure> {
     check_name(new)?;
     let _lock = lock(home)?;

@@ -1,7 +1,7 @@
 //! A passphrase: from a descriptor that a script names, or from the person at the terminal.
 //!
 //! Never from the arguments or the environment, which other processes can see. It is read byte by
-//! byte: what follows its line may be meant for somebody else, and a buffer would keep a copy.
+//! byte: what follows its line may be meant for another reader, and a buffer would keep a copy.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -34,7 +34,8 @@ pub(super) fn from_descriptor(number: i32) -> Result<Passphrase, Failure> {
     accept(line, |why| format!("no passphrase on descriptor {number}: {why}"))
 }
 
-/// Whether there is somebody to ask: who does not see standard error cannot see a question either.
+/// Whether there is a person to ask: where standard error is not seen, a question is not seen
+/// either.
 pub(super) fn can_ask() -> bool {
     io::stderr().is_terminal()
 }
@@ -47,7 +48,7 @@ pub(super) fn ask(question: &str) -> Result<Passphrase, Failure> {
     })
 }
 
-/// Asks for a new one, twice: nobody has seen what was typed.
+/// Asks for a new one twice, since what is typed is not shown.
 pub(super) fn ask_for_new() -> Result<Passphrase, Failure> {
     if !can_ask() {
         let help = "no new passphrase: give it with --new-passphrase-fd N, or --remove the old one";
@@ -123,7 +124,7 @@ struct Held {
     before: SigSet,
 }
 
-/// What others end us with.
+/// The signals with which others end us.
 const ENDINGS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 impl Held {
@@ -142,7 +143,7 @@ impl Drop for Held {
     }
 }
 
-/// What Ctrl-C types, with [`LocalFlags::ISIG`] off.
+/// The character that Ctrl-C gives with [`LocalFlags::ISIG`] off.
 const INTERRUPT: u8 = 3;
 
 impl Terminal {

@@ -3,8 +3,8 @@
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-/// White on black whatever colours the terminal has: readers want the dark modules on a light
-/// ground. Without, a light terminal shows them the other way round, which not every reader takes.
+/// White on black whatever colours the terminal has: readers expect dark modules on a light ground.
+/// Otherwise a light terminal would show them inverted, which some readers do not accept.
 const COLOURS: &str = "\x1b[40;97m";
 const NO_COLOURS: &str = "\x1b[0m";
 
@@ -14,7 +14,7 @@ pub(super) fn lines(number: &str, is_coloured: bool) -> Option<String> {
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     let code = QrCode::new(digits).ok()?;
     let mut canvas = code.render::<Dense1x2>();
-    // The blocks are what is white.
+    // The block characters are the white modules.
     let image = canvas.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     let (begin, end) = if is_coloured { (COLOURS, NO_COLOURS) } else { ("", "") };
     let framed = image.lines().map(|line| format!("    {begin}{line}{end}"));

@@ -1,10 +1,10 @@
-//! Look-ups of names that do not hold the loop up.
+//! Look-ups of host names that do not block the loop.
 //!
 //! The C library looks a name up by blocking (`getaddrinfo(3)`), for half a minute where nobody
 //! answers. So each look-up has a thread of its own, which wakes the loop when it is done
-//! (`eventfd(2)`). One that is not waited for any more goes on by itself, for it cannot be ended;
-//! there are never more than [`LOOKUP_THREADS`]. Threads have all signals blocked that the loop
-//! reads, for they start after it has blocked them.
+//! (`eventfd(2)`). A look-up that is not waited for any more goes on, because a thread in it cannot
+//! be ended; there are never more than [`LOOKUP_THREADS`]. The threads inherit the blocked signals
+//! of the loop, because they start after it has blocked them.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -28,7 +28,7 @@ pub(super) const NAMES_FILE: &str = "names.sqlite";
 /// Held by the one relay that uses the home.
 pub(super) const LOCK_FILE: &str = "lock";
 
-/// What outlives a start, or would if it were kept.
+/// What a relay keeps from one start to the next; with `--ephemeral`, it is made anew.
 struct State {
     key: RelayKey,
     store: Box<dyn Store>,
@@ -78,7 +78,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     }
 }
 
-/// A relay that keeps nothing and tells nobody: the demo's.
+/// A relay that keeps nothing and logs nothing, for the demo.
 pub(super) fn ephemeral_relay(recorder: Option<&Recorder>) -> Relay {
     let quiet = heard(Journal::new(Format::Json, Level::Quiet), recorder);
     State::ephemeral().relay(RelayConfig::default(), quiet).0
@@ -103,8 +103,8 @@ impl State {
         let key = read_key(&home)?;
         let names = home.path(NAMES_FILE);
         let failed = |error: OpenError| Failure::new(Exit::Failed, error);
-        // The names first: a start that was cut short between the two leaves an empty directory and
-        // no key, and is begun again.
+        // The names are made first: if the start is interrupted between the two, it leaves an empty
+        // file of names and no key, and the next start goes on from there.
         let (store, bound) = match key {
             Some(_) => SqliteStore::open_again(&names).map_err(failed)?,
             None => make_names(&home)?,
@@ -164,7 +164,8 @@ fn key_is_gone(home: &Home) -> Failure {
     Failure::new(Exit::Failed, message)
 }
 
-/// Makes anew what is missing of a relay's home where the rest is there, and tells what that was.
+/// Makes what is missing in a relay's home of which the rest is there, and returns the name of the
+/// file.
 pub(super) fn recreate(home: &Home) -> Result<Option<&'static str>, Failure> {
     let _lock = home.lock(LOCK_FILE).map_err(unusable)?; // not beside a running relay
     if read_key(home)?.is_none() {
@@ -195,7 +196,7 @@ fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
     })
 }
 
-/// What the journal is told, the trace says as the relay's own words.
+/// Copies each event of the journal into the trace, as an annotation.
 fn heard(journal: Journal, recorder: Option<&Recorder>) -> Journal {
     let Some(recorder) = recorder.cloned() else { return journal };
     journal.heard_by(move |event| {

@@ -1,4 +1,4 @@
-//! Standard output and standard error of a client, and how much of them has been taken.
+//! Standard output and standard error of a client, and how much the kernel has taken of them.
 //!
 //! Both go through the loop like everything else: a pipe whose reader is slow holds up neither the
 //! relay nor the keyboard. A message counts as shown only when the kernel has taken its line, so
@@ -38,7 +38,7 @@ impl Streams {
         self.unshown.extend(receipt.map(|receipt| (self.written, receipt)));
     }
 
-    /// Writes talk to standard error. Where nobody reads that, it is dropped: talk is not worth
+    /// Writes talk to standard error. If nobody reads that it is dropped: it is not worth the
     /// memory.
     pub(super) fn talk(&self, cx: &mut Context, text: &str) {
         if let Some(talk) = self.talk.filter(|&talk| cx.queued(talk) < OUTPUT_QUEUE) {
@@ -63,8 +63,8 @@ impl Streams {
         self.output.is_some_and(|output| cx.queued(output) >= OUTPUT_QUEUE)
     }
 
-    /// Flushes and closes both; standard error last, for what becomes of standard output may have
-    /// to be told.
+    /// Flushes and closes both; standard error last, because a fault of standard output may have to
+    /// be reported there.
     pub(super) fn close(&mut self, cx: &mut Context) {
         self.is_closing = true;
         match self.output {
@@ -80,7 +80,7 @@ impl Streams {
         }
     }
 
-    /// One of them is gone. Tells whether it was standard output.
+    /// One of them is closed. Returns whether it was standard output.
     pub(super) fn closed(&mut self, id: Token) -> bool {
         let was_output = self.output == Some(id);
         for stream in [&mut self.output, &mut self.talk] {

@@ -29,7 +29,7 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
 /// `sealwax send TO [TEXT]`
 pub(super) fn send(arguments: &Send) -> Outcome {
     let form = if arguments.whole { InputForm::Whole } else { InputForm::Plain };
-    // Whoever does not want to wait for the recipient still wants to know what became of the text.
+    // A script that does not wait for the recipient still waits to learn what became of the text.
     let waits_for_absent = !arguments.wait.is_zero();
     let task = Task {
         input: arguments.text.is_none().then_some(form),

@@ -1,4 +1,4 @@
-//! `--trace` and `--trace-file`: a loop that runs, and one that is watched while it runs.
+//! `--trace` and `--trace-file`: runs a loop, with or without a trace.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,7 +34,7 @@ pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
             // for. On a regular file the flag does nothing (open(2), O_NONBLOCK).
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true);
-            // Whoever cuts the file short where it stands finds no NULs in it afterwards.
+            // If somebody truncates the file meanwhile, `O_APPEND` leaves no NULs in it.
             options.custom_flags(libc::O_NONBLOCK | libc::O_APPEND);
             let file: File = options.open(path).map_err(|error| {
                 let path = path.display();
@@ -51,9 +51,9 @@ pub(super) fn recorder(trace: Option<&Trace>, name: Option<&'static str>) -> Opt
     trace.map(|trace| trace.recorder(name, monotonic))
 }
 
-/// Runs `handler` on a loop of its own over `sys`; `start` asks for its first sources. Where there
-/// is a `recorder`, the loop is another type, which notes; the one that does not knows nothing of
-/// it.
+/// Runs `handler` on a loop of its own over `sys`; `start` asks for its first sources. With a
+/// `recorder` the loop is another type, which notes its calls; without one, no code of the trace
+/// runs.
 pub(super) fn run<H: Handler>(
     sys: Linux,
     config: &Config,

@@ -1,5 +1,5 @@
-//! What is said of a peer's key, in a running `chat` and by `sealwax keys` alike, and the exit code
-//! that stands for it.
+//! Sentences about a peer's key, for a running `chat` and for `sealwax keys`, with the exit code of
+//! each.
 
 use super::Exit;
 use crate::client::{Client, NotTrusted};

@@ -173,8 +173,8 @@ fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String)
     }
 }
 
-/// What became of a message. Where its addressee's key is at fault, the warning beside it has said
-/// why and what to do.
+/// The sentence for a message that failed. If its addressee's key is the reason, the warning before
+/// it has said why and what to do.
 fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
     let which = if id.is_empty() { "the message".to_owned() } else { format!("message {id}") };
     let why = match code {
@@ -214,8 +214,8 @@ fn progress(progress: &Progress) -> (Level, String) {
     }
 }
 
-/// Names in a row. In quotes stands what is no name of version 2: it may hold a comma, or look like
-/// another name (`bоb`, with a Cyrillic letter).
+/// Names, separated by commas. A name that is not of version 2 stands in quotes: it may contain a
+/// comma, or look like another name (`bоb`, with a Cyrillic letter).
 fn listed(users: &[String]) -> String {
     let shown = |user: &String| match check_name_v2(user) {
         Ok(()) => user.clone(),

@@ -43,7 +43,7 @@ const LENGTH_LEN: usize = 4;
 const MID_LEN: usize = size_of::<Mid>();
 
 impl Body {
-    /// The type, as the content's head names it.
+    /// The type byte in the head of the content.
     pub(super) fn kind(&self) -> u8 {
         match self {
             Self::Text { .. } => TEXT,

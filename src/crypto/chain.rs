@@ -11,8 +11,8 @@
 //!   mk_0              mk_1                    each seals one message
 //! ```
 //!
-//! A step erases the key it came from: who takes the state of an end cannot compute the keys
-//! before it.
+//! A step erases the key that it came from: somebody who steals the state of one end cannot compute
+//! earlier keys.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
@@ -56,8 +56,8 @@ impl Chain {
         key
     }
 
-    /// A copy that is `skipped` steps further. What comes from outside moves the chain itself only
-    /// once its tag holds.
+    /// A copy that is `skipped` steps further. A message from outside moves the chain itself only
+    /// after its tag was verified.
     pub(super) fn ahead(&self, skipped: u64) -> Self {
         let mut key = Secret::filled(|key| *key = *self.key.expose());
         for _ in 0..skipped {
@@ -101,7 +101,8 @@ pub(super) fn hmac(key: &Secret<32>, message: &[u8]) -> Secret<32> {
     Secret::filled(|mac| mac.copy_from_slice(hmac::sign(&key, message).as_ref()))
 }
 
-/// `ck_0`: from both secrets, so that it holds as long as either of RSA and X25519 does.
+/// `ck_0`: from both secrets, so that it stays secret as long as either RSA or X25519 is not
+/// broken.
 pub(super) fn first_chain_key(
     transcript: &[u8; 32],
     secret: &Secret<32>,

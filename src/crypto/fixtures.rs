@@ -1,4 +1,4 @@
-//! Keys and known answers for the tests. The keys were made once, for making RSA keys is slow.
+//! Keys and known answers for the tests. The keys were made once, because making RSA keys is slow.
 
 use serde_json::Value;
 

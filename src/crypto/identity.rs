@@ -40,7 +40,7 @@ pub enum IdentityFault {
     /// Encrypted otherwise than with scrypt and AES-256-CBC, or scrypt would cost more than is
     /// allowed.
     Encryption,
-    /// Not the PKCS#8 PEM of an RSA key that holds together.
+    /// Not the PKCS#8 PEM of a consistent RSA key.
     Damaged,
     /// An RSA key of another size than 2048, 3072 or 4096 bits; its size.
     KeySize(usize),
@@ -52,8 +52,8 @@ const LABEL: &str = "PRIVATE KEY";
 pub(super) const LABEL_ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 impl Identity {
-    /// A new key of `bits` bits (2048, 3072 or 4096), from the kernel's randomness. Takes a second
-    /// or so: the search for primes is a matter of luck.
+    /// A new key of `bits` bits (2048, 3072 or 4096), from the kernel's randomness. Takes about a
+    /// second; how long exactly depends on chance, because primes are searched for.
     ///
     /// # Panics
     ///
@@ -66,7 +66,7 @@ impl Identity {
         Self::from_key(key.unwrap_or_else(|error| panic!("no key could be made: {error}")))
     }
 
-    /// Reads a PKCS#8 PEM (RFC 5958). A passphrase is looked at only where the key is encrypted.
+    /// Reads a PKCS#8 PEM (RFC 5958). A passphrase is used only if the key is encrypted.
     pub fn from_pem(text: &str, passphrase: Option<&[u8]>) -> Result<Self, IdentityFault> {
         let (label, document) =
             SecretDocument::from_pem(text).map_err(|_| IdentityFault::Damaged)?;
@@ -110,13 +110,13 @@ impl Identity {
         signature
     }
 
-    /// What `wrap` wrapped to this key with the same label. Where that fails: random bytes, so
-    /// that neither an answer nor its absence tells why (Manger's attack lives on that
-    /// difference).
+    /// Unwraps what `wrap` wrapped to this key with the same label. If that fails it returns random
+    /// bytes, so that neither an answer nor its absence shows the failure (Manger's attack needs
+    /// that difference).
     pub fn unwrap(&self, wrapped: &[u8], label: &[u8; 32]) -> Secret<32> {
         let opened = self.decrypt(wrapped, label).unwrap_or_default();
         Secret::filled(|secret| {
-            // Drawn in either case, so that both take the same steps.
+            // The random bytes are made in either case, so that both cases take the same steps.
             random(secret);
             if opened.len() == secret.len() {
                 secret.copy_from_slice(&opened);
@@ -124,8 +124,8 @@ impl Identity {
         })
     }
 
-    /// RSA-OAEP with SHA-256 (RFC 8017, 7.1), blinded. Only [`unwrap`](Self::unwrap) may know how
-    /// it went.
+    /// RSA-OAEP with SHA-256 (RFC 8017, 7.1), blinded. Only [`unwrap`](Self::unwrap) may learn
+    /// whether it failed.
     pub(super) fn decrypt(&self, wrapped: &[u8], label: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let padding = Oaep::<Sha256>::new_with_label(label);
         self.key.decrypt_blinded(&mut SysRng, padding, wrapped).map(Zeroizing::new).ok()

@@ -97,8 +97,8 @@ impl ReceiveChain {
         &self.0.sid
     }
 
-    /// Opens a message. The faults from `Bucket` on are the sender's own doing and its number is
-    /// used up; after the ones before nothing has changed.
+    /// Opens a message. With the faults from `Bucket` on, the sender itself has broken a rule, and
+    /// its message number is used up; with the earlier ones nothing has changed.
     pub fn open(&mut self, mut message: SealedMessage) -> Result<Opened, MessageFault> {
         if message.sid != self.0.sid {
             return Err(MessageFault::Session);

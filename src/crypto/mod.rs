@@ -1,7 +1,7 @@
 //! RSA, X25519, AES-GCM and HKDF behind a few types that cannot be misused.
 //!
-//! Pure: it knows no files, no clock, no sockets. What draws randomness or costs much sits behind
-//! two narrow traits, [`Vault`] (the client's side) and [`Notary`] (the relay's side), which a
+//! Pure: it knows no files, no clock, no sockets. What needs randomness or much time is behind two
+//! small traits, [`Vault`] (the client's side) and [`Notary`] (the relay's side), which a
 //! simulation fakes.
 //!
 //! Read in this order (`docs/protocol.md` has the formulas):

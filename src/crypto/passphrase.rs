@@ -1,6 +1,6 @@
 //! An identity's file under a passphrase (`docs/protocol.md`, section 4): PBES2 (RFC 8018) with
-//! scrypt and AES-256-CBC. OpenSSL knows the format; its `pkey` refuses what N = 2^17 asks of
-//! memory unless it is told otherwise.
+//! scrypt and AES-256-CBC. OpenSSL knows the format; its `pkey` refuses the memory that N = 2^17
+//! needs unless an option allows it.
 
 use der::{Decode, SecretDocument};
 use pkcs8::pkcs5::pbes2::{EncryptionScheme, Kdf, Parameters};
@@ -11,7 +11,7 @@ use super::IdentityFault;
 use super::secret::random;
 use crate::limits::{MAX_SCRYPT_COST, SCRYPT_LOG_N};
 
-/// scrypt's r and p (RFC 7914), as everybody takes them.
+/// scrypt's r and p (RFC 7914), with their usual values.
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 1;
 /// The block size of AES, in bytes.
@@ -31,7 +31,7 @@ pub(super) fn encrypt(
     PrivateKeyInfoRef::try_from(document.as_bytes())?.encrypt_with_params(parameters, passphrase)
 }
 
-/// Opens an encrypted PKCS#8 document. Nothing protects the parameters, so they are looked at
+/// Opens an encrypted PKCS#8 document. Nothing authenticates the parameters, so they are checked
 /// before they cost anything, and before anybody is asked for a passphrase that could not help.
 pub(super) fn decrypt(
     document: &SecretDocument,
@@ -55,7 +55,7 @@ pub(super) fn decrypt(
     if cost > MAX_SCRYPT_COST || !kdf.cost_parameter.is_power_of_two() {
         return Err(IdentityFault::Encryption);
     }
-    // A file that was cut short is told from a wrong passphrase; other damage is not.
+    // A file that was cut short can be distinguished from a wrong passphrase; other damage cannot.
     if !sealed.encrypted_data.as_bytes().len().is_multiple_of(BLOCK) {
         return Err(IdentityFault::Damaged);
     }

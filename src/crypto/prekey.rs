@@ -64,8 +64,8 @@ impl PrekeyPair {
 }
 
 /// Whether a session may be opened to `prekey`, handed out as that of the user `name` with the
-/// pinned key `key`, at `now_ms` (milliseconds since 1970). The signature is looked at first:
-/// nothing else in it is true without.
+/// pinned key `key`, at `now_ms` (milliseconds since 1970). The signature is checked first: without
+/// it nothing else in the prekey can be believed.
 pub fn check_prekey(
     vault: &dyn Vault,
     prekey: &Prekey,

@@ -1,9 +1,9 @@
 //! The safety number of two users: digits that they compare over another channel
 //! (`docs/protocol.md`, section 4).
 //!
-//! Who stands in the middle has shown each of them another key, so their numbers differ. Each half
-//! hangs on one user's name and key alone, and finding a key for the same 30 digits takes 2^99
-//! attempts.
+//! If somebody between them has shown each of them another key, their numbers differ. Each half
+//! depends on one user's name and key alone, and finding another key with the same 30 digits takes
+//! 2^99 attempts.
 
 use super::{sha256, tuple};
 use crate::wire::Fingerprint;

@@ -43,7 +43,7 @@ impl SealedMessage {
         Ok(Self { kind: bytes[1], sid, n: u64::from_be_bytes(n), bytes })
     }
 
-    /// The session that it says to belong to.
+    /// The session that it claims to belong to.
     pub fn sid(&self) -> &Sid {
         &self.sid
     }

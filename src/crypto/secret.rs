@@ -16,7 +16,7 @@ impl<const N: usize> Secret<N> {
         secret
     }
 
-    /// The bytes, for as long as they are looked at.
+    /// The bytes, borrowed.
     pub fn expose(&self) -> &[u8; N] {
         &self.0
     }
@@ -26,8 +26,8 @@ impl<const N: usize> Secret<N> {
 ///
 /// # Panics
 ///
-/// When the kernel gives none. Every key would be guessable from then on: there is nothing left to
-/// do safely.
+/// When the kernel gives none. Every key would be guessable from then on, so there is no safe way
+/// to go on.
 pub(super) fn random(out: &mut [u8]) {
     if let Err(error) = getrandom::fill(out) {
         panic!("the kernel gives no randomness: {error}");

@@ -24,7 +24,7 @@ use crate::wire::{Fingerprint, Prekey};
 /// The id of a session: 16 random bytes.
 pub type Sid = [u8; 16];
 
-/// The two users of a session, in the direction in which it carries.
+/// The two users of a session, in the direction of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names<'a> {
     /// A: who opens it and sends in it.
@@ -40,7 +40,7 @@ pub enum OfferFault {
     Form,
     /// It is meant for another key than ours.
     Recipient,
-    /// It names another key of the sender than the one it was held against.
+    /// It names another key of the sender than the expected one.
     Sender,
     /// The sender's signature does not hold.
     Signature,
@@ -110,7 +110,7 @@ impl SessionOffer {
         &self.0.header.sid
     }
 
-    /// When the sender says to have made it, in milliseconds since 1970.
+    /// When the sender claims to have made it, in milliseconds since 1970.
     pub fn created_ms(&self) -> u64 {
         self.0.header.created_ms
     }
@@ -162,8 +162,8 @@ impl VerifiedOffer {
     /// Unwraps, agrees and derives: the chain to receive in. `prekey` is the one that
     /// [`SessionOffer::prekey_id`] names.
     ///
-    /// A secret that does not unwrap is replaced by a random one: the session stands, and none of
-    /// its messages opens. So nobody learns from us how a ciphertext that they made up decrypts.
+    /// A secret that does not unwrap is replaced by a random one: the session is accepted, and none
+    /// of its messages opens. So nobody learns from us how an invented ciphertext decrypts.
     pub fn accept(
         self,
         vault: &dyn Vault,
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(accepted.err(), Some(OfferFault::Agreement));
     }
 
-    /// Nothing but that the messages do not open tells that the secret did not unwrap.
+    /// The only sign that the secret did not unwrap is that the messages do not open.
     #[test]
     fn a_secret_that_does_not_unwrap_gives_a_session_in_which_nothing_opens() {
         let mut opening = opening();

@@ -2,8 +2,8 @@
 
 use ring::digest;
 
-/// `T(a, b, …)`: each part behind its length as four big-endian bytes. No two different lists of
-/// parts have the same bytes, so nothing can slide from one part into the next.
+/// `T(a, b, …)`: each part behind its length as four big-endian bytes. Two different lists of parts
+/// never have the same bytes, so no byte can move from one part into the next.
 ///
 /// The tuple of a longer list is the tuple of its beginning and the tuple of its rest, joined.
 pub fn tuple(parts: &[&[u8]]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! The seams: what draws randomness or costs much, as two narrow traits that a simulation fakes.
+//! What needs randomness or much time, as two small traits that a simulation replaces by fakes.
 //!
 //! A fake is deterministic (its randomness comes from a seed, held in a `Cell`) and cheap (its
 //! signatures are hashes).
@@ -59,7 +59,7 @@ pub struct IdentityVault {
 }
 
 impl IdentityVault {
-    /// Takes the identity in.
+    /// A vault with this identity.
     pub fn new(identity: Identity) -> Self {
         Self { identity }
     }
@@ -71,7 +71,7 @@ pub struct RelayNotary {
 }
 
 impl RelayNotary {
-    /// Takes the key in.
+    /// A notary with this key.
     pub fn new(key: RelayKey) -> Self {
         Self { key }
     }

@@ -1,9 +1,10 @@
 //! Wycheproof's vectors, run against the very functions that the client calls.
 //!
-//! They are collected attacks: paddings that a careless decoder takes, points of small order, tags
-//! cut short. Each test counts what it ran, so that a vector that is passed over shows. What no
-//! vector can ask here, for a type has one size, is counted too; what can be asked and is not our
-//! algorithm (another key size, hash or salt length) must be refused.
+//! They are collected attacks: paddings that a careless decoder accepts, points of small order,
+//! tags that were cut short. Each test counts what it ran, so that no vector is skipped unnoticed.
+//! Vectors that cannot be tried here, because our types have one size, are counted too; vectors
+//! that can be tried and are not our algorithm (another key size, hash or salt length) must be
+//! refused.
 
 use std::array;
 
@@ -21,7 +22,7 @@ fn secret<const N: usize>(bytes: &[u8]) -> Option<Secret<N>> {
     Some(Secret::filled(|secret| *secret = bytes))
 }
 
-/// [`Identity::unwrap`] never tells failure, so the vectors ask what it stands on.
+/// [`Identity::unwrap`] never tells failure, so the vectors are tried on the function below it.
 ///
 /// `rsa` does not look at the first byte of the padding, on purpose
 /// (draft-irtf-cfrg-rsa-guidance-10, section 7): it is what Manger's attack asks about, and the
@@ -145,7 +146,7 @@ fn x25519_agrees_as_it_should_and_with_nobody_of_small_order() {
     assert_eq!((run, small_order), (518, 31));
 }
 
-/// Ours always gives 32 bytes, and HKDF's output does not hang on how much of it is taken: so
+/// Ours always gives 32 bytes, and HKDF's output does not depend on how much of it is taken: so
 /// what is shorter is its beginning, and what is longer begins with it.
 #[test]
 fn hkdf_derives_what_it_should() {

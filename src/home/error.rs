@@ -153,9 +153,9 @@ fn advice(error: &io::Error, path: &Path) -> String {
     format!("{way}, or choose another directory with --home")
 }
 
-/// How `us` gets at what belongs to `owner`. A service's files stay the service's: with another
-/// owner it could not use them any more. What belongs to root in somebody's home was left there by
-/// a `sudo`.
+/// What to do where a file belongs to `owner` and not to `us`. The files of a service keep their
+/// owner: otherwise the service could not use them any more. A file of root in a user's home was
+/// left there by `sudo`.
 fn way_in(path: &Path, owner: u32, us: u32) -> String {
     if owner == 0 && us != 0 {
         return format!("run 'sudo chown -R {us} {}' if it is yours", path.display());

@@ -1,9 +1,9 @@
 //! One sender's messages that are on their way, and what their arrival says about the relay.
 //!
-//! The sender's messages are numbered, and what has not arrived stands here in order. So each
-//! arrival can be judged: whether it was sent at all, to this addressee, for the first time, and
-//! not ahead of an earlier one to the same. Memory is that of what is on its way, however many
-//! users there are.
+//! The sender's messages are numbered, and those that have not arrived are kept here in order. So
+//! each arrival can be checked: whether it was sent at all, to this addressee, for the first time,
+//! and not before an earlier one to the same addressee. Memory is used only for messages on their
+//! way, however many users there are.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(super) struct Flight {
     pending: usize,
     /// Messages that the relay said it refused, without saying which.
     refused: usize,
-    /// When one arrived last, or the first one of those that are here left.
+    /// When one arrived last, or when the first of those on their way was sent.
     moved: Time,
 }
 
@@ -93,7 +93,7 @@ impl Flight {
         self.clear_refused()
     }
 
-    /// Where no others are left than as many as were refused, those are they. Tells how many.
+    /// If only as many are left as were refused, those are the refused ones. Returns how many.
     fn clear_refused(&mut self) -> usize {
         if self.refused < self.pending { 0 } else { self.clear() }
     }
@@ -120,7 +120,7 @@ impl Flight {
         (self.pending > 0).then_some(self.moved)
     }
 
-    /// The first `count` of those that are on their way and `are` so are over.
+    /// Gives up the first `count` of those on their way for which `are` holds.
     fn give_up(&mut self, count: usize, are: impl Fn(&Entry) -> bool) {
         for entry in self.entries.iter_mut().filter(|it| !it.is_over && are(it)).take(count) {
             entry.is_over = true;

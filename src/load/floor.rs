@@ -1,4 +1,4 @@
-//! The bound: what any relay has to pay the kernel, and nothing else.
+//! The floor: a forwarder that does only what any relay has to ask of the kernel.
 //!
 //! Wait, read, write: a loop that forwards bytes between fixed pairs of connections. No framing, no
 //! parsing, no names, no queues, no deadlines. Nothing that routes messages can be cheaper by much,
@@ -29,8 +29,8 @@ const WELCOME: &[u8] = b"{\"action\": \"userlist\", \"users\": []}\n";
 /// What stands before the name in a registration.
 const NAME: &[u8] = br#""name": ""#;
 const LISTENER: usize = 0;
-/// Its slots are not used again within a tick, and what an old event would do to a new tenant is no
-/// harm: it reads nothing. So one generation is enough.
+/// One generation is enough: an old event for a slot that is used again does no harm, since its
+/// read returns nothing.
 const GENERATION: NonZeroU32 = NonZeroU32::MIN;
 const READS: Interest = Interest::READ;
 const WRITES: Interest = Interest::WRITE;
@@ -52,9 +52,9 @@ pub struct Floor {
 struct End {
     io: Io,
     user: Option<u32>,
-    /// Where what it says goes; nowhere, until both of the pair are here.
+    /// The slot to which its bytes go; none until both of the pair are here.
     partner: Option<usize>,
-    /// What it did not take. Meanwhile nothing is read from its partner.
+    /// Bytes that it did not take yet. Meanwhile nothing is read from its partner.
     rest: Vec<u8>,
 }
 

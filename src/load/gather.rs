@@ -7,8 +7,8 @@ use crate::limits::LOAD_SWEEP;
 use crate::reactor::{Context, Time, Token};
 
 impl Generator {
-    /// Lets users connect who are to stay, as many at a time as may, until `until` were called.
-    /// Tells whether all of them are here, or were lost.
+    /// Lets the users connect that are to stay, as many at a time as allowed, until `until` have
+    /// begun to. Returns whether all of them are here or were lost.
     pub(super) fn gather(&mut self, cx: &mut Context, until: u32) -> bool {
         let now = cx.now();
         while self.called < until
@@ -35,13 +35,13 @@ impl Generator {
         self.by_slot[token.slot()] = user;
     }
 
-    /// Whose connection that is.
+    /// The user of this connection.
     pub(super) fn user_of(&self, id: Token) -> Option<u32> {
         let user = *self.by_slot.get(id.slot())?;
         self.users.get(user as usize).is_some_and(|it| it.token == Some(id)).then_some(user)
     }
 
-    /// The registration of a user stands. Who came to stay is ready; who came for this is done.
+    /// A user is registered. One that is to stay is ready; one that came only for this is done.
     pub(super) fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
         let State::Coming(start) = self.users[user as usize].state else { return };
         cx.expect_handshake(id, false);
@@ -90,8 +90,9 @@ impl Generator {
         self.without(user, cx.now());
     }
 
-    /// A connection is gone. The place of a visitor is free for the next; after a failure, when it
-    /// is looked for (`sweep`), so that what is failing anyway is not asked without pause.
+    /// A connection is closed. The place of a user that comes and goes is free for the next one: at
+    /// once, or after a failure at the next `sweep`, so that a target that fails is not asked
+    /// without pause.
     pub(super) fn left(&mut self, cx: &mut Context, user: u32) {
         let it = &mut self.users[user as usize];
         it.token = None;
@@ -104,7 +105,7 @@ impl Generator {
         }
     }
 
-    /// What a user who is gone had on its way is lost.
+    /// Messages of a user that is gone are lost.
     pub(super) fn give_up(&mut self, user: u32, now: Time) {
         let flight = &mut self.users[user as usize].flight;
         flight.starts().for_each(|start| self.stats.abandon(start, now, 1));
@@ -113,7 +114,7 @@ impl Generator {
         self.stats.faults.add(Fault::Lost, lost as u64);
     }
 
-    /// Nobody waits any longer for what is on its way.
+    /// Gives up all messages on their way.
     pub(super) fn give_up_all(&mut self, now: Time) {
         for user in 0..self.plan.users() {
             self.give_up(user, now);
@@ -125,8 +126,8 @@ impl Generator {
         }
     }
 
-    /// Looks for messages that do not come, and for workers who rest. Not where it comes late to
-    /// that itself: then they may have come and were not read.
+    /// Looks for messages that do not come, and for workers that rest. Not if this call itself
+    /// comes late: then messages may have come and not been read.
     pub(super) fn sweep(&mut self, cx: &mut Context) {
         let now = cx.now();
         let was_away = now.since(self.swept) > 2 * LOAD_SWEEP;

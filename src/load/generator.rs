@@ -26,8 +26,8 @@
 //! still, is done afterwards, as late as it is. What cannot be done within the timeout is told, and
 //! counts with its age.
 //!
-//! Whatever the relay does is a fault of some class and never more than that. A connection that
-//! breaks takes its worker out of the run; a run whose workers are all out ends early.
+//! Whatever the relay does wrong is counted as a fault of some class and stops nothing else. A
+//! connection that breaks takes its worker out of the run; a run without workers ends early.
 //!
 //! `gather.rs` has how users come and go, `work.rs` what they do.
 
@@ -47,7 +47,7 @@ use crate::reactor::{
 
 /// Rings when a stage has lasted long enough.
 const STAGE: Timer = Timer(0);
-/// Rings when those who wait in vain are looked for.
+/// Rings when it is time to look for messages that do not come.
 const SWEEP: Timer = Timer(1);
 
 /// The generator of load.
@@ -55,34 +55,34 @@ pub struct Generator {
     pub(super) plan: Plan,
     pub(super) protocol: Box<dyn Protocol>,
     pub(super) payload: Payload,
-    /// The workers' first; a pair stands together.
+    /// The workers first; the two of a pair stand next to each other.
     pub(super) users: Vec<User>,
     /// The user whose connection has, or had last, this slot.
     pub(super) by_slot: Vec<u32>,
     pub(super) workers: Vec<Worker>,
     stage: Stage,
-    /// How many users were called to connect.
+    /// How many users have begun to connect.
     pub(super) called: u32,
     /// How many connections are on their way.
     pub(super) coming: usize,
     /// When users are to connect, or operations to start, where a rate was asked for.
     pub(super) schedule: Option<Schedule>,
-    /// Starts of the schedule that are due, or were.
+    /// How many starts of the schedule are or were due.
     pub(super) handed_out: u64,
-    /// Starts that the schedule has in all.
+    /// How many starts the schedule has in all.
     pub(super) starts: u64,
-    /// Whose turn the next start is.
+    /// The worker that has the next start.
     pub(super) turn: u32,
-    /// Workers that can go on.
+    /// How many workers can go on.
     pub(super) working: usize,
     /// Messages on their way.
     pub(super) in_flight: usize,
     pub(super) stats: Stats,
     /// The state of a generator of numbers (`work.rs`).
     pub(super) random: u64,
-    /// When those who wait in vain were looked for last.
+    /// When messages that do not come were looked for last.
     pub(super) swept: Time,
-    /// What it has done: reads, and operations started.
+    /// How much it has done: reads and started operations.
     pub(super) acts: u64,
     early: Option<Early>,
 }
@@ -113,7 +113,7 @@ pub enum Stage {
     CatchUp,
     /// Nothing new starts.
     Drain,
-    /// That was it.
+    /// The run is over.
     Done,
 }
 
@@ -146,7 +146,7 @@ impl Generator {
         }
     }
 
-    /// How long the waits are of the loop that it runs on.
+    /// The timeouts of the loop that it runs on.
     pub fn waits(&self) -> Config {
         let timeout = self.plan.timeout;
         Config {
@@ -158,28 +158,28 @@ impl Generator {
         }
     }
 
-    /// Begins.
+    /// Begins the run.
     pub fn start(&mut self, cx: &mut Context) {
         cx.open(ProcessFd::Signals);
         self.enter(cx, Stage::Gather);
     }
 
-    /// How far it has come.
+    /// The stage of the run.
     pub fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// What was counted.
+    /// The counts.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// The counts since this was asked last.
+    /// The counts since the last call.
     pub fn take_recent(&mut self) -> super::stats::Recent {
         self.stats.take_recent()
     }
 
-    /// How much it has done: where this stays the same over a tick, there was nothing to do.
+    /// How much it has done: if this is the same after a tick, there was nothing to do.
     pub fn acts(&self) -> u64 {
         self.acts
     }
@@ -375,7 +375,7 @@ impl Handler for Generator {
         cx.set_timer(SWEEP, Some(cx.now() + LOAD_SWEEP));
     }
 
-    /// Whoever is tired of waiting gets what was measured so far.
+    /// A signal ends the run early, with what was measured so far.
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
         self.early = Some(Early::Interrupted);
         let works = (Stage::WarmUp..Stage::Drain).contains(&self.stage);

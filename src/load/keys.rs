@@ -2,8 +2,8 @@
 //!
 //! Making an RSA key takes a second, nearly all of it for its two primes, and thousands of users
 //! need hundreds of keys: a fingerprint may bind eight names. So keys share primes: of n primes
-//! there are n(n-1)/2 products. As secrets they are worth nothing, for a common divisor of two
-//! moduli gives both away; a relay cannot tell, and nobody has a secret here.
+//! there are n(n-1)/2 products. As secrets they are worth nothing, because a common divisor of two
+//! moduli reveals both keys; a relay cannot notice, and no user of a measurement has a secret.
 
 use getrandom::SysRng;
 use pkcs8::{EncodePrivateKey, LineEnding};
@@ -15,13 +15,13 @@ use crate::limits::MAX_NAMES_PER_KEY;
 use crate::limits::NEW_RSA_BITS;
 use crate::wire::Fingerprint;
 
-/// What every RSA key here has for its public exponent.
+/// The public exponent of every RSA key here.
 const EXPONENT: u32 = 65_537;
 
 /// Keys for so many users.
 pub struct Keys(Vec<Key>);
 
-/// One key pair, and what is asked of it again and again.
+/// One key pair, with its texts, which are needed again and again.
 pub(super) struct Key {
     pub(super) identity: Identity,
     pub(super) pem: String,

@@ -1,20 +1,20 @@
 //! The load generator: what a relay can do, and at what cost.
 //!
-//! Pure, as the relay and the client are: users on the reactor, driven by what the loop tells.
-//! Processes, files, clocks and what is printed are the command's (`src/command/load`).
+//! Pure, as the relay and the client are: users on the reactor, driven by the loop's calls.
+//! Processes, files, clocks and output are in `src/command/load`.
 //!
 //! Three rules hold for each figure:
 //!
 //! - **A latency counts from the intended start.** `schedule.rs` says why.
 //! - **Each message is checked**: whole, once, to its addressee, in order (`payload.rs`,
 //!   `flight.rs`).
-//! - **Cost is told by the target's own clock**, processor time a message, and beside the bound
-//!   (`floor.rs`): a rate says as much about the generator and the machine as about the relay.
+//! - **Cost is the target's own processor time** a message, shown beside the floor's (`floor.rs`):
+//!   a rate says as much about the generator and the machine as about the relay.
 //!
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
 //! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `stats.rs` (what is kept),
-//! `payload.rs`, `protocol.rs` and `sealwax.rs` (what is said), `keys.rs`. What other servers are
-//! told, at equal payload, is in `redis.rs`, `nats.rs`, `mqtt.rs` and `irc.rs`.
+//! `payload.rs`, `protocol.rs` and `sealwax.rs` (the protocol), `keys.rs`. The protocols of other
+//! servers, with the same payload, are in `redis.rs`, `nats.rs`, `mqtt.rs` and `irc.rs`.
 
 mod flight;
 mod floor;

@@ -19,7 +19,7 @@ const PUBLISH: u8 = 0x30;
 const SUBSCRIBE: u8 = 0x82;
 const SUBACK: u8 = 0x90;
 const PINGRESP: u8 = 0xd0;
-/// In a `SUBACK`: no.
+/// In a `SUBACK`: refused.
 const FAILURE: u8 = 0x80;
 /// Bytes of a length, at most (2.2.3).
 const LENGTH_BYTES: usize = 4;
@@ -78,7 +78,7 @@ impl Protocol for Mqtt {
     }
 }
 
-/// How long a text is, as it stands before it (1.5.3).
+/// The length of a text, as it stands in front of it (1.5.3).
 fn text_length(length: usize) -> [u8; 2] {
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }

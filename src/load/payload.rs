@@ -1,4 +1,4 @@
-//! The object that every message is, and what is written into it so that it can be checked.
+//! The message that is sent, and the labels in it by which it can be checked.
 //!
 //! All targets carry the same bytes, so that their figures can stand side by side: a `message` of
 //! the original protocol, as long as was asked for. Three fields of fixed width say who sent it to
@@ -10,7 +10,7 @@ pub(super) const NAME: usize = 8;
 /// Digits of a message's number.
 const NUMBER: usize = 16;
 
-/// What tells one message from all others.
+/// What distinguishes one message from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     /// The sender's index.
@@ -21,7 +21,7 @@ pub(super) struct Label {
     pub(super) number: u64,
 }
 
-/// The message that is sent again and again with other labels.
+/// The message that is sent again and again, each time with other labels.
 #[derive(Clone, Debug)]
 pub struct Payload {
     bytes: Vec<u8>,

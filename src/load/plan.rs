@@ -8,15 +8,15 @@ use std::time::Duration;
 pub struct Plan {
     /// What is measured.
     pub target: SocketAddr,
-    /// What is done to it.
+    /// What the users do.
     pub work: Work,
-    /// How many do that at a time: pairs of users or, for [`Work::Connect`], single ones.
+    /// How many workers do that at a time: pairs of users or, for [`Work::Connect`], single ones.
     pub workers: u32,
     /// How many more users are connected meanwhile and say nothing.
     pub idle: u32,
     /// Operations that start each second; none: each starts when the one before it is done.
     pub rate: Option<f64>,
-    /// How long it works before anything is measured.
+    /// How long the users work before anything is measured.
     pub warm_up: Duration,
     /// How much is measured.
     pub extent: Extent,
@@ -64,7 +64,7 @@ impl Work {
         }
     }
 
-    /// How many users so many workers are.
+    /// How many users this many workers are.
     pub const fn users(self, workers: u32) -> u32 {
         if matches!(self, Self::Connect) { workers } else { 2 * workers }
     }

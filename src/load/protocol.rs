@@ -1,5 +1,4 @@
-//! What is said to a target and what is understood of its answers, as far as the generator needs
-//! it.
+//! The protocol of a target, as far as the generator needs it.
 
 /// What stands before an addressee's name, the name, what stands between it and the message, the
 /// message, and what ends it.
@@ -7,24 +6,25 @@ pub(super) const PARTS: usize = 5;
 
 /// A protocol, from the users' side. Users are known by index.
 pub trait Protocol {
-    /// What `user` says first.
+    /// The first bytes that `user` sends.
     fn greeting(&self, user: u32) -> Vec<u8>;
 
-    /// What the first thing in `bytes` is, that came to `user`, and how many bytes it takes.
+    /// Parses the front of `bytes`, which `user` received: what stands there, and how many bytes it
+    /// takes.
     fn parse<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>);
 
-    /// What is said to send `message` to the user whom it names, in parts that leave joined.
+    /// The bytes that send `message` to the user that it names, in parts to be joined.
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS];
 }
 
-/// The first thing in the bytes of a connection.
+/// What stands at the front of the bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// Nothing that is whole.
     Nothing,
     /// Something that is of no interest here.
     Noise,
-    /// The registration stands. Later it says nothing new.
+    /// The user is registered. Later it means nothing.
     Welcome,
     /// Something that is to be answered so.
     Asked(Vec<u8>),
@@ -36,7 +36,7 @@ pub enum Parsed<'a> {
     Nonsense,
 }
 
-/// Holds a protocol to these cases: what came is parsed whole, whatever `next` begins behind it,
+/// Checks that a protocol parses these cases: each as a whole, whatever `next` begins behind it,
 /// and not before its end has come.
 #[cfg(test)]
 pub(super) fn parses_whole<'a>(

@@ -1,7 +1,7 @@
 //! redis's publish and subscribe, in version 3 of its protocol: only there may a connection that is
 //! subscribed publish as well. A user is a channel that one connection is subscribed to.
 //!
-//! Knows of RESP what is needed to find where a value ends
+//! Knows as much of RESP as is needed to find where a value ends
 //! (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 
 use memchr::memchr;
@@ -69,7 +69,7 @@ struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value at the front of `bytes`; otherwise what there is instead.
+    /// The value at the front of `bytes`, or why there is none.
     fn read(bytes: &'a [u8]) -> Result<Self, Parsed<'a>> {
         let kind = *bytes.first().ok_or(Parsed::Nothing)?;
         let mut value = Self { kind, length: 0, first: b"", last: b"" };

@@ -1,10 +1,10 @@
 //! When each operation is meant to start.
 //!
-//! At a fixed rate the starts are fixed beforehand, whatever the relay does: an operation that
-//! could not start in time because the one before it took long is late by its own measure, and its
-//! latency counts from where it should have started. (Counting from the actual start is the error
-//! that Gil Tene calls coordinated omission: a relay that stops for a second would show one slow
-//! operation instead of a second full of them.)
+//! At a fixed rate the starts are fixed beforehand, whatever the relay does: if an operation could
+//! not start in time because the one before it took long, its latency still counts from when it
+//! should have started. (Counting from the actual start is the error that Gil Tene calls
+//! coordinated omission: a relay that stops for a second would show one slow operation instead of a
+//! second full of them.)
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::limits::{LOAD_MAX_FRAME, NEW_RSA_BITS, PREKEY_LIFETIME};
 use crate::wire::compose::{ping, prove, register};
 use crate::wire::{ErrorCode, Incoming, Prekey, Registration2, Reply, RosterMode, Scan, Scanner};
 
-/// The key of every original user: nobody holds its private half, and nobody is asked for it.
+/// The public key of every original user: no private key is ever needed.
 const PUBLIC_KEY: &str = "\
 -----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA3l32owlGYvarYRoiPCOw
@@ -23,9 +23,9 @@ oZm4netJO/HyrHoc/+4OK7dre/AjVyn1QAlzDLZ4YwTX9zXJ9WiCIo3jJEE+E9T9
 8wIDAQAB
 -----END PUBLIC KEY-----
 ";
-/// How each of our messages begins: what is looked for before anything else.
+/// How each of our messages begins: this is compared before anything else.
 const MESSAGE: &[u8] = br#"{"action": "message", "to": "#;
-/// When every prekey was made, in ms since 1970: nobody asks how long ago that is.
+/// When every prekey was made, in ms since 1970. Its age does not matter here.
 const CREATED: u64 = 1_764_000_000_000;
 
 /// The protocol of `docs/protocol.md`.
@@ -58,7 +58,7 @@ impl Sealwax {
         }
     }
 
-    /// What proves the key of a user of version 2. Whose challenge it is does not matter here.
+    /// The proof of the key of a user of version 2. The relay's own signature is not checked here.
     fn proof(&self, user: u32, relay: &[u8; 32], nonce: &[u8; 32]) -> Option<Vec<u8>> {
         let key = self.keys.as_ref()?.of(user);
         let Registration2 { cnonce, prekey } = registration(user);
@@ -69,7 +69,8 @@ impl Sealwax {
 }
 
 impl Protocol for Sealwax {
-    /// Some answer follows: to an original user who wants no roster, that to a `ping`.
+    /// Behind it comes something that is answered: for an original user that wants no roster, a
+    /// `ping`.
     fn greeting(&self, user: u32) -> Vec<u8> {
         let name = self.payload.name(user);
         if let Some(keys) = &self.keys {
@@ -106,8 +107,8 @@ impl Protocol for Sealwax {
     }
 }
 
-/// What a user of version 2 adds to its registration. The relay looks at no more of a prekey than
-/// its form, and nobody else looks at it: so it is not worth a signature.
+/// What a user of version 2 adds to its registration. The relay checks only the form of a prekey,
+/// and nobody else reads it, so it is not signed.
 fn registration(user: u32) -> Registration2 {
     let lifetime = u64::try_from(PREKEY_LIFETIME.as_millis()).unwrap_or(u64::MAX);
     let prekey = Prekey {

@@ -1,4 +1,4 @@
-//! What is counted while a run goes on.
+//! The counts of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::reactor::Time;
 
 /// Digits of a latency that are kept (base 10), from the first one that is not zero.
 const DIGITS: u8 = 3;
-/// The longest latency that is told from longer ones.
+/// Latencies above this are counted as this one.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// Something that went wrong, by class.
@@ -44,7 +44,7 @@ pub enum Fault {
     Lost,
 }
 
-/// How often what went wrong.
+/// How often each class of fault occurred.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(BTreeMap<(&'static str, &'static str), u64>);
 
@@ -80,7 +80,7 @@ pub struct Stats {
     ended: Option<Time>,
 }
 
-/// What a line a second tells.
+/// The figures of one second, for the line that is printed each second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recent {
     /// As [`Stats::handled`].
@@ -154,7 +154,7 @@ impl Stats {
         }
     }
 
-    /// An operation starts for which nothing had to be waited.
+    /// An operation starts, and had to wait for nothing.
     pub fn start_free(&mut self, start: Time, now: Time) {
         if self.counts(start) && now.since(start) > LOAD_LATE {
             self.late += 1;
@@ -200,12 +200,12 @@ impl Stats {
         }
     }
 
-    /// Somebody still waits for an operation that was meant to start then.
+    /// An operation that was meant to start then is still under way.
     pub fn wait(&mut self, start: Time, now: Time) {
         self.recent.longest = self.recent.longest.max(now.since(start));
     }
 
-    /// The counts since this was asked last.
+    /// The counts since the last call.
     pub fn take_recent(&mut self) -> Recent {
         std::mem::take(&mut self.recent)
     }
@@ -228,7 +228,7 @@ impl Faults {
         self.0.values().sum()
     }
 
-    /// What there is: the class, and how many.
+    /// Each class that occurred, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (String, u64)> {
         self.0.iter().map(|(&(class, detail), &count)| {
             let separator = if detail.is_empty() { "" } else { ": " };

@@ -3,17 +3,17 @@
 use super::flight::Flight;
 use crate::reactor::{Time, Token};
 
-/// A user of the relay, as far as a measurement is concerned.
+/// A user of the relay, with what a measurement needs.
 #[derive(Debug, Default)]
 pub(super) struct User {
     pub(super) state: State,
-    /// Names its connection while there is one.
+    /// The token of its connection, while there is one.
     pub(super) token: Option<Token>,
     /// Its messages.
     pub(super) flight: Flight,
 }
 
-/// What a user is.
+/// The state of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     /// Not connected.
@@ -30,7 +30,7 @@ pub(super) enum State {
 }
 
 impl User {
-    /// When the operations were meant to start that it is about, the first one first.
+    /// When its operations under way were meant to start, the first one first.
     pub(super) fn starts(&self) -> impl Iterator<Item = Time> {
         let coming = if let State::Coming(start) = self.state { Some(start) } else { None };
         coming.into_iter().chain(self.flight.starts())
@@ -42,11 +42,11 @@ impl User {
     }
 }
 
-/// Whoever does one operation after the other.
+/// A user or pair that does one operation after the other.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Worker {
     /// How many operations it has started.
     pub(super) starts: u64,
-    /// It cannot go on: somebody whom it needs is gone.
+    /// It cannot go on: a user that it needs is gone.
     pub(super) is_out: bool,
 }

@@ -16,7 +16,7 @@ use crate::reactor::{Context, Time};
 enum Cause {
     /// The schedule says so.
     Due,
-    /// Something that was in the way of those that are due is over.
+    /// Something that delayed those that are due is over.
     Room,
 }
 
@@ -85,7 +85,7 @@ impl Generator {
         u64::from(worker).saturating_add(rounds.saturating_mul(u64::from(self.plan.workers)))
     }
 
-    /// Whether somebody who works has not started all that is due.
+    /// Whether a worker has not started all that is due.
     pub(super) fn has_backlog(&self) -> bool {
         let waits = |it: u32| self.next_index(it) < self.handed_out;
         self.schedule.is_some()
@@ -138,7 +138,7 @@ impl Generator {
         first.state == State::Ready && first.flight.pending() + answers < window
     }
 
-    /// To whom the worker's next message goes; to nobody where nobody is there.
+    /// The addressee of the worker's next message; none if nobody is there.
     fn addressee(&mut self, worker: u32) -> Option<u32> {
         let sender = 2 * worker;
         let is_there = |it: u32| it != sender && self.users[it as usize].state == State::Ready;
@@ -169,8 +169,8 @@ impl Generator {
         self.work_on(cx, from / 2);
     }
 
-    /// A user is gone: so is what it had sent, what was on its way to it, and what cannot be done
-    /// without it.
+    /// A user is gone, and with it the messages that it had sent, those on their way to it, and the
+    /// operations that need it.
     pub(super) fn without(&mut self, user: u32, now: Time) {
         if user >= self.plan.users() || self.is_visitor(user) {
             return;
@@ -189,7 +189,8 @@ impl Generator {
     }
 }
 
-/// A number below `below`, the same row of them in each run (xorshift64*, Vigna 2016).
+/// A pseudo-random number below `below`; the sequence is the same in each run (xorshift64*, Vigna
+/// 2016).
 fn draw(state: &mut u64, below: u32) -> u32 {
     *state ^= *state >> 12;
     *state ^= *state << 25;

@@ -18,7 +18,7 @@ pub(super) struct Events {
     /// The loops of one process are its threads.
     thread: u32,
     name: Option<&'static str>,
-    /// Queues that had something left after a flush: their counters are to come back to zero.
+    /// Queues that a flush did not empty: their counters are written again until they are zero.
     behind: HashSet<String>,
 }
 
@@ -27,7 +27,7 @@ impl Events {
         Self { thread, name, behind: HashSet::new() }
     }
 
-    /// What comes first.
+    /// The beginning of the file.
     pub(super) fn begin(&self) -> String {
         let name = self.name.unwrap_or("the loop");
         let process = json!({"ph": "M", "name": "process_name", "pid": 1, "tid": self.thread,

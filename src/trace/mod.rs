@@ -1,9 +1,9 @@
-//! What the loop does, told: each tick in words, as JSON, or for a viewer of traces.
+//! A trace of the loop: each tick in words, as JSON, or for a viewer of traces.
 //!
-//! The loop knows nothing of this, and costs what it costs without. It is watched where it meets
-//! others: [`TracedSys`] stands between it and the kernel and notes each system call,
-//! [`TracedHandler`] stands between it and the handler and notes each call to that, and what the
-//! handler asked of the loop meanwhile. Without a trace neither is there.
+//! The loop knows nothing of this, and runs at the same cost when nothing is traced. It is watched
+//! at its two interfaces: [`TracedSys`] stands between it and the kernel and notes each system
+//! call, [`TracedHandler`] stands between it and the handler and notes each call to that, and what
+//! the handler asked of the loop meanwhile. Without a trace neither is there.
 //!
 //! ```text
 //!                 ┌───── TracedHandler ◀──── the loop ────▶ TracedSys ─────┐
@@ -18,13 +18,13 @@
 //! the reaping closes. A note holds names and sizes, and never what was read or written.
 //!
 //! `record.rs` is a tick as data, `text.rs`, `json.rs` and `events.rs` are how it reads, and
-//! `output.rs` is where the bytes go. It is a tool to study the loop with, so it may slow the loop
-//! down, and does: a tick is written when it is over and before the next wait, by the loop's own
-//! thread. It never holds it up for good. Standard error gets
-//! [`TRACE_PATIENCE`](crate::limits::TRACE_PATIENCE) a tick to make room, and none once it has let
-//! that pass, until it takes something again; what does not fit into the queue meanwhile is
-//! counted, and the count is told in its place. What cannot be written at all ends the trace with
-//! one line, and nothing else.
+//! `output.rs` is where the bytes go. It is a tool for studying the loop, so it may slow the loop
+//! down: the loop's own thread writes a tick when it is over, before the next wait. It never stops
+//! the loop for good. If standard error is full, the loop waits for it,
+//! [`TRACE_PATIENCE`](crate::limits::TRACE_PATIENCE) a tick at most, and not again until it has
+//! taken something; ticks that do not fit into the queue meanwhile are counted, and the count is
+//! written in their place. If the trace cannot be written at all it ends with one line, and the
+//! loop goes on.
 
 mod events;
 mod json;
@@ -60,7 +60,7 @@ pub enum Form {
     Json,
 }
 
-/// Where the traces of one process go. Clones are the same, for loops on several threads.
+/// Where the traces of one process go. Clones share it, for loops on several threads.
 #[derive(Clone)]
 pub struct Trace(Arc<Mutex<Outputs>>);
 

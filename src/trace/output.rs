@@ -1,7 +1,7 @@
-//! Where a trace goes, and what happens when that does not take it.
+//! Where a trace is written, and what happens when it cannot be.
 //!
-//! Knows bytes. They do not go through the loop like all other output: each tick would bring about
-//! the next.
+//! Knows bytes. They do not go through the loop like all other output, because writing one tick
+//! would cause the next.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::limits::{TRACE_PATIENCE, TRACE_QUEUE};
 
-/// What takes bytes without ever waiting for long.
+/// An output that takes bytes and never waits for long.
 pub trait Taker {
     /// Takes what it can of `bytes`, and may wait for `patience` in all. Tells how many it took,
     /// and what went wrong for good.
@@ -38,15 +38,15 @@ impl Taker for File {
     }
 }
 
-/// A taker, and what waits for it.
+/// An output, and the bytes that wait for it.
 pub(super) struct Output {
     taker: Box<dyn Taker + Send>,
     queue: Vec<u8>,
-    /// Ticks that were not queued.
+    /// How many ticks were not queued.
     missing: u64,
-    /// How such a count is told.
+    /// Makes the line that tells such a count.
     tell_missing: fn(u64) -> String,
-    /// It took something when it was last waited for.
+    /// Whether it took something when it was last waited for.
     is_patient: bool,
 }
 

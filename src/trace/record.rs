@@ -1,4 +1,4 @@
-//! What is known of one tick, as data. The views on it are `text.rs`, `json.rs` and `events.rs`.
+//! One tick as data. `text.rs`, `json.rs` and `events.rs` write it in their forms.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::reactor::{
 /// One turn of the loop, from the wait to the next wait.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
-    /// Counted from 1; those that nothing came of are counted and not told.
+    /// Counted from 1; ticks in which nothing happened are counted and not told.
     pub number: u64,
     /// How many such ticks came since the last one that was told.
     pub empty_before: u64,
@@ -25,7 +25,7 @@ pub struct Tick {
     pub timeout: Option<Duration>,
     /// When it returned.
     pub woke: Time,
-    /// What it returned, in the kernel's order; without a name where the token names nobody.
+    /// What it returned, in the kernel's order; without a name if the token has no source any more.
     pub events: Vec<(Event, Option<Named>)>,
     /// What followed, in order.
     pub steps: Vec<Step>,
@@ -65,7 +65,7 @@ impl fmt::Display for Named {
 pub enum Phase {
     /// Events, and what was read for each.
     Dispatch,
-    /// Newcomers, and what handlers asked to have opened.
+    /// New connections, and sources that handlers asked for.
     Accept,
     /// Deadlines, timers and signals.
     Deadlines,
@@ -75,7 +75,7 @@ pub enum Phase {
     Flush,
     /// The kernel is told what to watch for.
     Rearm,
-    /// The dead are closed.
+    /// Sources that are over are closed.
     Reap,
 }
 
@@ -88,7 +88,7 @@ pub struct Step {
     pub at: Time,
     /// How long it took.
     pub took: Duration,
-    /// Whom it was about, as far as that is a source.
+    /// The source that it was about, if it was about one.
     pub whom: Option<Named>,
     /// The call.
     pub what: What,

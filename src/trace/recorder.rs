@@ -10,8 +10,8 @@ use nix::Result;
 use super::record::{Annotation, Call, Callback, Effect, Named, Phase, Step, Tick, What};
 use crate::reactor::{CloseReason, Context, Event, State, Time, Token};
 
-/// Gathers what is noted, and hands out a [`Tick`] whenever the loop waits again. Clones are the
-/// same one.
+/// Gathers the notes, and hands out a [`Tick`] whenever the loop waits again. Clones share the
+/// notes.
 #[derive(Clone)]
 pub struct Recorder(Rc<RefCell<Notes>>);
 
@@ -28,7 +28,7 @@ struct Notes {
 /// What was last seen of a source.
 struct KnownSource {
     name: Rc<str>,
-    /// By the handler, or by what it was opened as.
+    /// Its name: the handler's, or what it was opened as.
     is_named: bool,
     queued: usize,
     paused: bool,
@@ -187,7 +187,7 @@ impl Notes {
         self.known.entry(token).or_insert_with(new)
     }
 
-    /// `gone` bytes of `offered` have left; tells what waits now.
+    /// `gone` bytes of `offered` have left; returns how many wait now.
     fn written(&mut self, token: Token, offered: usize, gone: usize) -> usize {
         self.tick.left = self.tick.left.saturating_sub(gone);
         let known = self.known(token);
@@ -196,7 +196,7 @@ impl Notes {
         known.queued
     }
 
-    /// What is different since this was last asked, of the sources that the tick has touched.
+    /// What has changed since this was last called, of the sources that the tick has to do with.
     fn changes(
         &mut self,
         cx: &Context,

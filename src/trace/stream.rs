@@ -1,5 +1,5 @@
-//! A stream of the process that is written beside the loop, as a trace has to be: through the loop,
-//! each tick would bring about the next.
+//! A stream of the process that is written without the loop, for a trace: through the loop, writing
+//! one tick would cause the next.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Stream {
     pub fn open(mut sys: Linux, fd: &ProcessFd) -> Result<Self> {
         let io = sys.open(fd)?;
         match sys.watch(io, Token::FIRST, Interest::WRITE, Watch::Begin) {
-            // What cannot be watched is always ready.
+            // A descriptor that `epoll` cannot watch is always ready.
             Ok(()) | Err(Errno::EPERM) => Ok(Self { sys, io }),
             Err(errno) => Err(errno),
         }

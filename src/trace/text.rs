@@ -124,7 +124,7 @@ fn called(call: &Call, outcome: Result<usize>) -> String {
     }
 }
 
-/// What a call was asked, where its name does not say it.
+/// The arguments of a call, where its name does not say enough.
 fn detail(call: &Call) -> String {
     match call {
         Call::Listen(at) => format!(" at {at}"),
@@ -233,7 +233,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// In the unit that keeps it short.
+/// A duration in the unit that keeps it short.
 fn time(time: Duration) -> String {
     match time.as_nanos() {
         0 => "0".to_owned(),

@@ -1,17 +1,17 @@
 //! Binary in JSON: base64url without padding (RFC 4648, section 5), canonical only
 //! (`docs/protocol.md`, section 3).
 //!
-//! Canonical means that there is one text for some bytes. Otherwise a relay could change a signed
-//! frame in a way that no signature shows.
+//! Canonical means that the same bytes always have the same text. Otherwise a relay could change a
+//! signed frame and its signature would still hold.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-/// The text stands for no bytes: a foreign character, padding, a length that cannot be, or bits
-/// set behind the last byte.
+/// The text is not valid: a foreign character, padding, an impossible length, or bits set behind
+/// the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadBase64;
 
-/// The one text that stands for `bytes`.
+/// The text of `bytes`.
 pub fn encode(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }

@@ -1,8 +1,8 @@
 //! Writes frames member by member, spaced as Python's `json.dumps` does, which original clients
 //! know.
 //!
-//! Each answer of the relay passes here, so a value is written into the frame at once and not made
-//! a text of its own first.
+//! Each answer of the relay is made here, so a value is written straight into the frame, without a
+//! text of its own first.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A frame in the making. Names of members are the protocol's own and need no escaping.
+/// A frame that is being made. Names of members are the protocol's own and need no escaping.
 pub(super) struct Encoder(Vec<u8>);
 
 impl Encoder {

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     BadName,
     /// Not a public key that is accepted.
     BadKey,
-    /// Not a prekey by its form.
+    /// The prekey does not have the right form.
     BadPrekey,
     /// The signature of the proof does not hold.
     BadProof,

@@ -2,7 +2,8 @@
 //!
 //! Nearly all that a busy relay reads is `send_key` and `message`, and nearly all of these have one
 //! shape. The general path walks over such a frame five times (scanner, UTF-8, syntax, structure,
-//! members) and allocates; this one looks at most bytes twice, at many in a step, and at some once.
+//! members) and allocates; this one looks at most bytes twice, several in one step, and at some
+//! once.
 //!
 //! ```text
 //!   frame  =  { member , … }                   with white space wherever JSON has it
@@ -12,17 +13,17 @@
 //!   string =  ASCII in quotes, without controls, quotes and backslashes
 //! ```
 //!
-//! Each member stands at most once, and no other. So there is no list of names to search for
-//! duplicates, nothing to unescape, no depth and no number of members to count, and text is UTF-8
-//! because it is ASCII.
+//! Each of these members stands at most once, and there are no others. So there is no list of names
+//! to search for duplicates, nothing to unescape, no depth and no number of members to count, and
+//! text is UTF-8 because it is ASCII.
 //!
 //! What one user sends another begins with the same bytes each time, up to the body. So the head of
 //! the last frame is remembered, and where the next one begins with it, it is not read again (for
 //! TCP: V. Jacobson, "4BSD TCP header prediction", Computer Communication Review 20(2), 1990).
 //!
-//! It refuses nothing: `None` says "not of this shape", and the general path decides. So only what
-//! is accepted here has to agree with the general path, to the byte; `tests/fast_path.rs` holds the
-//! two against each other, near misses above all.
+//! It refuses nothing: `None` means "not of this shape", and the general path decides. So only what
+//! is accepted here has to agree with the general path, to the byte; `tests/fast_path.rs` compares
+//! the two, above all on frames that nearly have the shape.
 
 use memchr::memchr2;
 
@@ -68,7 +69,7 @@ struct Head<'a> {
 struct Members<'a> {
     action: Option<ForwardKind>,
     to: Option<&'a str>,
-    /// With its quotes: from here to there.
+    /// Its place, quotes included.
     from: Option<(usize, usize)>,
     id: Option<&'a str>,
     /// It says 2, if it is there.
@@ -131,7 +132,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Behind the body's first quote.
+    /// The place behind the body's first quote.
     fn read_body(&mut self, walk: &mut Walk<'a>, body: ForwardKind) -> Option<()> {
         let place = match body {
             ForwardKind::SendKey => &mut self.key,
@@ -140,7 +141,7 @@ impl<'a> Members<'a> {
         once(place, walk.rest_of_string()?)
     }
 
-    /// What `frame`, which has these members, asks, if it asks it in due form.
+    /// The request of `frame`, which has these members, if it has all that it needs.
     fn request(self, frame: &'a [u8]) -> Option<Request<'a>> {
         let kind = self.action?;
         let body = match kind {
@@ -157,7 +158,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Fills a place that is empty yet: a member that stands twice is for the general path to refuse.
+/// Sets a member that is not set yet: a member that stands twice is refused by the general path.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
@@ -166,7 +167,7 @@ fn text(string: &[u8]) -> Option<&str> {
     str::from_utf8(string).ok() // always: it is ASCII
 }
 
-/// The way through a frame. Each step is taken only if what it expects stands there.
+/// A position in a frame. Each method moves on only if what it expects stands there.
 struct Walk<'a> {
     bytes: &'a [u8],
     /// The end of `bytes`, from the next byte on.
@@ -252,7 +253,7 @@ fn skip_space(mut bytes: &[u8]) -> &[u8] {
 /// How many plain bytes stand before the first quote. `None` where the bytes end first, or where
 /// something stands before it that has no place in a string of the common shape.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
-    // A name ends within a word or two, and is not worth a search that has to be begun.
+    // A name ends within one or two machine words: starting a search would cost more.
     if let Some(word) = bytes.first_chunk() {
         let bits = special_bits(*word);
         if bits != 0 {

@@ -1,8 +1,8 @@
-//! A frame for another user: read by the relay, and passed on as it came but for `from`.
+//! A frame for another user: the relay reads it, and passes it on unchanged except for `from`.
 //!
-//! The addressee gets the sender's own bytes, not a rendering of what was understood: members
-//! that this version does not know, numbers that no double holds and the sender's spacing all
-//! arrive. Only `from` is the relay's word.
+//! The addressee gets the sender's own bytes, not a new encoding of what the relay understood:
+//! members that this version does not know, numbers that no double can hold and the sender's
+//! spacing all arrive. Only `from` is written by the relay.
 
 use std::borrow::Cow;
 use std::ops::Range;

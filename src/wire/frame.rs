@@ -1,9 +1,9 @@
 //! Where objects lie in the stream (`docs/protocol.md`, section 1).
 //!
-//! The protocol has neither delimiter nor length: an object ends where its braces say so. The
-//! scanner finds that place from the bytes alone and judges nothing else; whether it is JSON is
-//! for [`Object`](super::Object) to say. It keeps a few bytes a connection, so that an object
-//! that comes byte by byte costs no more than one that comes at once.
+//! The protocol has neither delimiter nor length: an object ends where its first brace is closed.
+//! The scanner finds that place and checks nothing else; whether the object is JSON is checked by
+//! [`Object`](super::Object). It keeps a few bytes a connection, so that an object that comes byte
+//! by byte costs no more than one that comes at once.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use memchr::memchr2;
 pub struct Scanner {
     /// Bytes of the object at the front that have been looked at.
     looked: u32,
-    /// Brackets open behind those bytes. Saturates: nobody accepts an object as deep as that, so
-    /// it does not matter that its end is then found too early.
+    /// How many brackets are open after those bytes. Saturates: an object as deep as that is
+    /// refused in any case, so it does not matter that its end is then found too early.
     depth: u16,
     place: Place,
 }
@@ -33,8 +33,8 @@ enum Place {
     Escape,
 }
 
-/// What lies at the front of the unconsumed bytes. `F` is what is said of a frame: its place,
-/// unless it was read too.
+/// What stands at the front of the unconsumed bytes. `F` describes a frame: its place, or its
+/// contents where it was read too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan<F = Range<usize>> {
     /// A whole object, here. The caller consumes everything up to its end.
@@ -77,7 +77,7 @@ impl Scanner {
                 *self = Self::default();
                 Scan::Frame(start..start + end)
             }
-            // Its end is not among the bytes that it may have.
+            // The object is longer than it may be.
             None if object.len() == max_frame => Scan::Refused(StreamFault::TooLarge),
             None => Scan::Incomplete { consumed: start },
         }

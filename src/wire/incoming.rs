@@ -1,6 +1,6 @@
 //! What a client may receive (S→C), as the client reads it (`docs/protocol.md`, section 2).
 //!
-//! The relay is not trusted, so its frames are held to the same rules as a client's.
+//! The relay is not trusted, so its frames have to follow the same rules as a client's.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::{BadFrame, ForwardKind, Object, Reply};
 /// One frame from the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
-    /// The relay speaks for itself.
+    /// An answer of the relay itself.
     Reply(Reply<'a>),
     /// `userlist`: everyone who is connected.
     Userlist {

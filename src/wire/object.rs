@@ -1,9 +1,9 @@
 //! One frame as a JSON object that keeps the rules of `docs/protocol.md`, section 1: the general
 //! path.
 //!
-//! `serde_json` reads the object's own members and checks the rest for syntax, without building
-//! it: a value stays the text that it came as, so a number that no double holds is no trouble. What
-//! `serde_json` does not look at in a skipped value is for `structure.rs`.
+//! `serde_json` reads the object's own members and checks the rest for syntax, without building it:
+//! a value stays the text that it came as, so numbers that no double can hold are kept. What
+//! `serde_json` does not check in a value that it skips is checked by `structure.rs`.
 //!
 //! This path takes any frame. The common one (a flat object of plain strings) has a quicker one
 //! beside it, with the same result: see [`Request::scan`](super::Request::scan), where they part.
@@ -25,8 +25,7 @@ pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-/// Why a frame is refused whole, for people. It tells of the rule, and repeats nothing of the
-/// frame.
+/// Why a whole frame is refused, for people. It names the rule, and repeats nothing of the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFrame(pub Cow<'static, str>);
 
@@ -103,7 +102,7 @@ impl<'a> Object<'a> {
         self.frame.as_bytes()
     }
 
-    /// Reads a frame that may yet break the rules that JSON does not have.
+    /// Reads a frame without checking the rules that JSON itself does not have.
     pub(super) fn read(frame: &'a [u8]) -> Result<Self, BadFrame> {
         if frame.first() != Some(&b'{') || frame.last() != Some(&b'}') {
             return Err(BadFrame("not a JSON object".into()));
@@ -116,10 +115,10 @@ impl<'a> Object<'a> {
         Ok(Self { frame, members })
     }
 
-    /// Holds the object to the rules that JSON does not have.
+    /// Checks the rules that JSON itself does not have.
     pub(super) fn check(&self) -> Result<(), BadFrame> {
         structure::check(self.frame())?;
-        // Each with each: they are few, now that the structure is known to be within the limits.
+        // Compares each member with each other: they are few, since the limits were checked before.
         for (place, (name, _)) in self.members.iter().enumerate() {
             if self.members[..place].iter().any(|(earlier, _)| earlier == name) {
                 return Err(BadFrame("a member stands twice".into()));

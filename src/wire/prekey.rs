@@ -14,7 +14,7 @@ pub struct Prekey {
     pub created: u64,
     /// Milliseconds since 1970.
     pub expires: u64,
-    /// The public key (RFC 7748).
+    /// The X25519 public key (RFC 7748).
     pub x25519: [u8; 32],
     /// RSA-PSS by its owner over `tbs_prekey`.
     pub signature: Vec<u8>,

@@ -1,4 +1,4 @@
-//! A request that the relay refuses, and what of it the answer names.
+//! A request that the relay refuses, and what the answer repeats of it.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl Refusal {
         Self { code, detail: detail.into(), id: None, to: None, target: None }
     }
 
-    /// The refusal of the request that had these. What is longer than it may be is not repeated,
+    /// The refusal of the request that had these members. A value that is too long is not repeated,
     /// so that the answer keeps to the limits too.
     pub(super) fn about(self, id: Option<&str>, to: Option<&str>, target: Option<&str>) -> Self {
         let echo = |text: Option<&str>, most| {

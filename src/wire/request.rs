@@ -1,8 +1,9 @@
 //! What a client may ask of the relay (C→S), as the relay reads it (`docs/protocol.md`, section
 //! 2).
 //!
-//! Form is checked here, meaning by the relay: a request that was parsed has every member that
-//! its action needs, each of its type, and nothing is known yet about names, keys and signatures.
+//! The form is checked here, the meaning by the relay: a request that was parsed has every member
+//! that its action needs, each of its type, and nothing is known yet about names, keys and
+//! signatures.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,7 @@ use crate::limits::MAX_ID;
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// What its answer is to be matched by; at most [`MAX_ID`] bytes.
+    /// The id that its answer repeats; at most [`MAX_ID`] bytes.
     pub id: Option<Cow<'a, str>>,
     /// Whether it carried `"v":2`.
     pub version2: bool,
@@ -45,7 +46,7 @@ pub enum Body<'a> {
     Ping,
 }
 
-/// A registration. Whether `name` is a name and `pubkey` a key is for the relay to judge.
+/// A registration. The relay checks whether `name` is a name and `pubkey` a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register<'a> {
     /// The name asked for.

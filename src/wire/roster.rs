@@ -3,8 +3,8 @@
 
 use super::encode::Encoder;
 
-/// The bytes of a `roster` frame without names; each name takes its own and 2 more. For whoever
-/// keeps a frame within the limit. The line end is not counted, as the limit does not.
+/// The bytes of a `roster` frame without names; each name takes its own and 2 more. Used to keep a
+/// frame within the limit. The line end is not counted, since the limit does not count it.
 pub const ROSTER_OVERHEAD: usize =
     r#"{"action": "roster", "joined": [], "left": [], "whole": true}"#.len();
 

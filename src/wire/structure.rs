@@ -23,7 +23,7 @@ pub(super) fn check(json: &[u8]) -> Result<(), BadFrame> {
                 depth += 1;
             }
             b'}' | b']' => depth -= 1,
-            // Outside strings each member has one, and nothing else has.
+            // Each member has one colon, and outside strings nothing else has.
             b':' => {
                 members[depth - 1] += 1;
                 if members[depth - 1] > MAX_MEMBERS {

@@ -1,4 +1,4 @@
-//! Characters that nobody sees but a terminal obeys, and how they are made visible.
+//! Characters that are invisible but steer a terminal, and how they are made visible.
 //!
 //! A text that came from the network may hold escape sequences, turn the reading direction or end
 //! a line. Names may not have such characters; every other text is shown escaped.
@@ -26,7 +26,7 @@ pub fn escape_visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Has `serde_json` write everything beyond printable ASCII as `\uXXXX`. A program reads the same
-/// text, and a terminal that shows the line has nothing to obey (C1 controls, bidirectional
+/// text, and a terminal that shows the line is not steered by it (C1 controls, bidirectional
 /// overrides).
 #[derive(Clone, Copy, Debug)]
 pub struct Ascii;

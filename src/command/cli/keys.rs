@@ -1,4 +1,4 @@
-//! `sealwax keys`, as it can be written.
+//! The arguments of `sealwax keys`.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! `sealwax load`, as it can be written.
+//! The arguments of `sealwax load`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `sealwax names` as data.
+//! The arguments of `sealwax names`.
 
 use std::path::PathBuf;
 

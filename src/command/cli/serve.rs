@@ -1,4 +1,4 @@
-//! `sealwax serve`, as it can be written, and what its options set of the loop and of the relay.
+//! The arguments of `sealwax serve`, and the settings of the loop and of the relay that they make.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;

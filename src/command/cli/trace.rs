@@ -1,4 +1,4 @@
-//! `--trace` and `--trace-file`, as data.
+//! The arguments `--trace` and `--trace-file`.
 
 use std::path::PathBuf;
 

@@ -123,7 +123,7 @@ fn play(
             Report::Confirmed => stage.confirmed(),
         }
     }
-    // Whoever has left has a last tick to note.
+    // A user that has left still notes its last tick.
     users.into_iter().try_for_each(thread::JoinHandle::join).map_err(|_| stuck())
 }
 

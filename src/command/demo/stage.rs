@@ -68,7 +68,7 @@ impl Stage {
         }
     }
 
-    /// The end: what it came to, or what was not as promised.
+    /// The end: the counts, or what was not as promised.
     pub(super) fn summary(&self) -> Result<(), String> {
         let lines = SCRIPT.len();
         if (self.heard, self.confirmed) != (lines, lines) {
@@ -89,7 +89,7 @@ impl Stage {
         Ok(())
     }
 
-    /// How `text` stands among the bytes that the relay has read, if it does.
+    /// In which form `text` stands among the bytes that the relay has read, if it does.
     fn finds(&self, text: &str) -> Option<&'static str> {
         let contains = |needle: &str| memchr::memmem::find(&self.read, needle.as_bytes()).is_some();
         if contains(text) {
@@ -108,7 +108,7 @@ impl Stage {
     }
 }
 
-/// A line. Whoever has stopped looking (`sealwax demo | head`) misses the rest, and nothing else.
+/// Prints a line. If its reader has gone (`sealwax demo | head`), the demo goes on.
 fn show(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,7 +1,6 @@
 //! A handler around the relay that copies what the relay's sockets read.
 //!
-//! This is the whole trick of the layers: a handler does not know what calls it, so another can
-//! stand between.
+//! A handler does not know what calls it, so another handler can stand between it and the loop.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
@@ -13,7 +12,7 @@ use crate::reactor::{
     CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
 };
 
-/// The relay, and who wants to know what it reads.
+/// The relay, and the channel to which what it reads is reported.
 pub(super) struct Tap<H> {
     relay: H,
     reports: Sender<Report>,

@@ -1,9 +1,9 @@
-//! What the line client reads: lines, obeyed one after the other, each when its recipient is ready
-//! for it.
+//! What the line client reads: lines, carried out one after the other, each when its recipient is
+//! ready.
 //!
 //! A line that has to wait stays where it is, in the pipe or in the loop's inbox, and reading
 //! pauses: so a long file is read no faster than it is confirmed. It waits no longer than `--wait`
-//! allows: then a script is told and left, and a person's line is refused.
+//! allows: then a script ends with an error, and a person's line is refused.
 
 use super::super::lines::{HELP, InputCommand, InputForm, Line, Lines};
 use super::super::view::Level;
@@ -19,11 +19,11 @@ pub(super) struct Input {
     pub(super) id: Token,
     form: InputForm,
     lines: Lines,
-    /// What the input left behind when it ended, where a recipient was not ready for it.
+    /// The rest of the input when it ended, if a recipient was not ready for it.
     pub(super) rest: Option<Vec<u8>>,
     /// The next line has to wait until this recipient has confirmed some of those before it.
     pub(super) waits_for: Option<String>,
-    /// It has waited long enough: lines that would have to wait are refused.
+    /// The wait is over: lines that would have to wait are refused.
     pub(super) is_refused: bool,
     /// Lines that have been taken or passed over.
     lines_done: u64,
@@ -46,8 +46,8 @@ impl Input {
 impl ChatHandler {
     // --- Standard input ---
 
-    /// Obeys the lines of `bytes`, and tells how many bytes that took: up to a line that has to
-    /// wait.
+    /// Carries out the lines of `bytes` up to one that has to wait, and returns how many bytes that
+    /// took.
     pub(super) fn read_lines(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
         if self.input.as_ref().is_some_and(|input| input.form == InputForm::Whole) {
             if bytes.len() > MAX_TEXT + "\n".len() {
@@ -74,7 +74,7 @@ impl ChatHandler {
         consumed
     }
 
-    /// Obeys one line; false: it has to wait, and is to be shown again.
+    /// Carries out one line; false: it has to wait, and is to be shown again.
     pub(super) fn read_line(&mut self, cx: &mut Context, form: InputForm, line: &Line) -> bool {
         let asked = match line {
             Line::Whole(line) => form.parse(line),
@@ -243,7 +243,7 @@ impl ChatHandler {
             self.complain(cx, "to whom? /to NAME chooses, @NAME TEXT says it once");
             return true;
         };
-        // Whoever gives a text no name finds it by the number of its line in all events.
+        // A text without an id has the number of its line as its id in all events.
         let id = id.unwrap_or_else(|| self.line_number().to_string());
         match self.client.say(&to, text, Some(id.clone())) {
             Ok(_) => {}

@@ -1,8 +1,8 @@
 //! The line client: a [`Client`], standard input and two streams on one loop.
 //!
 //! This is all of `chat`, `send` and `recv`; they differ in their [`Task`] only. It passes the
-//! loop's calls on to whom they concern, makes lines into messages and events into lines, and
-//! decides when it is time to leave (what it reads: `input.rs`; what it shows: `output.rs`):
+//! loop's calls on to the part that they are for, turns lines into messages and events into lines,
+//! and decides when to leave (what it reads: `input.rs`; what it shows: `output.rs`):
 //!
 //! ```text
 //!   Talking ────────────────────▶ Finishing ─────────────────────▶ Leaving ──▶ stop
@@ -35,7 +35,7 @@ use crate::trace::Recorder;
 pub(super) const CLIENT_TIMER: Timer = Timer(0);
 /// The wait of `--wait` ran out.
 const WAIT_TIMER: Timer = Timer(1);
-/// Something was written in the tick before: look whether it was taken.
+/// Something was written in the tick before: check whether it was taken.
 const SHOWN_TIMER: Timer = Timer(2);
 
 /// What one run is for.
@@ -93,7 +93,7 @@ enum Phase {
 }
 
 impl ChatHandler {
-    /// A front that has done nothing yet.
+    /// A handler that has done nothing yet.
     pub(super) fn new(
         client: Client,
         view: View,
@@ -142,7 +142,7 @@ impl ChatHandler {
         self.task.is_impatient && self.phase == Phase::Talking && self.input.is_none()
     }
 
-    /// How it went; meaningful once the loop has stopped.
+    /// The exit code; meaningful once the loop has stopped.
     pub(super) fn exit(&self) -> Exit {
         if self.changed.is_empty() { self.exit } else { self.exit.and(Exit::NotTrusted) }
     }
@@ -229,7 +229,7 @@ impl ChatHandler {
         }
     }
 
-    /// The client is gone: what is written leaves, and then so do we.
+    /// The client is over: leaves once everything that was written has been taken.
     fn close_streams(&mut self, cx: &mut Context) {
         self.phase = Phase::Leaving;
         if let Some(streams) = &mut self.streams {

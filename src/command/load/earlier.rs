@@ -1,4 +1,4 @@
-//! What an earlier run has shown, read from the NDJSON that it printed.
+//! The figures of an earlier run, read from the NDJSON that it printed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::table::Column;
 pub(super) struct Earlier {
     pub(super) path: PathBuf,
     columns: Vec<Column>,
-    /// What it was asked for.
+    /// Its settings.
     settings: Value,
 }
 
@@ -36,13 +36,13 @@ impl Earlier {
         Ok(earlier)
     }
 
-    /// What `subject` has shown.
+    /// The figures of `subject`.
     pub(super) fn column(&self, subject: &str) -> Option<&Column> {
         let name = then(subject);
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// What was asked for otherwise, setting by setting.
+    /// The settings that differ.
     pub(super) fn differences(&self, now: &Value) -> Vec<String> {
         let Value::Object(now) = now else { return Vec::new() };
         let differs = now.iter().filter(|(key, value)| self.settings[key.as_str()] != **value);

@@ -1,11 +1,11 @@
-//! What a run is told in: each figure with its name, and how it is made from what was counted.
+//! The figures of a run: each with its name, and how it is computed from the counts.
 
 use super::drive::Run;
 use crate::limits::LOAD_LATE;
 use crate::load::{Extent, Plan, Stats};
 
-/// One kind of figure. What cannot be told (no process, nothing done) is no figure, never a number
-/// that is none.
+/// One kind of figure. If it cannot be computed (no process, nothing done) there is no figure,
+/// never a wrong number.
 pub(super) struct Metric {
     /// For programs; never renamed.
     pub(super) key: &'static str,
@@ -59,12 +59,12 @@ const KEPT: f64 = 0.99;
 /// The figures of one run, by [`METRICS`].
 pub(super) type Figures = [Option<f64>; METRICS.len()];
 
-/// What a run says in figures.
+/// The figures of a run.
 pub(super) fn figures(run: &Run, plan: &Plan) -> Figures {
     METRICS.map(|metric| (metric.of)(run, plan).filter(|figure| figure.is_finite()))
 }
 
-/// Whether the figures tell more of the generator than of the target, and how that shows.
+/// Whether the figures say more about the generator than about the target, and why.
 pub(super) fn bottleneck(run: &Run, plan: &Plan) -> Option<String> {
     let Some(rate) = plan.rate else { return busier(run) };
     if let Some(late) = late(run, plan).filter(|&late| late >= LATE) {
@@ -81,7 +81,7 @@ pub(super) fn bottleneck(run: &Run, plan: &Plan) -> Option<String> {
     })
 }
 
-/// Without a rate, who has no processor time left is who is measured.
+/// Without a rate, the one that has no processor time left is the one that is measured.
 fn busier(run: &Run) -> Option<String> {
     let own = own_share(run)?;
     let target = target_share(run);
@@ -91,7 +91,7 @@ fn busier(run: &Run) -> Option<String> {
     })
 }
 
-/// Of what was to be done: how much was not.
+/// Which part of the operations was not done.
 pub(super) fn unfinished(stats: &Stats) -> Option<String> {
     let (count, of, unstarted) = (stats.unfinished(), stats.offered, stats.unstarted);
     let detail =

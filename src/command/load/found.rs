@@ -1,4 +1,4 @@
-//! A relay that runs already: where it is, and whether a process that is named is the relay's.
+//! A relay that runs already: where it listens, and whether a given process is the relay's.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a run takes of the kernel: whether there is enough of it is said before anything begins.
+//! What a run needs of the kernel (descriptors, ports): checked before anything begins.
 
 use std::fs;
 use std::net::Ipv4Addr;

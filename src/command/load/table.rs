@@ -11,7 +11,7 @@ pub(super) struct Column {
     pub(super) rounds: Vec<Figures>,
 }
 
-/// Of one figure over the rounds.
+/// One figure over the rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Spread {
     least: f64,
@@ -35,7 +35,7 @@ impl Column {
         self.rounds.iter().map(|round| round[place]).collect()
     }
 
-    /// What this is by `other`, round by round: so what the machine did meanwhile is in both.
+    /// The ratios to `other`, round by round, so that what else the machine did is in both numbers.
     fn by(&self, other: &Self, place: usize) -> Vec<Option<f64>> {
         let pairs = self.figures(place).into_iter().zip(other.figures(place));
         let quotient = |(own, other)| Some(own? / other?).filter(|ratio: &f64| ratio.is_finite());
@@ -48,8 +48,7 @@ pub(super) fn ratio(column: &Column, other: &Column) -> Figures {
     std::array::from_fn(|place| Some(Spread::of(&column.by(other, place))?.median))
 }
 
-/// The lines of the table. The first column is what the others stand beside: a ratio is it by
-/// another.
+/// The lines of the table. A ratio is the first column divided by another.
 pub(super) fn table(columns: &[Column]) -> Vec<String> {
     let Some((first, others)) = columns.split_first() else { return Vec::new() };
     let titles = others.iter().flat_map(|other| [other.name.as_str(), "ratio"]);
