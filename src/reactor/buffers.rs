@@ -1,8 +1,8 @@
 //! The buffers: bytes on their way in, bytes on their way out, and the memory for both.
 //!
-//! All of this knows bytes, not frames and not descriptors. An idle connection owns none of it: all
-//! connections read into one buffer, only what a handler could not consume is kept ([`Inbox`]), and
-//! only what the kernel has not taken is queued ([`Outbox`]).
+//! Knows bytes, neither frames nor descriptors. An idle connection owns no buffer: all connections
+//! read into one buffer, only what a handler could not consume is kept ([`Inbox`]), and only what
+//! the kernel has not taken is queued ([`Outbox`]).
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -42,8 +42,8 @@ impl Inbox {
         &self.kept
     }
 
-    /// Bytes of memory that are kept for it: not the rest's length, for a long frame that is over
-    /// leaves its memory behind.
+    /// Bytes of memory that it holds. This is not the length of the rest: after a long frame more
+    /// memory is left than the rest needs.
     pub(crate) const fn memory(&self) -> usize {
         self.kept.capacity()
     }
@@ -78,8 +78,8 @@ impl Inbox {
     }
 
     /// Gives memory back that the rest does not need. The rest moves into a small block of its own:
-    /// shrunk in place, it would sit at the beginning of the large one and leave a hole behind it
-    /// that nothing large fits into again.
+    /// shrunk in place, it would stay at the beginning of the large block, and the free memory
+    /// behind it would be too small for another large one.
     fn release(&mut self) {
         let (kept, memory) = (self.kept.len(), self.kept.capacity());
         if kept == 0 {
@@ -225,7 +225,8 @@ impl Outbox {
 }
 
 impl Waiting {
-    /// Whether the memory of its queue is worth keeping: not where one slow reader made it long.
+    /// Whether the memory of its queue is to be kept for reuse: not if a slow reader has made it
+    /// long.
     pub(crate) fn is_small(&self) -> bool {
         debug_assert!(self.chunks.is_empty() && self.taken == 0);
         self.chunks.capacity() * size_of::<Chunk>() <= CHUNK_SIZE

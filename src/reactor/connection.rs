@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// Its descriptor; none before it is opened.
     pub(crate) io: Option<Io>,
-    /// How its readiness is learned.
+    /// How the loop learns that it is ready.
     pub(crate) readiness: Readiness,
     /// What the kernel was last asked to watch for. `epoll_ctl(2)` is called only where this
     /// differs from `wanted`.
@@ -236,9 +236,9 @@ impl Connection {
         self.unread && self.readiness != Readiness::Level
     }
 
-    /// Whether this tick has begun what decides whether a deadline of this kind was kept, and the
-    /// next shows how it ends: a frame of which more is there than one read brings, or bytes for
-    /// which there is room again.
+    /// Whether a passed deadline of this kind cannot be judged yet, because the next tick will show
+    /// more: there is more of the frame than one read brings, or there is room again for bytes that
+    /// wait.
     pub(crate) fn is_undecided(&mut self, kind: DeadlineKind) -> bool {
         match kind {
             DeadlineKind::Frame => {

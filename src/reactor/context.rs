@@ -5,9 +5,8 @@
 //! tick's events, bytes leave at its end, and so do connections: a handler is never called from
 //! within its own call, and no descriptor is closed while the list of events is being walked.
 //!
-//! A token whose source is gone is no error. The other end can vanish at any moment, and the
-//! handler is told so once, by `closed`; until then, what it asks for a source that is gone does
-//! nothing.
+//! Using the token of a source that is gone is no error. The other end can vanish at any moment,
+//! and the handler is told so once, by `closed`; until then, calls for such a source do nothing.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -314,8 +313,8 @@ impl Context {
         self.mark_dirty(id);
     }
 
-    /// How many bytes one read of `id` may bring: none where too much is kept already. Who has
-    /// begun no frame gets a little even then, for most frames are small.
+    /// How many bytes one read of `id` may bring: none where too much is kept already. A source
+    /// that has begun no frame gets a little even then, because most frames are small.
     pub(super) fn read_budget(&mut self, id: Token) -> Option<usize> {
         let connection = self.connections.get(id)?;
         let room = connection.room();
@@ -330,7 +329,7 @@ impl Context {
         None
     }
 
-    /// Lets those be read again who were over the budget, where there is room.
+    /// Lets sources that were over the budget be read again, if there is room.
     pub(super) fn resume_reads(&mut self) {
         if self.over_budget.is_empty() || self.kept_in_all >= self.kept_limit {
             return;

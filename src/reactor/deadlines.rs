@@ -10,11 +10,11 @@
 //! from the middle: connections that begin and end one with each frame leave nothing behind.
 //!
 //! A process that was stopped (`SIGSTOP`), or did not get the processor, finds that instants have
-//! passed, while what others did in time waits in the kernel. So there is one rule for all
-//! deadlines and timers: *they are told when all that was ready at their instant has been
-//! dispatched.* How far that is, the [`Horizon`] knows. It costs a wait that does not sleep for
-//! each instant at which something is due: the loop sleeps until then, and asks once more before it
-//! tells.
+//! passed, while bytes that others sent in time still wait in the kernel. So there is one rule for
+//! all deadlines and timers: *they are told when all that was ready at their instant has been
+//! dispatched.* The [`Horizon`] keeps the instant up to which that is so. It costs a wait that does
+//! not sleep for each instant at which something is due: the loop sleeps until then, and asks once
+//! more before it tells.
 
 use std::time::Duration;
 
@@ -182,9 +182,9 @@ impl Horizon {
     /// The kernel was asked at the instant `asked` or later, and told of `events` of the `sources`
     /// that there are. (A wait that was interrupted has told nothing, and is not reported here.)
     ///
-    /// The kernel's list is a queue: who was told and is still ready goes to its end. So after as
-    /// many events as there were sources, everybody has been told who was ready when the round
-    /// began, however busy the others are.
+    /// The kernel's list is a queue: a source that was returned and is still ready goes to its end.
+    /// So after as many events as there were sources, every source that was ready when the round
+    /// began has been returned, however busy the others are.
     pub(crate) fn looked(&mut self, asked: Time, events: usize, sources: usize) {
         let (began, untold) = self.round.take().unwrap_or((asked, sources));
         let untold = untold.saturating_sub(events);

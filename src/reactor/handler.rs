@@ -1,5 +1,5 @@
-//! What the loop tells, and what it can be asked: the contract between the reactor and what runs on
-//! it.
+//! The calls of the loop to a handler: one half of the contract between the reactor and what runs
+//! on it.
 //!
 //! A [`Handler`] never touches a descriptor. It is told what happened to a source, named by a
 //! [`Token`], and it writes what it wants into the [`Context`] that comes along; the reactor
@@ -40,8 +40,8 @@ pub trait Handler {
     /// a tick, and where `to` is paused, for its handler may be waiting for just this.
     fn drained(&mut self, _cx: &mut Context, _to: Token) {}
 
-    /// A deadline of `id` passed. The reactor does nothing of its own: the handler closes the
-    /// source, or lives with it.
+    /// A deadline of `id` passed. The reactor itself does nothing: the handler closes the source,
+    /// or lets it go on.
     fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout);
 
     /// The instant that [`Context::set_timer`] was given has come.
@@ -64,7 +64,7 @@ pub trait Handler {
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 
     /// What the handler calls `id`, where it has a name for it; what came from the network is
-    /// escaped. Asked by a trace of the loop (`src/trace`), and never without.
+    /// escaped. Called only by a trace of the loop (`src/trace`).
     fn name(&self, _id: Token) -> Option<String> {
         None
     }
