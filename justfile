@@ -11,7 +11,7 @@ demo:
 check:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
     cargo test --locked
 
 # one test binary, such as `just test simulation`
@@ -25,6 +25,10 @@ gate *ARGUMENTS:
 # faults planted on purpose: all of them, or one
 faults *NAME:
     tests/faults/run {{NAME}}
+
+# the recipes of CONTRIBUTING.md, applied to a copy of the tree and tested
+recipes *CHECK:
+    tests/recipes/run {{CHECK}}
 
 # fuzz targets, each for so many seconds
 fuzz SECONDS="60" *TARGET:
