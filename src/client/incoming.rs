@@ -4,7 +4,7 @@
 //! not signed is never more than a hint.
 
 use super::peer::Peer;
-use super::registration::Step;
+use super::registration::NextStep;
 use super::{Caution, Client, Ending};
 use crate::reactor::Context;
 use crate::wire::{ErrorCode, Forwarded, Incoming, Reply, check_name_v2};
@@ -26,11 +26,11 @@ impl Client {
 
     fn register(&mut self, cx: &mut Context, frame: Incoming) {
         match self.registration.answer(&mut self.core, frame) {
-            Step::Send(answer) => self.link.send(cx, &answer),
-            Step::Registered => self.registered(cx),
-            Step::Retry(why) => self.link.lose(cx, why),
-            Step::Over(code, detail) => self.link.finish(cx, &mut self.core, code, detail),
-            Step::Nothing => {}
+            NextStep::Send(answer) => self.link.send(cx, &answer),
+            NextStep::Registered => self.registered(cx),
+            NextStep::Retry(why) => self.link.lose(cx, why),
+            NextStep::Over(code, detail) => self.link.finish(cx, &mut self.core, code, detail),
+            NextStep::Nothing => {}
         }
     }
 

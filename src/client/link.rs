@@ -32,14 +32,14 @@ pub(super) struct Link {
     /// The relay as the user wrote it.
     relay: String,
     resolver: Box<dyn Resolver>,
-    state: State,
+    state: LinkState,
     backoff: Backoff,
     scanner: Scanner,
     /// Nothing is read for now: standard output is behind.
     is_held: bool,
 }
 
-enum State {
+enum LinkState {
     Idle,
     Resting {
         until: Time,
@@ -83,7 +83,7 @@ impl Link {
         Self {
             relay,
             resolver,
-            state: State::Idle,
+            state: LinkState::Idle,
             backoff: Backoff::new(RECONNECT_MIN, RECONNECT_MAX),
             scanner: Scanner::default(),
             is_held: false,
@@ -92,30 +92,33 @@ impl Link {
 
     /// Registered: frames may be sent.
     pub(super) fn is_up(&self) -> bool {
-        matches!(self.state, State::Up { .. })
+        matches!(self.state, LinkState::Up { .. })
     }
 
     /// The connection, while there is one.
     pub(super) fn token(&self) -> Option<Token> {
         match self.state {
-            State::Connecting { id, .. }
-            | State::Registering { id, .. }
-            | State::Up { id, .. }
-            | State::Ending { id, .. } => Some(id),
-            State::Idle | State::Resting { .. } | State::Resolving { .. } | State::Over => None,
+            LinkState::Connecting { id, .. }
+            | LinkState::Registering { id, .. }
+            | LinkState::Up { id, .. }
+            | LinkState::Ending { id, .. } => Some(id),
+            LinkState::Idle
+            | LinkState::Resting { .. }
+            | LinkState::Resolving { .. }
+            | LinkState::Over => None,
         }
     }
 
     /// Whether what arrives is to be read.
     pub(super) fn listens(&self) -> bool {
-        matches!(self.state, State::Registering { .. } | State::Up { .. })
+        matches!(self.state, LinkState::Registering { .. } | LinkState::Up { .. })
     }
 
     // --- Up ---
 
     /// Begins a round of attempts.
     pub(super) fn connect(&mut self, cx: &mut Context, core: &mut ClientCore) {
-        self.state = State::Resolving { until: core.now + LOOKUP_TIMEOUT };
+        self.state = LinkState::Resolving { until: core.now + LOOKUP_TIMEOUT };
         if let Some(found) = self.resolver.begin(&self.relay) {
             self.found(cx, core, found);
         }
@@ -134,7 +137,7 @@ impl Link {
         core: &mut ClientCore,
         found: Result<Vec<SocketAddr>, String>,
     ) {
-        if !matches!(self.state, State::Resolving { .. }) {
+        if !matches!(self.state, LinkState::Resolving { .. }) {
             return; // it came too late
         }
         match found {
@@ -156,7 +159,7 @@ impl Link {
         let Some(address) = left.pop_front() else { return self.rest(core) };
         core.tell(Event::Progress(Progress::Connecting { address: address.to_string() }));
         let until = core.now + CONNECT_TIMEOUT;
-        self.state = State::Connecting { id: cx.connect(address), address, left, until };
+        self.state = LinkState::Connecting { id: cx.connect(address), address, left, until };
     }
 
     fn rest(&mut self, core: &mut ClientCore) {
@@ -164,21 +167,21 @@ impl Link {
         core.vault.random(&mut random);
         let pause = jittered(self.backoff.take(), random);
         core.tell(Event::Progress(Progress::Retrying { pause }));
-        self.state = State::Resting { until: core.now + pause };
+        self.state = LinkState::Resting { until: core.now + pause };
     }
 
     /// The connection is established: sends `frame`, which begins the registration.
     pub(super) fn opened(&mut self, cx: &mut Context, core: &ClientCore, frame: &[u8]) {
-        let State::Connecting { id, .. } = self.state else { return };
+        let LinkState::Connecting { id, .. } = self.state else { return };
         self.scanner = Scanner::default();
-        self.state = State::Registering { id, until: core.now + REGISTRATION_TIMEOUT };
+        self.state = LinkState::Registering { id, until: core.now + REGISTRATION_TIMEOUT };
         cx.send(id, &[frame]);
     }
 
     /// The relay has registered us.
     pub(super) fn registered(&mut self, cx: &mut Context, now: Time) {
-        let State::Registering { id, .. } = self.state else { return };
-        self.state = State::Up { id, heard: now, ping: None };
+        let LinkState::Registering { id, .. } = self.state else { return };
+        self.state = LinkState::Up { id, heard: now, ping: None };
         self.backoff.reset();
         if self.is_held {
             cx.pause(id);
@@ -201,7 +204,7 @@ impl Link {
 
     /// Call when something arrived: the relay is alive.
     pub(super) fn heard(&mut self, now: Time) {
-        if let State::Up { heard, ping, .. } = &mut self.state {
+        if let LinkState::Up { heard, ping, .. } = &mut self.state {
             (*heard, *ping) = (now, None);
         }
     }
@@ -211,7 +214,7 @@ impl Link {
         if std::mem::replace(&mut self.is_held, is_held) == is_held {
             return;
         }
-        let State::Up { id, .. } = self.state else { return };
+        let LinkState::Up { id, .. } = self.state else { return };
         if is_held {
             cx.pause(id);
         } else {
@@ -225,7 +228,7 @@ impl Link {
     /// Gives the connection up and makes another one.
     pub(super) fn lose(&mut self, cx: &mut Context, why: impl Into<String>) {
         let Some(id) = self.token().filter(|_| self.listens()) else { return };
-        self.state = State::Ending { id, next: Next::Retry { why: why.into() } };
+        self.state = LinkState::Ending { id, next: Next::Retry { why: why.into() } };
         cx.abort(id);
     }
 
@@ -239,48 +242,50 @@ impl Link {
     ) {
         let detail = detail.into();
         match self.state {
-            State::Over => {}
-            State::Idle | State::Resting { .. } | State::Resolving { .. } => {
+            LinkState::Over => {}
+            LinkState::Idle | LinkState::Resting { .. } | LinkState::Resolving { .. } => {
                 self.end(core, code, detail);
             }
-            State::Connecting { id, .. } | State::Registering { id, .. }
+            LinkState::Connecting { id, .. } | LinkState::Registering { id, .. }
                 if code == Ending::Left =>
             {
-                self.state = State::Ending { id, next: Next::Over { code, detail } };
+                self.state = LinkState::Ending { id, next: Next::Over { code, detail } };
                 cx.abort(id); // nothing that was sent has to arrive
             }
-            State::Connecting { id, .. }
-            | State::Registering { id, .. }
-            | State::Up { id, .. }
-            | State::Ending { id, .. } => {
-                self.state = State::Ending { id, next: Next::Over { code, detail } };
+            LinkState::Connecting { id, .. }
+            | LinkState::Registering { id, .. }
+            | LinkState::Up { id, .. }
+            | LinkState::Ending { id, .. } => {
+                self.state = LinkState::Ending { id, next: Next::Over { code, detail } };
                 cx.close(id);
             }
         }
     }
 
     fn end(&mut self, core: &mut ClientCore, code: Ending, detail: String) {
-        self.state = State::Over;
+        self.state = LinkState::Over;
         core.tell(Event::Closed { code, detail });
     }
 
     /// The connection is closed, or could not be made.
     pub(super) fn closed(&mut self, cx: &mut Context, core: &mut ClientCore, reason: CloseReason) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Connecting { address, left, .. } => {
+        match std::mem::replace(&mut self.state, LinkState::Idle) {
+            LinkState::Connecting { address, left, .. } => {
                 let (address, why) = (address.to_string(), reason_for_people(reason));
                 core.tell(Event::Progress(Progress::Unreachable { address, why }));
                 self.try_next(cx, core, left);
             }
-            State::Ending { next: Next::Over { code, detail }, .. } => self.end(core, code, detail),
-            State::Ending { next: Next::Retry { why }, .. } => self.lost(core, why),
-            State::Registering { .. } | State::Up { .. } => {
+            LinkState::Ending { next: Next::Over { code, detail }, .. } => {
+                self.end(core, code, detail)
+            }
+            LinkState::Ending { next: Next::Retry { why }, .. } => self.lost(core, why),
+            LinkState::Registering { .. } | LinkState::Up { .. } => {
                 self.lost(core, reason_for_people(reason));
             }
-            unchanged @ (State::Idle
-            | State::Resting { .. }
-            | State::Resolving { .. }
-            | State::Over) => {
+            unchanged @ (LinkState::Idle
+            | LinkState::Resting { .. }
+            | LinkState::Resolving { .. }
+            | LinkState::Over) => {
                 self.state = unchanged;
             }
         }
@@ -308,32 +313,32 @@ impl Link {
             return;
         }
         match &mut self.state {
-            State::Resting { .. } => self.connect(cx, core),
-            State::Resolving { .. } => {
+            LinkState::Resting { .. } => self.connect(cx, core),
+            LinkState::Resolving { .. } => {
                 self.found(cx, core, Err("nobody answers for this name".to_owned()));
             }
-            State::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
-            State::Registering { .. } => self.lose(cx, "the relay does not answer"),
-            State::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
-            State::Up { id, ping, .. } => {
+            LinkState::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
+            LinkState::Registering { .. } => self.lose(cx, "the relay does not answer"),
+            LinkState::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
+            LinkState::Up { id, ping, .. } => {
                 *ping = Some(core.now);
                 cx.send(*id, &[&compose::ping(&core.number().to_string())]);
             }
-            State::Idle | State::Ending { .. } | State::Over => {}
+            LinkState::Idle | LinkState::Ending { .. } | LinkState::Over => {}
         }
     }
 
     /// When [`tick`](Self::tick) has something to do.
     pub(super) fn due(&self) -> Option<Time> {
         match self.state {
-            State::Resting { until }
-            | State::Resolving { until }
-            | State::Connecting { until, .. }
-            | State::Registering { until, .. } => Some(until),
-            State::Up { .. } if self.is_held => None,
-            State::Up { ping: Some(asked), .. } => Some(asked + PONG_TIMEOUT),
-            State::Up { heard, .. } => Some(heard + PING_INTERVAL),
-            State::Idle | State::Ending { .. } | State::Over => None,
+            LinkState::Resting { until }
+            | LinkState::Resolving { until }
+            | LinkState::Connecting { until, .. }
+            | LinkState::Registering { until, .. } => Some(until),
+            LinkState::Up { .. } if self.is_held => None,
+            LinkState::Up { ping: Some(asked), .. } => Some(asked + PONG_TIMEOUT),
+            LinkState::Up { heard, .. } => Some(heard + PING_INTERVAL),
+            LinkState::Idle | LinkState::Ending { .. } | LinkState::Over => None,
         }
     }
 }

@@ -25,13 +25,13 @@ const PEER: Rate = Rate::new(LOOKUP_BURST, 1);
 /// The state of the question about one peer.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
-    state: State,
+    state: LookupState,
     last: Option<Time>,
     bucket: Bucket,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum LookupState {
     #[default]
     Idle,
     Wanted {
@@ -55,7 +55,7 @@ enum Why {
     Peer,
     /// The relay, or another peer, has said something that it cannot prove.
     Hint,
-    /// To see whether a peer who is silent has started anew. Meanwhile the session is used.
+    /// To learn whether a silent peer has started anew. The session is used meanwhile.
     Probe,
 }
 
@@ -63,15 +63,15 @@ impl Lookup {
     /// An answer is needed to send what the user wrote.
     pub(super) fn need(&mut self, now: Time) {
         if !self.is_asked() {
-            self.state = State::Wanted { from: now, why: Why::User };
+            self.state = LookupState::Wanted { from: now, why: Why::User };
         }
     }
 
     /// The peer does not confirm what it was sent: it may have started anew.
     pub(super) fn probe(&mut self, now: Time) {
-        if matches!(self.state, State::Idle) {
+        if matches!(self.state, LookupState::Idle) {
             let from = self.bucket.next(PEER, now);
-            self.state = State::Wanted { from, why: Why::Probe };
+            self.state = LookupState::Wanted { from, why: Why::Probe };
         }
     }
 
@@ -79,31 +79,31 @@ impl Lookup {
     pub(super) fn need_for_peer(&mut self, now: Time) {
         let from = self.bucket.next(PEER, now);
         let is_sooner = match self.state {
-            State::Idle => true,
-            State::Wanted { from: wanted, why } => from < wanted || why == Why::Probe,
-            State::Asked { .. } => false,
+            LookupState::Idle => true,
+            LookupState::Wanted { from: wanted, why } => from < wanted || why == Why::Probe,
+            LookupState::Asked { .. } => false,
         };
         if is_sooner {
-            self.state = State::Wanted { from, why: Why::Peer };
+            self.state = LookupState::Wanted { from, why: Why::Peer };
         }
     }
 
     /// A hint came: an answer may bring something new.
     pub(super) fn hint(&mut self, now: Time) {
-        if matches!(self.state, State::Idle) {
+        if matches!(self.state, LookupState::Idle) {
             let from = self.kept_until().map_or(now, |next| next.max(now));
-            self.state = State::Wanted { from, why: Why::Hint };
+            self.state = LookupState::Wanted { from, why: Why::Hint };
         }
     }
 
     /// Whether a question is wanted and may be asked now.
     pub(super) fn is_wanted(&self, now: Time) -> bool {
-        matches!(self.state, State::Wanted { from, .. } if from <= now)
+        matches!(self.state, LookupState::Wanted { from, .. } if from <= now)
     }
 
     /// Asks, if it is wanted and time. Online only.
     pub(super) fn ask(&mut self, core: &mut ClientCore, peer: &str) {
-        if let State::Wanted { from, why } = self.state
+        if let LookupState::Wanted { from, why } = self.state
             && from <= core.now
         {
             if why != Why::User {
@@ -113,48 +113,48 @@ impl Lookup {
             core.post(&frame);
             core.unanswered += 1;
             self.last = Some(core.now);
-            self.state = State::Asked { until: core.now + WAITING_TIME, why };
+            self.state = LookupState::Asked { until: core.now + WAITING_TIME, why };
         }
     }
 
     pub(super) fn is_asked(&self) -> bool {
-        matches!(self.state, State::Asked { .. })
+        matches!(self.state, LookupState::Asked { .. })
     }
 
     /// An answer is on its way, or about to be asked for, that may show that the session is of no
     /// use any more.
     pub(super) fn is_deciding(&self) -> bool {
         match self.state {
-            State::Asked { why, .. } => why != Why::Probe,
-            State::Wanted { why, .. } => matches!(why, Why::User | Why::Peer),
-            State::Idle => false,
+            LookupState::Asked { why, .. } => why != Why::Probe,
+            LookupState::Wanted { why, .. } => matches!(why, Why::User | Why::Peer),
+            LookupState::Idle => false,
         }
     }
 
     /// Nothing needs an answer any more: a question that was not asked yet is dropped.
     pub(super) fn drop_wish(&mut self) {
         if !self.is_asked() {
-            self.state = State::Idle;
+            self.state = LookupState::Idle;
         }
     }
 
     /// An answer came.
     pub(super) fn answered(&mut self) {
-        self.state = State::Idle;
+        self.state = LookupState::Idle;
     }
 
     /// Gives up waiting for an answer that does not come. Returns whether it did.
     pub(super) fn expire(&mut self, now: Time) -> bool {
-        let is_over = matches!(self.state, State::Asked { until, .. } if until <= now);
+        let is_over = matches!(self.state, LookupState::Asked { until, .. } if until <= now);
         if is_over {
-            self.state = State::Idle;
+            self.state = LookupState::Idle;
         }
         is_over
     }
 
     /// The connection is lost, and an answer with it.
     pub(super) fn disconnected(&mut self) {
-        (self.state, self.last) = (State::Idle, None);
+        (self.state, self.last) = (LookupState::Idle, None);
     }
 
     /// The peer confirmed texts of ours: the questions that it caused were in our interest, and
@@ -172,9 +172,9 @@ impl Lookup {
     /// When there is something to do, while online.
     pub(super) fn due(&self) -> Option<Time> {
         match self.state {
-            State::Idle => None,
-            State::Wanted { from, .. } => Some(from),
-            State::Asked { until, .. } => Some(until),
+            LookupState::Idle => None,
+            LookupState::Wanted { from, .. } => Some(from),
+            LookupState::Asked { until, .. } => Some(until),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::core::ClientCore;
 use super::lookup::Lookup;
 use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
-use super::waiting::Waiting;
+use super::waiting::WaitingFrames;
 use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Mid, PublicKey};
 use crate::reactor::Time;
@@ -20,7 +20,7 @@ pub(super) struct Peer {
     pub(super) contact: Contact,
     pub(super) sending: Sending,
     receiving: Receiving,
-    waiting: Waiting,
+    waiting: WaitingFrames,
     lookup: Lookup,
     /// The user has asked for its key, and waits for the answer.
     user_asks: bool,
@@ -34,7 +34,7 @@ impl Peer {
             contact: Contact::new(name.to_owned()),
             sending: Sending::new(),
             receiving: Receiving::new(),
-            waiting: Waiting::default(),
+            waiting: WaitingFrames::default(),
             lookup: Lookup::default(),
             user_asks: false,
             active: Time::default(),

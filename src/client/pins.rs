@@ -73,13 +73,13 @@ impl<P: Pin> PinBook<P> {
 /// The text of a file of pins.
 #[derive(Debug)]
 pub struct PinFile<P> {
-    lines: Vec<Line<P>>,
+    lines: Vec<PinLine<P>>,
     /// The index in `lines` of each owner's pin.
     places: BTreeMap<String, usize>,
 }
 
 #[derive(Debug)]
-enum Line<P> {
+enum PinLine<P> {
     Pin(P),
     /// Empty, or a comment behind `#`.
     Note(Vec<u8>),
@@ -105,11 +105,11 @@ impl<P: Pin> PinFile<P> {
         for bytes in text.split(|&byte| byte == b'\n') {
             let said = bytes.trim_ascii_start();
             if said.is_empty() || said.starts_with(b"#") {
-                file.lines.push(Line::Note(bytes.to_vec()));
+                file.lines.push(PinLine::Note(bytes.to_vec()));
                 continue;
             }
             let Some(pin) = str::from_utf8(bytes).ok().and_then(P::parse) else {
-                file.lines.push(Line::Damaged(bytes.to_vec()));
+                file.lines.push(PinLine::Damaged(bytes.to_vec()));
                 continue;
             };
             let Some(first) = file.find(pin.owner()) else {
@@ -117,7 +117,7 @@ impl<P: Pin> PinFile<P> {
                 continue;
             };
             let (owner, is_same) = (pin.owner().to_owned(), first.render() == pin.render());
-            file.lines.push(Line::Repeated { owner, bytes: bytes.to_vec(), is_same });
+            file.lines.push(PinLine::Repeated { owner, bytes: bytes.to_vec(), is_same });
         }
         file
     }
@@ -127,8 +127,10 @@ impl<P: Pin> PinFile<P> {
         let mut text = Vec::new();
         for line in &self.lines {
             match line {
-                Line::Pin(pin) => text.extend(pin.render().into_bytes()),
-                Line::Note(bytes) | Line::Damaged(bytes) | Line::Repeated { bytes, .. } => {
+                PinLine::Pin(pin) => text.extend(pin.render().into_bytes()),
+                PinLine::Note(bytes)
+                | PinLine::Damaged(bytes)
+                | PinLine::Repeated { bytes, .. } => {
                     text.extend(bytes);
                 }
             }
@@ -140,8 +142,8 @@ impl<P: Pin> PinFile<P> {
     /// The numbers, from 1, of lines that are ignored: damaged ones, and those that contradict an
     /// earlier one.
     pub fn damaged(&self) -> impl Iterator<Item = usize> {
-        let damaged = |line: &Line<P>| {
-            matches!(line, Line::Damaged(_) | Line::Repeated { is_same: false, .. })
+        let damaged = |line: &PinLine<P>| {
+            matches!(line, PinLine::Damaged(_) | PinLine::Repeated { is_same: false, .. })
         };
         self.lines.iter().zip(1..).filter(move |(line, _)| damaged(line)).map(|(_, number)| number)
     }
@@ -149,7 +151,7 @@ impl<P: Pin> PinFile<P> {
     /// The pin of `owner`.
     pub fn find(&self, owner: &str) -> Option<&P> {
         match self.lines.get(*self.places.get(owner)?) {
-            Some(Line::Pin(pin)) => Some(pin),
+            Some(PinLine::Pin(pin)) => Some(pin),
             _ => None,
         }
     }
@@ -157,7 +159,7 @@ impl<P: Pin> PinFile<P> {
     /// All pins, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &P> {
         self.lines.iter().filter_map(|line| match line {
-            Line::Pin(pin) => Some(pin),
+            PinLine::Pin(pin) => Some(pin),
             _ => None,
         })
     }
@@ -165,11 +167,11 @@ impl<P: Pin> PinFile<P> {
     /// Puts a pin in the place of its owner's, or at the end.
     pub fn set(&mut self, pin: P) {
         if let Some(&place) = self.places.get(pin.owner()) {
-            self.lines[place] = Line::Pin(pin);
+            self.lines[place] = PinLine::Pin(pin);
             return;
         }
         self.places.insert(pin.owner().to_owned(), self.lines.len());
-        self.lines.push(Line::Pin(pin));
+        self.lines.push(PinLine::Pin(pin));
     }
 
     /// Removes the pin of `owner`. Returns whether there was one.
@@ -182,7 +184,7 @@ impl<P: Pin> PinFile<P> {
     pub fn remove_where(&mut self, count: usize, is_it: impl Fn(&P) -> bool) -> usize {
         let mut removed = BTreeSet::new();
         self.lines.retain(|line| match line {
-            Line::Pin(pin) if removed.len() < count && is_it(pin) => {
+            PinLine::Pin(pin) if removed.len() < count && is_it(pin) => {
                 removed.insert(pin.owner().to_owned());
                 false
             }
@@ -190,12 +192,12 @@ impl<P: Pin> PinFile<P> {
         });
         // Otherwise these would count as the pins when the file is read again.
         self.lines.retain(|line| match line {
-            Line::Repeated { owner, .. } => !removed.contains(owner),
+            PinLine::Repeated { owner, .. } => !removed.contains(owner),
             _ => true,
         });
         let places = self.lines.iter().enumerate().filter_map(|(place, line)| match line {
-            Line::Pin(pin) => Some((pin.owner().to_owned(), place)),
-            Line::Note(_) | Line::Damaged(_) | Line::Repeated { .. } => None,
+            PinLine::Pin(pin) => Some((pin.owner().to_owned(), place)),
+            PinLine::Note(_) | PinLine::Damaged(_) | PinLine::Repeated { .. } => None,
         });
         self.places = places.collect();
         removed.len()

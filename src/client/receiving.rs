@@ -43,7 +43,7 @@ pub(super) enum Heard {
 }
 
 /// Why an offered session is refused.
-type Refusal = (Caution, String);
+type Reason = (Caution, String);
 
 impl Receiving {
     pub(super) fn new() -> Self {
@@ -74,7 +74,7 @@ impl Receiving {
         contact: &mut Contact,
         is_stranger: bool,
         offer: SessionOffer,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Reason> {
         let Some((key, fp)) = contact.key() else {
             return Err((Caution::NoKey, "its key is not known".to_owned()));
         };
@@ -109,7 +109,7 @@ impl Receiving {
         self.bucket = Bucket::default();
     }
 
-    fn check_time(&self, core: &mut ClientCore, created: u64) -> Result<(), Refusal> {
+    fn check_time(&self, core: &mut ClientCore, created: u64) -> Result<(), Reason> {
         let mark = if self.has_mark() { self.mark } else { core.forgot_at_ms };
         if created <= mark {
             let detail = "it is not newer than the last one";
@@ -222,12 +222,12 @@ pub(super) fn read_offer(core: &mut ClientCore, name: &str, body: &str) -> Optio
     offer.map_err(|fault| warn(core, name, refusal(fault))).ok()
 }
 
-fn warn(core: &mut ClientCore, name: &str, (code, why): Refusal) -> Caution {
+fn warn(core: &mut ClientCore, name: &str, (code, why): Reason) -> Caution {
     core.warn(name, code, format!("a session that {name} offers is refused: {why}"));
     code
 }
 
-fn refusal(fault: OfferFault) -> Refusal {
+fn refusal(fault: OfferFault) -> Reason {
     let (code, detail) = match fault {
         OfferFault::Form => (Caution::Malformed, "it has not the form that is known here"),
         OfferFault::Recipient => (Caution::WrongRecipient, "it is meant for another key than ours"),

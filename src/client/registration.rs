@@ -32,7 +32,7 @@ enum Stage {
 }
 
 /// What is to be done after a frame of the relay.
-pub(super) enum Step {
+pub(super) enum NextStep {
     /// Send this answer.
     Send(Vec<u8>),
     /// We are registered.
@@ -61,7 +61,7 @@ impl Registration {
     }
 
     /// What follows from `frame`, received while registering.
-    pub(super) fn answer(&mut self, core: &mut ClientCore, frame: Incoming) -> Step {
+    pub(super) fn answer(&mut self, core: &mut ClientCore, frame: Incoming) -> NextStep {
         match (&self.stage, frame) {
             (
                 &Stage::Registering { cnonce },
@@ -69,20 +69,20 @@ impl Registration {
             ) => self.challenged(core, &cnonce, &relay, &nonce, &signature),
             (Stage::Proving, Incoming::Reply(Reply::Registered { name, fp, limits })) => {
                 if name != core.name || fp != core.fp {
-                    return Step::Retry("the relay registered somebody else".to_owned());
+                    return NextStep::Retry("the relay registered somebody else".to_owned());
                 }
                 core.max_frame = limits.frame.min(MAX_FRAME_OPTION);
-                Step::Registered
+                NextStep::Registered
             }
             (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
                 refused(core, code.parse().ok(), &detail)
             }
             (_, Incoming::Userlist { .. }) => {
                 let detail = format!("{} speaks only the original protocol", self.relay);
-                Step::Over(Ending::NotV2, detail)
+                NextStep::Over(Ending::NotV2, detail)
             }
-            (_, Incoming::Unknown { .. }) => Step::Nothing,
-            _ => Step::Retry("the relay answered something else".to_owned()),
+            (_, Incoming::Unknown { .. }) => NextStep::Nothing,
+            _ => NextStep::Retry("the relay answered something else".to_owned()),
         }
     }
 
@@ -93,10 +93,10 @@ impl Registration {
         relay: &[u8; 32],
         nonce: &[u8; 32],
         signature: &[u8; 64],
-    ) -> Step {
+    ) -> NextStep {
         let signed = relay_challenge(relay, cnonce, nonce, &core.fp);
         if !core.vault.verify_relay(relay, &signed, signature) {
-            return Step::Retry("the relay did not prove its key".to_owned());
+            return NextStep::Retry("the relay did not prove its key".to_owned());
         }
         if let Err(over) = self.pin(core, RelayFingerprint(*relay)) {
             return over;
@@ -104,14 +104,15 @@ impl Registration {
         self.stage = Stage::Proving;
         let prekey = core.prekeys.published();
         let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey);
-        Step::Send(compose::prove(&core.vault.sign(&proof)))
+        NextStep::Send(compose::prove(&core.vault.sign(&proof)))
     }
 
     /// Whether `key` is the relay's; the first one is pinned.
-    fn pin(&mut self, core: &mut ClientCore, key: RelayFingerprint) -> Result<(), Step> {
+    fn pin(&mut self, core: &mut ClientCore, key: RelayFingerprint) -> Result<(), NextStep> {
         let address = &self.relay;
-        let not_kept =
-            |why| Step::Over(Ending::TrustFile, format!("the key of {address} is not kept: {why}"));
+        let not_kept = |why| {
+            NextStep::Over(Ending::TrustFile, format!("the key of {address} is not kept: {why}"))
+        };
         if self.relays.refresh().map_err(not_kept)? {
             let damaged: Vec<_> = self.relays.file().damaged().collect();
             core.name_damaged_lines("known_relays", &damaged);
@@ -135,7 +136,7 @@ impl Registration {
                  Either the relay was set up anew, or this is another one. If you know why, run \
                  '{keys} untrust {address}' and connect again"
             );
-            return Err(Step::Over(Ending::RelayChanged, detail));
+            return Err(NextStep::Over(Ending::RelayChanged, detail));
         }
         if is_new {
             let (relay, key) = (address.clone(), key.to_string());
@@ -145,7 +146,7 @@ impl Registration {
     }
 }
 
-fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> Step {
+fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> NextStep {
     let (name, keys) = (&core.name, &core.keys);
     let other = format!("to take another name, run '{keys} rename NAME'");
     let (ending, advice) = match code {
@@ -169,8 +170,8 @@ fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> Step {
             | ErrorCode::FrameTimeout
             | ErrorCode::SlowReader
             | ErrorCode::ShuttingDown,
-        ) => return Step::Retry(format!("the relay ended it: {detail}")),
+        ) => return NextStep::Retry(format!("the relay ended it: {detail}")),
         _ => (Ending::Refused, format!("the relay refused the registration: {detail}")),
     };
-    Step::Over(ending, advice)
+    NextStep::Over(ending, advice)
 }

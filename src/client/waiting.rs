@@ -14,7 +14,7 @@ use crate::wire::ForwardKind;
 
 /// The waiting frames of one peer, in order.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingFrames {
     frames: Vec<(ForwardKind, String)>,
     /// What they cost.
     bytes: usize,
@@ -24,7 +24,7 @@ pub(super) struct Waiting {
     since: Time,
 }
 
-impl Waiting {
+impl WaitingFrames {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -29,7 +29,7 @@ pub(super) const NAMES_FILE: &str = "names.sqlite";
 pub(super) const LOCK_FILE: &str = "lock";
 
 /// What a relay keeps from one start to the next; with `--ephemeral`, it is made anew.
-struct State {
+struct KeptState {
     key: RelayKey,
     store: Box<dyn Store>,
     bound: Vec<(String, Fingerprint)>,
@@ -45,7 +45,8 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
     let capacity = capacity(arguments, descriptors)?;
-    let state = if arguments.ephemeral { State::ephemeral() } else { State::load(arguments)? };
+    let state =
+        if arguments.ephemeral { KeptState::ephemeral() } else { KeptState::load(arguments)? };
     let reactor_config = arguments.reactor_config(&capacity);
     let config = arguments.relay_config(&capacity);
     let trace = tracing::open(&arguments.trace)?;
@@ -81,10 +82,10 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
 /// A relay that keeps nothing and logs nothing, for the demo.
 pub(super) fn ephemeral_relay(recorder: Option<&Recorder>) -> Relay {
     let quiet = heard(Journal::new(Format::Json, Level::Quiet), recorder);
-    State::ephemeral().relay(RelayConfig::default(), quiet).0
+    KeptState::ephemeral().relay(RelayConfig::default(), quiet).0
 }
 
-impl State {
+impl KeptState {
     fn ephemeral() -> Self {
         let (key, _) = RelayKey::generate();
         Self {

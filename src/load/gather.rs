@@ -2,7 +2,7 @@
 
 use super::generator::Generator;
 use super::stats::Fault;
-use super::user::State;
+use super::user::UserState;
 use crate::limits::LOAD_SWEEP;
 use crate::reactor::{Context, Time, Token};
 
@@ -28,7 +28,7 @@ impl Generator {
         self.coming += 1;
         let it = &mut self.users[user as usize];
         it.token = Some(token);
-        it.state = State::Coming(start);
+        it.state = UserState::Coming(start);
         if self.by_slot.len() <= token.slot() {
             self.by_slot.resize(token.slot() + 1, u32::MAX);
         }
@@ -43,22 +43,22 @@ impl Generator {
 
     /// A user is registered. One that is to stay is ready; one that came only for this is done.
     pub(super) fn answered(&mut self, cx: &mut Context, user: u32, id: Token) {
-        let State::Coming(start) = self.users[user as usize].state else { return };
+        let UserState::Coming(start) = self.users[user as usize].state else { return };
         cx.expect_handshake(id, false);
         self.coming -= 1;
         if self.is_visitor(user) {
-            self.users[user as usize].state = State::Leaving;
+            self.users[user as usize].state = UserState::Leaving;
             self.stats.handle();
             self.stats.finish(start, cx.now());
             cx.close(id);
         } else {
-            self.users[user as usize].state = State::Ready;
+            self.users[user as usize].state = UserState::Ready;
         }
     }
 
     /// The relay has refused something to a user.
     pub(super) fn refused(&mut self, cx: &mut Context, user: u32, code: &'static str) {
-        if self.users[user as usize].state != State::Ready {
+        if self.users[user as usize].state != UserState::Ready {
             return self.lose(cx, user, Fault::Refused(code));
         }
         self.stats.faults.add(Fault::Refused(code), 1);
@@ -69,10 +69,10 @@ impl Generator {
     /// A connection is of no use any more.
     pub(super) fn lose(&mut self, cx: &mut Context, user: u32, fault: Fault) {
         let it = &mut self.users[user as usize];
-        if matches!(it.state, State::Leaving | State::Gone) {
+        if matches!(it.state, UserState::Leaving | UserState::Gone) {
             return;
         }
-        if let State::Coming(start) = it.state {
+        if let UserState::Coming(start) = it.state {
             self.coming -= 1;
             if self.is_visitor(user) {
                 self.stats.fail();
@@ -82,7 +82,7 @@ impl Generator {
             }
         }
         let it = &mut self.users[user as usize];
-        it.state = State::Gone;
+        it.state = UserState::Gone;
         if let Some(token) = it.token {
             cx.abort(token);
         }
@@ -96,9 +96,9 @@ impl Generator {
     pub(super) fn left(&mut self, cx: &mut Context, user: u32) {
         let it = &mut self.users[user as usize];
         it.token = None;
-        let is_done = it.state == State::Leaving;
+        let is_done = it.state == UserState::Leaving;
         if self.is_visitor(user) {
-            self.users[user as usize].state = State::Absent;
+            self.users[user as usize].state = UserState::Absent;
         }
         if is_done {
             self.work_on(cx, user);
@@ -118,7 +118,7 @@ impl Generator {
     pub(super) fn give_up_all(&mut self, now: Time) {
         for user in 0..self.plan.users() {
             self.give_up(user, now);
-            if let State::Coming(start) = self.users[user as usize].state
+            if let UserState::Coming(start) = self.users[user as usize].state
                 && self.is_visitor(user)
             {
                 self.stats.abandon(start, now, 1);

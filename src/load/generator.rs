@@ -39,7 +39,7 @@ use super::plan::{Extent, Plan, Work};
 use super::protocol::{Parsed, Protocol};
 use super::schedule::Schedule;
 use super::stats::{Fault, Stats};
-use super::user::{State, User, Worker};
+use super::user::{User, UserState, Worker};
 use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
     CloseReason, Config, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
@@ -385,7 +385,7 @@ impl Handler for Generator {
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
         let Some(user) = self.user_of(id) else { return };
         let fault = match (reason, self.users[user as usize].state) {
-            (CloseReason::Failed(errno), State::Coming(_)) => Fault::Unreachable(errno),
+            (CloseReason::Failed(errno), UserState::Coming(_)) => Fault::Unreachable(errno),
             (CloseReason::Failed(errno), _) => Fault::Broken(errno),
             (CloseReason::Closed | CloseReason::Aborted { .. }, _) => Fault::Closed,
         };

@@ -6,7 +6,7 @@ use crate::reactor::{Time, Token};
 /// A user of the relay, with what a measurement needs.
 #[derive(Debug, Default)]
 pub(super) struct User {
-    pub(super) state: State,
+    pub(super) state: UserState,
     /// The token of its connection, while there is one.
     pub(super) token: Option<Token>,
     /// Its messages.
@@ -15,7 +15,7 @@ pub(super) struct User {
 
 /// The state of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum UserState {
     /// Not connected.
     #[default]
     Absent,
@@ -32,13 +32,13 @@ pub(super) enum State {
 impl User {
     /// When its operations under way were meant to start, the first one first.
     pub(super) fn starts(&self) -> impl Iterator<Item = Time> {
-        let coming = if let State::Coming(start) = self.state { Some(start) } else { None };
+        let coming = if let UserState::Coming(start) = self.state { Some(start) } else { None };
         coming.into_iter().chain(self.flight.starts())
     }
 
     /// Whether what comes to it matters.
     pub(super) fn is_connected(&self) -> bool {
-        matches!(self.state, State::Coming(_) | State::Ready)
+        matches!(self.state, UserState::Coming(_) | UserState::Ready)
     }
 }
 

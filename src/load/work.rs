@@ -7,7 +7,7 @@
 use super::generator::Generator;
 use super::payload::Label;
 use super::plan::Work;
-use super::user::State;
+use super::user::UserState;
 use crate::limits::LOAD_AGES;
 use crate::reactor::{Context, Time};
 
@@ -126,7 +126,7 @@ impl Generator {
 
     fn has_room(&self, worker: u32) -> bool {
         if self.plan.work == Work::Connect {
-            return self.users[worker as usize].state == State::Absent;
+            return self.users[worker as usize].state == UserState::Absent;
         }
         let place = 2 * worker as usize;
         let (first, second) = (&self.users[place], &self.users[place + 1]);
@@ -135,13 +135,13 @@ impl Generator {
             Work::Connect | Work::PingPong => 1,
         };
         let answers = if self.plan.work == Work::PingPong { second.flight.pending() } else { 0 };
-        first.state == State::Ready && first.flight.pending() + answers < window
+        first.state == UserState::Ready && first.flight.pending() + answers < window
     }
 
     /// The addressee of the worker's next message; none if nobody is there.
     fn addressee(&mut self, worker: u32) -> Option<u32> {
         let sender = 2 * worker;
-        let is_there = |it: u32| it != sender && self.users[it as usize].state == State::Ready;
+        let is_there = |it: u32| it != sender && self.users[it as usize].state == UserState::Ready;
         if !self.plan.work.is_mesh() {
             return Some(sender + 1).filter(|&it| is_there(it));
         }

@@ -51,7 +51,7 @@ struct Reservation {
 
 /// What is still missing between a proven claim and its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Availability {
     /// Nothing: the name is bound to this fingerprint.
     Bound,
     /// The name is free, and has to be bound first.
@@ -108,9 +108,9 @@ impl Directory {
         name: &str,
         fp: &Fingerprint,
         holders: &impl Holders,
-    ) -> Result<Standing, Fault> {
+    ) -> Result<Availability, Fault> {
         match self.bound.owner(name) {
-            Some(owner) if owner == fp => return Ok(Standing::Bound),
+            Some(owner) if owner == fp => return Ok(Availability::Bound),
             Some(_) => return Err(name_bound()),
             None => {}
         }
@@ -127,7 +127,7 @@ impl Directory {
         if self.bound.len() + self.reserved.len() >= MAX_BOUND_NAMES {
             return Err(Fault::new(ErrorCode::DirectoryFull, "no further name can be bound"));
         }
-        Ok(Standing::Free)
+        Ok(Availability::Free)
     }
 
     /// Whether the store is to be told that the user of `name`, if it is bound, was connected on
@@ -237,13 +237,13 @@ mod tests {
     fn a_name_that_was_proven_is_one_keys_for_good() {
         let (mut directory, mut room) = empty();
         let (name, first) = (UserName::new("alice"), connection(1));
-        assert_eq!(directory.check("alice", &ALICE, &room), Ok(Standing::Free));
+        assert_eq!(directory.check("alice", &ALICE, &room), Ok(Availability::Free));
         let number = directory.reserve(&name, ALICE, first);
         assert_eq!(directory.settle(number, true), Some(first));
         hold((&mut directory, &mut room), &name, first);
         assert_eq!(directory.holder("alice", &room), Some(first));
         for _ in 0..2 {
-            assert_eq!(directory.check("alice", &ALICE, &room), Ok(Standing::Bound));
+            assert_eq!(directory.check("alice", &ALICE, &room), Ok(Availability::Bound));
             assert_eq!(code(directory.check("alice", &EVE, &room)), Some(ErrorCode::NameBound));
             assert_eq!(code(directory.check_original("alice", &room)), Some(ErrorCode::NameBound));
             directory.release(&name, first);
@@ -262,7 +262,7 @@ mod tests {
         // The store failed: it is free again, and the key has its place back.
         directory.settle(number, false);
         assert_eq!(directory.check_original("alice", &room), Ok(()));
-        assert_eq!(directory.check("alice", &EVE, &room), Ok(Standing::Free));
+        assert_eq!(directory.check("alice", &EVE, &room), Ok(Availability::Free));
         assert_eq!(directory.settle(number, true), None);
     }
 
@@ -289,9 +289,9 @@ mod tests {
             code(directory.check("one-more", &ALICE, &room)),
             Some(ErrorCode::DirectoryFull)
         );
-        assert_eq!(directory.check("alice1", &ALICE, &room), Ok(Standing::Bound));
-        assert_eq!(directory.check("one-more", &EVE, &room), Ok(Standing::Free));
+        assert_eq!(directory.check("alice1", &ALICE, &room), Ok(Availability::Bound));
+        assert_eq!(directory.check("one-more", &EVE, &room), Ok(Availability::Free));
         directory.settle(number, false);
-        assert_eq!(directory.check("one-more", &ALICE, &room), Ok(Standing::Free));
+        assert_eq!(directory.check("one-more", &ALICE, &room), Ok(Availability::Free));
     }
 }

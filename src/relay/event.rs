@@ -176,7 +176,7 @@ pub enum Leaving {
 /// The kinds of line of the original's journal; the window there and the terminal here colour them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum LineKind {
     /// Ordinary traffic.
     Info,
     /// Somebody got in.
@@ -208,26 +208,26 @@ pub enum Level {
 
 impl Event<'_> {
     /// The kind of line that it makes.
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> LineKind {
         match self {
             Self::Listening { .. }
             | Self::Ephemeral
             | Self::Signal { .. }
             | Self::Released { .. }
             | Self::Counters { .. }
-            | Self::Draining { .. } => Kind::System,
-            Self::Registered { .. } => Kind::Success,
+            | Self::Draining { .. } => LineKind::System,
+            Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
             | Self::Left { reason: Leaving::Quit, .. }
             | Self::KeyAsked { .. }
-            | Self::Forwarded { .. } => Kind::Info,
+            | Self::Forwarded { .. } => LineKind::Info,
             Self::TurnedAway { .. }
             | Self::Left { .. }
             | Self::Refused { .. }
             | Self::FewerConnections { .. }
-            | Self::LinesDropped { .. } => Kind::Warning,
+            | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. } | Self::NamesReadOnly { .. } | Self::AcceptFailed { .. } => {
-                Kind::Error
+                LineKind::Error
             }
         }
     }
@@ -255,7 +255,7 @@ impl Event<'_> {
     /// Whether its lines have a rate, because others could cause any number of them. Messages have
     /// none: the operator has asked for each of them.
     pub(super) const fn has_rate(&self) -> bool {
-        !matches!(self.kind(), Kind::System)
+        !matches!(self.kind(), LineKind::System)
             && !matches!(
                 self,
                 Self::Forwarded { .. } | Self::StoreFailed { .. } | Self::LinesDropped { .. }
@@ -330,7 +330,7 @@ impl fmt::Display for Leaving {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for LineKind {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         out.pad(match self {
             Self::Info => "info",

@@ -11,7 +11,7 @@ use std::mem;
 use serde::Serialize;
 use serde_json::Serializer;
 
-use super::event::{Event, Kind, Level};
+use super::event::{Event, Level, LineKind};
 use super::limits::LOG_QUEUE;
 use super::utc::Utc;
 use crate::wire::Ascii;
@@ -166,7 +166,7 @@ impl Journal {
                 writeln!(out, "{time} \x1b[{color}m{kind:7}\x1b[0m {event}")
             }
             Format::Json => {
-                let line = Line { time: time.to_string(), kind: event.kind(), event };
+                let line = LogLine { time: time.to_string(), kind: event.kind(), event };
                 line.serialize(&mut Serializer::with_formatter(&mut *out, Ascii))?;
                 writeln!(out)
             }
@@ -175,20 +175,20 @@ impl Journal {
 }
 
 /// The colour of a kind, as the parameter of SGR (ECMA-48, 8.3.117).
-const fn color_of(kind: Kind) -> u8 {
+const fn color_of(kind: LineKind) -> u8 {
     match kind {
-        Kind::Info => 36,    // cyan
-        Kind::Success => 32, // green
-        Kind::Warning => 33, // yellow
-        Kind::Error => 31,   // red
-        Kind::System => 35,  // magenta
+        LineKind::Info => 36,    // cyan
+        LineKind::Success => 32, // green
+        LineKind::Warning => 33, // yellow
+        LineKind::Error => 31,   // red
+        LineKind::System => 35,  // magenta
     }
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct LogLine<'a> {
     time: String,
-    kind: Kind,
+    kind: LineKind,
     #[serde(flatten)]
     event: &'a Event<'a>,
 }

@@ -5,7 +5,7 @@
 //! name has to be written by the store first.
 
 use super::Relay;
-use super::directory::Standing;
+use super::directory::Availability;
 use super::event::Event;
 use super::fault::Fault;
 use super::peer::{Challenge, Claim, KeyText, Peer, State, User};
@@ -70,7 +70,7 @@ impl Relay {
         let (name, fp) = (claim.name.as_str(), &claim.fp);
         let standing = self.directory.check(name, fp, &self.peers)?;
         let origin = self.rates.origin(claim.address);
-        if standing == Standing::Free && !self.newcomers.may(origin, claim.address, cx.now()) {
+        if standing == Availability::Free && !self.newcomers.may(origin, claim.address, cx.now()) {
             return Err(too_many_new_names());
         }
         let relay = self.notary.public();
@@ -103,8 +103,8 @@ impl Relay {
         // Checked again: others may have come since the challenge.
         let (name, fp) = (claim.name.as_str(), &claim.fp);
         match self.directory.check(name, fp, &self.peers).map_err(Fault::last)? {
-            Standing::Free => self.bind(cx, from, claim),
-            Standing::Bound => {
+            Availability::Free => self.bind(cx, from, claim),
+            Availability::Bound => {
                 if let Some(old) = self.directory.holder(name, &self.peers) {
                     let fault = Refusal::new(ErrorCode::Replaced, "the same user connected again");
                     self.dismiss(cx, old, &fault);

@@ -50,8 +50,8 @@ struct List {
 
 /// One frame of it: the users from slot `from` to before `next`.
 struct ListPart {
-    from: Slot,
-    next: Option<Slot>,
+    from: ListPosition,
+    next: Option<ListPosition>,
     frame: Rc<[u8]>,
 }
 
@@ -74,17 +74,17 @@ pub(super) enum Subscriber {
         /// Told of all changes below this number.
         told: u64,
         /// In the middle of the whole list, as it was then: the slot from which it goes on.
-        listing: Option<Slot>,
+        listing: Option<ListPosition>,
     },
 }
 
 /// Every user has one.
 const _: () = assert!(size_of::<Subscriber>() == 16);
 
-/// A place in the table of connections, kept as its number plus one, so that `Option<Slot>` takes
-/// no more room.
+/// A place in the table of connections, kept as its number plus one, so that `Option<ListPosition>`
+/// takes no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(NonZeroU32);
+pub(super) struct ListPosition(NonZeroU32);
 
 /// What a subscriber is to be told next.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(super) enum Notice {
     TooLarge,
 }
 
-impl Slot {
+impl ListPosition {
     fn new(number: usize) -> Self {
         let above = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1);
         Self(NonZeroU32::new(above).unwrap_or(NonZeroU32::MAX))
@@ -112,7 +112,7 @@ impl Subscriber {
     pub(super) fn new(mode: RosterMode) -> Self {
         match mode {
             RosterMode::Full => Self::Full { told: 0, is_new: true, warned: false },
-            RosterMode::Delta => Self::Delta { told: 0, listing: Some(Slot::new(0)) },
+            RosterMode::Delta => Self::Delta { told: 0, listing: Some(ListPosition::new(0)) },
             RosterMode::None => Self::None,
         }
     }
@@ -201,7 +201,7 @@ impl Roster {
             }
             Subscriber::Delta { told, listing } => {
                 if *told < self.changes.first() {
-                    *listing = Some(Slot::new(0)); // it fell behind what is kept
+                    *listing = Some(ListPosition::new(0)); // it fell behind what is kept
                 }
                 Notice::Frame(match *listing {
                     Some(slot) => self.part_of_list(told, listing, slot, peers),
@@ -235,11 +235,11 @@ impl Roster {
     fn part_of_list(
         &mut self,
         told: &mut u64,
-        listing: &mut Option<Slot>,
-        from: Slot,
+        listing: &mut Option<ListPosition>,
+        from: ListPosition,
         peers: &Peers,
     ) -> Rc<[u8]> {
-        let is_first = from == Slot::new(0);
+        let is_first = from == ListPosition::new(0);
         if is_first {
             *told = self.changes.end();
         }
@@ -257,19 +257,19 @@ impl Roster {
         Rc::clone(&part.frame)
     }
 
-    fn make_part(&self, told: u64, from: Slot, peers: &Peers) -> ListPart {
+    fn make_part(&self, told: u64, from: ListPosition, peers: &Peers) -> ListPart {
         let mut space = Space::new(self.max_frame);
         let mut names = Vec::new();
         let mut next = None;
         for (slot, user) in peers.users_from(from.number()).filter(|(_, user)| user.joined < told) {
             if !space.take(&user.name) {
-                next = Some(Slot::new(slot));
+                next = Some(ListPosition::new(slot));
                 break;
             }
             names.push(user.name.json());
         }
         let joined = names.iter().map(|name| &**name);
-        let frame = encode_roster(joined, std::iter::empty(), from == Slot::new(0)).into();
+        let frame = encode_roster(joined, std::iter::empty(), from == ListPosition::new(0)).into();
         ListPart { from, next, frame }
     }
 

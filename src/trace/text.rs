@@ -15,7 +15,7 @@ const COLUMN: usize = 15;
 
 /// The lines of one tick; `name` is that of its loop, where there are several.
 pub(super) fn tick(name: Option<&str>, tick: &Tick) -> String {
-    let mut text = Text(String::new());
+    let mut text = TextWriter(String::new());
     text.head(name, tick);
     for (place, (event, named)) in tick.events.iter().enumerate() {
         let mark = if place == 0 { "ready" } else { "" };
@@ -37,9 +37,9 @@ pub(super) fn missing(ticks: u64) -> String {
     format!("({ticks} ticks are missing here: nobody took the trace)\n")
 }
 
-struct Text(String);
+struct TextWriter(String);
 
-impl Text {
+impl TextWriter {
     fn head(&mut self, name: Option<&str>, tick: &Tick) {
         let name = name.map(|name| format!("{name}, ")).unwrap_or_default();
         let at_most = match tick.timeout {

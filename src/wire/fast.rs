@@ -48,7 +48,7 @@ impl<'a> CommonFrames<'a> {
     pub fn scan(&mut self, unconsumed: &'a [u8], max_frame: usize) -> Option<(usize, Request<'a>)> {
         let bytes = skip_space(unconsumed);
         let mut walk = Walk::new(&bytes[..bytes.len().min(max_frame)]);
-        let members = Members::read(&mut walk, &mut self.last)?;
+        let members = CommonMembers::read(&mut walk, &mut self.last)?;
         let length = walk.at();
         let end = unconsumed.len() - bytes.len() + length;
         Some((end, members.request(&bytes[..length])?))
@@ -60,13 +60,13 @@ impl<'a> CommonFrames<'a> {
 struct Head<'a> {
     /// None, before the first frame.
     bytes: &'a [u8],
-    says: Members<'a>,
+    says: CommonMembers<'a>,
     body: Option<ForwardKind>,
 }
 
 /// What the members say, and where it matters, where they stand.
 #[derive(Clone, Copy, Default)]
-struct Members<'a> {
+struct CommonMembers<'a> {
     action: Option<ForwardKind>,
     to: Option<&'a str>,
     /// Its place, quotes included.
@@ -78,7 +78,7 @@ struct Members<'a> {
     content: Option<&'a [u8]>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> CommonMembers<'a> {
     /// Reads a whole frame, from brace to brace.
     fn read(walk: &mut Walk<'a>, head: &mut Head<'a>) -> Option<Self> {
         let mut members = Self::default();

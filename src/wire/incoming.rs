@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::object::Text;
+use super::object::JsonText;
 use super::{BadFrame, ForwardKind, Object, Reply};
 
 /// One frame from the relay.
@@ -85,8 +85,8 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-fn names(list: Vec<Text>) -> Vec<Cow<str>> {
-    list.into_iter().map(|Text(name)| name).collect()
+fn names(list: Vec<JsonText>) -> Vec<Cow<str>> {
+    list.into_iter().map(|JsonText(name)| name).collect()
 }
 
 #[cfg(test)]

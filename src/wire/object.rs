@@ -39,7 +39,7 @@ impl<'a> Object<'a> {
 
     /// The string `name`, unescaped; `None` where there is no such member.
     pub fn string(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, BadFrame> {
-        Ok(self.value::<Text>(name)?.map(|text| text.0))
+        Ok(self.value::<JsonText>(name)?.map(|text| text.0))
     }
 
     /// The string `name`, which must be there.
@@ -149,7 +149,7 @@ impl std::error::Error for BadFrame {}
 /// A string, borrowed where nothing in it is escaped; `Cow` by itself would always copy.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct JsonText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The members of one object in their order, duplicates included.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::with_capacity(8); // few frames have more
-        while let Some((Text(name), value)) = map.next_entry()? {
+        while let Some((JsonText(name), value)) = map.next_entry()? {
             members.push((name, value));
         }
         Ok(Members(members))

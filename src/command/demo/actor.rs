@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
-use super::{Report, SCRIPT};
+use super::{DemoReport, SCRIPT};
 use crate::client::{Client, ClientUser, Ending, Event, MemoryPins, Parts, Settings};
 use crate::command::talk::wall_clock;
 use crate::command::view;
@@ -18,7 +18,7 @@ const CLIENT_TIMER: Timer = Timer(0);
 pub(super) struct Actor {
     name: &'static str,
     client: Client,
-    reports: Sender<Report>,
+    reports: Sender<DemoReport>,
     /// The other user is here.
     together: bool,
     /// How many lines of the script have been said, by either.
@@ -34,7 +34,7 @@ impl Actor {
         name: &'static str,
         key: Identity,
         relay: SocketAddr,
-        reports: Sender<Report>,
+        reports: Sender<DemoReport>,
         recorder: Option<Recorder>,
     ) -> Self {
         let settings = Settings {
@@ -76,21 +76,21 @@ impl Actor {
             }
             Event::Message { text, receipt, .. } => {
                 self.client.shown(receipt);
-                self.report(Report::Heard { by: self.name, text });
+                self.report(DemoReport::Heard { by: self.name, text });
                 self.done += 1;
                 self.speak();
             }
             Event::Delivered { .. } => {
                 self.unconfirmed -= 1;
-                self.report(Report::Confirmed);
+                self.report(DemoReport::Confirmed);
             }
             Event::Failed { detail, .. } | Event::Warning { detail, .. } => {
-                self.report(Report::Failed(format!("{}: {detail}", self.name)));
+                self.report(DemoReport::Failed(format!("{}: {detail}", self.name)));
             }
             Event::Closed { code, detail } => {
                 self.report(match code {
-                    Ending::Left => Report::Left,
-                    _ => Report::Failed(format!("{}: {detail}", self.name)),
+                    Ending::Left => DemoReport::Left,
+                    _ => DemoReport::Failed(format!("{}: {detail}", self.name)),
                 });
                 cx.stop();
             }
@@ -107,14 +107,14 @@ impl Actor {
             return;
         };
         let Some((other, _)) = SCRIPT.iter().find(|(by, _)| *by != self.name) else { return };
-        self.report(Report::Said { by, text });
+        self.report(DemoReport::Said { by, text });
         match self.client.say(other, text, None) {
             Ok(_) => self.done += 1,
-            Err(refused) => self.report(Report::Failed(format!("{}: {refused}", self.name))),
+            Err(refused) => self.report(DemoReport::Failed(format!("{}: {refused}", self.name))),
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: DemoReport) {
         let _ = self.reports.send(report); // nobody listens any more when the demo is over
     }
 }

@@ -25,7 +25,7 @@ use crate::reactor::{Config, Context, Handler, Linux, ProcessFd, Waker};
 use crate::trace::{Recorder, Trace};
 
 /// What the three threads report.
-enum Report {
+enum DemoReport {
     /// The relay listens here.
     Listening(SocketAddr),
     /// The relay has read these whole frames from one socket.
@@ -80,7 +80,7 @@ fn make_keys() -> Result<[Identity; 2], Failure> {
 }
 
 fn start_relay(
-    reports: &Sender<Report>,
+    reports: &Sender<DemoReport>,
     closing: &Waker,
     trace: Option<Trace>,
 ) -> thread::JoinHandle<()> {
@@ -98,8 +98,8 @@ fn start_relay(
 fn play(
     stage: &mut Stage,
     keys: [Identity; 2],
-    reports: &Sender<Report>,
-    reported: &Receiver<Report>,
+    reports: &Sender<DemoReport>,
+    reported: &Receiver<DemoReport>,
     trace: Option<&Trace>,
 ) -> Result<(), Failure> {
     let mut keys = Some(keys);
@@ -109,18 +109,18 @@ fn play(
         let report = reported.recv_timeout(DEMO_PATIENCE);
         let report = report.map_err(|_| stuck())?;
         match report {
-            Report::Listening(address) => {
+            DemoReport::Listening(address) => {
                 Stage::open(address);
                 for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
                     users.push(start_user(name, identity, address, reports, trace.cloned()));
                 }
             }
-            Report::Left => left += 1,
-            Report::Failed(why) => return Err(Failure::new(Exit::Failed, why)),
-            Report::Read(bytes) => stage.read(&bytes),
-            Report::Said { by, text } => Stage::said(by, text),
-            Report::Heard { by, text } => stage.heard(by, &text),
-            Report::Confirmed => stage.confirmed(),
+            DemoReport::Left => left += 1,
+            DemoReport::Failed(why) => return Err(Failure::new(Exit::Failed, why)),
+            DemoReport::Read(bytes) => stage.read(&bytes),
+            DemoReport::Said { by, text } => Stage::said(by, text),
+            DemoReport::Heard { by, text } => stage.heard(by, &text),
+            DemoReport::Confirmed => stage.confirmed(),
         }
     }
     // A user that has left still notes its last tick.
@@ -131,7 +131,7 @@ fn start_user(
     name: &'static str,
     key: Identity,
     relay: SocketAddr,
-    reports: &Sender<Report>,
+    reports: &Sender<DemoReport>,
     trace: Option<Trace>,
 ) -> thread::JoinHandle<()> {
     let reports = reports.clone();
@@ -148,7 +148,7 @@ fn stuck() -> Failure {
 
 /// A loop for one handler, on the thread that calls this.
 fn run<H: Handler>(
-    reports: &Sender<Report>,
+    reports: &Sender<DemoReport>,
     recorder: Option<Recorder>,
     handler: &mut H,
     start: impl FnOnce(&mut Context, &mut H),
@@ -156,7 +156,7 @@ fn run<H: Handler>(
     let ended = Linux::new()
         .and_then(|linux| tracing::run(linux, &Config::default(), recorder, handler, start));
     if let Err(errno) = ended {
-        let _ = reports.send(Report::Failed(format!("an event loop failed: {errno}")));
+        let _ = reports.send(DemoReport::Failed(format!("an event loop failed: {errno}")));
     }
 }
 

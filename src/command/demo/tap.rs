@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 
 use nix::errno::Errno;
 
-use super::Report;
+use super::DemoReport;
 use crate::reactor::{
     CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
 };
@@ -15,12 +15,12 @@ use crate::reactor::{
 /// The relay, and the channel to which what it reads is reported.
 pub(super) struct Tap<H> {
     relay: H,
-    reports: Sender<Report>,
+    reports: Sender<DemoReport>,
     closing: Option<Token>,
 }
 
 impl<H: Handler> Tap<H> {
-    pub(super) fn new(relay: H, reports: Sender<Report>) -> Self {
+    pub(super) fn new(relay: H, reports: Sender<DemoReport>) -> Self {
         Self { relay, reports, closing: None }
     }
 
@@ -30,7 +30,7 @@ impl<H: Handler> Tap<H> {
         self.closing = Some(cx.open(closing));
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: DemoReport) {
         let _ = self.reports.send(report); // nobody listens any more when the demo is over
     }
 }
@@ -38,7 +38,7 @@ impl<H: Handler> Tap<H> {
 impl<H: Handler> Handler for Tap<H> {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
         if let Opened::Listening(address) = how {
-            self.report(Report::Listening(address));
+            self.report(DemoReport::Listening(address));
         }
         self.relay.opened(cx, id, how);
     }
@@ -50,7 +50,7 @@ impl<H: Handler> Handler for Tap<H> {
         }
         let consumed = self.relay.received(cx, from, bytes);
         if consumed > 0 {
-            self.report(Report::Read(bytes[..consumed].to_vec()));
+            self.report(DemoReport::Read(bytes[..consumed].to_vec()));
         }
         consumed
     }
@@ -81,7 +81,7 @@ impl<H: Handler> Handler for Tap<H> {
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
         if let CloseReason::Failed(errno) = reason {
-            self.report(Report::Failed(format!("the relay lost a socket: {errno}")));
+            self.report(DemoReport::Failed(format!("the relay lost a socket: {errno}")));
         }
         self.relay.closed(cx, id, reason);
     }

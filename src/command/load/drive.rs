@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
 use super::process::{Usage, own_cpu, resident};
-use super::progress::{Progress, Second};
+use super::progress::{ProgressLine, Second};
 use super::room::Room;
 use super::target::Target;
 use crate::load::{Early, Generator, Stage, Stats};
@@ -57,7 +57,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     generator.start(reactor.context());
     let cx = reactor.context();
     let terminal = std::io::stderr().is_terminal().then(|| cx.open(ProcessFd::Stderr));
-    let mut progress = Progress::new(terminal, cx.now(), target.pid);
+    let mut progress = ProgressLine::new(terminal, cx.now(), target.pid);
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     let (mut occupied, mut acts) = (Duration::ZERO, 0);
     while generator.stage() != Stage::Done {

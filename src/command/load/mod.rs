@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use self::report::Report;
 use self::room::Room;
 use self::servers::Server;
-use self::target::{Pins, Subject, Target};
+use self::target::{Processors, Subject, Target};
 use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
 use super::{Exit, Failure, Outcome};
 use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
@@ -36,7 +36,7 @@ use crate::reactor::raise_descriptor_limit;
 use crate::wire::RosterMode;
 
 /// What is asked for, besides what all kinds of load have in common.
-struct Task<'a> {
+struct LoadTask<'a> {
     work: Work,
     workers: u32,
     idle: u32,
@@ -49,24 +49,26 @@ struct Task<'a> {
 pub(super) fn load(arguments: &Load) -> Outcome {
     match &arguments.command {
         LoadCommand::Connect(it) => {
-            Task { idle: it.idle.users, ..Task::new(Work::Connect, it.at_once, &it.run) }.measure()
+            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::Connect, it.at_once, &it.run) }
+                .measure()
         }
         LoadCommand::Hold(it) => {
-            let task = Task::new(Work::PingPong, 1, &it.run);
-            Task { idle: it.idle, rate: task.rate.or(Some(LOAD_HOLD_RATE)), ..task }.measure()
+            let task = LoadTask::new(Work::PingPong, 1, &it.run);
+            LoadTask { idle: it.idle, rate: task.rate.or(Some(LOAD_HOLD_RATE)), ..task }.measure()
         }
         LoadCommand::Pingpong(it) => {
-            Task { idle: it.idle.users, ..Task::new(Work::PingPong, it.pairs, &it.run) }.measure()
+            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::PingPong, it.pairs, &it.run) }
+                .measure()
         }
         LoadCommand::Flood(it) => {
             let work = Work::Flood { window: it.window, mesh: it.mesh };
-            Task { idle: it.idle.users, ..Task::new(work, it.pairs, &it.run) }.measure()
+            LoadTask { idle: it.idle.users, ..LoadTask::new(work, it.pairs, &it.run) }.measure()
         }
         LoadCommand::Floor(it) => floor(it),
     }
 }
 
-impl<'a> Task<'a> {
+impl<'a> LoadTask<'a> {
     fn new(work: Work, workers: u32, run: &'a RunArgs) -> Self {
         let roster = match run.roster {
             Some(Roster::Full) => RosterMode::Full,
@@ -158,9 +160,9 @@ impl<'a> Task<'a> {
 
     /// A relay that was found is not to be moved, and neither are we then, unless that was asked
     /// for.
-    fn pins(&self) -> Result<Option<Pins>, Failure> {
-        let default = || Pins::first_two().filter(|_| self.run.relay.is_none());
-        self.run.pin.map_or_else(|| Ok(default()), |pin| Pins::new(pin).map(Some))
+    fn pins(&self) -> Result<Option<Processors>, Failure> {
+        let default = || Processors::first_two().filter(|_| self.run.relay.is_none());
+        self.run.pin.map_or_else(|| Ok(default()), |pin| Processors::new(pin).map(Some))
     }
 
     fn plan(&self, target: &Target, subject: &Subject) -> Plan {

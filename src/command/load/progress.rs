@@ -14,7 +14,7 @@ use crate::reactor::{Context, Time, Token};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// One second after the other.
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     /// Where a line a second goes.
     to: Option<Token>,
     begun: Time,
@@ -39,7 +39,7 @@ pub(super) struct Second {
     faults: u64,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Of a run that begins now and a target with this process.
     pub(super) fn new(to: Option<Token>, now: Time, pid: Option<Pid>) -> Self {
         let used = pid.map(Usage::of).unwrap_or_default();

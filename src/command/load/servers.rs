@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::super::{Exit, Failure};
-use super::target::{Pins, Target, failed};
+use super::target::{Processors, Target, failed};
 use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
 use crate::load::{Irc, LONGEST_IRC, Mqtt, Nats, Payload, Protocol, Redis};
 use crate::reactor::raise_descriptor_limit;
@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// Starts it on a free port of loopback.
-    pub(super) fn start(self, pins: Option<Pins>) -> Result<Target, Failure> {
+    pub(super) fn start(self, pins: Option<Processors>) -> Result<Target, Failure> {
         let folder = Folder::new().map_err(|error| failed("a temporary directory", error))?;
         let address = free_address().map_err(|error| failed(self.program(), error))?;
         raise_descriptor_limit().map_err(|errno| failed(self.program(), errno))?;

@@ -23,7 +23,7 @@ use crate::wire::RosterMode;
 
 /// The processors of a target and of the generator.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pins {
+pub(super) struct Processors {
     target: usize,
     own: usize,
 }
@@ -48,7 +48,7 @@ struct Started {
 /// Between two looks whether a server listens, that does not say so.
 pub(super) const LOOK: Duration = Duration::from_millis(5);
 
-impl Pins {
+impl Processors {
     /// These two, if this process may use them: said before anything is started.
     pub(super) fn new((target, own): (usize, usize)) -> Result<Self, Failure> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|errno| unpinned(own, errno))?;
@@ -126,7 +126,7 @@ impl Subject {
     }
 
     /// Looks for it, or starts it. What is found stays where it is; only this thread is pinned.
-    pub(super) fn start(&self, pins: Option<Pins>) -> Result<Target, Failure> {
+    pub(super) fn start(&self, pins: Option<Processors>) -> Result<Target, Failure> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         match self {
             Self::Found { relay, pid } => {
@@ -157,7 +157,7 @@ fn this_program() -> Result<Command, Failure> {
 
 impl Target {
     /// Starts what prints `listening on HOST:PORT` when it does.
-    fn start(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
+    fn start(mut command: Command, pins: Option<Processors>) -> Result<Self, Failure> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut started = Started::spawn(command, pins)?;
         let mut errors = started.errors.take().ok_or_else(|| failed("the target", "it is mute"))?;
@@ -179,7 +179,7 @@ impl Target {
     pub(super) fn start_at(
         command: Command,
         address: SocketAddr,
-        pins: Option<Pins>,
+        pins: Option<Processors>,
         folder: Folder,
     ) -> Result<Self, Failure> {
         let mut started = Started::spawn(command, pins)?;
@@ -200,7 +200,7 @@ impl Target {
 
 impl Started {
     /// Starts a process on its processor; afterwards this thread is on its own.
-    fn spawn(mut command: Command, pins: Option<Pins>) -> Result<Self, Failure> {
+    fn spawn(mut command: Command, pins: Option<Processors>) -> Result<Self, Failure> {
         command.process_group(0); // Ctrl-C is for us: the target is needed until the end
         if let Some(pins) = pins {
             pin(pins.target)?; // what is started inherits it
