@@ -131,7 +131,7 @@ impl ClientCore {
             }
         });
         if let Err(why) = marked {
-            let detail = format!("it is not kept that you write to {name}: {why}");
+            let detail = format!("the trust file cannot note that you write to {name}: {why}");
             self.warn(name, Caution::TrustFile, detail);
         }
     }
@@ -193,7 +193,7 @@ impl ClientCore {
     pub(super) fn name_damaged_lines(&mut self, file: &str, lines: &[usize]) {
         if !lines.is_empty() {
             let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
-            let detail = format!("{file}: not obeyed, because damaged: line {}", lines.join(", "));
+            let detail = format!("{file}: ignored, because damaged: line {}", lines.join(", "));
             self.warn(file, Caution::TrustFile, detail);
         }
     }

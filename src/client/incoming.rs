@@ -57,11 +57,11 @@ impl Client {
     fn forwarded(&mut self, frame: &Forwarded) {
         let from = &*frame.from;
         if from == self.core.name {
-            let detail = "a frame that says to come from ourselves is dropped";
+            let detail = "a frame that claims to come from ourselves is dropped";
             return self.core.warn(from, Caution::FromOurselves, detail);
         }
         if frame.to != self.core.name || !frame.version2 || check_name_v2(from).is_err() {
-            return self.protocol_violation("a frame that is not for us, or not of our version");
+            return self.protocol_violation("it is not for us, or not of our version");
         }
         self.peers.make_room_for(&mut self.core, from, &frame.body);
         let peer = self.peers.meet(from);
@@ -74,7 +74,7 @@ impl Client {
                 let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
                     if !was_unanswered {
-                        self.protocol_violation("a key for which nobody asked");
+                        self.protocol_violation("a key that nobody asked for");
                     }
                     return;
                 }
@@ -104,7 +104,7 @@ impl Client {
             }
             Reply::Pong { .. } => {}
             // A challenge or a registration, which this client did not ask for now.
-            _ => self.protocol_violation("an answer to nothing that was asked"),
+            _ => self.protocol_violation("an answer that nobody asked for"),
         }
     }
 
@@ -143,7 +143,7 @@ impl Client {
     }
 
     fn protocol_violation(&mut self, what: &str) {
-        let detail = format!("the relay sent what is dropped: {what}");
+        let detail = format!("the relay sent a frame that is dropped: {what}");
         self.core.warn("", Caution::BadFrame, detail);
     }
 }

@@ -276,7 +276,7 @@ impl Link {
                 self.try_next(cx, core, left);
             }
             LinkState::Ending { next: Next::Over { code, detail }, .. } => {
-                self.end(core, code, detail)
+                self.end(core, code, detail);
             }
             LinkState::Ending { next: Next::Retry { why }, .. } => self.lost(core, why),
             LinkState::Registering { .. } | LinkState::Up { .. } => {
@@ -315,11 +315,13 @@ impl Link {
         match &mut self.state {
             LinkState::Resting { .. } => self.connect(cx, core),
             LinkState::Resolving { .. } => {
-                self.found(cx, core, Err("nobody answers for this name".to_owned()));
+                self.found(cx, core, Err("no name server answers for this name".to_owned()));
             }
             LinkState::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
             LinkState::Registering { .. } => self.lose(cx, "the relay does not answer"),
-            LinkState::Up { ping: Some(_), .. } => self.lose(cx, "the relay has fallen silent"),
+            LinkState::Up { ping: Some(_), .. } => {
+                self.lose(cx, "the relay does not answer any more");
+            }
             LinkState::Up { id, ping, .. } => {
                 *ping = Some(core.now);
                 cx.send(*id, &[&compose::ping(&core.number().to_string())]);

@@ -131,7 +131,7 @@ impl Peer {
     fn take_key(&mut self, core: &mut ClientCore, pem: &str, prekey: Option<&Prekey>) {
         let name = &self.contact.name;
         let Ok(key) = PublicKey::from_pem(pem) else {
-            let detail = format!("what the relay hands out for {name} is no key that is accepted");
+            let detail = format!("the relay hands out no acceptable key for {name}");
             let (failure, caution) = (Failure::BadKey, Caution::BadKey);
             return self.stop(core, &Unfit { failure, caution, detail });
         };

@@ -229,7 +229,7 @@ fn warn(core: &mut ClientCore, name: &str, (code, why): Reason) -> Caution {
 
 fn refusal(fault: OfferFault) -> Reason {
     let (code, detail) = match fault {
-        OfferFault::Form => (Caution::Malformed, "it has not the form that is known here"),
+        OfferFault::Form => (Caution::Malformed, "its form is not known to this version"),
         OfferFault::Recipient => (Caution::WrongRecipient, "it is meant for another key than ours"),
         OfferFault::Sender => (Caution::WrongSender, "it names another key than the one kept"),
         OfferFault::Signature => (Caution::BadSignature, "its signature does not hold"),
@@ -241,13 +241,15 @@ fn refusal(fault: OfferFault) -> Reason {
 
 fn fault_of(fault: MessageFault) -> (Caution, &'static str) {
     match fault {
-        MessageFault::Form => (Caution::Malformed, "it has not the form that is known here"),
+        MessageFault::Form => (Caution::Malformed, "its form is not known to this version"),
         MessageFault::Session => (Caution::UnknownSession, "its session is not open"),
         MessageFault::Replay => (Caution::Replay, "it was seen before"),
-        MessageFault::TooFarAhead => (Caution::BadMessage, "too much before it is missing"),
+        MessageFault::TooFarAhead => {
+            (Caution::BadMessage, "too many messages before it are missing")
+        }
         MessageFault::Tag => (Caution::BadMessage, "it was changed on its way"),
         MessageFault::Bucket | MessageFault::Padding => (Caution::BadContent, "wrongly padded"),
-        MessageFault::Kind => (Caution::BadContent, "of a kind that is not known here"),
+        MessageFault::Kind => (Caution::BadContent, "its kind is not known to this version"),
         MessageFault::Data => (Caution::BadContent, "it holds no text"),
     }
 }

@@ -157,7 +157,7 @@ fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> NextStep
             (Ending::NameBound, format!("{name} belongs to another key; {other}"))
         }
         Some(ErrorCode::BadName) => {
-            (Ending::BadName, format!("the relay takes no such name: {name}; {other}"))
+            (Ending::BadName, format!("the relay does not accept the name {name}; {other}"))
         }
         Some(ErrorCode::DirectoryFull) => {
             (Ending::DirectoryFull, format!("the relay binds no further name: {detail}"))

@@ -308,7 +308,7 @@ impl Sending {
     /// The user does not wait for the peer any more.
     pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
         let detail = format!(
-            "{name} is not connected, and nothing is kept for who is absent: try again later"
+            "{name} is not connected, and the relay keeps nothing for absent users: try again later"
         );
         self.fail(core, name, Failure::UnknownUser, &detail);
     }

@@ -116,7 +116,10 @@ pub(super) fn reseal(
     if again.is_ok_and(|again| again.public() == identity.public()) {
         return home.replace(NAME, text.as_bytes()).map_err(not_usable);
     }
-    Err(Failure::new(Exit::Identity, "the new text does not open: the key stays as it is"))
+    Err(Failure::new(
+        Exit::Identity,
+        "the new file does not open with the passphrase: the key stays as it is",
+    ))
 }
 
 fn render(identity: &Identity, passphrase: Option<&Passphrase>) -> Zeroizing<String> {

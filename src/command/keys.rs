@@ -212,7 +212,7 @@ impl Keyring<'_> {
         let path = self.home.path(file);
         for number in book.file().damaged() {
             let path = path.display();
-            eprintln!("* {path}: line {number} is damaged: it is kept, and not obeyed");
+            eprintln!("* {path}: line {number} is damaged: it is kept, and ignored");
         }
     }
 

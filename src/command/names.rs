@@ -40,7 +40,7 @@ pub(super) fn names(arguments: &Names) -> Outcome {
             let unused: Vec<_> = bound.unused_since(*day).cloned().collect();
             list(&unused, arguments.json)?;
             let count = unused.len();
-            eprintln!("* {count} names unused since {day}: to release them, say --yes");
+            eprintln!("* {count} names unused since {day}: to release them, add --yes");
         }
         NamesCommand::Release { unused_since: Some(day), .. } => {
             released(&home, &bound.release_unused(*day).map_err(failed)?, arguments.json)?;
@@ -120,9 +120,7 @@ fn advice(home: &Home) -> Option<String> {
         Some(pid) => format!("`kill -HUP {pid}`"),
         None => "a SIGHUP".to_owned(),
     };
-    Some(format!(
-        "a relay is running: it lets go what was released at {how}, or when it starts again"
-    ))
+    Some(format!("a relay is running: it forgets released names at {how}, or when it starts again"))
 }
 
 #[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over

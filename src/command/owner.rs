@@ -120,7 +120,7 @@ pub(super) fn name(home: &Home, arguments: &IdentityArgs) -> Result<String, Fail
         (Some(known), _) => known,
         (None, Some(given)) => given.clone(),
         (None, None) => {
-            let help = "who are you? say it once with --name NAME, it is remembered";
+            let help = "your name is not known: give it once with --name NAME, it is remembered";
             return Err(Failure::new(Exit::Usage, help));
         }
     };

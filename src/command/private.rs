@@ -15,7 +15,7 @@ use super::{Exit, Failure};
 pub(super) fn keep_memory_private() -> Result<(), Failure> {
     let kept = setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| set_dumpable(false));
     kept.map_err(|errno| {
-        let message = format!("this process cannot keep its memory to itself: {errno}");
+        let message = format!("cannot protect the memory of this process from others: {errno}");
         Failure::new(Exit::Failed, message)
     })
 }

@@ -54,7 +54,7 @@ impl Resolver for Threads {
         }
         let _ = self.answer(); // of one before: it may have ended meanwhile
         if self.running >= LOOKUP_THREADS {
-            return Some(Err("nobody answers for this name".to_owned()));
+            return Some(Err("no name server answers for this name".to_owned()));
         }
         self.number += 1;
         let (number, answer, waker) = (self.number, self.answer.clone(), self.waker.clone());

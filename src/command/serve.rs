@@ -235,6 +235,6 @@ fn explain(failure: &crate::relay::SourceFailure) -> String {
              any free one"
         ),
         Purpose::Signals => format!("cannot listen for signals: {errno}"),
-        Purpose::Store => format!("cannot be told of the names that are stored: {errno}"),
+        Purpose::Store => format!("cannot wait for the store of names: {errno}"),
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
                 TraceForm::Json => Form::Json,
             };
             let stream = standard_error().map_err(|errno| {
-                Failure::new(Exit::Failed, format!("the trace cannot be told: {errno}"))
+                Failure::new(
+                    Exit::Failed,
+                    format!("the trace cannot be written to standard error: {errno}"),
+                )
             })?;
             Some((form, Box::new(stream) as Box<dyn Taker + Send>))
         }

@@ -50,7 +50,9 @@ fn look_up(relay: &Address) -> Result<Vec<SocketAddr>, String> {
         let _ = answer.send(name.resolve()); // nobody may wait any more
     };
     thread.spawn(look_up).map_err(|error| format!("no thread to look it up: {error}"))?;
-    found.recv_timeout(LOOKUP_TIMEOUT).map_err(|_| "nobody answers for this name".to_owned())?
+    found
+        .recv_timeout(LOOKUP_TIMEOUT)
+        .map_err(|_| "no name server answers for this name".to_owned())?
 }
 
 /// Refuses a process that is not the one at `at`: its figures would be told as the relay's. It is
