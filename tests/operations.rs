@@ -389,7 +389,7 @@ fn a_relay_that_cannot_serve_does_not_start_and_one_that_serves_fewer_says_so() 
 fn under_a_limit_on_memory_users_are_refused_and_the_relay_lives() {
     const SLOW: usize = 150;
     raise_descriptor_limit().expect("it can be read"); // 800 users, two descriptors each
-    let relay = Relay::of(limited("ulimit -v 204800", &["-q"]));
+    let relay = Relay::of(limited("ulimit -v 368640", &["-q"]));
     // Unfinished frames, as many as there may be, and more.
     let half = format!("{{\"action\":\"message\",\"to\":\"{}", "x".repeat(60_000));
     let begun: Vec<_> = (0..600)
