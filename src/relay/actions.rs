@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
-use super::limits::{OUTBOX_OVER_BUDGET, USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
+use super::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use super::peer::User;
 use super::rates::{Origin, RateClass};
 use crate::limits::MAX_NAME_ORIGINAL;
@@ -115,7 +115,7 @@ impl Relay {
         if self.is_full(cx, to) {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
         }
-        if self.is_scarce(cx) && forward.frame_len() > OUTBOX_OVER_BUDGET {
+        if self.config.is_too_long(forward.frame_len(), cx.output_in_all()) {
             let detail = "too much waits for all users: only short frames are passed on now";
             return Err(Fault::new(ErrorCode::QueueFull, detail));
         }

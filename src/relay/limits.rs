@@ -206,6 +206,12 @@ impl RelayConfig {
         share.max(least.min(self.outbox_soft))
     }
 
+    /// Whether a frame of this many bytes is too long for anybody while `held` bytes of memory hold
+    /// what waits for all together.
+    pub(super) fn is_too_long(&self, bytes: usize, held: usize) -> bool {
+        self.is_scarce(held) && bytes > OUTBOX_OVER_BUDGET
+    }
+
     /// Whether `held` bytes are all that may hold what waits.
     pub(super) fn is_scarce(&self, held: usize) -> bool {
         held >= self.outbox_common
