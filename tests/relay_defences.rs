@@ -7,7 +7,10 @@ mod support;
 
 use std::time::Duration;
 
-use sealwax::reactor::limits::{EVENTS_PER_TICK, FRAME_TIMEOUT, READ_OVER_BUDGET, WRITE_TIMEOUT};
+use sealwax::reactor::limits::{
+    EVENTS_PER_TICK, FRAME_TIMEOUT, READ_OVER_BUDGET, RESUMED_PER_TICK, TIMEOUTS_PER_TICK,
+    WRITE_TIMEOUT,
+};
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::{
@@ -16,7 +19,7 @@ use sealwax::relay::limits::{
     USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS,
 };
 use serde_json::json;
-use support::kernel::Peer;
+use support::kernel::{Op, Peer};
 use support::relay::register;
 use support::simulated::{Simulated, actions, hear, ping, say};
 
@@ -350,6 +353,66 @@ fn the_end_of_a_connection_is_in_the_share_of_its_address() {
         }
         assert!(most <= WORK_AN_ADDRESS + WORK_A_TURN, "{most} frames of one address");
     });
+}
+
+/// Whoever begins many frames at once lets them run out of time at once.
+#[test]
+fn those_who_run_out_of_time_together_are_ended_some_in_each_tick() {
+    with_both(|trigger| {
+        let config = Config { trigger, ..Config::default() };
+        let mut relay = Simulated::with(RelayConfig::default(), &config);
+        let mut crowd: Vec<Peer> = (0..3 * TIMEOUTS_PER_TICK + 10)
+            .map(|number| relay.join(&format!("evil{number}"), "none"))
+            .collect();
+        for peer in &mut crowd {
+            peer.send(b"{");
+        }
+        relay.settle();
+        relay.kernel.advance(FRAME_TIMEOUT + SECOND);
+        let (mut ended, mut before) = (0, 0);
+        while ended < crowd.len() {
+            relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+            relay.log.receive_all();
+            ended += crowd.iter_mut().map(|peer| frame_ends(&peer.receive_all())).sum::<usize>();
+            assert!(ended - before <= TIMEOUTS_PER_TICK, "{ended} after {before}");
+            before = ended;
+        }
+    });
+}
+
+/// A byte of room is no reason to look at everybody who waits for it.
+#[test]
+fn those_who_wait_for_room_are_read_again_some_in_each_tick() {
+    let reactor = Config { kept_limit: 50_000, ..Config::default() };
+    let mut relay = Simulated::with(RelayConfig::default(), &reactor);
+    let mut filling = relay.join("filling", "none");
+    let mut crowd: Vec<Peer> = (0..2 * RESUMED_PER_TICK)
+        .map(|number| relay.join(&format!("evil{number}"), "none"))
+        .collect();
+    let half = format!(r#"{{"action":"message","to":"nobody","content":"{}"#, "x".repeat(60_000));
+    let mut rest = half.as_bytes();
+    while !rest.is_empty() {
+        rest = &rest[filling.send(rest)..];
+        relay.settle();
+    }
+    relay.pass(SECOND);
+    for part in [b"{", b" "] {
+        for peer in &mut crowd {
+            peer.send(part);
+        }
+        relay.settle();
+    }
+    relay.kernel.advance(FRAME_TIMEOUT.saturating_sub(SECOND));
+    relay.kernel.calls();
+    let mut watched = 0;
+    for _ in 0..10 {
+        relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+        let calls = relay.kernel.calls();
+        let more = calls.iter().filter(|call| call.op == Op::Watch).count();
+        assert!(more <= RESUMED_PER_TICK + 8, "{more} in one tick");
+        watched += more;
+    }
+    assert!(watched >= crowd.len(), "{watched}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! Using the token of a source that is gone is no error. The other end can vanish at any moment,
 //! and the handler is told so once, by `closed`; until then, calls for such a source do nothing.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ pub struct Context {
     /// Sources whose bytes, interest or state changed: the end of the tick looks at each once.
     pub(super) dirty: Vec<Token>,
     /// Sources that are not read because the inboxes are over their budget.
-    pub(super) over_budget: Vec<Token>,
+    pub(super) over_budget: VecDeque<Token>,
     /// Bytes queued for all sources.
     pub(super) queued_in_all: usize,
     /// Memory that holds them, in bytes.
@@ -79,7 +80,7 @@ impl Context {
             asked: Vec::new(),
             ready: Vec::new(),
             dirty: Vec::new(),
-            over_budget: Vec::new(),
+            over_budget: VecDeque::new(),
             queued_in_all: 0,
             output_in_all: 0,
             kept_in_all: 0,
@@ -324,19 +325,22 @@ impl Context {
         if connection.inbox.is_empty() {
             return Some(room.min(limits::READ_OVER_BUDGET));
         }
-        self.over_budget.push(id);
+        self.over_budget.push_back(id);
         self.block_reads(id, ReadBlocks::OVER_BUDGET);
         None
     }
 
-    /// Lets sources that were over the budget be read again, if there is room.
+    /// Lets sources that were over the budget be read again, if there is room: some in each tick,
+    /// for each costs a system call, and there may be as many as connections.
     pub(super) fn resume_reads(&mut self) {
         if self.over_budget.is_empty() || self.kept_in_all >= self.kept_limit {
             return;
         }
-        for id in std::mem::take(&mut self.over_budget) {
+        for _ in 0..limits::RESUMED_PER_TICK {
+            let Some(id) = self.over_budget.pop_front() else { return };
             self.unblock_reads(id, ReadBlocks::OVER_BUDGET);
         }
+        self.tick_again();
     }
 
     /// Marks `id` as over. The first reason stands.

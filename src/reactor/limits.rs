@@ -27,6 +27,12 @@ pub const EVENTS_PER_TICK: usize = 256;
 /// Connections accepted from one listener in one tick, so that a storm of newcomers leaves time for
 /// users.
 pub const ACCEPTS_PER_TICK: usize = 64;
+/// Deadlines that are told in one tick; those that have passed beside them are told in the next
+/// ones. Each may cost a frame and three system calls, and an attacker can let all of its
+/// connections run out of time at once.
+pub const TIMEOUTS_PER_TICK: usize = 256;
+/// Sources that are read again in one tick because unfinished input has given room.
+pub const RESUMED_PER_TICK: usize = 256;
 /// Newcomers whom a handler turns away at once, in one tick over all listeners; then the others
 /// wait for the next tick. They are closed at its end, so until then each has a descriptor, which
 /// has to be kept free for them.

@@ -408,8 +408,11 @@ impl<S: Sys> Reactor<S> {
     /// Tells what had passed when the kernel was asked: see [`Horizon`](super::deadlines::Horizon).
     fn tell_deadlines(&mut self, handler: &mut impl Handler) {
         let seen = self.horizon.seen();
-        let mut undecided = Vec::new();
-        while let Some((kind, id)) = self.context.deadlines.pop_expired(seen) {
+        let (mut undecided, mut popped) = (Vec::new(), 0);
+        while popped < limits::TIMEOUTS_PER_TICK
+            && let Some((kind, id)) = self.context.deadlines.pop_expired(seen)
+        {
+            popped += 1;
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.deadlines[kind as usize] = None;
             if connection.is_undecided(kind) {
@@ -428,6 +431,9 @@ impl<S: Sys> Reactor<S> {
         }
         for (kind, id) in undecided {
             self.context.postpone_deadline(id, kind);
+        }
+        if popped == limits::TIMEOUTS_PER_TICK {
+            return; // timers come behind all deadlines, so that nobody is served whose time is over
         }
         for number in 0..Timer::COUNT {
             if self.context.timers[number].take_if(|at| *at <= seen).is_some() {
