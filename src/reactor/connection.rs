@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     pub(crate) rdhup: bool,
     /// It was resumed: what its inbox keeps is shown again in its turn.
     pub(crate) show_again: bool,
+    /// Whether it has a transform, and how that stands.
+    pub(crate) layer: LayerFlags,
     /// It is in the ready queue.
     pub(crate) is_queued: bool,
     /// It is in the list of those that the end of the tick looks at.
@@ -125,6 +127,30 @@ pub(crate) enum Readiness {
     Always,
 }
 
+/// Whether a source has a transform (`transform.rs`), and how that stands: a set, empty where it
+/// has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LayerFlags(u8);
+
+impl LayerFlags {
+    /// It has one.
+    pub(crate) const PRESENT: Self = Self(1);
+    /// There is more within it, of which no event will tell.
+    pub(crate) const WITHIN: Self = Self(1 << 1);
+    /// It has sealed bytes that the kernel has not taken.
+    pub(crate) const UNSENT: Self = Self(1 << 2);
+    /// It took nothing when it was offered something: it waits for the other end.
+    pub(crate) const WAITS: Self = Self(1 << 3);
+
+    pub(crate) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(crate) const fn set(&mut self, flag: Self, is_set: bool) {
+        self.0 = if is_set { self.0 | flag.0 } else { self.0 & !flag.0 };
+    }
+}
+
 /// Why a source is not read now: a set, empty where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadBlocks(u8);
@@ -140,6 +166,9 @@ impl ReadBlocks {
     pub(crate) const READ_EOF: Self = Self(1 << 3);
     /// It can only be written.
     pub(crate) const WRITE_ONLY: Self = Self(1 << 4);
+    /// The other end has said through the transform that it will send no more. Its socket may be
+    /// open all the same, so a closed connection still lingers.
+    pub(crate) const ENDED_WITHIN: Self = Self(1 << 5);
 
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
@@ -182,6 +211,7 @@ impl Connection {
             unread: false,
             rdhup: false,
             show_again: false,
+            layer: LayerFlags::default(),
             is_queued: false,
             is_dirty: false,
             inbox: Inbox::default(),
@@ -228,7 +258,7 @@ impl Connection {
 
     /// Whether there is something to do for it that no event will tell of.
     pub(crate) fn has_work(&self) -> bool {
-        self.show_again || self.is_unread_without_event()
+        self.show_again || self.has_more_within() || self.is_unread_without_event()
     }
 
     /// Whether there may be more to read that no event will tell of.
@@ -247,7 +277,7 @@ impl Connection {
                     Readiness::Edge => self.unread,
                     Readiness::Always => false,
                 };
-                is_cut && !self.read_blocks.any(ReadBlocks::OVER_BUDGET)
+                (is_cut || self.has_more_within()) && !self.read_blocks.any(ReadBlocks::OVER_BUDGET)
             }
             DeadlineKind::Write | DeadlineKind::Finish => self.can_flush(),
             DeadlineKind::Handshake => false,
@@ -263,8 +293,24 @@ impl Connection {
     /// Whether there is something to write and a point in trying.
     pub(crate) fn can_flush(&self) -> bool {
         matches!(self.state, State::Open | State::Closing)
-            && !self.outbox.is_empty()
+            && (!self.outbox.is_empty() && !self.layer.has(LayerFlags::WAITS)
+                || self.layer.has(LayerFlags::UNSENT))
             && !self.write_blocked
+    }
+
+    /// Whether it has a transform.
+    pub(crate) const fn is_transformed(&self) -> bool {
+        self.layer.has(LayerFlags::PRESENT)
+    }
+
+    /// Whether there is more within its transform, of which no event will tell.
+    pub(crate) const fn has_more_within(&self) -> bool {
+        self.layer.has(LayerFlags::WITHIN)
+    }
+
+    /// Whether nothing waits to be written, sealed or not.
+    pub(crate) const fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && !self.layer.has(LayerFlags::UNSENT)
     }
 
     /// Whether the handler may be shown what arrives.
@@ -329,7 +375,7 @@ mod tests {
     #[test]
     fn every_cell_of_the_table_at_the_head_is_what_is_armed() {
         for (name, state) in STATES {
-            for blocks in 0..1 << 5 {
+            for blocks in 0..1 << 6 {
                 for write_blocked in [false, true] {
                     let mut connection = Connection::new(Kind::Socket, state, Trigger::Level);
                     connection.read_blocks = ReadBlocks(blocks);

@@ -14,11 +14,12 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 
 use super::buffers::{Outbox, Pool};
-use super::connection::{Connection, Kind, ReadBlocks, State};
+use super::connection::{Connection, Kind, LayerFlags, ReadBlocks, State};
 use super::deadlines::{Deadlines, Kind as DeadlineKind};
 use super::limits;
 use super::slab::{Slab, Token};
 use super::sys::{ProcessFd, Time};
+use super::transform::{Layers, Transform};
 use super::{CloseReason, Config, Timer, Trigger};
 
 /// All that the loop knows of its sources, and the lists of what is to be done for them. Lent to
@@ -27,6 +28,8 @@ pub struct Context {
     pub(super) now: Time,
     pub(super) trigger: Trigger,
     pub(super) connections: Slab<Connection>,
+    /// The transforms of those that have one.
+    pub(super) layers: Layers,
     pub(super) deadlines: Deadlines,
     pub(super) timers: [Option<Time>; Timer::COUNT],
     pub(super) pool: Pool,
@@ -74,6 +77,7 @@ impl Context {
             now,
             trigger: config.trigger,
             connections: Slab::with_capacity(config.max_sources),
+            layers: Layers::default(),
             deadlines: Deadlines::new(config),
             timers: [None; Timer::COUNT],
             pool: Pool::default(),
@@ -131,7 +135,36 @@ impl Context {
 
     /// Bytes queued for `to` that the kernel has not taken.
     pub fn queued(&self, to: Token) -> usize {
-        self.connections.get(to).map_or(0, |connection| connection.outbox.len())
+        let Some(connection) = self.connections.get(to) else { return 0 };
+        let sealed =
+            if connection.layer.has(LayerFlags::UNSENT) { self.layers.unsent(to) } else { 0 };
+        connection.outbox.len() + sealed
+    }
+
+    /// From now on `engine` stands between the socket `id` and its handler: what was not consumed
+    /// of it, and all that comes, is first opened by it, and all that is sent is sealed by it.
+    /// Nothing happens where `id` has one already, is gone, or is no socket.
+    pub fn transform(&mut self, id: Token, engine: Box<dyn Transform>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.kind != Kind::Socket || connection.is_transformed() || !connection.is_in_use()
+        {
+            return;
+        }
+        connection.layer = LayerFlags::PRESENT;
+        self.layers.insert(id, engine);
+        self.open_kept(id);
+        self.mark_dirty(id);
+    }
+
+    /// Whether `id` has a transform.
+    pub fn is_transformed(&self, id: Token) -> bool {
+        self.connections.get(id).is_some_and(Connection::is_transformed)
+    }
+
+    /// See [`Transform::binding`]. None where `id` has no transform.
+    pub fn binding(&self, id: Token) -> Option<[u8; 32]> {
+        self.connections.get(id).filter(|it| it.is_transformed())?;
+        self.layers.binding(id)
     }
 
     /// Whether bytes wait for `to` that the kernel did not take when they were offered. [`drained`]
@@ -160,6 +193,11 @@ impl Context {
         self.output_in_all
     }
 
+    /// Memory that holds what handlers have not consumed, of all sources together, in bytes.
+    pub fn kept_in_all(&self) -> usize {
+        self.kept_in_all
+    }
+
     /// Bytes that came from `from` and that its handler has not consumed.
     pub fn kept(&self, from: Token) -> usize {
         self.connections.get(from).map_or(0, |connection| connection.inbox.rest().len())
@@ -176,7 +214,7 @@ impl Context {
             let connection = self.connections.get(id)?;
             let (state, is_in_use) = (connection.state, connection.is_in_use());
             let is_paused = connection.read_blocks.any(ReadBlocks::PAUSED);
-            let queued = connection.outbox.len();
+            let queued = self.queued(id);
             Some((id, Snapshot { state, queued, is_paused, is_in_use }))
         })
     }
@@ -196,6 +234,10 @@ impl Context {
             State::Closing | State::Lingering | State::Dead(_) => return,
         }
         self.kept_in_all -= std::mem::take(&mut connection.inbox).memory(); // never shown again
+        if connection.is_transformed() {
+            connection.layer.set(LayerFlags::WITHIN, false);
+            self.kept_in_all -= self.layers.forget_unopened(id);
+        }
         for kind in DeadlineKind::ALL {
             self.end_deadline(id, kind);
         }
@@ -285,6 +327,28 @@ impl Context {
         }
     }
 
+    /// `id` is gone, and its transform with it.
+    pub(super) fn forget_layer(&mut self, id: Token) {
+        let counted = self.layers.remove(id);
+        self.kept_in_all -= counted.kept;
+        self.queued_in_all -= counted.queued;
+        self.output_in_all -= counted.output;
+    }
+
+    /// What the inbox of `id` keeps came before its transform did: it is the transform's.
+    pub(super) fn open_kept(&mut self, id: Token) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.inbox.is_empty() {
+            return;
+        }
+        let inbox = std::mem::take(&mut connection.inbox);
+        connection.show_again = false;
+        connection.layer.set(LayerFlags::WITHIN, true);
+        self.kept_in_all -= inbox.memory();
+        self.kept_in_all += self.layers.put_unopened(id, inbox.rest());
+        self.mark_ready(id);
+    }
+
     /// The end of this tick looks at `id`: writes, watches for what is wanted, closes.
     pub(super) fn mark_dirty(&mut self, id: Token) {
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -322,7 +386,8 @@ impl Context {
         if self.kept_in_all < self.kept_limit || connection.kind != Kind::Socket {
             return Some(room);
         }
-        if connection.inbox.is_empty() {
+        let has_begun = connection.is_transformed() && self.layers.has_begun(id);
+        if connection.inbox.is_empty() && !has_begun {
             return Some(room.min(limits::READ_OVER_BUDGET));
         }
         self.over_budget.push_back(id);

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //!   cx.listen / cx.connect / cx.open ──▶ opened ──▶ received* ──▶ ended? ──▶ closed
-//!                          │                 (drained, timed_out at any time between)
+//!                          │                 (drained, timed_out at any time between; garbled:
+//!                          │                  nothing follows but closed)
 //!                          └───────────────────────────────────▶ closed   (it could not be had)
 //! ```
 //!
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::{Context, Token};
+use super::{Context, Garbled, Token};
 
 /// What runs on the reactor: the relay, the client, the load generator.
 pub trait Handler {
@@ -35,6 +36,11 @@ pub trait Handler {
     /// The other end will send no more (end of file, a half-closed connection); `rest` was never
     /// consumed. Writing is still possible: whoever has nothing left to say closes.
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]);
+
+    /// What came from `from` is not what its transform can open, for this reason of the
+    /// transform's own ([`Context::transform`]). The loop is closing it already: what was queued
+    /// is dropped, and nothing follows but `closed`.
+    fn garbled(&mut self, _cx: &mut Context, _from: Token, _why: Garbled) {}
 
     /// All that was queued for `to` has been taken by the kernel. Told where that took longer than
     /// a tick, and where `to` is paused, for its handler may be waiting for just this.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 /// Bytes read from one source on one event: the kernel's ready list gives the others their turn.
 pub const READ_SIZE: usize = 64 * 1024;
+/// Bytes read at once from a source that has a transform: what they become, and the largest record
+/// of TLS (RFC 8446, section 5.1) that was within, are shown together.
+pub const READ_WIRE: usize = READ_SIZE - 16 * 1024;
 /// Bytes of memory that hold unfinished frames, of all sources together. Beyond them a frame that
 /// was begun is not read on until others are done, or out of time; one that was not gets
 /// [`READ_OVER_BUDGET`].

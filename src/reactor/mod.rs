@@ -33,12 +33,14 @@
 //! for never changes (step 6). With spinning, the loop asks for a while before it sleeps (step 1).
 //!
 //! The reactor knows bytes. It does not know what a frame is: a handler is shown all unconsumed
-//! bytes and says how many it has used.
+//! bytes and says how many it has used. Where a handler wants it, an engine of its own stands
+//! between a socket and these bytes, such as one that encrypts them ([`Transform`]).
 //!
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states, and what is watched for in each), `tick.rs` (the steps above, in their order),
-//! `buffers.rs`, `deadlines.rs` and `slab.rs` (what is kept), `sys.rs` (the kernel as a trait),
-//! `linux.rs` and `inherited.rs` (as system calls).
+//! `buffers.rs`, `deadlines.rs` and `slab.rs` (what is kept), `transform.rs` (an engine between a
+//! socket and its handler), `sys.rs` (the kernel as a trait), `linux.rs` and `inherited.rs` (as
+//! system calls).
 
 mod buffers;
 mod connection;
@@ -51,6 +53,7 @@ mod linux;
 mod slab;
 mod sys;
 mod tick;
+mod transform;
 
 use std::time::Duration;
 
@@ -58,6 +61,7 @@ use nix::Result;
 
 use self::buffers::ReadBuffer;
 use self::deadlines::Horizon;
+use self::transform::Wire;
 
 pub(crate) use self::connection::State;
 pub use self::context::Context;
@@ -68,6 +72,7 @@ pub use self::linux::{
 };
 pub use self::slab::Token;
 pub use self::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
+pub use self::transform::{Garbled, Step, Transform};
 
 /// When the kernel tells that a connection is ready (`epoll(7)`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +131,7 @@ pub struct Reactor<S: Sys> {
     sys: S,
     context: Context,
     buffer: ReadBuffer,
+    wire: Wire,
     events: Vec<Event>,
     /// Listeners with newcomers in this tick.
     accepting: Vec<Token>,
@@ -148,6 +154,7 @@ impl<S: Sys> Reactor<S> {
             sys,
             context,
             buffer: ReadBuffer::new(),
+            wire: Wire::default(),
             events: Vec::with_capacity(limits::EVENTS_PER_TICK),
             accepting: Vec::new(),
             accept_backoffs: Vec::new(),

@@ -176,7 +176,7 @@ impl<S: Sys> Reactor<S> {
     fn dispatch_ready(&mut self, handler: &mut impl Handler, id: Token) {
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         connection.is_queued = false;
-        if connection.is_unread_without_event() {
+        if connection.has_more_within() || connection.is_unread_without_event() {
             self.read(handler, id, false);
         }
         // It was paused and resumed within this tick.
@@ -206,13 +206,14 @@ impl<S: Sys> Reactor<S> {
             // Of a pipe it says that the writer has left, an ordinary end, which can wait until it
             // is resumed. All others are broken, and where there is nothing to read and nothing to
             // write there is no other way to ask.
-            if hangup && connection.kind != Kind::Input && connection.outbox.is_empty() {
+            if hangup && connection.kind != Kind::Input && connection.is_flushed() {
                 let errno = self.sys.error(io).err().filter(|&errno| errno != Errno::ENOTSOCK);
                 self.context.die(id, CloseReason::Failed(errno.unwrap_or(Errno::EPIPE)));
             }
             return;
         }
         let is_open = connection.state == State::Open;
+        let is_opened = is_open && connection.is_transformed();
         let budget = if is_open { self.context.read_budget(id) } else { Some(limits::READ_SIZE) };
         let Some(room) = budget else {
             // `resume_reads` comes back to it; but what is broken is over now.
@@ -221,13 +222,16 @@ impl<S: Sys> Reactor<S> {
             }
             return;
         };
+        if is_opened {
+            return self.read_wire(handler, id, io, room);
+        }
         let outcome = self.sys.read(io, &mut self.buffer.space()[..room]);
         let cut = outcome == Ok(room) || outcome == Err(Errno::EINTR);
         if let Some(connection) = self.context.connections.get_mut(id) {
             connection.was_read(cut);
         }
         match outcome {
-            Ok(0) => return self.end(handler, id),
+            Ok(0) => return self.end(handler, id, ReadBlocks::READ_EOF),
             Ok(read) => self.show(handler, id, read),
             // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so
             // again.
@@ -238,12 +242,13 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Shows the handler all that is not consumed, the `read` bytes in the buffer last.
-    fn show(&mut self, handler: &mut impl Handler, id: Token, read: usize) {
+    pub(super) fn show(&mut self, handler: &mut impl Handler, id: Token, read: usize) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
         if connection.state != State::Open {
             return; // what comes while it is being closed is read and dropped
         }
+        let was_plain = !connection.is_transformed();
         connection.show_again = false;
         // The inbox is taken out while the handler looks at it, for the handler holds the context.
         let mut inbox = std::mem::take(&mut connection.inbox);
@@ -255,6 +260,10 @@ impl<S: Sys> Reactor<S> {
             cx.kept_in_all += inbox.memory();
             connection.inbox = inbox;
         }
+        if was_plain && connection.is_transformed() {
+            cx.open_kept(id); // what the handler did not consume is its transform's
+            return self.expect_the_rest(id);
+        }
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
         let runs = connection.deadlines[DeadlineKind::Frame as usize].is_some();
         if waits_for_more && (consumed > 0 || !runs) {
@@ -264,11 +273,11 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// The other end will send no more: a read returned 0.
-    fn end(&mut self, handler: &mut impl Handler, id: Token) {
+    /// The other end will send no more: a read returned 0, or its transform says so.
+    pub(super) fn end(&mut self, handler: &mut impl Handler, id: Token, how: ReadBlocks) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
-        connection.read_blocks.insert(ReadBlocks::READ_EOF);
+        connection.read_blocks.insert(how);
         match connection.state {
             State::Lingering => return cx.die(id, CloseReason::Closed),
             State::Open => {}
@@ -462,28 +471,39 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         connection.is_dirty = false;
         let Some(io) = connection.io else { return };
-        if connection.can_flush() {
+        if connection.is_transformed() {
+            self.flush_sealed(handler, id, io);
+        } else if connection.can_flush() {
             let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
             let filled = connection.outbox.slices(&mut slices);
             let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-            match self.sys.writev(io, &slices[..filled]) {
-                Ok(taken) => self.written(handler, id, taken, taken < offered),
-                Err(Errno::EAGAIN) => self.written(handler, id, 0, true),
-                Err(Errno::EINTR) => self.written(handler, id, 0, false),
+            let (taken, is_full) = match self.sys.writev(io, &slices[..filled]) {
+                Ok(taken) => (taken, taken < offered),
+                Err(Errno::EAGAIN) => (0, true),
+                Err(Errno::EINTR) => (0, false),
                 Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
-            }
+            };
+            let memory = connection.outbox.advance(taken, &mut self.context.pool);
+            self.context.output_in_all -= memory;
+            self.context.queued_in_all -= taken;
+            self.written(handler, id, taken > 0, is_full);
         }
         self.finish_if_flushed(id, io);
     }
 
-    /// The kernel took `taken` bytes. If it has no room for more, it will say when there is;
-    /// otherwise what is left is tried in the next tick, for no event would tell.
-    fn written(&mut self, handler: &mut impl Handler, id: Token, taken: usize, is_full: bool) {
+    /// The kernel was offered something, and took some of it (`has_taken`). If it has no room for
+    /// more, it will say when there is; otherwise what is left is tried in the next tick, for no
+    /// event would tell.
+    pub(super) fn written(
+        &mut self,
+        handler: &mut impl Handler,
+        id: Token,
+        has_taken: bool,
+        is_full: bool,
+    ) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
-        cx.output_in_all -= connection.outbox.advance(taken, &mut cx.pool);
-        cx.queued_in_all -= taken;
-        let has_backlog = !connection.outbox.is_empty();
+        let has_backlog = !connection.is_flushed();
         let was_behind = std::mem::replace(&mut connection.has_backlog, has_backlog);
         let is_paused = connection.read_blocks.any(ReadBlocks::PAUSED);
         let is_in_use = connection.is_in_use();
@@ -493,7 +513,7 @@ impl<S: Sys> Reactor<S> {
             if !is_blocked {
                 cx.mark_dirty(id);
             }
-            if taken > 0 || !was_behind {
+            if has_taken || !was_behind {
                 cx.begin_deadline(id, DeadlineKind::Write); // it took something: anew
             }
         } else if was_behind || is_paused {
@@ -508,7 +528,7 @@ impl<S: Sys> Reactor<S> {
     /// `Closing` ends where nothing is left to write.
     fn finish_if_flushed(&mut self, id: Token, io: Io) {
         let Some(connection) = self.context.connections.get_mut(id) else { return };
-        if connection.state != State::Closing || !connection.outbox.is_empty() {
+        if connection.state != State::Closing || !connection.is_flushed() {
             return;
         }
         connection.state = connection.after_flush();
@@ -544,6 +564,9 @@ impl<S: Sys> Reactor<S> {
         self.context.output_in_all -= connection.outbox.memory();
         self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
         self.context.kept_in_all -= connection.inbox.memory();
+        if connection.is_transformed() {
+            self.context.forget_layer(id);
+        }
         if connection.kind == Kind::Listener {
             self.accept_backoffs.retain(|&(listener, _)| listener != id);
         }

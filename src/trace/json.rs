@@ -116,6 +116,7 @@ fn callback_members(callback: Callback) -> Vec<(&'static str, Value)> {
         }],
         Callback::Received { shown, used } => vec![("shown", shown.into()), ("used", used.into())],
         Callback::Ended(rest) => vec![("rest", rest.into())],
+        Callback::Garbled(why) => vec![("garbled", why.into())],
         Callback::TimedOut(timeout) => vec![("deadline", timeout_name(timeout).into())],
         Callback::Timer(timer) => vec![("timer", timer.0.into())],
         Callback::Exhausted(errno) => vec![("errno", format!("{errno:?}").into())],

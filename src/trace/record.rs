@@ -155,6 +155,8 @@ pub enum Callback {
     },
     /// No more will come; so many bytes were never consumed.
     Ended(usize),
+    /// What came does not fit its transform, for this reason of the transform's own.
+    Garbled(u8),
     /// All that was queued has left.
     Drained,
     /// A deadline passed.
@@ -270,6 +272,7 @@ impl Callback {
             Self::Opened(_) => "opened",
             Self::Received { .. } => "received",
             Self::Ended(_) => "ended",
+            Self::Garbled(_) => "garbled",
             Self::Drained => "drained",
             Self::TimedOut(_) => "timed_out",
             Self::Timer(_) => "timer",

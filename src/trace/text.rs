@@ -153,6 +153,7 @@ fn told(callback: Callback) -> String {
         }
         Callback::Received { shown, used } => format!("{name} {} and used {used}", bytes(shown)),
         Callback::Ended(rest) => format!("{name}, {} never completed", bytes(rest)),
+        Callback::Garbled(why) => format!("{name}: reason {why}"),
         Callback::TimedOut(timeout) => format!("{name}: {}", timeout_name(timeout)),
         Callback::Timer(timer) => format!("{name} {}", timer.0),
         Callback::Exhausted(errno) => format!("{name}: {errno}"),

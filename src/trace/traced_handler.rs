@@ -4,7 +4,9 @@ use nix::errno::Errno;
 
 use super::record::{Callback, Phase};
 use super::recorder::Recorder;
-use crate::reactor::{CloseReason, Context, Handler, Opened, Signal, Timeout, Timer, Token};
+use crate::reactor::{
+    CloseReason, Context, Garbled, Handler, Opened, Signal, Timeout, Timer, Token,
+};
 
 /// A handler whose every call is noted.
 pub struct TracedHandler<'h, H> {
@@ -52,6 +54,11 @@ impl<H: Handler> Handler for TracedHandler<'_, H> {
         );
     }
 
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
+        let callback = |&(): &()| Callback::Garbled(why.0);
+        self.pass(cx, Some(from), |to, cx| to.garbled(cx, from, why), callback);
+    }
+
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.pass(cx, Some(to), |handler, cx| handler.drained(cx, to), |()| Callback::Drained);
     }
@@ -91,9 +98,10 @@ impl Callback {
     /// The part of the tick in which the loop tells this.
     pub(super) const fn phase(self) -> Phase {
         match self {
-            Self::Opened(Opened::Connected) | Self::Received { .. } | Self::Ended(_) => {
-                Phase::Dispatch
-            }
+            Self::Opened(Opened::Connected)
+            | Self::Received { .. }
+            | Self::Ended(_)
+            | Self::Garbled(_) => Phase::Dispatch,
             Self::Opened(_) | Self::Exhausted(_) => Phase::Accept,
             Self::TimedOut(_) | Self::Timer(_) | Self::Signal(_) => Phase::Deadlines,
             Self::EndOfTick => Phase::EndOfTick,

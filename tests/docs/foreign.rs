@@ -25,6 +25,7 @@ pub(crate) const FOREIGN_FILES: &[&str] = &[
 pub(crate) const FOREIGN_NAMES: &[&str] = &[
     "EpollTimeout::NONE",
     "TCP_NODELAY",
+    "close_notify",
     "ep_poll_callback",
     // In a formula of `docs/protocol.md`.
     "relay_pub",

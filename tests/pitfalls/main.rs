@@ -14,3 +14,4 @@ mod edge;
 mod identity;
 mod instance;
 mod spins;
+mod within;

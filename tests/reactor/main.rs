@@ -15,4 +15,5 @@ mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
+mod transforms;
 mod waits;

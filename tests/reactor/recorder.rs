@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::reactor::{
-    CloseReason, Config, Context, Handler, Opened, Reactor, Signal, Sys, Timeout, Timer, Token,
+    CloseReason, Config, Context, Garbled, Handler, Opened, Reactor, Signal, Sys, Timeout, Timer,
+    Token,
 };
 
 use crate::support::kernel::{Kernel, Peer};
@@ -20,6 +21,7 @@ pub(crate) enum Told {
     Opened(Token, Opened),
     Received(Token, Vec<u8>),
     Ended(Token, Vec<u8>),
+    Garbled(Token, Garbled),
     Drained(Token),
     Expired(Token, Timeout),
     Timer(Timer),
@@ -108,6 +110,11 @@ impl Handler for Recorder<'_> {
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.stage(from, &[Some(Stage::Open)], Stage::Ended);
         self.tell(cx, Told::Ended(from, rest.to_vec()));
+    }
+
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
+        self.stage(from, &[Some(Stage::Open)], Stage::Ended);
+        self.tell(cx, Told::Garbled(from, why));
     }
 
     fn drained(&mut self, cx: &mut Context, to: Token) {

@@ -9,3 +9,4 @@ pub mod process;
 pub mod relay;
 pub mod secrets;
 pub mod simulated;
+pub mod transform;

@@ -1,0 +1,374 @@
+//! What may stand between a socket and its handler: an engine that opens the bytes of the wire into
+//! those that the handler sees, and seals what the handler sends.
+//!
+//! ```text
+//!   kernel ── read ──▶ wire buffer ── open ──▶ read buffer, inbox ──▶ Handler::received
+//!                                       │ engine
+//!   kernel ◀─ writev ─ sealed ◀──────── seal ◀─────────── outbox ◀── Context::send
+//! ```
+//!
+//! An engine does no input or output: it is handed bytes and hands bytes back, so the loop stays
+//! the only place that reads, writes and waits. Three things are different from a plain source, and
+//! all of them are here:
+//!
+//! - *Bytes within the engine wake nobody.* One read of the socket may bring more than can be shown
+//!   at once, and `epoll` knows only the socket, which is empty by then. So what stays within has a
+//!   turn in the ready queue, and nothing more is read from the socket before it is shown.
+//! - *Reading can want to write* (the answer of a handshake), and writing can wait for a read: what
+//!   is queued stays in the outbox until the engine takes it.
+//! - *The engine has a last word*, which leaves behind the last byte and before `shutdown(2)`.
+//!
+//! What is queued is sealed when it is written, about one write ahead of the kernel: so what a tick
+//! gathered becomes one record and not one for each frame, and an idle source owns no sealed bytes.
+//!
+//! A source without a transform pays one comparison a read and one a flush. What one with a
+//! transform needs stands in a table of its own, by slot, so that [`Connection`] does not grow.
+
+use std::io::IoSlice;
+
+use nix::errno::Errno;
+
+use super::connection::{Connection, LayerFlags, ReadBlocks, State};
+use super::deadlines::Kind as DeadlineKind;
+use super::limits::{READ_SIZE, READ_WIRE, SLICES_PER_WRITE};
+use super::sys::Io;
+use super::{CloseReason, Handler, Reactor, Sys, Token};
+
+/// An engine between a socket and its handler ([`Context::transform`](super::Context::transform)).
+/// Never asked anything after it has told an error, but for its last words.
+pub trait Transform {
+    /// Opens the beginning of `wire`, which is what has come and was not taken yet, in order, into
+    /// `plain`. With an empty `wire` it goes on with what is within.
+    ///
+    /// It may take less than it is offered, and bring less than there is: see [`Step`]. It makes
+    /// progress: what it does not take although nothing is within, it takes in the next call.
+    ///
+    /// # Errors
+    /// This is not what an engine at the other end sends. What it says to that is sealed next.
+    fn open(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<Step, Garbled>;
+
+    /// Seals the beginning of `plain` (the slices, joined) behind what `wire` has; tells how many
+    /// bytes it took. Whatever else it has to say to the other end goes there too. It takes nothing
+    /// for as long as it has to wait for the other end, and after an error.
+    fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize;
+
+    /// Appends its last words: nothing more will be sent. Called once.
+    fn finish(&mut self, wire: &mut Vec<u8>);
+
+    /// What only the two ends of this transform have, to be signed by who wants to prove that they
+    /// are at its other end and nobody between. None before the engines have agreed.
+    fn binding(&self) -> Option<[u8; 32]> {
+        None
+    }
+}
+
+/// How far [`Transform::open`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a question of its own
+pub struct Step {
+    /// Bytes of the wire that were taken; the others are offered again.
+    pub taken: usize,
+    /// Bytes of plaintext that were brought.
+    pub filled: usize,
+    /// There is more within, for which there was no room.
+    pub has_more: bool,
+    /// A part of a message is within, which cannot be opened before the rest has come.
+    pub is_partial: bool,
+    /// The other end has said that it will send no more; `has_more` comes first.
+    pub is_over: bool,
+    /// There is something to say to the other end.
+    pub wants_to_send: bool,
+    /// Bytes of memory that hold what is within.
+    pub memory: usize,
+}
+
+/// Why a transform cannot open what came: a number that the transform gives a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled(pub u8);
+
+/// What all sources with transforms share: what a read brings, and what a write offers.
+#[derive(Default)]
+pub(super) struct Wire {
+    /// As long as one read brings; empty before the first one.
+    came: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+/// The transforms, by slot.
+#[derive(Default)]
+pub(super) struct Layers(Vec<Option<Box<Layer>>>);
+
+/// What counts for one transform in the sums over all sources.
+#[derive(Default)]
+pub(super) struct Counted {
+    /// Bytes of memory for what has come.
+    pub(super) kept: usize,
+    /// Sealed bytes that the kernel has not taken.
+    pub(super) queued: usize,
+    /// Bytes of memory for these.
+    pub(super) output: usize,
+}
+
+struct Layer {
+    engine: Box<dyn Transform>,
+    /// What has come and the engine has not taken.
+    unopened: Vec<u8>,
+    /// What was sealed and the kernel has not taken.
+    unsent: Vec<u8>,
+    /// Bytes of memory that count as kept for it.
+    counted: usize,
+    /// Bytes of memory that count as output for it.
+    counted_output: usize,
+    is_partial: bool,
+    /// Its last words were sealed.
+    has_finished: bool,
+}
+
+impl Layers {
+    pub(super) fn insert(&mut self, id: Token, engine: Box<dyn Transform>) {
+        if self.0.len() <= id.slot() {
+            self.0.resize_with(id.slot() + 1, || None);
+        }
+        self.0[id.slot()] = Some(Box::new(Layer {
+            engine,
+            unopened: Vec::new(),
+            unsent: Vec::new(),
+            counted: 0,
+            counted_output: 0,
+            is_partial: false,
+            has_finished: false,
+        }));
+    }
+
+    fn get_mut(&mut self, id: Token) -> Option<&mut Layer> {
+        self.0.get_mut(id.slot())?.as_deref_mut()
+    }
+
+    pub(super) fn binding(&self, id: Token) -> Option<[u8; 32]> {
+        self.0.get(id.slot())?.as_ref()?.engine.binding()
+    }
+
+    /// Sealed bytes that the kernel has not taken.
+    pub(super) fn unsent(&self, id: Token) -> usize {
+        self.0.get(id.slot()).and_then(Option::as_ref).map_or(0, |layer| layer.unsent.len())
+    }
+
+    /// `bytes` came before the transform did; tells how many bytes of memory they count.
+    pub(super) fn put_unopened(&mut self, id: Token, bytes: &[u8]) -> usize {
+        let Some(layer) = self.get_mut(id) else { return 0 };
+        layer.unopened = bytes.to_vec();
+        layer.counted = layer.unopened.capacity();
+        layer.counted
+    }
+
+    /// Nothing more is opened; tells how many bytes of memory that had counted.
+    pub(super) fn forget_unopened(&mut self, id: Token) -> usize {
+        let Some(layer) = self.get_mut(id) else { return 0 };
+        (layer.unopened, layer.is_partial) = (Vec::new(), false);
+        std::mem::take(&mut layer.counted)
+    }
+
+    /// Whether a part of a message, or what was not shown yet, is kept for `id`.
+    pub(super) fn has_begun(&self, id: Token) -> bool {
+        self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.counted > 0)
+    }
+
+    /// `id` is gone; tells what had counted for it.
+    pub(super) fn remove(&mut self, id: Token) -> Counted {
+        let layer = self.0.get_mut(id.slot()).and_then(Option::take);
+        layer.map_or_else(Counted::default, |layer| Counted {
+            kept: layer.counted,
+            queued: layer.unsent.len(),
+            output: layer.counted_output,
+        })
+    }
+}
+
+impl Layer {
+    /// Brings what counts as output up to date in the sum of all.
+    fn count_output(&mut self, in_all: &mut usize) {
+        let memory = self.unsent.capacity();
+        *in_all += memory;
+        *in_all -= std::mem::replace(&mut self.counted_output, memory);
+    }
+
+    /// Opens what was not taken yet, or else `came`; the rest is kept. Tells how much plaintext it
+    /// brought, and what it has come to.
+    fn open(&mut self, came: &[u8], plain: &mut [u8]) -> Result<Step, Garbled> {
+        let step = if self.unopened.is_empty() {
+            let step = self.engine.open(came, plain)?;
+            self.unopened = came[step.taken..].to_vec();
+            step
+        } else {
+            debug_assert!(came.is_empty(), "nothing is read before what is within is opened");
+            let step = self.engine.open(&self.unopened, plain)?;
+            self.unopened.drain(..step.taken);
+            step
+        };
+        if self.unopened.is_empty() {
+            self.unopened = Vec::new();
+        }
+        self.is_partial = step.is_partial;
+        Ok(step)
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    // --- In ---
+
+    /// One bounded read of a source with a transform, or, where there is more within, none: that is
+    /// its turn. `room` is how much may be shown.
+    pub(super) fn read_wire(&mut self, handler: &mut impl Handler, id: Token, io: Io, room: usize) {
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        let mut came = 0;
+        if connection.has_more_within() {
+            if connection.is_queued {
+                return; // an event: its turn comes later in this tick
+            }
+        } else {
+            self.wire.came.resize(READ_WIRE, 0);
+            let room = room.min(READ_WIRE);
+            let outcome = self.sys.read(io, &mut self.wire.came[..room]);
+            connection.was_read(outcome == Ok(room) || outcome == Err(Errno::EINTR));
+            match outcome {
+                Ok(0) => return self.end(handler, id, ReadBlocks::READ_EOF),
+                Ok(read) => came = read,
+                Err(Errno::EAGAIN | Errno::EINTR) => return self.context.mark_ready(id),
+                Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
+            }
+        }
+        self.open(handler, id, came, room);
+        self.context.mark_ready(id);
+    }
+
+    /// Opens what is within, or else the `came` bytes in the wire buffer, and shows what it brings.
+    fn open(&mut self, handler: &mut impl Handler, id: Token, came: usize, room: usize) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        let Some(layer) = cx.layers.get_mut(id) else { return };
+        let plain = &mut self.buffer.space()[..room.min(READ_SIZE)];
+        let step = match layer.open(&self.wire.came[..came], plain) {
+            Ok(step) => step,
+            Err(why) => return self.garble(handler, id, why),
+        };
+        let memory = step.memory + layer.unopened.capacity();
+        cx.kept_in_all += memory;
+        cx.kept_in_all -= std::mem::replace(&mut layer.counted, memory);
+        let has_more = step.has_more || !layer.unopened.is_empty();
+        connection.layer.set(LayerFlags::WITHIN, has_more);
+        if step.wants_to_send || connection.layer.has(LayerFlags::WAITS) {
+            connection.layer.set(LayerFlags::WAITS, false);
+            cx.mark_dirty(id);
+        }
+        if step.filled > 0 {
+            self.show(handler, id, step.filled);
+        }
+        self.expect_the_rest(id);
+        let is_over = |it: &Connection| step.is_over && !it.has_more_within();
+        if self.context.connections.get(id).is_some_and(is_over) {
+            self.end(handler, id, ReadBlocks::ENDED_WITHIN);
+        }
+    }
+
+    /// A message of the wire that was begun has to end like a frame, also where it shows nothing
+    /// yet.
+    pub(super) fn expect_the_rest(&mut self, id: Token) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get(id) else { return };
+        let Some(layer) = cx.layers.get_mut(id) else { return };
+        let runs = connection.deadlines[DeadlineKind::Frame as usize].is_some();
+        let waits = layer.is_partial && !connection.has_more_within() && connection.can_receive();
+        if waits && !runs {
+            cx.begin_deadline(id, DeadlineKind::Frame);
+        } else if runs && !waits && connection.inbox.is_empty() {
+            cx.end_deadline(id, DeadlineKind::Frame);
+        }
+    }
+
+    /// What came cannot be opened. What the engine says to that leaves, and what was queued does
+    /// not: the other end could not open it either.
+    fn garble(&mut self, handler: &mut impl Handler, id: Token, why: Garbled) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        if connection.state != State::Open {
+            return;
+        }
+        cx.output_in_all -= connection.outbox.memory();
+        cx.queued_in_all -= connection.outbox.clear(&mut cx.pool);
+        cx.close(id);
+        handler.garbled(cx, id, why);
+    }
+
+    // --- Out ---
+
+    /// The flush of a source with a transform: one `writev(2)` of what the kernel did not take
+    /// before, or else of what is sealed now.
+    pub(super) fn flush_sealed(&mut self, handler: &mut impl Handler, id: Token, io: Io) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        if connection.write_blocked || !matches!(connection.state, State::Open | State::Closing) {
+            return;
+        }
+        if !connection.layer.has(LayerFlags::UNSENT) || connection.state == State::Closing {
+            self.seal(id);
+        }
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        let Some(layer) = cx.layers.get_mut(id) else { return };
+        if layer.unsent.is_empty() {
+            return;
+        }
+        let offered = layer.unsent.len();
+        let (taken, is_full) = match self.sys.writev(io, &[IoSlice::new(&layer.unsent)]) {
+            Ok(taken) => (taken, taken < offered),
+            Err(Errno::EAGAIN) => (0, true),
+            Err(Errno::EINTR) => (0, false),
+            Err(errno) => return cx.die(id, CloseReason::Failed(errno)),
+        };
+        cx.queued_in_all -= taken;
+        layer.unsent.drain(..taken);
+        if taken == offered {
+            self.wire.sealed = std::mem::take(&mut layer.unsent); // its memory, for the next one
+        } else {
+            layer.unsent.shrink_to_fit();
+        }
+        layer.count_output(&mut cx.output_in_all);
+        connection.layer.set(LayerFlags::UNSENT, !layer.unsent.is_empty());
+        self.written(handler, id, taken > 0, is_full);
+    }
+
+    /// Seals what waits, about one write of it, and after the last byte the engine's last words.
+    fn seal(&mut self, id: Token) {
+        let cx = &mut self.context;
+        let Some(connection) = cx.connections.get_mut(id) else { return };
+        let Some(layer) = cx.layers.get_mut(id) else { return };
+        if layer.unsent.is_empty() {
+            layer.unsent = std::mem::take(&mut self.wire.sealed);
+        }
+        let before = layer.unsent.len();
+        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+        let filled = connection.outbox.slices(&mut slices);
+        let taken = layer.engine.seal(&slices[..filled], &mut layer.unsent);
+        let waits = taken == 0 && !connection.outbox.is_empty();
+        connection.layer.set(LayerFlags::WAITS, waits);
+        cx.output_in_all -= connection.outbox.advance(taken, &mut cx.pool);
+        cx.queued_in_all -= taken;
+        if connection.state == State::Closing {
+            if waits {
+                // Nothing more is opened, so it would wait for ever.
+                cx.output_in_all -= connection.outbox.memory();
+                cx.queued_in_all -= connection.outbox.clear(&mut cx.pool);
+            }
+            if connection.outbox.is_empty() && !std::mem::replace(&mut layer.has_finished, true) {
+                layer.engine.finish(&mut layer.unsent);
+            }
+        }
+        cx.queued_in_all += layer.unsent.len() - before;
+        let has_unsent = !layer.unsent.is_empty();
+        connection.layer.set(LayerFlags::UNSENT, has_unsent);
+        if !has_unsent {
+            self.wire.sealed = std::mem::take(&mut layer.unsent);
+        }
+        layer.count_output(&mut cx.output_in_all);
+    }
+}
