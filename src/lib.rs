@@ -45,6 +45,7 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod relay;
+pub mod tls;
 pub mod tokens;
 pub mod trace;
 pub mod wire;

@@ -7,23 +7,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("limits", &[]),
     ("address", &["limits"]),
     ("reactor", &[]),
     ("tokens", &["reactor"]),
     ("wire", &["limits"]),
+    ("tls", &["limits", "reactor"]),
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
-    ("relay", &["limits", "reactor", "tokens", "wire", "crypto"]),
+    ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto"]),
     ("trace", &["limits", "reactor", "wire"]),
-    ("load", &["limits", "address", "reactor", "wire", "crypto"]),
-    ("client", &["limits", "address", "reactor", "tokens", "wire", "crypto", "home"]),
+    ("load", &["limits", "address", "reactor", "wire", "tls", "crypto"]),
+    ("client", &["limits", "address", "reactor", "tokens", "wire", "tls", "crypto", "home"]),
     (
         "command",
         &[
-            "limits", "address", "reactor", "wire", "crypto", "home", "relay", "load", "client",
-            "trace",
+            "limits", "address", "reactor", "wire", "tls", "crypto", "home", "relay", "load",
+            "client", "trace",
         ],
     ),
 ];

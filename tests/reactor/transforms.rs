@@ -44,10 +44,10 @@ fn echo(records: Option<usize>) -> Recorder<'static> {
 }
 
 /// A connection that has a transform at both ends, and both have greeted.
-fn greeted(sim: &mut Sim, handler: &mut Recorder) -> (Token, Peer, Tunnel<Fake>) {
+fn greeted(sim: &mut Sim, handler: &mut Recorder) -> (Token, Peer, Tunnel) {
     let (_, at) = sim.listen(handler);
     let (id, mut peer) = sim.accept(handler, at);
-    let mut tunnel = Tunnel::new(Fake::new(true));
+    let mut tunnel = Tunnel::fake();
     peer.send(&tunnel.seal(b"").0);
     sim.settle(handler);
     tunnel.open(&peer.receive_all()).unwrap();
@@ -93,7 +93,7 @@ proptest! {
             _ => None,
         });
         let sent = pattern(length);
-        let mut tunnel = Tunnel::new(Fake::new(true));
+        let mut tunnel = Tunnel::fake();
         let (mut given, mut wire) = (0, Vec::new());
         for _ in 0..40 * (length + 100) {
             if wire.is_empty() {
@@ -159,7 +159,7 @@ fn what_stays_within_is_shown_on_a_real_socket() {
     let mut handler = with(Some(1), |_, _| {});
     let (_, at) = real.listen(&mut handler);
     let mut peer = std::net::TcpStream::connect(at).unwrap();
-    let mut tunnel = Tunnel::new(Fake::new(true));
+    let mut tunnel = Tunnel::fake();
     peer.write_all(&tunnel.seal(b"").0).unwrap();
     real.until(&mut handler, |told| matches!(told, Told::Received(..)));
     real.assert_rest(&mut handler);
@@ -250,7 +250,7 @@ fn what_is_queued_before_the_greeting_leaves_behind_it() {
     assert_eq!(other.received_from(server).len(), 9, "a hello and nothing else");
     assert_eq!(client.cx().queued(id), b"first words".len());
     assert_eq!(client.cx().binding(id), None);
-    let mut tunnel = Tunnel::new(Fake::new(false));
+    let mut tunnel = Tunnel::new(Box::new(Fake::new(false)));
     tunnel.open(&other.received_from(server)).unwrap();
     other.take();
     let hello = tunnel.seal(b"").0;
@@ -280,7 +280,7 @@ fn the_goodbye_leaves_behind_the_last_byte_and_before_the_end() {
         sim.kernel.set_buffer(buffer);
         let (_, at) = sim.listen(&mut handler);
         let (id, mut peer) = sim.accept(&mut handler, at);
-        let mut tunnel = Tunnel::new(Fake::new(true));
+        let mut tunnel = Tunnel::fake();
         let (mut wire, mut came) = (tunnel.seal(b"").0, Vec::new());
         let mut has_asked = false;
         for _ in 0..1000 {

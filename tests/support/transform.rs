@@ -5,6 +5,7 @@
 use std::io::IoSlice;
 
 use sealwax::reactor::{Garbled, Step, Transform};
+use sealwax::tls::{ClientTls, Engines};
 
 /// The kinds of records, by their first byte, as in TLS.
 const GOODBYE: u8 = 0x15;
@@ -142,9 +143,18 @@ impl Transform for Fake {
     }
 }
 
+/// Where a relay gets the fake from.
+pub struct Fakes;
+
+impl Engines for Fakes {
+    fn engine(&self) -> Option<Box<dyn Transform>> {
+        Some(Box::new(Fake::new(false)))
+    }
+}
+
 /// The other end of a connection that has a [`Transform`], for a test that holds the socket itself.
-pub struct Tunnel<T> {
-    pub engine: T,
+pub struct Tunnel {
+    pub engine: Box<dyn Transform>,
     wire: Vec<u8>,
     /// What has come through it.
     pub plain: Vec<u8>,
@@ -152,9 +162,19 @@ pub struct Tunnel<T> {
     pub is_over: bool,
 }
 
-impl<T: Transform> Tunnel<T> {
-    pub fn new(engine: T) -> Self {
+impl Tunnel {
+    pub fn new(engine: Box<dyn Transform>) -> Self {
         Self { engine, wire: Vec::new(), plain: Vec::new(), is_over: false }
+    }
+
+    /// The end that connects of a [`Fake`].
+    pub fn fake() -> Self {
+        Self::new(Box::new(Fake::new(true)))
+    }
+
+    /// The end that connects of TLS, as our clients speak it to a relay.
+    pub fn tls() -> Self {
+        Self::new(ClientTls::bound().unwrap().engine().unwrap())
     }
 
     /// What is to be written so that `plain` arrives, as far as the engine takes it, and what it

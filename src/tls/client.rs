@@ -1,0 +1,133 @@
+//! The client's end: of a relay whose channel is bound to its own key, or of a proxy whose
+//! certificate counts (`tls://`).
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, version,
+};
+use rustls_platform_verifier::Verifier;
+
+use super::Engine;
+use super::limits::SEALED_AT_ONCE;
+use crate::reactor::Transform;
+
+/// What the client's end of each connection is set up with.
+#[derive(Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    is_bound: bool,
+}
+
+/// What to do where this system has no roots to check a certificate with.
+pub const fn no_roots() -> &'static str {
+    "this system has no certificates of authorities to check the relay's with: install them \
+     (Debian: ca-certificates), or name them in the variable SSL_CERT_FILE"
+}
+
+impl ClientTls {
+    /// For a relay that is known by its own key: any certificate will do, for what the channel is
+    /// bound to decides.
+    ///
+    /// # Errors
+    /// This build of the library cannot do it.
+    pub fn bound() -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
+        let mut tls = Self::new(provider, verifier, ServerName::from(UNNAMED), true)?;
+        if let Some(config) = Arc::get_mut(&mut tls.config) {
+            config.enable_sni = false; // no name goes out in the clear
+        }
+        Ok(tls)
+    }
+
+    /// For a proxy at `host`: its certificate is checked with what this system trusts.
+    ///
+    /// # Errors
+    /// `host` cannot stand in a certificate, or this system has no roots to check with.
+    pub fn checked(host: &str) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("{host} cannot stand in a certificate"))?;
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(Arc::clone(&provider)).map_err(|_| no_roots().to_owned())?;
+        Self::new(provider, Arc::new(verifier), name, false)
+    }
+
+    fn new(
+        provider: Arc<CryptoProvider>,
+        verifier: Arc<dyn ServerCertVerifier>,
+        name: ServerName<'static>,
+        is_bound: bool,
+    ) -> Result<Self, String> {
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13])
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), name, is_bound })
+    }
+
+    /// Whether the channel is to be bound to the relay's key.
+    pub const fn is_bound(&self) -> bool {
+        self.is_bound
+    }
+
+    /// The engine of one more connection; none where it could not be made.
+    pub fn engine(&self) -> Option<Box<dyn Transform>> {
+        let mut connection =
+            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).ok()?;
+        connection.set_buffer_limit(Some(SEALED_AT_ONCE));
+        Some(Box::new(Engine::new(connection.into())))
+    }
+}
+
+/// Stands where a name has to stand and is not looked at.
+const UNNAMED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// Takes every certificate, and any signature by it: whoever stands between two ends has another
+/// secret with each, so what the ends export differs, and the relay's signature over it does not
+/// hold. Nothing is believed before that.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 only".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,213 @@
+//! One end of a TLS connection: ciphertext in, plaintext out, and back.
+//!
+//! `rustls` keeps three things of which it does not tell how much they are: a record that has
+//! begun, plaintext that was not taken, and ciphertext that was not written. The first is counted
+//! here by the lengths in the records' headers, the second is at most one record, for no other is
+//! opened before it is taken, and the third is taken at once.
+
+use std::io::{self, IoSlice, Read, Write};
+
+use rustls::Connection;
+
+use super::Fault;
+use super::limits::{MAX_HANDSHAKE, RECORDS_A_TURN};
+use crate::reactor::{Garbled, Step, Transform};
+
+/// The label of the exporter, with an empty context (RFC 9266, section 4).
+const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
+/// Bytes in front of what a record has in it (RFC 8446, section 5.1).
+const HEADER: usize = 5;
+/// The buffer that `rustls` has for a record that has begun grows by so many bytes; one as long is
+/// kept while nothing has.
+const BUFFER: usize = 4 * 1024;
+
+/// One end of a TLS connection.
+pub struct Engine {
+    connection: Connection,
+    /// The record that has begun.
+    record: Record,
+    /// Plaintext that was opened and not taken, in bytes.
+    within: usize,
+    /// Bytes that came while the two ends had not agreed.
+    handshake: usize,
+    is_over: bool,
+    has_failed: bool,
+}
+
+/// How far a record has come.
+#[derive(Default)]
+struct Record {
+    header: [u8; HEADER],
+    came: usize,
+}
+
+impl Record {
+    /// Bytes that are missing: of its header first, then of what is in it.
+    fn missing(&self) -> usize {
+        if self.came < HEADER {
+            return HEADER - self.came;
+        }
+        self.length() - self.came
+    }
+
+    fn length(&self) -> usize {
+        HEADER + usize::from(u16::from_be_bytes([self.header[3], self.header[4]]))
+    }
+
+    /// `bytes`, no more than are missing, have come.
+    fn take(&mut self, bytes: &[u8]) {
+        if let Some(header) = self.header.get_mut(self.came..self.came + bytes.len()) {
+            header.copy_from_slice(bytes);
+        }
+        self.came += bytes.len();
+    }
+
+    fn is_whole(&self) -> bool {
+        self.came >= HEADER && self.came == self.length()
+    }
+}
+
+/// A reader that has nothing.
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Engine {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            record: Record::default(),
+            within: 0,
+            handshake: 0,
+            is_over: false,
+            has_failed: false,
+        }
+    }
+
+    /// Takes plaintext that is within; tells how much.
+    fn drain(&mut self, plain: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while self.within > 0 && filled < plain.len() {
+            match self.connection.reader().read(&mut plain[filled..]) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => {
+                    filled += read;
+                    self.within = self.within.saturating_sub(read);
+                }
+            }
+        }
+        filled
+    }
+
+    /// Hands `bytes`, of one record, to the connection.
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        self.record.take(bytes);
+        // It takes some KiB at a time. Of nothing it would learn that the end has come.
+        while !bytes.is_empty() {
+            let read = self.connection.read_tls(&mut bytes).map_err(|_| Fault::TooLong)?;
+            if read == 0 {
+                return Err(Fault::Misbehaved);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the connection look at what it has: a header, or a whole record.
+    fn process(&mut self) -> Result<(), Fault> {
+        let state = self.connection.process_new_packets().map_err(|error| Fault::from(&error))?;
+        self.within = state.plaintext_bytes_to_read();
+        self.is_over = state.peer_has_closed();
+        Ok(())
+    }
+
+    /// Opens records of `wire` until one has brought plaintext for which there is no room. Tells
+    /// how many bytes it took, and how much it brought.
+    fn records(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<(usize, usize), Fault> {
+        let (mut taken, mut filled, mut records) = (0, self.drain(plain), 0);
+        while taken < wire.len() && self.within == 0 && records < RECORDS_A_TURN {
+            if self.is_over {
+                return Ok((wire.len(), filled)); // whatever is behind the end is nobody's
+            }
+            let was_handshaking = self.connection.is_handshaking();
+            let part = &wire[taken..];
+            let part = &part[..part.len().min(self.record.missing())];
+            self.feed(part)?;
+            taken += part.len();
+            if was_handshaking {
+                self.handshake += part.len();
+                if self.handshake > MAX_HANDSHAKE {
+                    return Err(Fault::TooLong);
+                }
+            }
+            // A header that is wrong is found at once, and not at the end of what it announces.
+            if self.record.came == HEADER || self.record.is_whole() {
+                self.process()?;
+            }
+            if self.record.is_whole() {
+                records += 1;
+                let was_long = self.record.length() > BUFFER;
+                self.record = Record::default();
+                filled += self.drain(&mut plain[filled..]);
+                if was_long {
+                    // The memory of a long record is given back in a read that finds nothing.
+                    let _ = self.connection.read_tls(&mut Nothing);
+                }
+            }
+        }
+        Ok((taken, filled))
+    }
+}
+
+impl Transform for Engine {
+    fn open(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<Step, Garbled> {
+        let (taken, filled) = self.records(wire, plain).map_err(|fault| {
+            self.has_failed = true;
+            fault.garbled()
+        })?;
+        let partial = self.record.came.next_multiple_of(BUFFER);
+        Ok(Step {
+            taken,
+            filled,
+            has_more: self.within > 0,
+            is_partial: self.record.came > 0,
+            is_over: self.is_over && self.within == 0,
+            wants_to_send: self.connection.wants_write(),
+            memory: self.within + partial,
+        })
+    }
+
+    fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize {
+        let mut taken = 0;
+        if !self.connection.is_handshaking() && !self.has_failed {
+            // It takes no more than its limit (`Engine::new`'s callers set it).
+            taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
+        }
+        self.take_ciphertext(wire);
+        taken
+    }
+
+    fn finish(&mut self, wire: &mut Vec<u8>) {
+        if !self.has_failed {
+            self.connection.send_close_notify();
+        }
+        self.take_ciphertext(wire);
+    }
+
+    fn binding(&self) -> Option<[u8; 32]> {
+        self.connection.export_keying_material([0; 32], BINDING, Some(&[])).ok()
+    }
+}
+
+impl Engine {
+    fn take_ciphertext(&mut self, wire: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            if !self.connection.write_tls(wire).is_ok_and(|written| written > 0) {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The relay's end: a certificate, and engines that show it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ServerConfig, ServerConnection, version};
+
+use super::limits::SEALED_AT_ONCE;
+use super::{Engine, Engines};
+use crate::reactor::Transform;
+
+/// What the relay's end of each connection is set up with.
+#[derive(Clone)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+}
+
+/// What is wrong with a certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairFault {
+    /// There is no certificate in the text.
+    NoCertificate,
+    /// There is no private key in the text.
+    NoKey,
+    /// They are no pair, or of a kind that is not served.
+    Unfit(String),
+    /// No certificate could be made.
+    NotMade(String),
+}
+
+impl ServerTls {
+    /// With a certificate that is made now and means nothing: ECDSA on P-256, in memory only.
+    ///
+    /// # Errors
+    /// The kernel gives no randomness.
+    pub fn self_signed() -> Result<Self, PairFault> {
+        let made = rcgen::generate_simple_self_signed(["sealwax".to_owned()])
+            .map_err(|error| PairFault::NotMade(error.to_string()))?;
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        Self::new(vec![made.cert.der().clone()], key)
+    }
+
+    /// With this certificate, those that signed it behind it, and its key, all as PEM.
+    ///
+    /// # Errors
+    /// They cannot be used together. Nothing of the key is told.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, PairFault> {
+        let chain = CertificateDer::pem_slice_iter(certificates)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|chain| !chain.is_empty())
+            .ok_or(PairFault::NoCertificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairFault::NoKey)?;
+        Self::new(chain, key)
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, PairFault> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&version::TLS13])
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| PairFault::Unfit(error.to_string()))?;
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self { config: Arc::new(config) })
+    }
+}
+
+impl Engines for ServerTls {
+    fn engine(&self) -> Option<Box<dyn Transform>> {
+        let mut connection = ServerConnection::new(Arc::clone(&self.config)).ok()?;
+        connection.set_buffer_limit(Some(SEALED_AT_ONCE));
+        Some(Box::new(Engine::new(connection.into())))
+    }
+}
+
+impl fmt::Display for PairFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCertificate => f.write_str("there is no certificate in it (PEM)"),
+            Self::NoKey => f.write_str("there is no private key in it (PEM, without a passphrase)"),
+            Self::Unfit(why) => write!(f, "the certificate and the key cannot be used: {why}"),
+            Self::NotMade(why) => write!(f, "a certificate could not be made: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for PairFault {}

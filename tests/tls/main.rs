@@ -1,0 +1,7 @@
+//! TLS: the engine alone, the relay with it, and programs that no one here wrote at the other end.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests are tests
+
+mod engine;
+#[path = "../support/mod.rs"]
+mod support;
