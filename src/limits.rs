@@ -238,6 +238,8 @@ pub const DEFAULT_RELAY: &str = "127.0.0.1:12345";
 pub const MAX_HOST: usize = 255;
 /// The largest identity file, in bytes: a key of 4,096 bits takes 3,300.
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
+/// The longest file of a certificate, with those that signed it, or of its key, in bytes.
+pub const MAX_TLS_FILE: usize = 256 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
 /// How long a passphrase is waited for on a descriptor: a person may type it into another program.

@@ -105,9 +105,9 @@ fn each_recorded_registration_holds() {
         let step_32 = |name| <[u8; 32]>::try_from(step(name)).unwrap();
         let [relay, cnonce, nonce] = ["relay", "cnonce", "nonce"].map(step_32);
 
-        let challenge = relay_challenge(&relay, &cnonce, &nonce, &fp);
+        let challenge = relay_challenge(&relay, &cnonce, &nonce, &fp, None);
         assert!(vault.verify_relay(&relay, &challenge, &step("relay_sig")));
-        let proof = register_proof(&relay, &nonce, &cnonce, &user.name, &fp, &prekey);
+        let proof = register_proof(&relay, &nonce, &cnonce, &user.name, &fp, &prekey, None);
         assert!(vault.verify(vault.public(), &proof, &step("proof")));
         let checked = check_prekey(&vault, &prekey, &user.name, vault.public(), prekey.created);
         assert_eq!(checked, Ok(()));

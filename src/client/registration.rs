@@ -14,7 +14,7 @@ use super::trust::{RelayFingerprint, RelayPin};
 use super::{Ending, Event, Progress};
 use crate::crypto::{register_proof, relay_challenge};
 use crate::limits::MAX_FRAME_OPTION;
-use crate::wire::{ErrorCode, Incoming, Registration2, Reply, RosterMode, compose};
+use crate::wire::{Bind, ErrorCode, Incoming, Registration2, Reply, RosterMode, compose};
 
 /// How we register, and the relays with which we have registered before.
 pub(super) struct Registration {
@@ -55,7 +55,8 @@ impl Registration {
         let mut cnonce = [0; 32];
         core.vault.random(&mut cnonce);
         self.stage = Stage::Registering { cnonce };
-        let v2 = Registration2 { cnonce, prekey: core.prekeys.published().clone() };
+        let v2 =
+            Registration2 { cnonce, prekey: core.prekeys.published().clone(), bind: Bind::None };
         let pem = core.vault.public().to_pem();
         compose::register(&core.name, &pem, self.roster, Some(&v2))
     }
@@ -94,7 +95,7 @@ impl Registration {
         nonce: &[u8; 32],
         signature: &[u8; 64],
     ) -> NextStep {
-        let signed = relay_challenge(relay, cnonce, nonce, &core.fp);
+        let signed = relay_challenge(relay, cnonce, nonce, &core.fp, None);
         if !core.vault.verify_relay(relay, &signed, signature) {
             return NextStep::Retry("the relay did not prove its key".to_owned());
         }
@@ -103,7 +104,7 @@ impl Registration {
         }
         self.stage = Stage::Proving;
         let prekey = core.prekeys.published();
-        let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey);
+        let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey, None);
         NextStep::Send(compose::prove(&core.vault.sign(&proof)))
     }
 

@@ -5,6 +5,7 @@
 //! `main` prints the one and returns the other.
 
 mod capacity;
+mod certificate;
 pub mod cli;
 mod demo;
 mod front;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::capacity::capacity;
 use super::cli::{LogFormat, Serve, Verbosity};
 use super::talk::wall_clock;
-use super::{Exit, Failure, Outcome, owner, tracing};
+use super::{Exit, Failure, Outcome, certificate, owner, tracing};
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
 use crate::limits::MAX_IDENTITY_FILE;
@@ -45,6 +45,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
     let capacity = capacity(arguments, descriptors)?;
+    let engines = certificate::engines(arguments)?;
     let state =
         if arguments.ephemeral { KeptState::ephemeral() } else { KeptState::load(arguments)? };
     let reactor_config = arguments.reactor_config(&capacity);
@@ -56,6 +57,9 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let fault = state.fault.clone();
     let served = capacity.connections;
     let (mut relay, _lock) = state.relay(config, journal);
+    if let Some(engines) = engines {
+        relay.speak_tls(engines);
+    }
     if let Some(detail) = &fault {
         relay.tell(&Event::NamesReadOnly { detail });
     }

@@ -9,7 +9,9 @@ use super::protocol::{PARTS, Parsed, Protocol};
 use crate::crypto::register_proof;
 use crate::limits::{LOAD_MAX_FRAME, NEW_RSA_BITS, PREKEY_LIFETIME};
 use crate::wire::compose::{ping, prove, register};
-use crate::wire::{ErrorCode, Incoming, Prekey, Registration2, Reply, RosterMode, Scan, Scanner};
+use crate::wire::{
+    Bind, ErrorCode, Incoming, Prekey, Registration2, Reply, RosterMode, Scan, Scanner,
+};
 
 /// The public key of every original user: no private key is ever needed.
 const PUBLIC_KEY: &str = "\
@@ -61,9 +63,9 @@ impl Sealwax {
     /// The proof of the key of a user of version 2. The relay's own signature is not checked here.
     fn proof(&self, user: u32, relay: &[u8; 32], nonce: &[u8; 32]) -> Option<Vec<u8>> {
         let key = self.keys.as_ref()?.of(user);
-        let Registration2 { cnonce, prekey } = registration(user);
+        let Registration2 { cnonce, prekey, .. } = registration(user);
         let name = self.payload.name(user);
-        let proof = register_proof(relay, nonce, &cnonce, &name, &key.fp, &prekey);
+        let proof = register_proof(relay, nonce, &cnonce, &name, &key.fp, &prekey, None);
         Some(prove(&key.identity.sign(&proof)))
     }
 }
@@ -118,7 +120,7 @@ fn registration(user: u32) -> Registration2 {
         x25519: [9; 32],
         signature: vec![0; NEW_RSA_BITS / 8],
     };
-    Registration2 { cnonce: [7; 32], prekey }
+    Registration2 { cnonce: [7; 32], prekey, bind: Bind::None }
 }
 
 #[cfg(test)]
@@ -204,7 +206,8 @@ mod tests {
         let request = Request::parse(answer.trim_ascii_end()).unwrap();
         let Body::Prove { signature } = request.body else { panic!("no proof") };
         let fp = key.fingerprint();
-        let proof = register_proof(&relay, &nonce, &v2.cnonce, &payload.name(8), &fp, &v2.prekey);
+        let proof =
+            register_proof(&relay, &nonce, &v2.cnonce, &payload.name(8), &fp, &v2.prekey, None);
         assert!(key.verify(&proof, &signature));
     }
 }

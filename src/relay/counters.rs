@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::event::Leaving;
 use super::rates::RateClass;
+use crate::tls::Fault;
 use crate::wire::ErrorCode;
 
 /// The numbers since the start.
@@ -28,6 +29,10 @@ pub struct Counters {
     pub accept_failed: u64,
     /// Names that the store did not keep.
     pub store_failed: u64,
+    /// Connections that began with TLS and were given an engine.
+    pub tls: u64,
+    /// Certificates that were read again and could not be used.
+    pub tls_not_reloaded: u64,
     /// Lines of the log that were not written.
     pub lines_dropped: u64,
     /// How often a connection had to wait for the rate of its address, by what it wanted.
@@ -35,6 +40,7 @@ pub struct Counters {
     quit: u64,
     refused: [u64; ErrorCode::ALL.len()],
     ended: [u64; ErrorCode::ALL.len()],
+    garbled: [u64; Fault::ALL.len()],
     /// By the number of the error.
     lost: BTreeMap<i32, u64>,
 }
@@ -50,6 +56,7 @@ impl Counters {
         match reason {
             Leaving::Quit => self.quit += 1,
             Leaving::Ended(code) => self.ended[code as usize] += 1,
+            Leaving::Garbled(fault) => self.garbled[fault as usize] += 1,
             Leaving::Lost(errno) => *self.lost.entry(errno as i32).or_default() += 1,
         }
     }
@@ -66,6 +73,8 @@ impl Counters {
             ("cut_off", self.cut_off),
             ("accept_failed", self.accept_failed),
             ("store_failed", self.store_failed),
+            ("tls", self.tls),
+            ("tls_not_reloaded", self.tls_not_reloaded),
             ("lines_dropped", self.lines_dropped),
         ];
         let coded = |group: &'static str, counts: &'_ [u64; ErrorCode::ALL.len()]| {
@@ -76,10 +85,13 @@ impl Counters {
             .lost
             .iter()
             .map(|(&number, &count)| (format!("lost_{:?}", Errno::from_raw(number)), count));
+        let garbled = Fault::ALL.map(|fault| format!("tls_failed_{}", fault.name()));
+        let garbled = garbled.into_iter().zip(self.garbled);
         let single = single.into_iter().map(|(name, count)| (name.to_owned(), count));
         single
             .chain(coded("refused", &self.refused))
             .chain(coded("ended", &self.ended))
+            .chain(garbled)
             .chain(lost)
             .filter(|(_, count)| *count > 0)
     }
@@ -117,9 +129,12 @@ mod tests {
         }
         counters.left(Leaving::Lost(Errno::EPIPE));
         counters.left(Leaving::Lost(Errno::ECONNRESET));
+        for fault in Fault::ALL {
+            counters.left(Leaving::Garbled(fault));
+        }
         counters.left(Leaving::Quit);
         let told: BTreeMap<_, _> = counters.not_zero().collect();
-        assert_eq!(told.len(), 2 * ErrorCode::ALL.len() + 3);
+        assert_eq!(told.len(), 2 * ErrorCode::ALL.len() + Fault::ALL.len() + 3);
         assert!(told.values().all(|count| *count == 1));
         for name in ["refused_queue_full", "ended_slow_reader", "lost_ECONNRESET", "quit"] {
             assert!(told.contains_key(name), "{name}");

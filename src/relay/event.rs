@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::counters::Counters;
 use crate::reactor::Signal;
+use crate::tls::Fault;
 use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
 
 /// One thing that happened. As text it is a sentence; in JSON an object whose `event` is the
@@ -137,6 +138,13 @@ pub enum Event<'a> {
         /// Which; its user keeps it while connected.
         name: &'a str,
     },
+    /// The certificate and its key were read again, and newcomers are shown them.
+    TlsReloaded,
+    /// They were read again and cannot be used: newcomers are shown the old ones.
+    TlsNotReloaded {
+        /// What is wrong with them.
+        detail: &'a str,
+    },
     /// The counters: told at `SIGHUP`, and at the end.
     Counters {
         /// What was counted.
@@ -169,6 +177,8 @@ pub enum Leaving {
     Quit,
     /// The relay ended it, with this code in its last frame.
     Ended(ErrorCode),
+    /// What came is not what its TLS could open.
+    Garbled(Fault),
     /// The kernel gave it up.
     Lost(Errno),
 }
@@ -214,6 +224,7 @@ impl Event<'_> {
             | Self::Ephemeral
             | Self::Signal { .. }
             | Self::Released { .. }
+            | Self::TlsReloaded
             | Self::Counters { .. }
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
@@ -226,9 +237,10 @@ impl Event<'_> {
             | Self::Refused { .. }
             | Self::FewerConnections { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
-            Self::StoreFailed { .. } | Self::NamesReadOnly { .. } | Self::AcceptFailed { .. } => {
-                LineKind::Error
-            }
+            Self::StoreFailed { .. }
+            | Self::NamesReadOnly { .. }
+            | Self::TlsNotReloaded { .. }
+            | Self::AcceptFailed { .. } => LineKind::Error,
         }
     }
 
@@ -239,6 +251,7 @@ impl Event<'_> {
             | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
             | Self::NamesReadOnly { .. }
+            | Self::TlsNotReloaded { .. }
             | Self::FewerConnections { .. }
             | Self::AcceptFailed { .. }
             | Self::LinesDropped { .. } => Level::Quiet,
@@ -258,7 +271,10 @@ impl Event<'_> {
         !matches!(self.kind(), LineKind::System)
             && !matches!(
                 self,
-                Self::Forwarded { .. } | Self::StoreFailed { .. } | Self::LinesDropped { .. }
+                Self::Forwarded { .. }
+                    | Self::StoreFailed { .. }
+                    | Self::TlsNotReloaded { .. }
+                    | Self::LinesDropped { .. }
             )
     }
 }
@@ -305,6 +321,10 @@ impl fmt::Display for Event<'_> {
             Self::Released { name } => {
                 write!(out, "{} was released: the name is bound to no key", Quoted(name))
             }
+            Self::TlsReloaded => write!(out, "the certificate was read again"),
+            Self::TlsNotReloaded { detail } => {
+                write!(out, "the certificate was read again and the old one is shown: {detail}")
+            }
             Self::Counters { counters, .. } => write!(out, "so far: {counters}"),
             Self::LinesDropped { lines } => write!(out, "{lines} lines dropped"),
         }
@@ -325,6 +345,7 @@ impl fmt::Display for Leaving {
         match self {
             Self::Quit => write!(out, "quit"),
             Self::Ended(code) => code.fmt(out),
+            Self::Garbled(fault) => write!(out, "TLS failed: {fault}"),
             Self::Lost(errno) => errno.fmt(out),
         }
     }

@@ -5,6 +5,7 @@ use super::event::Event;
 use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
 use super::peer::{Peer, State, Throttle};
 use super::rates::{Origin, RateClass};
+use super::tls::opening_work;
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
@@ -13,16 +14,16 @@ impl Relay {
     /// tick left. Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(origin) = self.peers.get(from).map(|peer| peer.origin) else { return bytes.len() };
-        if origin == Origin::EXEMPT {
-            return self.read_frames(cx, from, bytes, &mut 0);
-        }
-        if self.shares.is_spent(origin) {
+        if origin != Origin::EXEMPT && self.shares.is_spent(origin) {
             self.end_turn(cx, from);
             return 0;
         }
         let mut work = 0;
-        let consumed = self.read_frames(cx, from, bytes, &mut work);
-        self.shares.count(origin, 1 + work);
+        let consumed = self.begin(cx, from, bytes, &mut work);
+        let consumed = consumed.unwrap_or_else(|| self.read_frames(cx, from, bytes, &mut work));
+        if origin != Origin::EXEMPT {
+            self.shares.count(origin, 1 + work + opening_work(cx, from));
+        }
         consumed
     }
 

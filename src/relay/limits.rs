@@ -67,6 +67,16 @@ pub const WORK_A_TURN: usize = 256;
 /// Work of all connections of one address in one tick; those beyond wait in line for the next. So
 /// an address has one share of the relay, however many connections it has: 1 ms.
 pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
+/// What the handshake of a connection counts: about 0.2 ms.
+pub const TLS_HANDSHAKE_WORK: usize = 128;
+/// What a turn of a connection with TLS counts beside its frames: up to [`RECORDS_A_TURN`] records
+/// were opened for it, and perhaps none of them ends a frame.
+///
+/// [`RECORDS_A_TURN`]: crate::tls::limits::RECORDS_A_TURN
+pub const TLS_TURN_WORK: usize = 16;
+/// Handshakes that are begun in one tick over all addresses, so that a crowd of newcomers holds
+/// users up for some 3 ms; the others have the next ticks.
+pub const TLS_HANDSHAKES_PER_TICK: usize = 16;
 /// Frames that are answered in one batch of frames that are passed on together; then the relay
 /// checks whether that was enough for this tick.
 pub const ANSWERS_A_BATCH: usize = 32;
@@ -168,6 +178,8 @@ pub struct RelayConfig {
     pub outbox_common: usize,
     /// Whether connections of this machine have the rates that those of every other address have.
     pub rates_loopback: bool,
+    /// Whether a plain connection is told `tls_required`, and ended.
+    pub requires_tls: bool,
 }
 
 impl Default for RelayConfig {
@@ -179,6 +191,7 @@ impl Default for RelayConfig {
             outbox_hard: OUTBOX_HARD,
             outbox_common: OUTBOX_COMMON,
             rates_loopback: false,
+            requires_tls: false,
         }
     }
 }

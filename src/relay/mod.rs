@@ -54,6 +54,7 @@ mod roster;
 pub mod sqlite;
 pub mod store;
 mod throttle;
+mod tls;
 mod user_name;
 mod utc;
 
@@ -74,10 +75,12 @@ use self::rates::Rates;
 use self::roster::Roster;
 use self::store::Store;
 use self::throttle::Shares;
+use self::tls::Greetings;
 use crate::crypto::Notary;
 use crate::reactor::{
-    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
+    CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
 };
+use crate::tls::{Engines, Fault};
 use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
 pub use self::census::RelayCensus;
@@ -106,6 +109,9 @@ pub struct Relay {
     /// Connections that wait for the rate of their address, by the instant of their turn. Some of
     /// them may be gone.
     throttled: BTreeSet<(Time, Token)>,
+    /// Where the engines of TLS connections come from; none where only plain ones are served.
+    tls: Option<Box<dyn Engines>>,
+    greetings: Greetings,
     /// The work of each address in this tick, and the connections that wait for the next one.
     shares: Shares,
     counters: Counters,
@@ -171,6 +177,8 @@ impl Relay {
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
             throttled: BTreeSet::new(),
+            tls: None,
+            greetings: Greetings::default(),
             shares: Shares::default(),
             counters: Counters::default(),
             subscribers: Vec::new(),
@@ -262,6 +270,11 @@ impl Handler for Relay {
         self.depart(cx, from, Leaving::Quit);
     }
 
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
+        self.log.at(cx.now());
+        self.depart(cx, from, Leaving::Garbled(Fault::of(why)));
+    }
+
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
         self.add_pending(to);
@@ -297,9 +310,10 @@ impl Handler for Relay {
         self.log.tell(&Event::Signal { signal });
         match signal {
             Signal::Interrupt | Signal::Terminate => self.drain(cx),
-            // There are no settings to read again. The relay tells its counters, and looks which
-            // names the operator has released.
+            // The relay reads its certificate again, tells its counters, and looks which names the
+            // operator has released.
             Signal::Hangup => {
+                self.reload_tls();
                 self.tell_counters(true);
                 self.store.look_for_released();
             }
@@ -338,6 +352,7 @@ impl Handler for Relay {
             self.release(&name);
         }
         self.go_on(cx);
+        self.greet(cx);
         self.announce(cx);
         self.log.pass_on(cx);
     }

@@ -33,6 +33,8 @@ use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 pub(super) struct Peer {
     pub(super) token: Token,
     pub(super) state: State,
+    /// Nothing that it sent has been looked at, so it may yet begin with TLS.
+    pub(super) is_new: bool,
     /// How far its unconsumed bytes have been looked at.
     pub(super) scanner: Scanner,
     /// Nothing is read from it, because too much waits for it.
@@ -128,6 +130,7 @@ impl Peer {
         Self {
             token,
             state: State::Stranger(address),
+            is_new: true,
             scanner: Scanner::default(),
             held: false,
             in_line: false,

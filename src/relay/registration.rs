@@ -17,8 +17,8 @@ use crate::limits::{MAX_RSA_BITS, PREKEY_LIFETIME};
 use crate::reactor::{Context, Token};
 use crate::tokens::Bucket;
 use crate::wire::{
-    ErrorCode, Prekey, Refusal, Register, Registration2, Reply, WireLimits, check_name_original,
-    check_name_v2,
+    Bind, ErrorCode, Prekey, Refusal, Register, Registration2, Reply, WireLimits,
+    check_name_original, check_name_v2,
 };
 
 impl Relay {
@@ -73,11 +73,22 @@ impl Relay {
         if standing == Availability::Free && !self.newcomers.may(origin, claim.address, cx.now()) {
             return Err(too_many_new_names());
         }
+        let binding = match v2.bind {
+            Bind::None => None,
+            Bind::TlsExporter => Some(cx.binding(from).ok_or_else(|| {
+                Fault::new(ErrorCode::BadFrame, "bind: there is no TLS to be bound to").last()
+            })?),
+            Bind::Unknown => {
+                return Err(Fault::new(ErrorCode::BadFrame, "bind: no such binding").last());
+            }
+        };
+        let binding = binding.as_ref();
         let relay = self.notary.public();
         let mut nonce = [0; 32];
         self.notary.random(&mut nonce);
-        let signature = self.notary.sign(&relay_challenge(&relay, &v2.cnonce, &nonce, fp));
-        let proof = register_proof(&relay, &nonce, &v2.cnonce, name, fp, &v2.prekey);
+        let signed = relay_challenge(&relay, &v2.cnonce, &nonce, fp, binding);
+        let signature = self.notary.sign(&signed);
+        let proof = register_proof(&relay, &nonce, &v2.cnonce, name, fp, &v2.prekey, binding);
         let claim = Claim { prekey: Some(Box::new(v2.prekey.clone())), ..claim };
         if let Some(peer) = self.peers.get_mut(from) {
             peer.state = State::Challenged(Box::new(Challenge { claim, key, proof }));

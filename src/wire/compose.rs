@@ -1,7 +1,7 @@
 //! What our client sends (C→S): each function makes one frame of version 2, ending in a line end.
 
 use super::encode::Encoder;
-use super::{ForwardKind, Prekey, Registration2, RosterMode, base64};
+use super::{Bind, ForwardKind, Prekey, Registration2, RosterMode, base64};
 
 /// `register`; with `v2` a registration of version 2, which a `challenge` answers, without it an
 /// original's.
@@ -12,11 +12,12 @@ pub fn register(name: &str, pem: &str, roster: RosterMode, v2: Option<&Registrat
         mode => frame.value("roster", mode.as_str()),
     };
     let Some(v2) = v2 else { return frame.end() };
-    frame
+    let frame = frame
         .value("v", &2)
         .value("cnonce", &base64::encode(&v2.cnonce))
-        .json("prekey", &v2.prekey.to_json())
-        .end()
+        .json("prekey", &v2.prekey.to_json());
+    let bind = (v2.bind == Bind::TlsExporter).then_some(Bind::TLS_EXPORTER);
+    frame.optional("bind", bind).end()
 }
 
 /// `prove`: the signature that the challenge asked for.
@@ -76,7 +77,8 @@ mod tests {
 
     #[test]
     fn registrations_are_read_as_they_were_meant() {
-        let v2 = Registration2 { cnonce: [9; 32], prekey: some_prekey() };
+        let bind = Bind::TlsExporter;
+        let v2 = Registration2 { cnonce: [9; 32], prekey: some_prekey(), bind };
         let modes = [RosterMode::Full, RosterMode::Delta, RosterMode::None];
         for (roster, v2) in modes.into_iter().zip([Some(v2.clone()), Some(v2), None]) {
             let frame = register("alice", "-----\n", roster, v2.as_ref());

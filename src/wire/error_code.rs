@@ -51,11 +51,13 @@ pub enum ErrorCode {
     SlowReader,
     /// Last frame: the relay is going down.
     ShuttingDown,
+    /// Last frame: this relay speaks TLS only.
+    TlsRequired,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the protocol, which is that of their numbers (`code as usize`).
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadFrame,
         Self::FrameTooLarge,
         Self::UnknownAction,
@@ -78,6 +80,7 @@ impl ErrorCode {
         Self::FrameTimeout,
         Self::SlowReader,
         Self::ShuttingDown,
+        Self::TlsRequired,
     ];
 
     /// The code as it stands in the frame.
@@ -105,6 +108,7 @@ impl ErrorCode {
             Self::FrameTimeout => "frame_timeout",
             Self::SlowReader => "slow_reader",
             Self::ShuttingDown => "shutting_down",
+            Self::TlsRequired => "tls_required",
         }
     }
 }
@@ -136,7 +140,7 @@ mod tests {
         let published = "bad_frame frame_too_large unknown_action not_registered \
             already_registered bad_name bad_key bad_prekey bad_proof name_in_use name_bound \
             directory_full unknown_user not_v2 queue_full rate_limited roster_too_large \
-            replaced register_timeout frame_timeout slow_reader shutting_down";
+            replaced register_timeout frame_timeout slow_reader shutting_down tls_required";
         let ours = ErrorCode::ALL.map(ErrorCode::as_str);
         assert_eq!(published.split(' ').collect::<Vec<_>>(), ours);
         for code in ErrorCode::ALL {

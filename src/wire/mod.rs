@@ -41,6 +41,6 @@ pub use object::{BadFrame, Object};
 pub use prekey::Prekey;
 pub use refusal::Refusal;
 pub use reply::{Reply, WireLimits};
-pub use request::{Body, Register, Registration2, Request, RosterMode};
+pub use request::{Bind, Body, Register, Registration2, Request, RosterMode};
 pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
 pub use text::{Ascii, escape_visible};

@@ -66,6 +66,20 @@ pub struct Registration2 {
     pub cnonce: [u8; 32],
     /// The prekey to hand out.
     pub prekey: Prekey,
+    /// What the registration is to be bound to.
+    pub bind: Bind,
+}
+
+/// What a registration is to be bound to, so that it holds on this connection and on no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bind {
+    /// Nothing.
+    #[default]
+    None,
+    /// What both ends of its TLS connection export (RFC 9266).
+    TlsExporter,
+    /// Something that is not known.
+    Unknown,
 }
 
 /// Which rosters a client wants.
@@ -149,12 +163,22 @@ impl<'a> Register<'a> {
             Some(mode) => RosterMode::named(mode).ok_or_else(|| BadFrame::form("roster"))?,
         };
         let v2 = if version2 {
-            Some(Registration2 { cnonce: object.array("cnonce")?, prekey: prekey(object)? })
+            let bind = match object.string("bind")?.as_deref() {
+                None => Bind::None,
+                Some(Bind::TLS_EXPORTER) => Bind::TlsExporter,
+                Some(_) => Bind::Unknown,
+            };
+            Some(Registration2 { cnonce: object.array("cnonce")?, prekey: prekey(object)?, bind })
         } else {
             None
         };
         Ok(Self { name: object.text("name")?, pubkey: object.text("pubkey")?, roster, v2 })
     }
+}
+
+impl Bind {
+    /// As it stands in the frame.
+    pub const TLS_EXPORTER: &str = "tls-exporter";
 }
 
 impl RosterMode {

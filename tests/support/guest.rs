@@ -53,7 +53,7 @@ impl Guest {
         self.fp = fp.to_string();
         let cnonce = base64::decode_array(&text("cnonce")).expect("a cnonce");
         let relay = key.public();
-        let signature = key.sign(&relay_challenge(&relay, &cnonce, &NONCE, &fp));
+        let signature = key.sign(&relay_challenge(&relay, &cnonce, &NONCE, &fp, None));
         Reply::Challenge { relay, nonce, signature }.encode()
     }
 

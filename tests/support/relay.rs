@@ -24,7 +24,7 @@ use sealwax::relay::sqlite::SqliteStore;
 use sealwax::relay::store::{MemoryStore, Store};
 use sealwax::relay::{Relay, RelayConfig};
 use sealwax::wire::{
-    Fingerprint, Incoming, Prekey, Registration2, Reply, RosterMode, base64, compose,
+    Bind, Fingerprint, Incoming, Prekey, Registration2, Reply, RosterMode, base64, compose,
 };
 use serde_json::{Value, json};
 
@@ -263,7 +263,7 @@ impl Account {
 
     /// Its `register`, to be changed as a test likes.
     pub fn claim(&self, roster: RosterMode) -> Value {
-        let v2 = Registration2 { cnonce: [7; 32], prekey: self.prekey.clone() };
+        let v2 = Registration2 { cnonce: [7; 32], prekey: self.prekey.clone(), bind: Bind::None };
         let frame = compose::register(self.name, &self.pem(), roster, Some(&v2));
         serde_json::from_slice(&frame).unwrap()
     }
@@ -275,9 +275,9 @@ impl Account {
             panic!("no challenge: {challenge}")
         };
         let (vault, fp) = (&self.vault, self.vault.public().fingerprint());
-        let signed = relay_challenge(&relay, &[7; 32], &nonce, &fp);
+        let signed = relay_challenge(&relay, &[7; 32], &nonce, &fp, None);
         assert!(vault.verify_relay(&relay, &signed, &signature), "the relay signs its challenge");
-        let proof = register_proof(&relay, &nonce, &[7; 32], self.name, &fp, &self.prekey);
+        let proof = register_proof(&relay, &nonce, &[7; 32], self.name, &fp, &self.prekey, None);
         json!({"action": "prove", "v": 2, "sig": base64::encode(&vault.sign(&proof))})
     }
 

@@ -3,5 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests are tests
 
 mod engine;
+mod openssl;
+mod relay;
 #[path = "../support/mod.rs"]
 mod support;

@@ -136,7 +136,7 @@ impl Stage {
         let relay = if how == 1 { OTHER } else { PINNED };
         let (nonce, fp) = ([9; 32], ALICE.fingerprint());
         let cnonce = line.cnonce.unwrap_or([0; 32]);
-        let signed = relay_challenge(&relay, &cnonce, &nonce, &fp);
+        let signed = relay_challenge(&relay, &cnonce, &nonce, &fp, None);
         let by = if how == 2 { OTHER } else { relay };
         let signature = if how == 3 { [0; 64] } else { relay_signature(&by, &signed) };
         line.is_proper |= how == 0 && line.cnonce.is_some();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 use sealwax::crypto::{PrekeyPair, Vault, register_proof, sha256, tuple};
 use sealwax::wire::{
-    Body, Forwarded, Incoming, Prekey, Registration2, Reply, Request, RosterMode, Scan, Scanner,
-    base64, compose,
+    Bind, Body, Forwarded, Incoming, Prekey, Registration2, Reply, Request, RosterMode, Scan,
+    Scanner, base64, compose,
 };
 
 use super::super::json::Members;
@@ -95,7 +95,7 @@ impl Guest {
     pub(crate) fn register_v2(&mut self, name: &'static str, other: bool, roster: RosterMode) {
         let vault = FakeVault::new(if other { BOB.clone() } else { ALICE.clone() });
         let prekey = PrekeyPair::new(&vault, 1_000).publish(&vault, name);
-        let v2 = Registration2 { cnonce: CNONCE, prekey: prekey.clone() };
+        let v2 = Registration2 { cnonce: CNONCE, prekey: prekey.clone(), bind: Bind::None };
         self.say(&compose::register(name, &vault.public().to_pem(), roster, Some(&v2)));
         (self.vault, self.claim) = (Some(vault), Some((name, prekey)));
     }
@@ -107,7 +107,7 @@ impl Guest {
         };
         let Some(vault) = &self.vault else { return };
         let fp = vault.public().fingerprint();
-        let proof = register_proof(&relay, &nonce, &CNONCE, name, &fp, prekey);
+        let proof = register_proof(&relay, &nonce, &CNONCE, name, &fp, prekey, None);
         let proof = compose::prove(&vault.sign(&proof));
         self.say(&proof);
     }

@@ -39,7 +39,8 @@ It prints one line `listening on HOST:PORT` to standard error for each address (
 port 0 was given, with -qq never); with --log json it is an object,
 {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
 SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
-SIGHUP: it tells what it has counted, and lets the names go that were released (`sealwax names`).")]
+SIGHUP: it tells what it has counted, lets the names go that were released (`sealwax names`), and
+reads --tls-cert and --tls-key again; a pair that does not fit leaves the old one in force.")]
 pub struct Serve {
     /// Where to listen; repeatable, port 0 takes a free one. A name stands for all of its
     /// addresses; `[::]` for IPv6 only, `0.0.0.0` for IPv4 only
@@ -91,6 +92,16 @@ pub struct Serve {
     /// Give connections of this machine the rates of any other address: for a relay behind a proxy
     #[arg(long)]
     pub rates_loopback: bool,
+    /// Whether TLS 1.3 is spoken on the same port, beside plain connections or instead of them
+    #[arg(long, value_enum, default_value_t = TlsOption::Offer)]
+    pub tls: TlsOption,
+    /// Show this certificate (PEM, with those that signed it behind it) in place of one that is
+    /// made at the start; read again at SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM, no passphrase)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// When the kernel is to tell of a connection
     #[arg(long, value_enum, default_value_t = TriggerOption::Level)]
     pub trigger: TriggerOption,
@@ -135,6 +146,7 @@ impl Serve {
             outbox_hard: self.outbox_hard,
             outbox_common: capacity.outbox_common,
             rates_loopback: self.rates_loopback,
+            requires_tls: self.tls == TlsOption::Require,
         }
     }
 }
@@ -146,6 +158,24 @@ pub enum TriggerOption {
     Level,
     /// Once, each time that something happens
     Edge,
+}
+
+/// Whether TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsOption {
+    /// To whoever begins with it
+    Offer,
+    /// To everybody: a plain connection is told so, and ended
+    Require,
+    /// To nobody
+    Off,
+}
+
+impl TlsOption {
+    /// Whether nobody is spoken to in TLS.
+    pub fn is_off(self) -> bool {
+        self == Self::Off
+    }
 }
 
 /// How the activity log is written.
