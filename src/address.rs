@@ -16,7 +16,12 @@ pub struct Address {
     /// Without brackets.
     host: String,
     port: u16,
+    /// `tls://` stands in front: the host's certificate is to be checked.
+    is_checked: bool,
 }
+
+/// What stands in front of the address of a proxy that ends TLS.
+const CHECKED: &str = "tls://";
 
 /// Why a text is no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub struct NotAnAddress;
 
 impl fmt::Display for NotAnAddress {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        out.write_str("not of the form HOST:PORT, with a port from 0 to 65535")
+        out.write_str("not of the form HOST:PORT or tls://HOST:PORT, with a port from 0 to 65535")
     }
 }
 
@@ -34,6 +39,9 @@ impl FromStr for Address {
     type Err = NotAnAddress;
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let is_checked =
+            text.get(..CHECKED.len()).is_some_and(|it| it.eq_ignore_ascii_case(CHECKED));
+        let text = if is_checked { &text[CHECKED.len()..] } else { text };
         let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress)?;
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotAnAddress); // `parse` would take a sign
@@ -45,13 +53,16 @@ impl FromStr for Address {
             None if host.contains(':') => ipv6(host).ok_or(NotAnAddress)?,
             None => name(host).ok_or(NotAnAddress)?,
         };
-        Ok(Self { host, port })
+        Ok(Self { host, port, is_checked })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let Self { host, port } = self;
+        let Self { host, port, is_checked } = self;
+        if *is_checked {
+            out.write_str(CHECKED)?;
+        }
         if host.contains(':') {
             write!(out, "[{host}]:{port}")
         } else {
@@ -69,6 +80,16 @@ impl Address {
     /// The address in numbers, where it was written in numbers: there is nothing to look up.
     pub fn literal(&self) -> Option<SocketAddr> {
         self.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, self.port))
+    }
+
+    /// The host alone, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether TLS is to be spoken with a certificate that is checked (`tls://`).
+    pub const fn is_checked(&self) -> bool {
+        self.is_checked
     }
 
     /// Asks the resolver of the C library (`getaddrinfo(3)`) for all addresses of the host. Blocks

@@ -201,7 +201,7 @@ impl ClientCore {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Client, MemoryPins, Parts, Settings};
+    use super::super::{Channel, Client, MemoryPins, Parts, Settings};
     use super::*;
     use crate::crypto::{Identity, IdentityVault};
     use crate::reactor::Timer;
@@ -226,6 +226,7 @@ pub(super) mod tests {
             vault: Box::new(IdentityVault::new(identity)),
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
+            channel: Channel::default(),
             wall: Box::new(|| 1_800_000_000_000),
             resolve: Box::new(|_: &str| Ok(Vec::new())),
         };

@@ -333,6 +333,10 @@ codes! {
         NotV2 = "not_v2",
         /// The relay refused the registration for another reason.
         Refused = "refused",
+        /// There is no TLS with the relay, or none that is to be believed.
+        NoTls = "no_tls",
+        /// TLS ends at somebody else before the relay.
+        NotBound = "not_bound",
         /// The relay's key could not be kept.
         TrustFile = "trust_file",
     }

@@ -1,16 +1,21 @@
 //! The client as a handler of the loop, and a trait for whoever runs it on a loop of its own.
 
 use super::{Client, Ending};
-use crate::reactor::{CloseReason, Context, Handler, Opened, Timeout, Timer, Token};
+use crate::reactor::{CloseReason, Context, Garbled, Handler, Opened, Timeout, Timer, Token};
+use crate::tls::Fault;
 use crate::wire::Scan;
 
 impl Handler for Client {
-    fn opened(&mut self, cx: &mut Context, _id: Token, how: Opened) {
+    fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
         debug_assert_eq!(how, Opened::Connected, "nothing else was asked for");
         self.core.now = cx.now();
         self.renew_prekey();
         let frame = self.registration.begin(&self.core);
+        let has_begun = self.channel.begin(cx, id);
         self.link.opened(cx, &self.core, &frame);
+        if !has_begun {
+            self.link.lose(cx, "TLS could not be begun");
+        }
     }
 
     fn received(&mut self, cx: &mut Context, _from: Token, bytes: &[u8]) -> usize {
@@ -32,7 +37,19 @@ impl Handler for Client {
     }
 
     fn ended(&mut self, cx: &mut Context, _from: Token, _rest: &[u8]) {
-        self.link.lose(cx, "the relay hung up");
+        self.core.now = cx.now();
+        match self.channel.hung_up(cx, self.link.token(), self.registration.relay()) {
+            Ok(why) => self.link.lose(cx, why),
+            Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
+        }
+    }
+
+    fn garbled(&mut self, cx: &mut Context, _from: Token, why: Garbled) {
+        self.core.now = cx.now();
+        match self.channel.failed(self.registration.relay(), Fault::of(why)) {
+            Ok(why) => self.link.lose(cx, why),
+            Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
+        }
     }
 
     fn timed_out(&mut self, cx: &mut Context, _id: Token, timeout: Timeout) {
@@ -91,6 +108,10 @@ impl<U: ClientUser> Handler for U {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.client().ended(cx, from, rest);
+    }
+
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
+        self.client().garbled(cx, from, why);
     }
 
     fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {

@@ -25,8 +25,16 @@ impl Client {
     }
 
     fn register(&mut self, cx: &mut Context, frame: Incoming) {
-        match self.registration.answer(&mut self.core, frame) {
-            NextStep::Send(answer) => self.link.send(cx, &answer),
+        let binding = self.link.token().and_then(|id| cx.binding(id));
+        match self.registration.answer(&mut self.core, frame, binding) {
+            NextStep::Send(answer) => {
+                if self.channel.is_bound()
+                    && let Err((code, detail)) = self.channel.remember(self.registration.relay())
+                {
+                    return self.link.finish(cx, &mut self.core, code, detail);
+                }
+                self.link.send(cx, &answer);
+            }
             NextStep::Registered => self.registered(cx),
             NextStep::Retry(why) => self.link.lose(cx, why),
             NextStep::Over(code, detail) => self.link.finish(cx, &mut self.core, code, detail),

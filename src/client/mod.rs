@@ -25,6 +25,7 @@
 //! [`Client::next_event`], [`Client::shown`].
 
 mod answers;
+mod channel;
 mod clocks;
 mod contact;
 mod core;
@@ -69,6 +70,7 @@ use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, check_name_v2, compose};
 
 pub use answers::{NotTrusted, PendingCounts, Refused};
+pub use channel::{Channel, MakeEngine, RelayMark};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
 pub use handler::ClientUser;
 pub use pin_store::FilePins;
@@ -82,6 +84,7 @@ pub use trust::{PeerPin, RelayFingerprint, RelayPin, Trust};
 pub struct Client {
     core: ClientCore,
     link: Link,
+    channel: Channel,
     registration: Registration,
     peers: Peers,
     roster: Roster,
@@ -129,7 +132,13 @@ impl Client {
             pins_due: Time::default(),
             core,
             link: Link::new(relay.clone(), parts.resolve),
-            registration: Registration::new(relay, roster, PinBook::new(parts.relays)),
+            registration: Registration::new(
+                relay,
+                roster,
+                PinBook::new(parts.relays),
+                parts.channel.is_bound(),
+            ),
+            channel: parts.channel,
             peers: Peers::default(),
             roster: Roster::default(),
             timer,
@@ -141,7 +150,10 @@ impl Client {
     pub fn start(&mut self, cx: &mut Context) {
         self.core.now = cx.now();
         self.renew_prekey(); // sets its clock
-        self.link.connect(cx, &mut self.core);
+        match self.channel.check(&self.core, self.registration.relay()) {
+            Ok(()) => self.link.connect(cx, &mut self.core),
+            Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
+        }
         self.set_timer(cx);
     }
 

@@ -23,12 +23,22 @@ pub(super) struct Registration {
     roster: RosterMode,
     /// `known_relays`.
     relays: PinBook<RelayPin>,
+    /// Whether it is to hold on its connection only.
+    is_bound: bool,
     stage: Stage,
 }
 
 enum Stage {
     Registering { cnonce: [u8; 32] },
     Proving,
+}
+
+/// What the relay has to have signed.
+struct Challenge {
+    cnonce: [u8; 32],
+    relay: [u8; 32],
+    nonce: [u8; 32],
+    binding: Option<[u8; 32]>,
 }
 
 /// What is to be done after a frame of the relay.
@@ -46,8 +56,18 @@ pub(super) enum NextStep {
 }
 
 impl Registration {
-    pub(super) fn new(relay: String, roster: RosterMode, relays: PinBook<RelayPin>) -> Self {
-        Self { relay, roster, relays, stage: Stage::Proving }
+    pub(super) fn new(
+        relay: String,
+        roster: RosterMode,
+        relays: PinBook<RelayPin>,
+        is_bound: bool,
+    ) -> Self {
+        Self { relay, roster, relays, is_bound, stage: Stage::Proving }
+    }
+
+    /// `HOST:PORT`, as it was asked for.
+    pub(super) fn relay(&self) -> &str {
+        &self.relay
     }
 
     /// The frame that begins it.
@@ -55,19 +75,29 @@ impl Registration {
         let mut cnonce = [0; 32];
         core.vault.random(&mut cnonce);
         self.stage = Stage::Registering { cnonce };
-        let v2 =
-            Registration2 { cnonce, prekey: core.prekeys.published().clone(), bind: Bind::None };
+        let bind = if self.is_bound { Bind::TlsExporter } else { Bind::None };
+        let v2 = Registration2 { cnonce, prekey: core.prekeys.published().clone(), bind };
         let pem = core.vault.public().to_pem();
         compose::register(&core.name, &pem, self.roster, Some(&v2))
     }
 
-    /// What follows from `frame`, received while registering.
-    pub(super) fn answer(&mut self, core: &mut ClientCore, frame: Incoming) -> NextStep {
+    /// What follows from `frame`, received while registering on a connection whose ends export
+    /// `binding`.
+    pub(super) fn answer(
+        &mut self,
+        core: &mut ClientCore,
+        frame: Incoming,
+        binding: Option<[u8; 32]>,
+    ) -> NextStep {
         match (&self.stage, frame) {
             (
                 &Stage::Registering { cnonce },
                 Incoming::Reply(Reply::Challenge { relay, nonce, signature }),
-            ) => self.challenged(core, &cnonce, &relay, &nonce, &signature),
+            ) => {
+                let binding = binding.filter(|_| self.is_bound);
+                let challenge = Challenge { cnonce, relay, nonce, binding };
+                self.challenged(core, &challenge, &signature)
+            }
             (Stage::Proving, Incoming::Reply(Reply::Registered { name, fp, limits })) => {
                 if name != core.name || fp != core.fp {
                     return NextStep::Retry("the relay registered somebody else".to_owned());
@@ -90,13 +120,17 @@ impl Registration {
     fn challenged(
         &mut self,
         core: &mut ClientCore,
-        cnonce: &[u8; 32],
-        relay: &[u8; 32],
-        nonce: &[u8; 32],
+        challenge: &Challenge,
         signature: &[u8; 64],
     ) -> NextStep {
-        let signed = relay_challenge(relay, cnonce, nonce, &core.fp, None);
-        if !core.vault.verify_relay(relay, &signed, signature) {
+        let Challenge { cnonce, relay, nonce, binding } = challenge;
+        let binding = binding.as_ref();
+        let signed = relay_challenge(relay, cnonce, nonce, &core.fp, binding);
+        let is_signed = core.vault.verify_relay(relay, &signed, signature);
+        if self.is_bound && (binding.is_none() || !is_signed) {
+            return self.not_bound();
+        }
+        if !is_signed {
             return NextStep::Retry("the relay did not prove its key".to_owned());
         }
         if let Err(over) = self.pin(core, RelayFingerprint(*relay)) {
@@ -104,8 +138,20 @@ impl Registration {
         }
         self.stage = Stage::Proving;
         let prekey = core.prekeys.published();
-        let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey, None);
+        let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey, binding);
         NextStep::Send(compose::prove(&core.vault.sign(&proof)))
+    }
+
+    /// What the relay signed is not over this connection: it ends at somebody else, who has another
+    /// one to the relay. Nothing was proven to them.
+    fn not_bound(&self) -> NextStep {
+        let relay = &self.relay;
+        let detail = format!(
+            "the relay at {relay} did not sign for this connection: somebody stands between and \
+             ends TLS. If it is a proxy of the relay's operator, use --relay tls://{relay}; \
+             otherwise do not go on"
+        );
+        NextStep::Over(Ending::NotBound, detail)
     }
 
     /// Whether `key` is the relay's; the first one is pinned.
@@ -165,6 +211,9 @@ fn refused(core: &ClientCore, code: Option<ErrorCode>, detail: &str) -> NextStep
         }
         Some(ErrorCode::BadProof) => {
             (Ending::BadProof, format!("the relay did not take our proof: {detail}"))
+        }
+        Some(ErrorCode::TlsRequired) => {
+            (Ending::Refused, "the relay speaks TLS only: leave --plain away".to_owned())
         }
         Some(
             ErrorCode::RegisterTimeout

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::channel::Channel;
 use super::pins::Pins;
 use crate::crypto::Vault;
 use crate::reactor::Timer;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub peers: Box<dyn Pins>,
     /// Where the relays' keys are pinned: `known_relays`.
     pub relays: Box<dyn Pins>,
+    /// What our bytes travel in on their way to the relay.
+    pub channel: Channel,
     /// The wall clock, in milliseconds since 1970.
     pub wall: Box<dyn FnMut() -> u64>,
     /// Finds the addresses of the relay.

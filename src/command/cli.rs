@@ -97,9 +97,13 @@ pub struct Verbosity {
 /// What `chat`, `send`, `recv` and `keys` have in common.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The relay; the first one is remembered [default: the remembered one, or 127.0.0.1:12345]
+    /// The relay; the first one is remembered [default: the remembered one, or 127.0.0.1:12345].
+    /// `tls://HOST:PORT` for one behind a proxy that ends TLS, whose certificate is checked
     #[arg(long, global = true, value_name = "HOST:PORT", value_parser = relay_address)]
     pub relay: Option<Address>,
+    /// Without TLS: names and addressees travel in the clear, and nothing else is tried
+    #[arg(long, global = true)]
+    pub plain: bool,
     /// Whose identity and trust.
     #[command(flatten)]
     pub identity: IdentityArgs,

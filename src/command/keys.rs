@@ -13,7 +13,7 @@ use super::identity_file::{self, IdentityFile};
 use super::passphrase::{self, Passphrase};
 use super::{Exit, Failure, Outcome, owner, qr, trusted};
 use crate::address::{Address, canonical};
-use crate::client::{FilePins, PeerPin, Pin, PinBook, PinFile, RelayPin, Trust};
+use crate::client::{FilePins, PeerPin, Pin, PinBook, PinFile, RelayMark, RelayPin, Trust};
 use crate::crypto::safety_number;
 use crate::home::Home;
 use crate::limits::DEFAULT_RELAY;
@@ -159,6 +159,11 @@ impl Keyring<'_> {
                 format!("no key of a relay {address} is known; `sealwax keys list` names all");
             Failure::new(Exit::UnknownRecipient, message)
         })?;
+        // That it speaks TLS first: a relay without a key is met anew, and with TLS.
+        let mut marks = self.book::<RelayMark>(owner::MARKS_FILE)?;
+        if marks.file().find(address).is_some() {
+            marks.change(|file| file.remove(address)).map_err(unreadable)?;
+        }
         relays.change(|file| file.remove(address)).map_err(unreadable)?;
         let said = format!("the key of the relay {address} is forgotten: {}", pin.key);
         self.print(&relay_object(&pin), &said)

@@ -1,6 +1,7 @@
 //! `sealwax chat`, `send` and `recv`: one user's client on the loop, each with its task.
 
 use std::io::IsTerminal;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cli::{Chat, Common, Recv, Send, TraceArgs};
@@ -10,10 +11,13 @@ use super::owner::{self, Owner};
 use super::resolver::Threads;
 use super::view::{Level, View};
 use super::{Exit, Failure, Outcome, tracing};
-use crate::client::{Client, FilePins, Parts, Settings};
+use crate::address::Address;
+use crate::client::{Channel, Client, FilePins, Parts, Settings};
 use crate::crypto::IdentityVault;
+use crate::home::Home;
 use crate::limits::END_WAIT;
 use crate::reactor::{Config, Linux, Waker, block_signals};
+use crate::tls::ClientTls;
 use crate::trace::Trace;
 use crate::wire::RosterMode;
 
@@ -74,9 +78,10 @@ fn talk(
         );
         eprint!("{}", view.talk(Level::Info, &said));
     }
+    let relay = owner.relay;
     let settings = Settings {
         name: owner.name,
-        relay: owner.relay.to_string(),
+        relay: relay.to_string(),
         roster,
         strict: common.strict,
         waits_for_absent,
@@ -84,11 +89,13 @@ fn talk(
         keys: common.identity.keys_command(),
         timer: CLIENT_TIMER,
     };
+    let channel = channel(common.plain, &relay, &owner.home)?;
     let waker = Waker::new().map_err(kernel)?;
     let parts = Parts {
         vault: Box::new(IdentityVault::new(owner.identity)),
         peers: Box::new(FilePins::new(owner.home.clone(), owner::PEERS_FILE)),
         relays: Box::new(FilePins::new(owner.home.clone(), owner::RELAYS_FILE)),
+        channel,
         wall: Box::new(wall_clock),
         resolve: Box::new(Threads::new(waker.clone())),
     };
@@ -102,6 +109,27 @@ fn talk(
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
     Ok(front.exit())
+}
+
+/// What the bytes travel in: bound TLS, unless `--plain` or the address says otherwise.
+fn channel(is_plain: bool, relay: &Address, home: &Rc<Home>) -> Result<Channel, Failure> {
+    let marks = Box::new(FilePins::new(home.clone(), owner::MARKS_FILE));
+    let failed = |why| Failure::new(Exit::Relay, why);
+    match (is_plain, relay.is_checked()) {
+        (true, true) => {
+            let why = format!("--plain cannot be had with {relay}: leave one of them away");
+            Err(Failure::new(Exit::Usage, why))
+        }
+        (true, false) => Ok(Channel::plain(marks)),
+        (false, true) => {
+            let tls = ClientTls::checked(relay.host()).map_err(failed)?;
+            Ok(Channel::checked(Box::new(move || tls.engine())))
+        }
+        (false, false) => {
+            let tls = ClientTls::bound().map_err(failed)?;
+            Ok(Channel::bound(Box::new(move || tls.engine()), marks))
+        }
+    }
 }
 
 /// Milliseconds since 1970. A clock before that counts as 1970.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Client, ClientUser, Event, Failure, MemoryPins, Parts, PeerPin, PinBook, Pins,
-    Receipt, RelayPin, Resolver, Settings, Trust,
+    Caution, Channel, Client, ClientUser, Event, Failure, MemoryPins, Parts, PeerPin, PinBook,
+    Pins, Receipt, RelayPin, Resolver, Settings, Trust,
 };
 use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{Config, Context, Handler, Reactor, Sys, Timer};
@@ -160,6 +160,7 @@ impl<R: Handler> World<R> {
             vault: Box::new(IdentityVault::new(identity(key))),
             peers: store,
             relays: Box::new(relays.clone()),
+            channel: Channel::default(),
             wall: wall(&self.kernel, &ahead_ms),
             resolve: Box::new(name_server.clone()),
         };

@@ -64,7 +64,7 @@ impl Stage {
 
 /// `chat --json` of `name`, registered.
 pub(crate) fn chat(homes: &Homes, relay: &EvilRelay, name: &str) -> Process {
-    let chat = homes.client(name, &relay.address, &["chat", "--json"]);
+    let chat = homes.client(name, &relay.address, &["chat", "--json", "--plain"]);
     chat.event("registered");
     chat
 }

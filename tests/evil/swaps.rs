@@ -63,7 +63,8 @@ fn under_strict_the_first_contact_gives_nothing_away() {
     let (homes, relay) = (Homes::new(), EvilRelay::start());
     let _bob = chat(&homes, &relay, "bob");
     relay.plot().pubkeys.insert("bob".to_owned(), Impostor::with("carol").pubkey_as("bob"));
-    let send = homes.client("alice", &relay.address, &["send", "bob", "secret", "--strict"]);
+    let send =
+        homes.client("alice", &relay.address, &["send", "bob", "secret", "--strict", "--plain"]);
     let ended = send.end().with_code(3);
     assert!(ended.stderr.join("\n").contains(" verify bob"), "{ended:?}");
     assert_eq!(relay.plot().frames("send_key", "alice").count(), 0);
@@ -133,7 +134,8 @@ fn another_relay_key_is_proven_nothing_and_the_named_command_accepts_it() {
     relay.cut(); // on reconnect
     assert_eq!(alice.event("closed")["code"], "relay_changed");
     alice.end().with_code(5);
-    let send = || homes.client("alice", &relay.address, &["send", "--wait", "0", "bob", "hi"]);
+    let send =
+        || homes.client("alice", &relay.address, &["send", "--plain", "--wait", "0", "bob", "hi"]);
     let ended = send().end().with_code(5); // at the start
     assert_eq!(relay.plot().frames("prove", "alice").count(), proofs);
 
@@ -163,7 +165,8 @@ fn a_relay_that_speaks_only_the_original_protocol_is_proven_nothing() {
     let (homes, relay) = (Homes::new(), EvilRelay::start());
     let list = json!({"action": "userlist", "users": ["alice", "bob"]});
     relay.plot().greeting = Some(list);
-    let ended = homes.client("alice", &relay.address, &["send", "bob", "hi"]).end().with_code(5);
+    let ended =
+        homes.client("alice", &relay.address, &["send", "--plain", "bob", "hi"]).end().with_code(5);
     assert!(ended.stderr.join("\n").contains("original protocol"), "{ended:?}");
     let log = &relay.plot().log;
     assert!(log.iter().all(|frame| frame["action"] == "register"), "{log:?}");
@@ -175,7 +178,7 @@ fn a_relay_that_registers_us_as_another_is_not_talked_to() {
     let registered = json!({"action": "registered", "name": "bob", "fp": fp("alice"),
                             "limits": {}});
     relay.plot().greeting = Some(registered);
-    let alice: Process = homes.client("alice", &relay.address, &["chat", "--json"]);
+    let alice: Process = homes.client("alice", &relay.address, &["chat", "--json", "--plain"]);
     alice.talk_with("the relay answered something else");
     relay.behave();
     assert_eq!(alice.event("registered")["name"], "alice");

@@ -22,7 +22,7 @@ impl Scene {
     /// They have talked; then bob's machine was lost with its key.
     fn with_another_bob() -> Self {
         let (homes, relay) = (Homes::new(), EvilRelay::start());
-        let bob = homes.client("bob", &relay.address, &["recv"]);
+        let bob = homes.client("bob", &relay.address, &["recv", "--plain"]);
         bob.talk_with("you are bob");
         let mut alice = homes.client("alice", &relay.address, &["chat", "bob"]);
         alice.talk_with("you are alice");

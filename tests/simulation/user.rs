@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use sealwax::client::{Client, ClientUser, Event, MemoryPins, Parts, Receipt, Settings};
+use sealwax::client::{Channel, Client, ClientUser, Event, MemoryPins, Parts, Receipt, Settings};
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
 use sealwax::wire::RosterMode;
@@ -122,6 +122,7 @@ impl User {
             vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
+            channel: Channel::default(),
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
             resolve: Box::new(move |_: &str| Ok(relay.clone())),
         };

@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests are tests
 
+mod client;
 mod engine;
+mod middle;
 mod openssl;
 mod relay;
 #[path = "../support/mod.rs"]

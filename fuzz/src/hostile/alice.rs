@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sealwax::client::{
-    Client, ClientUser, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt, RelayFingerprint,
-    RelayPin, Settings, Trust,
+    Channel, Client, ClientUser, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt,
+    RelayFingerprint, RelayPin, Settings, Trust,
 };
 use sealwax::reactor::{Context, Sys, Timer};
 use sealwax::wire::RosterMode;
@@ -68,6 +68,7 @@ impl Alice {
             vault: Box::new(FakeVault::new(ALICE.clone())),
             peers: Box::new(peers),
             relays: Box::new(relays),
+            channel: Channel::default(),
             wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
             resolve: Box::new(move |_: &str| Ok(vec![at])),
         };

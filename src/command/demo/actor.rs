@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 use super::{DemoReport, SCRIPT};
-use crate::client::{Client, ClientUser, Ending, Event, MemoryPins, Parts, Settings};
+use crate::client::{Channel, Client, ClientUser, Ending, Event, MemoryPins, Parts, Settings};
 use crate::command::talk::wall_clock;
 use crate::command::view;
 use crate::crypto::{Identity, IdentityVault};
@@ -51,6 +51,7 @@ impl Actor {
             vault: Box::new(IdentityVault::new(key)),
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
+            channel: Channel::default(),
             wall: Box::new(wall_clock),
             resolve: Box::new(move |_: &str| Ok(vec![relay])),
         };

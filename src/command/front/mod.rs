@@ -27,7 +27,7 @@ use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
 use crate::reactor::{
-    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token, Waker,
+    CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token, Waker,
 };
 use crate::trace::Recorder;
 
@@ -288,6 +288,10 @@ impl Handler for ChatHandler {
             Some(input) if input.id == from => self.read_rest(cx, rest),
             _ => {}
         }
+    }
+
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
+        self.client.garbled(cx, from, why);
     }
 
     fn drained(&mut self, cx: &mut Context, _to: Token) {

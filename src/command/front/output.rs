@@ -130,6 +130,8 @@ const fn exit_of_ending(code: Ending) -> Exit {
         | Ending::BadProof
         | Ending::RelayChanged
         | Ending::NotV2
+        | Ending::NoTls
+        | Ending::NotBound
         | Ending::Refused => Exit::Relay,
         Ending::TrustFile => Exit::Identity,
     }

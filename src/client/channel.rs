@@ -1,0 +1,182 @@
+//! What our bytes travel in on their way to the relay: TLS that is bound to the relay's key, TLS
+//! with a certificate that counts (`tls://`), or nothing.
+//!
+//! Nobody falls back: what was chosen is what is spoken, or nothing is. A relay with which a bound
+//! channel stood once is remembered (`known_marks`), so that a failure of TLS with it is tried
+//! again, and that leaving TLS away with it is refused.
+
+use super::pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
+use super::{Ending, core::ClientCore};
+use crate::address::canonical;
+use crate::reactor::{Context, Token, Transform};
+use crate::tls::Fault;
+
+/// Makes the engine of one more connection; none where it cannot be made.
+pub type MakeEngine = Box<dyn Fn() -> Option<Box<dyn Transform>>>;
+
+/// What our bytes travel in, and which relays are remembered to speak TLS.
+pub struct Channel {
+    kind: Kind,
+    /// `known_marks`.
+    marks: PinBook<RelayMark>,
+}
+
+enum Kind {
+    Plain,
+    /// TLS, bound to the relay's key.
+    Bound(MakeEngine),
+    /// TLS as far as somebody whose certificate is checked.
+    Checked(MakeEngine),
+}
+
+/// A line of `known_marks`: the relay at this address spoke TLS that was bound to its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayMark {
+    /// `HOST:PORT`, in its one form.
+    pub address: String,
+}
+
+impl Pin for RelayMark {
+    fn owner(&self) -> &str {
+        &self.address
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let address = canonical(words.next()?);
+        (words.next() == Some("tls") && words.next().is_none()).then_some(Self { address })
+    }
+
+    fn render(&self) -> String {
+        format!("{} tls", self.address)
+    }
+}
+
+impl Default for Channel {
+    /// Plain, and nothing is remembered.
+    fn default() -> Self {
+        Self::plain(Box::new(MemoryPins::default()))
+    }
+}
+
+impl Channel {
+    /// No TLS: for a relay that speaks none.
+    pub fn plain(marks: Box<dyn Pins>) -> Self {
+        Self { kind: Kind::Plain, marks: PinBook::new(marks) }
+    }
+
+    /// TLS, bound to the relay's key.
+    pub fn bound(engine: MakeEngine, marks: Box<dyn Pins>) -> Self {
+        Self { kind: Kind::Bound(engine), marks: PinBook::new(marks) }
+    }
+
+    /// TLS to somebody whose certificate the engine checks: it is bound to nothing.
+    pub fn checked(engine: MakeEngine) -> Self {
+        let marks = PinBook::new(Box::new(MemoryPins::default()));
+        Self { kind: Kind::Checked(engine), marks }
+    }
+
+    pub(super) const fn is_bound(&self) -> bool {
+        matches!(self.kind, Kind::Bound(_))
+    }
+
+    /// Whether `relay` may be spoken to in this way; otherwise why not.
+    pub(super) fn check(&mut self, core: &ClientCore, relay: &str) -> Result<(), (Ending, String)> {
+        if !matches!(self.kind, Kind::Plain) || !self.knows(relay)? {
+            return Ok(());
+        }
+        let detail = format!(
+            "{relay} is known to speak TLS, so nothing is sent to it in the clear: leave --plain \
+             away, or, if you know why it has to be, run '{} untrust {relay}' first",
+            core.keys
+        );
+        Err((Ending::NoTls, detail))
+    }
+
+    /// The connection stands: from now on the engine is in between. False: it cannot be made.
+    pub(super) fn begin(&self, cx: &mut Context, id: Token) -> bool {
+        let (Kind::Bound(make) | Kind::Checked(make)) = &self.kind else { return true };
+        make().is_some_and(|engine| {
+            cx.transform(id, engine);
+            true
+        })
+    }
+
+    /// The relay has proven its key over a bound channel: it is remembered.
+    pub(super) fn remember(&mut self, relay: &str) -> Result<(), (Ending, String)> {
+        if self.knows(relay)? {
+            return Ok(());
+        }
+        let mark = |file: &mut PinFile<RelayMark>| {
+            file.set(RelayMark { address: relay.to_owned() });
+        };
+        self.marks.change(mark).map_err(|why| not_kept(&why))
+    }
+
+    /// The relay has hung up on a connection that stood at `id` or not: see [`failed`].
+    ///
+    /// [`failed`]: Self::failed
+    pub(super) fn hung_up(
+        &mut self,
+        cx: &Context,
+        id: Option<Token>,
+        relay: &str,
+    ) -> Result<String, (Ending, String)> {
+        let has_agreed = id.is_some_and(|id| cx.binding(id).is_some());
+        if !self.is_bound() || has_agreed || self.knows(relay)? {
+            return Ok("the relay hung up".to_owned());
+        }
+        Err(no_tls(relay, "it hung up"))
+    }
+
+    /// TLS failed on a connection to `relay`. Why, and whether it is over for good: not where the
+    /// relay is known to speak it, for then somebody on the way may be at fault.
+    pub(super) fn failed(&mut self, relay: &str, fault: Fault) -> Result<String, (Ending, String)> {
+        if fault.is_about_certificate() {
+            let detail = format!("{relay} shows a certificate that is refused: {fault}");
+            return Err((Ending::NoTls, detail));
+        }
+        if matches!(self.kind, Kind::Checked(_)) {
+            let is_elsewhere = matches!(fault, Fault::NoTls | Fault::Version);
+            let detail = format!("there is no TLS 1.3 at {relay}: {fault}");
+            return if is_elsewhere { Err((Ending::NoTls, detail)) } else { Ok(detail) };
+        }
+        if self.knows(relay)? {
+            return Ok(format!("TLS failed, which the relay has spoken before: {fault}"));
+        }
+        Err(no_tls(relay, &fault.to_string()))
+    }
+
+    fn knows(&mut self, relay: &str) -> Result<bool, (Ending, String)> {
+        self.marks.refresh().map_err(|why| not_kept(&why))?;
+        Ok(self.marks.file().find(relay).is_some())
+    }
+}
+
+fn no_tls(relay: &str, why: &str) -> (Ending, String) {
+    let detail = format!(
+        "{relay} does not answer in TLS ({why}): it is full, or another program, or a relay that \
+         speaks none. Try --plain only if you know that it is yours; then names and addressees \
+         travel in the clear"
+    );
+    (Ending::NoTls, detail)
+}
+
+fn not_kept(why: &str) -> (Ending, String) {
+    (Ending::TrustFile, format!("which relays speak TLS cannot be remembered: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_a_line() {
+        let mark = RelayMark { address: "[::1]:12345".to_owned() };
+        assert_eq!(RelayMark::parse(&mark.render()), Some(mark));
+        assert_eq!(RelayMark::parse("LOCALHOST:01 tls").unwrap().address, "localhost:1");
+        for wrong in ["", "localhost:1", "localhost:1 ssl", "localhost:1 tls tls"] {
+            assert_eq!(RelayMark::parse(wrong), None, "{wrong}");
+        }
+    }
+}
