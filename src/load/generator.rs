@@ -42,8 +42,10 @@ use super::stats::{Fault, Stats};
 use super::user::{User, UserState, Worker};
 use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
-    CloseReason, Config, Context, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
+    CloseReason, Config, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout,
+    Timer, Token,
 };
+use crate::tls::ClientTls;
 
 /// Rings when a stage has lasted long enough.
 const STAGE: Timer = Timer(0);
@@ -55,6 +57,8 @@ pub struct Generator {
     pub(super) plan: Plan,
     pub(super) protocol: Box<dyn Protocol>,
     pub(super) payload: Payload,
+    /// What connections are sealed with; none: they are plain.
+    tls: Option<ClientTls>,
     /// The workers first; the two of a pair stand next to each other.
     pub(super) users: Vec<User>,
     /// The user whose connection has, or had last, this slot.
@@ -124,6 +128,7 @@ impl Generator {
         users.resize_with(plan.connections() as usize, User::default);
         Self {
             users,
+            tls: None,
             by_slot: Vec::new(),
             stage: Stage::Gather,
             called: if plan.work == Work::Connect { plan.users() } else { 0 },
@@ -144,6 +149,11 @@ impl Generator {
             protocol,
             payload,
         }
+    }
+
+    /// All connections speak TLS.
+    pub fn speak_tls(&mut self, tls: ClientTls) {
+        self.tls = Some(tls);
     }
 
     /// The timeouts of the loop that it runs on.
@@ -330,6 +340,12 @@ impl Generator {
 impl Handler for Generator {
     fn opened(&mut self, cx: &mut Context, id: Token, _how: Opened) {
         let Some(user) = self.user_of(id) else { return };
+        if let Some(tls) = &self.tls {
+            match tls.engine() {
+                Some(engine) => cx.transform(id, engine),
+                None => return self.lose(cx, user, Fault::Nonsense),
+            }
+        }
         cx.send(id, &[&self.protocol.greeting(user)]);
     }
 
@@ -359,6 +375,11 @@ impl Handler for Generator {
     fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
         let Some(user) = self.user_of(from) else { return };
         self.lose(cx, user, Fault::Closed);
+    }
+
+    fn garbled(&mut self, cx: &mut Context, from: Token, _why: Garbled) {
+        let Some(user) = self.user_of(from) else { return };
+        self.lose(cx, user, Fault::Nonsense);
     }
 
     fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {

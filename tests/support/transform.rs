@@ -73,6 +73,14 @@ impl Fake {
         Ok(())
     }
 
+    /// Takes what is within, as far as there is room; tells how much.
+    fn drain(&mut self, plain: &mut [u8]) -> usize {
+        let filled = self.within.len().min(plain.len());
+        plain[..filled].copy_from_slice(&self.within[..filled]);
+        self.within.drain(..filled);
+        filled
+    }
+
     fn wants_to_greet(&self) -> bool {
         !self.has_greeted && (self.is_client || self.is_greeted)
     }
@@ -87,7 +95,7 @@ fn put(kind: u8, body: impl ExactSizeIterator<Item = u8>, wire: &mut Vec<u8>) {
 impl Transform for Fake {
     fn open(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<Step, Garbled> {
         assert!(!self.has_failed, "it was asked again after an error");
-        let (mut taken, mut records) = (0, 0);
+        let (mut taken, mut records, mut filled) = (0, 0, self.drain(plain));
         while self.within.is_empty() && !self.is_over && self.records.is_none_or(|n| records < n) {
             let missing = self.missing().inspect_err(|_| self.has_failed = true)?;
             let more = missing.min(wire.len() - taken);
@@ -98,15 +106,13 @@ impl Transform for Fake {
             }
             if self.partial.len() >= HEADER && self.missing()? == 0 {
                 self.end_record().inspect_err(|_| self.has_failed = true)?;
+                filled += self.drain(&mut plain[filled..]);
                 records += 1;
             }
         }
         if self.is_over {
             taken = wire.len();
         }
-        let filled = self.within.len().min(plain.len());
-        plain[..filled].copy_from_slice(&self.within[..filled]);
-        self.within.drain(..filled);
         Ok(Step {
             taken,
             filled,

@@ -223,6 +223,9 @@ pub struct RunArgs {
     /// Users of version 2, who prove their keys
     #[arg(long)]
     pub v2: bool,
+    /// Users speak TLS with the relay; what stands beside it stays plain
+    #[arg(long)]
+    pub tls: bool,
     /// What users are told of who is here [default: full for connect, otherwise none]
     #[arg(long, value_enum)]
     pub roster: Option<Roster>,

@@ -33,6 +33,7 @@ use super::{Exit, Failure, Outcome};
 use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
 use crate::load::{Early, Extent, Floor, Generator, Keys, Payload, Plan, Work};
 use crate::reactor::raise_descriptor_limit;
+use crate::tls::ClientTls;
 use crate::wire::RosterMode;
 
 /// What is asked for, besides what all kinds of load have in common.
@@ -97,7 +98,10 @@ impl<'a> LoadTask<'a> {
                 let keys = keys.clone().filter(|_| subject.proves());
                 let payload = if keys.is_some() { &version2 } else { &original };
                 let protocol = subject.protocol(self.roster, payload, keys);
-                let generator = Generator::new(plan.clone(), protocol, payload.clone());
+                let mut generator = Generator::new(plan.clone(), protocol, payload.clone());
+                if self.run.tls && subject.proves() {
+                    generator.speak_tls(tls()?);
+                }
                 let run = drive::run(generator, &target, room)?;
                 report.add(place, &run, &plan)?;
                 if run.early == Some(Early::Interrupted) {
@@ -118,7 +122,7 @@ impl<'a> LoadTask<'a> {
         let run = self.run;
         json!({
             "work": self.work.name(), "workers": self.workers, "idle": self.idle,
-            "window": window, "mesh": mesh, "version2": run.v2, "size": run.size,
+            "window": window, "mesh": mesh, "version2": run.v2, "tls": run.tls, "size": run.size,
             "rate": self.rate, "roster": self.roster.as_str(),
         })
     }
@@ -184,6 +188,11 @@ impl<'a> LoadTask<'a> {
             timeout: run.timeout,
         }
     }
+}
+
+/// What connections are sealed with; whose certificate is shown does not matter here.
+fn tls() -> Result<ClientTls, Failure> {
+    ClientTls::bound().map_err(|why| Failure::new(Exit::Failed, why))
 }
 
 /// Where names begin on a relay that others use as well, and that may know names from an earlier
