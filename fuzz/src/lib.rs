@@ -17,6 +17,7 @@ mod public_key;
 mod relay;
 mod request;
 mod stream;
+mod tls;
 mod vault;
 
 /// The tests' kernel in memory, which the relay and the client run on here, too.
@@ -37,12 +38,13 @@ pub use public_key::public_key;
 pub use relay::relay;
 pub use request::request;
 pub use stream::stream;
+pub use tls::tls;
 
 /// A name, as `fuzz/run` and the folders of `fuzz/corpus` have it, and what it calls.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("stream", stream),
     ("request", request),
     ("incoming", incoming),
@@ -53,4 +55,5 @@ pub const TARGETS: [Target; 10] = [
     ("message", message),
     ("relay", relay),
     ("hostile", hostile),
+    ("tls", tls),
 ];

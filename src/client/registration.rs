@@ -105,6 +105,12 @@ impl Registration {
                 core.max_frame = limits.frame.min(MAX_FRAME_OPTION);
                 NextStep::Registered
             }
+            // It refuses to be bound: of TLS it knows nothing, so that ends before it.
+            (Stage::Registering { .. }, Incoming::Reply(Reply::Error { code, .. }))
+                if self.is_bound && code == ErrorCode::BadFrame.as_str() =>
+            {
+                self.not_bound()
+            }
             (_, Incoming::Reply(Reply::Error { code, detail, .. })) => {
                 refused(core, code.parse().ok(), &detail)
             }

@@ -13,14 +13,15 @@ impl Relay {
     /// Does what the frames in `bytes` ask, as long as the connection's address has a share of this
     /// tick left. Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        let Some(origin) = self.peers.get(from).map(|peer| peer.origin) else { return bytes.len() };
+        let Some(peer) = self.peers.get(from) else { return bytes.len() };
+        let (origin, is_new) = (peer.origin, peer.is_new);
         if origin != Origin::EXEMPT && self.shares.is_spent(origin) {
             self.end_turn(cx, from);
             return 0;
         }
         let mut work = 0;
-        let consumed = self.begin(cx, from, bytes, &mut work);
-        let consumed = consumed.unwrap_or_else(|| self.read_frames(cx, from, bytes, &mut work));
+        let begun = if is_new { self.begin(cx, from, bytes, &mut work) } else { None };
+        let consumed = begun.unwrap_or_else(|| self.read_frames(cx, from, bytes, &mut work));
         if origin != Origin::EXEMPT {
             self.shares.count(origin, 1 + work + opening_work(cx, from));
         }

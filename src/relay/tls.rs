@@ -49,7 +49,7 @@ impl Relay {
         bytes: &[u8],
         work: &mut usize,
     ) -> Option<usize> {
-        let peer = self.peers.get_mut(from).filter(|peer| peer.is_new)?;
+        let peer = self.peers.get_mut(from)?;
         let Some(engines) = self.tls.as_ref().filter(|_| bytes.first() == Some(&FIRST_BYTE)) else {
             peer.is_new = false;
             if !self.config.requires_tls {

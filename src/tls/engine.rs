@@ -42,28 +42,28 @@ struct Record {
 }
 
 impl Record {
-    /// Bytes that are missing: of its header first, then of what is in it.
-    fn missing(&self) -> usize {
-        if self.came < HEADER {
-            return HEADER - self.came;
+    /// Takes what belongs to it of `bytes`, which come next; tells how many bytes that are.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        for (to, from) in self.header.iter_mut().skip(self.came).zip(bytes) {
+            *to = *from;
         }
-        self.length() - self.came
+        let missing =
+            if self.came + bytes.len() < HEADER { HEADER } else { self.length() } - self.came;
+        let taken = missing.min(bytes.len());
+        self.came += taken;
+        taken
     }
 
     fn length(&self) -> usize {
         HEADER + usize::from(u16::from_be_bytes([self.header[3], self.header[4]]))
     }
 
-    /// `bytes`, no more than are missing, have come.
-    fn take(&mut self, bytes: &[u8]) {
-        if let Some(header) = self.header.get_mut(self.came..self.came + bytes.len()) {
-            header.copy_from_slice(bytes);
-        }
-        self.came += bytes.len();
+    fn has_header(&self) -> bool {
+        self.came >= HEADER
     }
 
     fn is_whole(&self) -> bool {
-        self.came >= HEADER && self.came == self.length()
+        self.has_header() && self.came == self.length()
     }
 }
 
@@ -105,7 +105,6 @@ impl Engine {
 
     /// Hands `bytes`, of one record, to the connection.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
-        self.record.take(bytes);
         // It takes some KiB at a time. Of nothing it would learn that the end has come.
         while !bytes.is_empty() {
             let read = self.connection.read_tls(&mut bytes).map_err(|_| Fault::TooLong)?;
@@ -133,27 +132,28 @@ impl Engine {
                 return Ok((wire.len(), filled)); // whatever is behind the end is nobody's
             }
             let was_handshaking = self.connection.is_handshaking();
-            let part = &wire[taken..];
-            let part = &part[..part.len().min(self.record.missing())];
-            self.feed(part)?;
-            taken += part.len();
+            let was_begun = self.record.came > 0;
+            let came = self.record.take(&wire[taken..]);
+            self.feed(&wire[taken..taken + came])?;
+            taken += came;
             if was_handshaking {
-                self.handshake += part.len();
+                self.handshake += came;
                 if self.handshake > MAX_HANDSHAKE {
                     return Err(Fault::TooLong);
                 }
             }
             // A header that is wrong is found at once, and not at the end of what it announces.
-            if self.record.came == HEADER || self.record.is_whole() {
+            if self.record.has_header() {
                 self.process()?;
             }
             if self.record.is_whole() {
                 records += 1;
-                let was_long = self.record.length() > BUFFER;
+                let has_grown = was_begun || self.record.length() > BUFFER;
                 self.record = Record::default();
                 filled += self.drain(&mut plain[filled..]);
-                if was_long {
-                    // The memory of a long record is given back in a read that finds nothing.
+                if has_grown {
+                    // What its buffer has more than usual it gives back in a read that finds
+                    // nothing.
                     let _ = self.connection.read_tls(&mut Nothing);
                 }
             }

@@ -6,6 +6,7 @@ mod client;
 mod engine;
 mod middle;
 mod openssl;
+mod proxy;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;
