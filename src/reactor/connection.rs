@@ -3,9 +3,12 @@
 //! ```text
 //!                 decided             close             flushed              the end, or
 //!   Connecting ────────────▶ Open ───────────▶ Closing ─────────▶ Lingering ─────────────▶ Dead
-//!       │                      │                  │                   │  FINISH_TIMEOUT      ▲
+//!       │                      │                  │                   │                      ▲
+//!       │                      │                  └───────────────────│──────────────────────┤
+//!       │                      │     flushed, and the other end has ended already, or it     │
+//!       │                      │     is no socket: there is nothing to linger for            │
 //!       └──────────────────────┴──────────────────┴───────────────────┴──────────────────────┘
-//!                             abort, or a system call that failed
+//!         abort, a system call that failed, or FINISH_TIMEOUT after `close`
 //! ```
 //!
 //! What `epoll` watches for follows from the state, from the reasons not to read ([`ReadBlocks`])
@@ -25,8 +28,8 @@
 //!   Dead         any                    any             nothing
 //! ```
 //!
-//! "Nothing" still tells hang-ups, because the kernel always does; each is told once. A connection
-//! in edge mode is armed once, for everything, and never again.
+//! "Nothing" (`EPOLLET` alone) still tells hang-ups, because the kernel always does; each is told
+//! once. A connection in edge mode is armed once, for everything, and never again.
 //!
 //! Why `Lingering`: closing a socket while bytes lie unread in it sends a reset, and a reset
 //! destroys what the other end has not read yet (RFC 9293, section 3.6.1; RFC 2525, section 2.17):
@@ -67,13 +70,14 @@ pub(crate) struct Connection {
     pub(crate) read_limit: Option<NonZeroU16>,
     /// The last `writev(2)` was short: nothing is tried before the kernel says that there is room.
     pub(crate) write_blocked: bool,
-    /// Bytes have waited for it longer than a tick.
+    /// Bytes that wait for it were offered to the kernel once, which did not take them.
     pub(crate) has_backlog: bool,
-    /// There may be more to read: the last read filled its room; in edge mode, it was not read to
-    /// its end yet; of a file, always. Level-triggered, an event will tell of it.
+    /// The last read may have left something. In edge mode, and of a file always, it is read again
+    /// from the ready queue. Level-triggered, an event tells; there this only keeps a frame's
+    /// deadline from passing in the middle of what has come.
     pub(crate) unread: bool,
     /// `EPOLLRDHUP`, `EPOLLHUP` or `EPOLLERR` was seen in edge mode: it is read to that end.
-    pub(crate) rdhup: bool,
+    pub(crate) saw_hangup: bool,
     /// It was resumed: what its inbox keeps is shown again in its turn.
     pub(crate) show_again: bool,
     /// Whether it has a transform, and how that stands.
@@ -209,7 +213,7 @@ impl Connection {
             write_blocked: false,
             has_backlog: false,
             unread: false,
-            rdhup: false,
+            saw_hangup: false,
             show_again: false,
             layer: LayerFlags::default(),
             is_queued: false,
@@ -232,9 +236,10 @@ impl Connection {
         }
     }
 
-    /// Whether it is read when it is ready. While it is being closed, a socket is read until its
-    /// end, and what comes is dropped.
-    pub(crate) fn is_read(&self) -> bool {
+    /// Whether a read is made when it is ready. In `Lingering` a socket is read to its end, and what
+    /// comes is dropped. In `Closing` it is not watched for input, but an event of this tick, a
+    /// hang-up, or the ready queue of edge mode may still bring a read, which is dropped as well.
+    pub(crate) fn may_read(&self) -> bool {
         let can_bring_none = ReadBlocks::READ_EOF.and(ReadBlocks::WRITE_ONLY);
         match self.state {
             State::Open => self.read_blocks.is_empty(),
@@ -246,12 +251,12 @@ impl Connection {
     }
 
     /// A read brought something; it was `cut` where it filled the buffer.
-    pub(crate) fn was_read(&mut self, cut: bool) {
+    pub(crate) fn note_read(&mut self, cut: bool) {
         self.unread = match self.readiness {
             Readiness::Level => cut,
             // A read that came up short has emptied the socket (epoll(7), Q9), but the end is read
             // by itself.
-            Readiness::Edge => cut || self.rdhup,
+            Readiness::Edge => cut || self.saw_hangup,
             Readiness::Always => true,
         };
     }
@@ -268,12 +273,13 @@ impl Connection {
 
     /// Whether a passed deadline of this kind cannot be judged yet, because the next tick will show
     /// more: there is more of the frame than one read brings, or there is room again for bytes that
-    /// wait.
-    pub(crate) fn is_undecided(&mut self, kind: DeadlineKind) -> bool {
+    /// wait. Each full read postpones a frame's deadline once; without a further read the next look
+    /// decides.
+    pub(crate) fn take_undecided(&mut self, kind: DeadlineKind) -> bool {
         match kind {
             DeadlineKind::Frame => {
                 let is_cut = match self.readiness {
-                    Readiness::Level => std::mem::take(&mut self.unread), // once for each read
+                    Readiness::Level => std::mem::take(&mut self.unread),
                     Readiness::Edge => self.unread,
                     Readiness::Always => false,
                 };

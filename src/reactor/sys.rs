@@ -144,7 +144,7 @@ impl Interest {
 
     /// Told for as long as it is so; of what is watched for nothing, see [`NONE`](Self::NONE).
     pub const fn level(read: bool, write: bool) -> Self {
-        Self { read, write, edge: !read && !write }
+        if read || write { Self { read, write, edge: false } } else { Self::NONE }
     }
 }
 

@@ -42,8 +42,9 @@ impl<S: Sys> Reactor<S> {
         handler.end_of_tick(&mut self.context);
         self.context.resume_reads();
 
-        // What these three bring about (a handler that answers to `drained` or `closed`) belongs to
-        // the next tick, which then does not wait.
+        // What a handler queues in `drained` or `closed` for a source that is not in this list, or
+        // was passed in it, belongs to the next tick, which then does not wait. A source that is
+        // closed in its own `drained` ends in this one.
         let mut dirty = std::mem::take(&mut self.context.dirty);
         for &id in &dirty {
             self.flush(handler, id);
@@ -99,6 +100,8 @@ impl<S: Sys> Reactor<S> {
     /// Asks the kernel once. Interrupted by a signal (`SIGCONT` too, `signal(7)`), it has told
     /// nothing, and is asked again in the next tick.
     fn ask(&mut self, timeout: Option<Duration>) -> Result<()> {
+        // Read before the call, at the end of the last one: whatever time was lost in between (a
+        // stop of the process) counts as not looked at.
         let asked = self.context.now;
         let answer = self.sys.wait(&mut self.events, timeout);
         self.context.now = self.sys.now();
@@ -148,7 +151,7 @@ impl<S: Sys> Reactor<S> {
         let is_edge = connection.readiness == Readiness::Edge;
         if is_edge {
             connection.unread |= event.readable;
-            connection.rdhup |= event.rdhup || event.hangup;
+            connection.saw_hangup |= event.rdhup || event.hangup;
         }
         if connection.state == State::Connecting {
             self.establish(handler, id);
@@ -158,6 +161,8 @@ impl<S: Sys> Reactor<S> {
             connection.write_blocked = false;
             self.context.mark_dirty(id);
         }
+        // A hang-up is told once in edge mode, and may be an error that only a call can tell: it is
+        // read now, like a level-triggered source.
         if is_edge && !event.hangup {
             self.context.mark_ready(id);
         } else if event.readable || event.hangup {
@@ -202,7 +207,7 @@ impl<S: Sys> Reactor<S> {
     fn read(&mut self, handler: &mut impl Handler, id: Token, hangup: bool) {
         let Some(connection) = self.context.connections.get(id) else { return };
         let Some(io) = connection.io else { return };
-        if !connection.is_read() {
+        if !connection.may_read() {
             // Of a pipe it says that the writer has left, an ordinary end, which can wait until it
             // is resumed. All others are broken, and where there is nothing to read and nothing to
             // write there is no other way to ask.
@@ -228,7 +233,7 @@ impl<S: Sys> Reactor<S> {
         let outcome = self.sys.read(io, &mut self.buffer.space()[..room]);
         let cut = outcome == Ok(room) || outcome == Err(Errno::EINTR);
         if let Some(connection) = self.context.connections.get_mut(id) {
-            connection.was_read(cut);
+            connection.note_read(cut);
         }
         match outcome {
             Ok(0) => return self.end(handler, id, ReadBlocks::READ_EOF),
@@ -424,7 +429,7 @@ impl<S: Sys> Reactor<S> {
             popped += 1;
             let Some(connection) = self.context.connections.get_mut(id) else { continue };
             connection.deadlines[kind as usize] = None;
-            if connection.is_undecided(kind) {
+            if connection.take_undecided(kind) {
                 undecided.push((kind, id));
                 continue;
             }
@@ -535,7 +540,9 @@ impl<S: Sys> Reactor<S> {
         if connection.state == State::Lingering && self.sys.shutdown(io).is_err() {
             connection.state = State::Dead(CloseReason::Closed); // the other end has gone already
         }
-        self.context.mark_ready(id); // what it sent while it was paused is read now, and dropped
+        // In edge mode no event will tell of what came while it was paused: it is read, and dropped.
+        // Level-triggered, `rearm` brings the event.
+        self.context.mark_ready(id);
     }
 
     /// Asks the kernel to watch for what is wanted, where that differs from what it watches for.

@@ -229,7 +229,7 @@ impl<S: Sys> Reactor<S> {
             self.wire.came.resize(READ_WIRE, 0);
             let room = room.min(READ_WIRE);
             let outcome = self.sys.read(io, &mut self.wire.came[..room]);
-            connection.was_read(outcome == Ok(room) || outcome == Err(Errno::EINTR));
+            connection.note_read(outcome == Ok(room) || outcome == Err(Errno::EINTR));
             match outcome {
                 Ok(0) => return self.end(handler, id, ReadBlocks::READ_EOF),
                 Ok(read) => came = read,
