@@ -14,9 +14,9 @@ use sealwax::reactor::limits::{
 use sealwax::reactor::{Config, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::{
-    ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, LOOKUPS_BURST,
-    RATE_HORIZON, READ_UNREGISTERED, REGISTER_TIMEOUT, UNREGISTERED_BYTES, USER_LOOKUPS_BURST,
-    USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS,
+    ANSWERS_PER_TICK, CLAIMS_BURST, CONNECTS_BURST, CONNECTS_PER_SECOND, LEAST_SHARE,
+    LOOKUPS_BURST, RATE_HORIZON, READ_UNREGISTERED, REGISTER_TIMEOUT, UNREGISTERED_BYTES,
+    USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND, WORK_A_TURN, WORK_AN_ADDRESS, WORK_PER_TICK,
 };
 use serde_json::json;
 use support::kernel::{Op, Peer};
@@ -327,6 +327,46 @@ fn the_connections_of_one_address_have_one_share_of_a_tick() {
             *heard += frame_ends(&peer.receive_all());
         }
         assert!(heard.iter().all(|&heard| heard == 4 * WORK_A_TURN), "{heard:?}");
+    });
+}
+
+/// Many addresses share a tick: none of them waits for all that the others could do alone.
+#[test]
+fn addresses_that_flood_share_the_work_of_a_tick() {
+    with_both(|trigger| {
+        let mut relay = strict_with(trigger);
+        relay.kernel.set_buffer(256 * 1024);
+        let mut honest = relay.join("JG", "none");
+        let mut flood = Vec::new();
+        for number in 0..200 {
+            relay.kernel.set_host([127, 0, 1, number]);
+            flood.push(relay.join(&format!("evil{number}"), "none"));
+        }
+        let frames = ping().to_string().repeat(2 * WORK_A_TURN);
+        for peer in &mut flood {
+            assert_eq!(peer.send(frames.as_bytes()), frames.len());
+        }
+        let message = json!({"action": "message", "to": "JG", "id": "1", "content": ""});
+        let (mut all, mut ticks) = (0, 0);
+        while all < flood.len() * 2 * WORK_A_TURN {
+            let is_asking = ticks % 8 == 0;
+            if is_asking {
+                say(&mut honest, &message);
+            }
+            for _ in 0..if is_asking { 2 } else { 1 } {
+                relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
+                relay.log.receive_all();
+                let done: usize =
+                    flood.iter_mut().map(|peer| frame_ends(&peer.receive_all())).sum();
+                let most = WORK_PER_TICK + flood.len() * LEAST_SHARE;
+                assert!(done <= most + WORK_A_TURN, "{done} frames in tick {ticks}");
+                all += done;
+            }
+            if is_asking {
+                assert_eq!(actions(&hear(&mut honest)), ["message", "relayed"], "tick {ticks}");
+            }
+            ticks += 1;
+        }
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::event::Event;
-use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_A_TURN, WORK_BYTES};
+use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_BYTES};
 use super::peer::{Peer, State, Throttle};
 use super::rates::{Origin, RateClass};
 use super::tls::opening_work;
@@ -41,6 +41,7 @@ impl Relay {
         let mut sent_before = None;
         loop {
             let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
+            let turn = self.shares.turn(peer.origin);
             let (max_frame, is_stranger) = match peer.state {
                 State::Registering(_) => return consumed,
                 State::Leaving => return bytes.len(),
@@ -53,7 +54,7 @@ impl Relay {
             if consumed > 0 && peer.held {
                 return consumed;
             }
-            if answered > ANSWERS_PER_TICK || *work >= WORK_A_TURN {
+            if answered > ANSWERS_PER_TICK || *work >= turn {
                 self.end_turn(cx, from);
                 return consumed;
             }

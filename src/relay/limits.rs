@@ -67,6 +67,12 @@ pub const WORK_A_TURN: usize = 256;
 /// Work of all connections of one address in one tick; those beyond wait in line for the next. So
 /// an address has one share of the relay, however many connections it has: 1 ms.
 pub const WORK_AN_ADDRESS: usize = 4 * WORK_A_TURN;
+/// Work of all addresses that wait in line, in one tick: each has an equal part of it.
+pub const WORK_PER_TICK: usize = 2 * WORK_AN_ADDRESS;
+/// Addresses that are given a part of a tick; more of them are given it in turn.
+pub const ADDRESSES_PER_TICK: usize = 128;
+/// The least part, and that of everybody who comes when [`WORK_PER_TICK`] is done already.
+pub const LEAST_SHARE: usize = WORK_PER_TICK / ADDRESSES_PER_TICK;
 /// What the handshake of a connection counts: about 0.2 ms.
 pub const TLS_HANDSHAKE_WORK: usize = 128;
 /// What a turn of a connection with TLS counts beside its frames: up to [`RECORDS_A_TURN`] records

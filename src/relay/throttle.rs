@@ -5,43 +5,100 @@
 //! connection has one turn in a tick, and all connections of one address have a few turns together.
 //! Those that find none left wait in a line, and the first of the line go on in the next tick. So
 //! 256 connections of one address take no more of a tick than four, and nobody else waits longer
-//! because of them. Connections of this machine do not share their turns, unless `--rates-loopback`
-//! is given: behind a proxy all are of one address.
+//! because of them. The more addresses wait, the less each is given in a tick, and the shorter a
+//! turn is; beyond some number they are given it in turn. What one did beyond its share is taken
+//! from its next ones. Connections of this machine do not share their turns, unless
+//! `--rates-loopback` is given: behind a proxy all are of one address.
 //!
 //! The relay keeps nothing for a connection that waits: its bytes stay unconsumed in the reactor,
 //! which shows them again when the connection goes on. So a frame that has to wait is scanned
 //! twice.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
-use super::limits::{WORK_A_TURN, WORK_AN_ADDRESS};
+use super::limits::{ADDRESSES_PER_TICK, LEAST_SHARE, WORK_A_TURN, WORK_AN_ADDRESS, WORK_PER_TICK};
 use super::peer::Throttle;
 use super::rates::{Admission, Origin, RateClass};
 use super::{Relay, THROTTLED};
 use crate::reactor::{Context, Token};
 
-/// The work of each address in this tick, and the connections that wait for the next one.
-#[derive(Default)]
+/// The work of each address, and the connections that wait for the next tick.
 pub(super) struct Shares {
-    /// Work of this tick. It has only addresses that were read in this tick.
+    /// What each address may do in a tick: less, the more of them wait.
+    share: usize,
+    /// Work of this tick, of all addresses.
+    work: usize,
+    /// Work that an address has done and not been given yet. It has only addresses of this tick and
+    /// those that did more than their share.
     done: BTreeMap<Origin, usize>,
     /// The connections that wait, each once. Some of them may be gone.
     lines: BTreeMap<Origin, VecDeque<Token>>,
+    /// The address that was given its share last.
+    last: Origin,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        let (done, lines) = (BTreeMap::new(), BTreeMap::new());
+        Self { share: WORK_AN_ADDRESS, work: 0, done, lines, last: Origin::EXEMPT }
+    }
 }
 
 impl Shares {
     pub(super) fn is_spent(&self, origin: Origin) -> bool {
-        self.done.get(&origin).is_some_and(|&done| done >= WORK_AN_ADDRESS)
+        self.done.get(&origin).is_some_and(|&done| done >= self.share())
+    }
+
+    /// What an address may do in this tick. How many will come is only known when they have come.
+    fn share(&self) -> usize {
+        if self.work < WORK_PER_TICK { self.share } else { LEAST_SHARE }
+    }
+
+    /// Work of one turn of a connection of `origin`, after which the turn is over.
+    pub(super) fn turn(&self, origin: Origin) -> usize {
+        if origin == Origin::EXEMPT { WORK_A_TURN } else { self.share().min(WORK_A_TURN) }
+    }
+
+    /// How many connections of `origin` may have a turn in the next tick: not more than find a
+    /// share left, for those would lose their place in the line.
+    fn turns(&self, origin: Origin) -> usize {
+        let done = self.done.get(&origin).copied().unwrap_or_default();
+        self.share.saturating_sub(done).div_ceil(1 + WORK_A_TURN)
     }
 
     /// Counts what was done for a connection of `origin`.
     pub(super) fn count(&mut self, origin: Origin, work: usize) {
         *self.done.entry(origin).or_default() += work;
+        self.work += work;
     }
 
     /// Whether any connection waits.
     pub(super) fn is_awaited(&self) -> bool {
         !self.lines.is_empty()
+    }
+
+    /// The addresses that are given a share of the next tick, in turn if they are many. Those that
+    /// wait for nothing are given theirs too.
+    fn give(&mut self) -> Vec<Origin> {
+        let after = self.lines.range((Bound::Excluded(self.last), Bound::Unbounded));
+        let in_turn = after.chain(self.lines.range(..=self.last)).map(|(&origin, _)| origin);
+        let given: Vec<Origin> = in_turn.take(ADDRESSES_PER_TICK).collect();
+        self.last = given.last().copied().unwrap_or(Origin::EXEMPT);
+        self.work = 0;
+        self.share = (WORK_PER_TICK / given.len().max(1)).min(WORK_AN_ADDRESS);
+        let (share, lines) = (self.share, &self.lines);
+        let give = |done: &mut usize| {
+            *done = done.saturating_sub(share);
+            *done > 0
+        };
+        self.done.retain(|origin, done| lines.contains_key(origin) || give(done));
+        for origin in &given {
+            if self.done.get_mut(origin).is_some_and(|done| !give(done)) {
+                self.done.remove(origin);
+            }
+        }
+        given
     }
 }
 
@@ -101,16 +158,15 @@ impl Relay {
         }
     }
 
-    /// At the end of the tick: the first in each line go on in the next one, unless too much waits
+    /// At the end of the tick: the first in the lines go on in the next one, unless too much waits
     /// for them.
     pub(super) fn go_on(&mut self, cx: &mut Context) {
-        self.shares.done.clear();
-        if !self.shares.is_awaited() {
-            return;
-        }
-        let mut lines = std::mem::take(&mut self.shares.lines);
-        lines.retain(|&origin, line| {
-            let mut turns = WORK_AN_ADDRESS / WORK_A_TURN;
+        for origin in self.shares.give() {
+            let mut turns = self.shares.turns(origin);
+            if turns == 0 {
+                continue;
+            }
+            let Some(mut line) = self.shares.lines.remove(&origin) else { continue };
             while (turns > 0 || origin == Origin::EXEMPT)
                 && let Some(id) = line.pop_front()
             {
@@ -123,9 +179,10 @@ impl Relay {
                     turns = turns.saturating_sub(1);
                 }
             }
-            !line.is_empty()
-        });
-        self.shares.lines = lines;
+            if !line.is_empty() {
+                self.shares.lines.insert(origin, line);
+            }
+        }
     }
 
     fn set_throttle_timer(&self, cx: &mut Context) {
