@@ -236,9 +236,9 @@ impl Connection {
         }
     }
 
-    /// Whether a read is made when it is ready. In `Lingering` a socket is read to its end, and what
-    /// comes is dropped. In `Closing` it is not watched for input, but an event of this tick, a
-    /// hang-up, or the ready queue of edge mode may still bring a read, which is dropped as well.
+    /// Whether a read is made when it is ready. In `Lingering` a socket is read to its end, and
+    /// what comes is dropped. In `Closing` it is not watched for input, but an event of this tick,
+    /// a hang-up, or the ready queue of edge mode may still bring a read, which is dropped as well.
     pub(crate) fn may_read(&self) -> bool {
         let can_bring_none = ReadBlocks::READ_EOF.and(ReadBlocks::WRITE_ONLY);
         match self.state {

@@ -182,7 +182,8 @@ impl<S: Sys> Reactor<S> {
 }
 
 impl<S: Sys> Drop for Reactor<S> {
-    /// Descriptors of sources are closed by a call and never by being dropped: here are those that are left.
+    /// Descriptors of sources are closed by a call and never by being dropped: here are those that
+    /// are left.
     fn drop(&mut self) {
         let open = self.context.connections.iter_mut().filter_map(|it| it.io.take());
         open.for_each(|io| self.sys.close(io));
