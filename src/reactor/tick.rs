@@ -540,8 +540,8 @@ impl<S: Sys> Reactor<S> {
         if connection.state == State::Lingering && self.sys.shutdown(io).is_err() {
             connection.state = State::Dead(CloseReason::Closed); // the other end has gone already
         }
-        // In edge mode no event will tell of what came while it was paused: it is read, and dropped.
-        // Level-triggered, `rearm` brings the event.
+        // In edge mode no event will tell of what came while it was paused: that is read, and
+        // dropped. Level-triggered, `rearm` brings the event.
         self.context.mark_ready(id);
     }
 
