@@ -8,7 +8,8 @@
 //! fingerprint that was first proven under it. Between a first proof and the store's word that it
 //! is kept, the name is *reserved*: nobody else can have it, and nobody has it yet.
 //!
-//! Which name a connection holds is kept with the connection ([`Holders`]), and only there.
+//! Which name a connection holds is kept with the connection ([`Holders`]), and only there: each
+//! further index is memory for each user.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;

@@ -187,7 +187,7 @@ impl Client {
     /// The next frame as it came, without its line end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("a frame in time");
+        self.reader.read_line(&mut line).expect("a frame within the two minutes of a test");
         line.strip_suffix('\n').expect("a frame ends in a line end").to_owned()
     }
 
