@@ -1,9 +1,9 @@
-//! The shortest echo server that works: what it is sent it sends back, to many at once, on one
-//! thread. What is wrong with it is what `docs/loop` is about.
+//! The shortest echo server that works: it sends back the bytes that it receives, to many clients
+//! at once, on one thread. `docs/loop` begins with it, and explains what is wrong with it.
 //!
-//!     cargo run --example echo      # then, elsewhere: nc 127.0.0.1 7007
+//!     cargo run --example echo      # then, in another terminal: nc 127.0.0.1 7007
 
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a number in 64 bits, and back
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // number to u64 and back
 
 use std::collections::HashMap;
 use std::io::{Read, Result, Write};
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     serve(&TcpListener::bind("127.0.0.1:7007")?)
 }
 
-/// Echoes until something goes wrong.
+/// Echoes until a system call fails.
 pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, readable(listener.as_raw_fd()))?;
@@ -33,7 +33,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
                 connections.insert(newcomer.as_raw_fd(), newcomer);
             } else if let Some(connection) = connections.get_mut(&number) {
                 match connection.read(&mut buffer)? {
-                    0 => drop(connections.remove(&number)), // and so it is closed
+                    0 => drop(connections.remove(&number)), // dropping it closes it
                     count => connection.write_all(&buffer[..count])?,
                 }
             }
