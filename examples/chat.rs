@@ -1,11 +1,11 @@
-//! A chat for telnet or netcat, on the reactor: everybody hears everybody.
+//! A chat server for telnet or netcat, on the reactor: each line goes to all users.
 //!
 //!     cargo run --example chat         # then, in two other terminals: nc 127.0.0.1 7008
 //!
-//! The first line is your name. From then on a line is heard by all, and `@NAME TEXT` by one. It
-//! shows what a server on this loop has to decide, each in a few lines: where a line ends, how much
-//! may wait for somebody who does not read, how long somebody may take to say who they are, and how
-//! everybody is told of the end.
+//! The first line that you send is your name. Each later line goes to all users, and `@NAME TEXT`
+//! to one. The example shows what a server on this loop has to decide, each in a few lines: where a
+//! line ends, how many bytes may wait for a user who does not read, how long a user may take to
+//! send a name, and how users are told that the server ends.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ const MAX_LINE: usize = 1024;
 const MAX_NAME: usize = 16;
 /// Bytes that may wait for one user; lines beyond it are not sent to them.
 const MAX_QUEUED: usize = 64 * 1024;
-/// How long everybody has to take their last line when the server ends.
+/// How long the server waits for users to read their last line when it ends.
 const DRAIN: Duration = Duration::from_millis(500);
 const DRAINED: Timer = Timer(0);
 
@@ -36,18 +36,18 @@ fn main() -> nix::Result<()> {
     reactor.run(&mut chat)
 }
 
-/// How long anything may take.
+/// The deadlines of the loop.
 pub(crate) fn config() -> Config {
     Config { handshake_timeout: Duration::from_secs(30), ..Config::default() }
 }
 
-/// Who is here.
+/// The connections, and the names of users.
 #[derive(Default)]
 pub(crate) struct Chat {
     listener: Option<Token>,
-    /// Where it listens, once it does.
+    /// The address of the listener; `None` before it is open.
     pub(crate) address: Option<SocketAddr>,
-    /// The names of those who have said one.
+    /// Names of the connections that have sent one.
     names: HashMap<Token, String>,
     /// All connections.
     here: Vec<Token>,
@@ -61,7 +61,7 @@ impl Chat {
         cx.open(ProcessFd::Signals);
     }
 
-    /// One line of `from`, without its end.
+    /// Handles one line of `from`, without its newline.
     fn line(&mut self, cx: &mut Context, from: Token, line: &str) {
         let Some(name) = self.names.get(&from).cloned() else {
             return self.enter(cx, from, line);
@@ -76,7 +76,7 @@ impl Chat {
         self.tell_all(cx, &format!("{name}: {line}\n"), Some(from));
     }
 
-    /// The first line says who somebody is.
+    /// Handles the first line of `from`, which is the user's name.
     fn enter(&mut self, cx: &mut Context, from: Token, name: &str) {
         let is_fit = (1..=MAX_NAME).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -89,7 +89,7 @@ impl Chat {
         self.names.insert(from, name.to_owned());
     }
 
-    /// The same bytes go to everybody, and are kept once.
+    /// Sends the same bytes to all users, except `but`. The memory for them is shared.
     fn tell_all(&self, cx: &mut Context, text: &str, but: Option<Token>) {
         let bytes: Rc<[u8]> = Rc::from(text.as_bytes());
         for &id in self.names.keys().filter(|id| Some(**id) != but) {
@@ -99,7 +99,7 @@ impl Chat {
         }
     }
 
-    /// Everybody is told of the end, and has a moment to hear it.
+    /// Tells all users that the server ends, and gives them [`DRAIN`] to read it.
     fn drain(&mut self, cx: &mut Context) {
         self.is_draining = true;
         self.tell_all(cx, "* the server ends\n", None);
@@ -110,7 +110,7 @@ impl Chat {
     }
 }
 
-/// To one user, unless too much waits for them.
+/// Sends to one user, unless too many bytes wait for that user.
 fn send(cx: &mut Context, to: Token, text: &str) {
     if cx.queued(to) <= MAX_QUEUED {
         cx.send(to, &[text.as_bytes()]);
@@ -133,10 +133,10 @@ impl Handler for Chat {
         }
     }
 
-    /// A read is not a line: there may be several, and the last may not be whole.
+    /// A read is not a line: it may bring several lines, and the last may be incomplete.
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let mut used = 0;
-        // No further than a line may reach: what is longer is refused below.
+        // Searches no further than a line may be long; a longer one is refused below.
         let end = |rest: &[u8]| rest.iter().take(MAX_LINE + 1).position(|&byte| byte == b'\n');
         while let Some(length) = end(&bytes[used..]) {
             let line = String::from_utf8_lossy(&bytes[used..used + length]);
@@ -161,7 +161,7 @@ impl Handler for Chat {
                 send(cx, id, "* that took too long\n");
                 cx.close(id);
             }
-            Timeout::Write => cx.abort(id), // it takes nothing: there is nobody to tell
+            Timeout::Write => cx.abort(id), // it reads nothing: it would not read a reason either
         }
     }
 
@@ -170,7 +170,7 @@ impl Handler for Chat {
     }
 
     fn exhausted(&mut self, _: &mut Context, _: Token, errno: Errno) {
-        eprintln!("nobody can come in: {errno}");
+        eprintln!("cannot accept connections: {errno}");
     }
 
     fn signal(&mut self, cx: &mut Context, _: Signal) {
@@ -183,7 +183,7 @@ impl Handler for Chat {
             self.tell_all(cx, &format!("* {name} has left\n"), None);
         }
         if Some(id) == self.listener && !self.is_draining {
-            eprintln!("it cannot listen: {reason:?}");
+            eprintln!("cannot listen: {reason:?}");
             cx.stop();
         }
         if self.is_draining && self.here.is_empty() {

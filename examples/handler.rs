@@ -1,7 +1,8 @@
-//! The echo server again (`docs/loop/echo.rs`), as a handler on the reactor. What is wrong with the
-//! short one is not wrong here: nobody waits for a slow reader, and nobody's end is another's.
+//! The echo server again (`docs/loop/echo.rs`), as a handler on the reactor. It does not have the
+//! faults of the short one: no client waits for another that does not read, and a connection that
+//! breaks does not end the others.
 //!
-//!     cargo run --example handler      # then, elsewhere: nc 127.0.0.1 7007
+//!     cargo run --example handler      # then, in another terminal: nc 127.0.0.1 7007
 
 use nix::Result;
 use sealwax::reactor::{
@@ -15,7 +16,7 @@ fn main() -> Result<()> {
     reactor.run(&mut Echo)
 }
 
-/// What runs on the loop. It keeps nothing: the loop has all that an echo needs.
+/// The handler. It stores nothing: the loop keeps all that an echo needs.
 pub(crate) struct Echo;
 
 impl Handler for Echo {
@@ -26,7 +27,7 @@ impl Handler for Echo {
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         cx.send(from, &[bytes]);
         if cx.queued(from) > OUTBOX_SOFT {
-            cx.pause(from); // it sends and does not read: it is read again when it has
+            cx.pause(from); // it sends and does not read; `drained` resumes it
         }
         bytes.len()
     }
@@ -36,7 +37,7 @@ impl Handler for Echo {
     }
 
     fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
-        cx.close(from); // what is queued still leaves
+        cx.close(from); // the loop still writes what is queued
     }
 
     fn timed_out(&mut self, cx: &mut Context, id: Token, _: Timeout) {

@@ -1,10 +1,10 @@
-//! The load generator against a server of one's own: the chat of `examples/chat.rs`.
+//! The load generator measures a server other than the relay: the chat of `examples/chat.rs`.
 //!
 //!     cargo run --release --example chat &
 //!     cargo run --release --example load -- 127.0.0.1:7008
 //!
-//! What has to be written is how its users speak ([`Protocol`]). Each message is checked: whole,
-//! once, to the one whom it names, in order.
+//! For that, only the protocol of the server has to be written: [`Protocol`]. The generator checks
+//! that each message arrives whole, once, at the user whom it names, and in order.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Stats> 
     Ok(generator.stats().clone())
 }
 
-/// What a user of the chat says and hears.
+/// The protocol of the chat: the lines that a user sends and receives.
 struct ChatUsers(Payload);
 
 impl Protocol for ChatUsers {
