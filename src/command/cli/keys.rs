@@ -9,15 +9,15 @@ use crate::address::Address;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax keys show                          your name and fingerprint
-  sealwax keys list                          everybody whose key you have seen
+  sealwax keys list                          all users whose key you have seen
   sealwax keys verify bob                    compare safety numbers, then answer
   sealwax keys trust bob SHA256:…            accept the key that bob has now
-  sealwax keys untrust relay.example:12345   forget a relay's key, to accept its next one
+  sealwax keys untrust relay.example:12345   forget the relay's key; its next one is accepted
   sealwax keys passphrase                    encrypt your own key, or change its passphrase
 
-Of these only `passphrase` needs the passphrase that your key has.")]
+If your key has a passphrase, only `keys passphrase` needs it.")]
 pub struct Keys {
-    /// What it has in common with `chat`, `send` and `recv`.
+    /// The options that it shares with `chat`, `send` and `recv`.
     #[command(flatten)]
     pub common: Common,
     /// What to do.
@@ -33,40 +33,41 @@ pub enum KeysCommand {
   sealwax keys show
   sealwax keys show --json | jq -r .fp       the fingerprint alone")]
     Show,
-    /// Print whom you know, name, fingerprint and trust, and the relays with their keys
+    /// Print the users and relays whose keys you know: name, fingerprint and trust
     #[command(after_help = "Examples:
   sealwax keys list
-  sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'    whom you did not compare")]
+  sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'   keys not verified")]
     List,
-    /// Take another name: with your key, at the next start
+    /// Change your name; your key stays the same, and the next start uses the new name
     #[command(after_help = "Examples:
-  sealwax keys rename alice2                 your peers know a new user; the old name stays yours")]
+  sealwax keys rename alice2             your peers see a new user; the old name stays yours")]
     Rename {
         /// The new name
         name: String,
     },
-    /// Print the relay that is remembered, or remember another
+    /// Print the relay that is used without --relay, or set another
     #[command(after_help = "Examples:
-  sealwax keys relay                         the one that is used without --relay
-  sealwax keys relay relay.example:12345     another, from now on")]
+  sealwax keys relay                         print it
+  sealwax keys relay relay.example:12345     use this one from now on")]
     Relay {
         /// The relay
         #[arg(value_name = "HOST:PORT", value_parser = relay_address)]
         relay: Option<Address>,
     },
-    /// Show the safety number of you and NAME, and mark the key as verified when it is confirmed
+    /// Show the safety number of your key and NAME's, and mark NAME's key as verified when you
+    /// confirm the number
     #[command(after_help = "Examples:
-  sealwax keys verify bob                    shows the number, and asks
+  sealwax keys verify bob                    shows the number, and asks whether it is right
   sealwax keys verify bob '12345 67890 …'    compares all 60 digits: exit 3 if they differ")]
     Verify {
         /// The peer
         peer: String,
-        /// The number that the peer read to you: compared, for scripts
+        /// The number that the peer read to you; it is compared without a question, for scripts
         number: Option<String>,
     },
-    /// Accept a key for NAME, in place of the one that was known
+    /// Accept a key for NAME, in place of the one that you know
     #[command(after_help = "Examples:
-  sealwax keys trust bob SHA256:…            what a warning about a changed key tells you to run")]
+  sealwax keys trust bob SHA256:…            a warning about a changed key prints this command")]
     Trust {
         /// The peer
         peer: String,
@@ -75,25 +76,25 @@ pub enum KeysCommand {
     },
     /// Forget NAME's key, or that of the relay at HOST:PORT
     #[command(after_help = "Examples:
-  sealwax keys untrust bob                   bob's next key is taken as at first contact
-  sealwax keys untrust relay.example:12345   that of a relay")]
+  sealwax keys untrust bob                   bob's next key is accepted as at first contact
+  sealwax keys untrust relay.example:12345   the same for a relay")]
     Untrust {
-        /// The peer, or the relay
+        /// The peer, or the address of the relay
         #[arg(value_name = "NAME|HOST:PORT")]
         whose: String,
     },
-    /// Encrypt your key with a passphrase, change it, or take it away
+    /// Encrypt your key with a passphrase, change the passphrase, or remove it
     #[command(after_help = "Examples:
   sealwax keys passphrase                    asks for the new one, twice
   sealwax keys passphrase --new-passphrase-fd 3 3<new
   sealwax keys passphrase --passphrase-fd 3 --new-passphrase-fd 4 3<old 4<new
   sealwax keys passphrase --remove")]
     Passphrase {
-        /// Read the new passphrase from this descriptor, to its end or first newline [default:
-        /// ask]
+        /// Read the new passphrase from this descriptor, up to its end or first newline [default:
+        /// ask in the terminal]
         #[arg(long, value_name = "N")]
         new_passphrase_fd: Option<i32>,
-        /// Keep the key without a passphrase
+        /// Store the key without a passphrase
         #[arg(long, conflicts_with = "new_passphrase_fd")]
         remove: bool,
     },

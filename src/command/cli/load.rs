@@ -15,27 +15,27 @@ use crate::limits;
 /// `sealwax load`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without --relay it starts a relay of its own, on a free port and a processor of its own,
-and ends it when it is done. What stands behind `--` goes to that relay.
+Without --relay it starts a relay on a free port and on a processor of its own, and ends it when the
+measurement is over. Arguments behind `--` are options for that relay.
 
-Each message is numbered and checked: whole, once, in order. Latencies count from when an operation
-was meant to start, and with --rate those that the relay held up are done afterwards, so that a
-relay that stands still shows.
+Each message is numbered, and the program checks that it arrives whole, once and in order. A latency
+is counted from the moment at which the operation was planned to start. With --rate, operations that
+the relay delayed are done later. So a relay that stops for a while has high latencies.
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
   sealwax load flood                           the processor time of a message
-  sealwax load connect                         that of a connection
-  sealwax load connect --v2                    with proof of the key
-  sealwax load hold 10000                      the memory of an idle one
-  sealwax load flood --beside floor            the same as a ratio to the bound
+  sealwax load connect                         the processor time of a connection
+  sealwax load connect --v2                    the same, with proof of the key
+  sealwax load hold 10000                      the memory of an idle connection
+  sealwax load flood --beside floor            compared with a program that only forwards bytes
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
   sealwax load connect --json >before.ndjson   …
   sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
 
 Exit codes: 0 all went well · 1 a message was lost, changed or out of order, an operation did not
-  finish, or something else went wrong · 2 usage · 5 the relay cannot be reached")]
+  finish, or something else failed · 2 usage · 5 the relay cannot be reached")]
 pub struct Load {
     /// What to do.
     #[command(subcommand)]
@@ -45,16 +45,16 @@ pub struct Load {
 /// What can be done to a relay.
 #[derive(Debug, Subcommand)]
 pub enum LoadCommand {
-    /// Users connect, register, wait for the first answer and leave
+    /// Users connect, register, wait for the first answer and disconnect
     Connect(Connect),
-    /// Users are connected and say nothing, but for one pair
+    /// Users are connected and send nothing; one pair of users writes to each other
     Hold(Hold),
-    /// Pairs of users send one message to and fro
+    /// Each pair of users sends one message back and forth
     Pingpong(PingPong),
-    /// Pairs of users, of whom one sends as fast as the other receives
+    /// In each pair of users one sends as fast as the other receives
     Flood(Flood),
-    /// Run the bound itself: a forwarder of bytes between fixed pairs, to be measured with other
-    /// tools
+    /// Run the program to compare with, to measure it with other tools: it only forwards bytes
+    /// between fixed pairs of connections
     Floor(Floor),
 }
 
@@ -64,21 +64,21 @@ pub enum LoadCommand {
   sealwax load connect --count 100000
   sealwax load connect --v2 --at-once 8")]
 pub struct Connect {
-    /// How many do so at a time
+    /// How many users do so at one time
     #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
     pub at_once: u32,
-    /// How many more are there.
+    /// How many more users are connected.
     #[command(flatten)]
     pub idle: Idle,
-    /// What they have in common.
+    /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// Users beside those who work.
+/// Users who are connected and send nothing.
 #[derive(Args, Debug)]
 pub struct Idle {
-    /// More users who are connected meanwhile and say nothing
+    /// How many more users are connected meanwhile and send nothing
     #[arg(long = "idle", value_name = "COUNT", default_value = "0",
         value_parser = count(0, MOST_USERS))]
     pub users: u32,
@@ -90,10 +90,10 @@ pub struct Idle {
   sealwax load hold 10000
   sealwax load hold 10000 --rate 1000")]
 pub struct Hold {
-    /// Users who say nothing
+    /// How many users are connected and send nothing
     #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
     pub idle: u32,
-    /// What they have in common.
+    /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -104,13 +104,13 @@ pub struct Hold {
   sealwax load pingpong --pairs 1
   sealwax load pingpong --idle 10000 --beside floor")]
 pub struct PingPong {
-    /// Pairs of users
+    /// How many pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
-    /// How many more are there.
+    /// How many more users are connected.
     #[command(flatten)]
     pub idle: Idle,
-    /// What they have in common.
+    /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -121,19 +121,19 @@ pub struct PingPong {
   sealwax load flood
   sealwax load flood --mesh --rate 100000")]
 pub struct Flood {
-    /// Pairs of users
+    /// How many pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
-    /// Messages of a sender that may be on their way
+    /// How many messages of one sender may be sent and not received yet
     #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
     pub window: usize,
-    /// Each message goes to a random user
+    /// Send each message to a random user, and not to the sender's pair
     #[arg(long)]
     pub mesh: bool,
-    /// How many more are there.
+    /// How many more users are connected.
     #[command(flatten)]
     pub idle: Idle,
-    /// What they have in common.
+    /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -143,7 +143,7 @@ pub struct Flood {
 #[command(after_help = "Examples:
   sealwax load floor --listen 127.0.0.1:7000")]
 pub struct Floor {
-    /// Where to listen; of a name, one of its addresses, IPv4 first
+    /// Where to listen; for a host name, one of its addresses, IPv4 first
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
         value_parser = first_address)]
     pub listen: SocketAddr,
@@ -152,23 +152,23 @@ pub struct Floor {
     pub spin: bool,
 }
 
-/// What users are told of who is here.
+/// Which lists of connected users a user gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Roster {
-    /// The whole list on each change, as original clients are
+    /// The whole list at each change, as clients of the original protocol get it
     Full,
-    /// The whole list once, then changes
+    /// The whole list once, then only changes
     Delta,
     /// Nothing
     None,
 }
 
-/// What stands beside the relay.
+/// What the relay is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Beside {
-    /// The bound: a forwarder of bytes between fixed pairs
+    /// A program that only forwards bytes between fixed pairs of connections
     Floor,
-    /// The same, never asleep
+    /// The same, without ever sleeping
     FloorSpin,
     /// Publish and subscribe of redis-server, where it is installed
     Redis,
@@ -180,69 +180,69 @@ pub enum Beside {
     Ngircd,
 }
 
-/// What all kinds of load have in common.
+/// The options of all kinds of load.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The relay to be measured [default: one that is started for this]
+    /// The relay to measure [default: start one]
     #[arg(long, value_name = "HOST:PORT", value_parser = relay_address)]
     pub relay: Option<Address>,
-    /// What is measured in turn with it, on the same processor, and stands beside it in the table
+    /// Measure this too, in turn with the relay and on the same processor; one table shows both
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
     pub beside: Vec<Beside>,
-    /// How often each is measured; the table tells medians [default: 1, or 5 with --beside]
+    /// How often each is measured; the table shows medians [default: 1, or 5 with --beside]
     #[arg(long, value_name = "COUNT", value_parser = count(1, 1000))]
     pub rounds: Option<u32>,
-    /// The relay's process, on this machine: its processor time and memory are told. It has to be
-    /// the one that listens there
+    /// The process of the relay given by --relay, on this machine, to show its processor time and
+    /// memory. It has to be the process that listens at that address
     #[arg(long, requires = "relay")]
     pub pid: Option<pid_t>,
-    /// Processors for a relay that is started and for this program [default: the first two, for a
-    /// relay that is started]
+    /// The processor for a relay that is started, and the one for this program [default: the first
+    /// two, if a relay is started]
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]
     pub pin: Option<(usize, usize)>,
-    /// Operations that start each second [default: each starts when there is room]
+    /// How many operations start each second [default: each starts as soon as it can]
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub rate: Option<f64>,
-    /// How long it is measured, in seconds
+    /// How long to measure, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
     pub duration: Duration,
     /// Measure this many operations, however long they take
     #[arg(long, value_name = "OPERATIONS", conflicts_with = "duration",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// How long it works before it is measured, in seconds
+    /// How long operations run before measuring begins, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub warm_up: Duration,
-    /// Over how long users connect beforehand, in seconds
+    /// The time over which users connect before that, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub ramp: Duration,
-    /// How long anything may take before it counts as failed, and what was late may be done
-    /// afterwards, in seconds
+    /// How long an operation may take before it counts as failed, and how long delayed operations
+    /// may be done after the end, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
-    /// Users of version 2, who prove their keys
+    /// Use version 2 of the protocol, in which users prove their keys
     #[arg(long)]
     pub v2: bool,
-    /// Users speak TLS with the relay; what stands beside it stays plain
+    /// Users use TLS with the relay; what is measured with --beside does not
     #[arg(long)]
     pub tls: bool,
-    /// What users are told of who is here [default: full for connect, otherwise none]
+    /// Which lists of connected users they get [default: full for connect, otherwise none]
     #[arg(long, value_enum)]
     pub roster: Option<Roster>,
-    /// The length of a message, in bytes of its frame
+    /// The length of the frame of a message, in bytes
     #[arg(long, value_name = "BYTES", default_value = "131",
         value_parser = bytes(1, limits::MAX_FRAME))]
     pub size: usize,
-    /// Machine-readable: one JSON object a line on standard output
+    /// Machine-readable: one JSON object on each line of standard output
     #[arg(long)]
     pub json: bool,
-    /// Write the latencies to this file, as a log of HdrHistogram
+    /// Write the latencies to this file, as an HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub histogram: Option<PathBuf>,
-    /// Compare with what `--json` has printed into this file
+    /// Compare with this file, which is the output of an earlier run with --json
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
-    /// Options of `sealwax serve`, for a relay that is started
+    /// Options of `sealwax serve`, for the relay that is started
     #[arg(last = true, value_name = "OPTION", conflicts_with = "relay")]
     pub serve: Vec<String>,
 }

@@ -10,17 +10,17 @@ use crate::relay::names::Day;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax names list                 every bound name and the key that it is bound to
-  sealwax names release bob          the next who proves bob has the name
-  sealwax names release --unused-since 180d          shows who would be released
+  sealwax names release bob          the next user who proves a key gets the name
+  sealwax names release --unused-since 180d          shows which names would be released
   sealwax names release --unused-since 180d --yes    releases them
 
-It works beside a running relay, which lets a released name go at SIGHUP or when it starts again. A
-user who is connected under the name keeps it until they leave.")]
+It can be used while the relay runs. The relay frees a released name at SIGHUP or when it starts
+again. A user who is connected under the name keeps it until they leave.")]
 pub struct Names {
     /// The relay's home [default: the XDG data directory's `sealwax/relay`]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// One JSON object a line
+    /// Print one JSON object on each line
     #[arg(long, global = true)]
     pub json: bool,
     /// What to do.
@@ -37,9 +37,9 @@ pub enum NamesCommand {
   sealwax names list
   sealwax names list --home /srv/relay --json | jq -r .name")]
     List,
-    /// Bind NAME to no key, or each name that was not used for long
+    /// Free NAME, or all names that were not used for a long time, for other keys
     #[command(after_help = "Examples:
-  sealwax names release bob && pkill -HUP -x sealwax    a running relay lets it go at SIGHUP")]
+  sealwax names release bob && pkill -HUP -x sealwax    a running relay frees it at SIGHUP")]
     Release {
         /// The name
         #[arg(required_unless_present = "unused_since", conflicts_with = "unused_since")]
@@ -52,16 +52,17 @@ pub enum NamesCommand {
         #[arg(long, requires = "unused_since")]
         yes: bool,
     },
-    /// Make anew what is missing: the file of names, or the key, where the other is there
+    /// Make the file of names again, or the relay's key, if one of the two is missing
     #[command(after_help = "Examples:
-  sealwax names recreate --home /srv/relay    after `serve` has said that something is gone
+  sealwax names recreate --home /srv/relay    after `serve` said that one of them is missing
 
-A copy is better: with a new file every name is free for whoever comes first, and a new key is
-refused by every client that knew the old one. It does nothing where nothing is missing.")]
+If you have a backup, restore it instead: with a new file of names, each name goes to the first user
+who proves a key for it; a new key is refused by every client that knew the old one. If nothing is
+missing, it does nothing.")]
     Recreate,
 }
 
-/// A date, or so many days before today.
+/// Parses a date, or a number of days before today.
 fn day(text: &str) -> Result<Day, String> {
     let wrong = "neither a date (2026-02-28) nor a number of days (180d)";
     match text.strip_suffix('d') {

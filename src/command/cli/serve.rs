@@ -35,51 +35,51 @@ pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>>relay.ndjson
 
-It prints one line `listening on HOST:PORT` to standard error for each address (with -q only where
-port 0 was given, with -qq never); with --log json it is an object,
+It prints one line `listening on HOST:PORT` to standard error for each address (with -q only for
+port 0, with -qq never); with --log json the line is an object,
 {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
-SIGTERM and SIGINT: it stops listening, flushes for at most half a second and leaves with 0.
-SIGHUP: it tells what it has counted, lets the names go that were released (`sealwax names`), and
-reads --tls-cert and --tls-key again; a pair that does not fit leaves the old one in force.")]
+At SIGTERM and SIGINT it stops listening, sends what is queued for at most half a second and exits
+with 0. At SIGHUP it prints its counters, frees names that were released (`sealwax names`), and
+reads --tls-cert and --tls-key again; if the new pair is not valid, it keeps the old one.")]
 pub struct Serve {
-    /// Where to listen; repeatable, port 0 takes a free one. A name stands for all of its
-    /// addresses; `[::]` for IPv6 only, `0.0.0.0` for IPv4 only
+    /// Where to listen; can be repeated. Port 0: any free port. A host name: all of its addresses.
+    /// `[::]`: IPv6 only; `0.0.0.0`: IPv4 only
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
         value_parser = listen_addresses)]
     pub listen: Vec<Addresses>,
-    /// Where the relay's key and the bound names are kept [default: the XDG data directory's
+    /// The directory with the relay's key and the bound names [default: the XDG data directory's
     /// `sealwax/relay`]
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Keep nothing: a new key at each start, names bound only while it runs
+    /// Store nothing: a new key at each start, and names are bound only while it runs
     #[arg(long, conflicts_with = "home")]
     pub ephemeral: bool,
     /// The longest frame of a registered user, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = MAX_FRAME,
         value_parser = bytes(1024, MAX_FRAME_OPTION))]
     pub max_frame: usize,
-    /// Connections at a time
+    /// The largest number of connections at one time
     #[arg(long, value_name = "COUNT", default_value_t = MAX_CONNECTIONS,
         value_parser = bytes(1, 16_000_000))]
     pub max_connections: usize,
-    /// Above this many waiting bytes, frames for a user are refused (`queue_full`)
+    /// If more bytes than this wait for a user, frames for that user are refused (`queue_full`)
     #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_SOFT,
         value_parser = bytes(1024, 1 << 30))]
     pub outbox_soft: usize,
-    /// Above this many waiting bytes of the relay's own answers, a connection is ended
+    /// If the relay's own answers make more bytes than this wait for a connection, it is ended
     #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_HARD,
         value_parser = bytes(4096, 1 << 30))]
     pub outbox_hard: usize,
-    /// Bytes of unfinished frames of all connections together [default: 256 MiB, or a quarter of
-    /// the memory if that is less]
+    /// Memory for the unfinished frames of all connections together, in bytes [default: 256 MiB, or
+    /// a quarter of the memory if that is less]
     #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub inbox_common: Option<usize>,
-    /// Bytes of memory for what waits for all users together [default: 256 MiB, or a quarter of the
-    /// memory if that is less]
+    /// Memory for the unsent bytes of all users together, in bytes [default: 256 MiB, or a quarter
+    /// of the memory if that is less]
     #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
     pub outbox_common: Option<usize>,
-    /// What the kernel may keep of one connection in each direction, in bytes; it doubles that, and
-    /// may allow less (socket(7))
+    /// The kernel's buffer for each direction of a connection, in bytes; the kernel doubles the
+    /// number, and may allow less (socket(7))
     #[arg(long, value_name = "BYTES", default_value_t = SOCKET_BUFFER,
         value_parser = bytes(4096, 1 << 30))]
     pub socket_buffer: usize,
@@ -89,30 +89,31 @@ pub struct Serve {
     /// How long a frame may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
-    /// Give connections of this machine the rates of any other address: for a relay behind a proxy
+    /// Limit the rates of connections from this machine like those of any other address: for a
+    /// relay behind a proxy
     #[arg(long)]
     pub rates_loopback: bool,
-    /// Whether TLS 1.3 is spoken on the same port, beside plain connections or instead of them
+    /// Whether the relay accepts TLS 1.3 on the same port, and plain connections too
     #[arg(long, value_enum, default_value_t = TlsOption::Offer)]
     pub tls: TlsOption,
-    /// Show this certificate (PEM, with those that signed it behind it) in place of one that is
-    /// made at the start; read again at SIGHUP
+    /// Use this certificate (PEM, followed by the certificates that signed it) instead of one that
+    /// the relay makes when it starts; read again at SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's key (PEM, no passphrase)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// When the kernel is to tell of a connection
+    /// When the kernel reports that a connection is ready (epoll(7))
     #[arg(long, value_enum, default_value_t = TriggerOption::Level)]
     pub trigger: TriggerOption,
-    /// How long to ask the kernel again and again before sleeping, in microseconds: answers come
-    /// sooner, and an idle relay takes a whole processor
+    /// Before it sleeps, the loop asks the kernel again and again for this long, in microseconds:
+    /// answers come sooner, but the relay uses a processor while it is idle
     #[arg(long, value_name = "MICROSECONDS", default_value = "0", value_parser = spin)]
     pub spin: Duration,
-    /// How the activity log is written
+    /// The form of the activity log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
-    /// How much is told.
+    /// How much is logged.
     #[command(flatten)]
     pub verbosity: Verbosity,
     /// Whether the loop is traced.
@@ -121,7 +122,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// The loop that these options ask for; `capacity` is what this process can serve.
+    /// The settings of the loop for these options; `capacity` is what this process can serve.
     pub(in crate::command) fn reactor_config(&self, capacity: &Capacity) -> Config {
         Config {
             handshake_timeout: self.register_timeout,
@@ -137,7 +138,7 @@ impl Serve {
         }
     }
 
-    /// The relay that these options ask for; `capacity` is what this process can serve.
+    /// The settings of the relay for these options; `capacity` is what this process can serve.
     pub(in crate::command) fn relay_config(&self, capacity: &Capacity) -> RelayConfig {
         RelayConfig {
             max_frame: self.max_frame,
@@ -151,43 +152,43 @@ impl Serve {
     }
 }
 
-/// When the kernel is to tell of a connection.
+/// When the kernel reports that a connection is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TriggerOption {
-    /// For as long as there is something to do
+    /// Level-triggered: for as long as there is something to do
     Level,
-    /// Once, each time that something happens
+    /// Edge-triggered: once, each time that something happens
     Edge,
 }
 
-/// Whether TLS is spoken.
+/// Whether the relay accepts TLS and plain connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TlsOption {
-    /// To whoever begins with it
+    /// Accept both TLS and plain connections
     Offer,
-    /// To everybody: a plain connection is told so, and ended
+    /// Accept only TLS; a plain connection gets an error and is closed
     Require,
-    /// To nobody
+    /// Accept only plain connections
     Off,
 }
 
 impl TlsOption {
-    /// Whether nobody is spoken to in TLS.
+    /// Whether no connection may use TLS.
     pub fn is_off(self) -> bool {
         self == Self::Off
     }
 }
 
-/// How the activity log is written.
+/// The form of the activity log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people, coloured on a terminal
+    /// Text for people, coloured on a terminal
     Text,
-    /// One JSON object a line
+    /// One JSON object on each line
     Json,
 }
 
-/// How long the loop asks before it sleeps.
+/// Parses `--spin`, in microseconds.
 fn spin(text: &str) -> Result<Duration, String> {
     let parsed = text.parse().map_err(|_| "not a whole number of microseconds".to_string())?;
     let duration = Duration::from_micros(parsed);
