@@ -29,14 +29,14 @@ pub use self::trace::{TraceArgs, TraceForm};
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "Examples:
-  sealwax demo                              watch two users talk, and what the relay sees of it
+  sealwax demo                              watch two users talk, and what the relay sees
   sealwax serve                             run a relay on 127.0.0.1:12345
-  sealwax chat --name alice bob             talk to bob, a line a message
+  sealwax chat --name alice bob             talk to bob; each line is one message
   echo 'the build is done' | sealwax send --name ci alice
   sealwax recv --name alice --json -n 1     wait for one message
 
 Exit codes: 0 all done and confirmed · 1 failed · 2 usage · 3 key not trusted · 4 recipient unknown
-  5 relay unreachable or lost · 6 name not to be had · 7 the wait ran out · 8 identity not usable"
+  5 relay unreachable or lost · 6 name refused · 7 the wait ran out · 8 identity not usable"
 )]
 pub struct Cli {
     /// What to do.
@@ -49,9 +49,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the relay
     Serve(Serve),
-    /// Talk, a line a message
+    /// Talk; each line is one message
     Chat(Chat),
-    /// Send and leave: TEXT, or each line of standard input
+    /// Send TEXT, or each line of standard input, and exit
     Send(Send),
     /// Print what arrives
     Recv(Recv),
@@ -59,7 +59,7 @@ pub enum Command {
     Keys(Keys),
     /// Measure a relay
     Load(Load),
-    /// A relay and two users in one terminal, and what the relay sees of them
+    /// Show a relay and two users in one terminal, and what the relay sees of them
     Demo(Demo),
     /// Show and release the names that are bound in a relay's home
     Names(Names),
@@ -69,7 +69,7 @@ pub enum Command {
   sealwax completions zsh >~/.zfunc/_sealwax          # in a directory of your $fpath
   sealwax completions fish >~/.config/fish/completions/sealwax.fish
 
-Where the directory is not there yet, make it first (`mkdir -p`).")]
+If the directory does not exist yet, make it first (`mkdir -p`).")]
     Completions {
         /// Which shell
         shell: Shell,
@@ -79,17 +79,17 @@ Where the directory is not there yet, make it first (`mkdir -p`).")]
   sealwax man | man -l -                     read it now
   sealwax man >~/.local/share/man/man1/sealwax.1
 
-Where the directory is not there yet, make it first (`mkdir -p`).")]
+If the directory does not exist yet, make it first (`mkdir -p`).")]
     Man,
 }
 
 /// `-v` and `-q`
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Verbosity {
-    /// Tell more; twice for everything
+    /// Print more; given twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Tell warnings and errors only; twice for nothing at all
+    /// Print only warnings and errors; given twice: nothing
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub quiet: u8,
 }
@@ -98,22 +98,23 @@ pub struct Verbosity {
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The relay; the first one is remembered [default: the remembered one, or 127.0.0.1:12345].
-    /// `tls://HOST:PORT` for one behind a proxy that ends TLS, whose certificate is checked
+    /// `tls://HOST:PORT`: a relay behind a proxy that ends TLS; the proxy's certificate is checked
     #[arg(long, global = true, value_name = "HOST:PORT", value_parser = relay_address)]
     pub relay: Option<Address>,
-    /// Without TLS: names and addressees travel in the clear, and nothing else is tried
+    /// Connect without TLS: the network can read names, and who writes to whom
     #[arg(long, global = true)]
     pub plain: bool,
     /// Whose identity and trust.
     #[command(flatten)]
     pub identity: IdentityArgs,
-    /// Machine-readable: one JSON object a line on standard output, and (chat) on standard input
+    /// Machine-readable: one JSON object on each line of standard output, and (chat) of standard
+    /// input
     #[arg(long, global = true)]
     pub json: bool,
     /// Refuse peers whose key was not verified
     #[arg(long, global = true)]
     pub strict: bool,
-    /// How much is told.
+    /// How much is printed.
     #[command(flatten)]
     pub verbosity: Verbosity,
 }
@@ -124,10 +125,10 @@ pub struct IdentityArgs {
     /// Your name; needed once, then remembered
     #[arg(long, global = true)]
     pub name: Option<String>,
-    /// Where the identity and the trust file are kept [default: the XDG data directory's sealwax]
+    /// The directory of the identity and the trust file [default: the XDG data directory's sealwax]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Read the identity's passphrase from this descriptor, to its end or first newline
+    /// Read the identity's passphrase from this descriptor, up to its end or first newline
     #[arg(long, global = true, value_name = "N")]
     pub passphrase_fd: Option<i32>,
 }
@@ -150,20 +151,20 @@ impl IdentityArgs {
   /users           who is here                     /verify NAME, /trust NAME
   /help, /quit
 
-With --json, standard input takes one object a line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
+With --json, standard input takes one object on each line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
 optional) or {\"command\":\"users\"} or {\"command\":\"quit\"}.
 
 Examples:
   sealwax chat --name alice bob
   printf '%s\\n' '{\"to\":\"bob\",\"text\":\"hi\"}' | sealwax chat --name alice --json")]
 pub struct Chat {
-    /// The first recipient
+    /// The recipient, until you choose another
     pub to: Option<String>,
     /// What `chat`, `send` and `recv` have in common.
     #[command(flatten)]
     pub common: Common,
-    /// How long to wait for confirmations, in seconds: at the end of input, and where lines of a
-    /// pipe have to wait for those before them
+    /// How long to wait for confirmations, in seconds: at the end of input, and when lines of a
+    /// pipe have to wait for earlier ones
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
     /// Whether the loop is traced.
@@ -182,16 +183,16 @@ pub struct Chat {
 pub struct Send {
     /// The recipient
     pub to: String,
-    /// What to say; without it, each line of standard input is a message
+    /// The text; without it, each line of standard input is one message
     pub text: Option<String>,
     /// What `chat`, `send` and `recv` have in common.
     #[command(flatten)]
     pub common: Common,
-    /// Standard input is one message, and not a message a line
+    /// Send standard input as one message, and not each line as one
     #[arg(long, conflicts_with = "text")]
     pub whole: bool,
     /// How long to wait for a recipient who is not connected, and for confirmations, in seconds; 0:
-    /// neither a recipient nor a relay that is not there is waited for
+    /// do not wait for a recipient or a relay that is not there
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }
@@ -203,10 +204,10 @@ pub struct Send {
   sealwax recv --name bob -n 1 --wait 60     wait a minute for one message; exit 7 if none came
   sealwax recv --name bob --json | jq -r 'select(.event == \"message\").text'")]
 pub struct Recv {
-    /// Leave after this many messages
+    /// Exit after this many messages
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub count: Option<u64>,
-    /// Leave when the last of them has not come within this many seconds
+    /// Exit if the last of them has not come within this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub wait: Option<Duration>,
     /// What `chat`, `send` and `recv` have in common.
