@@ -13,7 +13,7 @@ use super::{Exit, Failure};
 use crate::reactor::limits::INBOX_COMMON;
 use crate::relay::limits::{
     CONNECTION_BYTES, LEAST_COMMON, LEAST_CONNECTIONS, MEMORY_PART, OUTBOX_COMMON,
-    RESERVED_ADDRESSES, SPARE_DESCRIPTORS,
+    RESERVED_ADDRESSES, SPARE_DESCRIPTORS, TLS_CONNECTION_BYTES,
 };
 
 /// What a relay serves.
@@ -61,7 +61,10 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let part = bytes / MEMORY_PART;
     let inbox_common = asked.inbox_common.unwrap_or(INBOX_COMMON.min(part));
     let outbox_common = asked.outbox_common.unwrap_or(OUTBOX_COMMON.min(part));
-    let by_memory = part / CONNECTION_BYTES;
+    // Where TLS is offered, all may speak it.
+    let speaks_tls = !asked.tls.is_off();
+    let tls_bytes = if speaks_tls { TLS_CONNECTION_BYTES } else { 0 };
+    let by_memory = part / (CONNECTION_BYTES + tls_bytes);
     // Options that were given are not changed: if they do not fit beside what else a relay needs,
     // it does not start.
     let sum = inbox_common.saturating_add(outbox_common);
@@ -77,7 +80,8 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let connections = most.min(room).min(by_memory);
     let fewer = (connections < most).then(|| {
         if by_memory < room {
-            format!("{} MiB of memory ({bound}); raise it, or ask for fewer", bytes >> 20)
+            let without = if speaks_tls { ", serve no TLS ('--tls off')" } else { "" };
+            format!("{} MiB of memory ({bound}); raise it{without}, or ask for fewer", bytes >> 20)
         } else {
             format!(
                 "the limit is {descriptors} descriptors; raise it ('ulimit -n', LimitNOFILE= of \
@@ -183,9 +187,24 @@ mod tests {
         let small =
             fitted("", 1 << 20, 100).unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!((small.inbox_common, small.outbox_common), (25 * MIB, 25 * MIB));
-        assert_eq!(small.connections, 25 * MIB / CONNECTION_BYTES);
-        assert!(small.fewer.is_some_and(|why| why.contains("100 MiB")));
+        assert_eq!(small.connections, 25 * MIB / (CONNECTION_BYTES + TLS_CONNECTION_BYTES));
+        let why = small.fewer.unwrap_or_default();
+        assert!(why.contains("100 MiB") && why.contains("--tls off"), "{why}");
         assert!(fitted("--max-connections 9", 1024, 100).is_ok_and(|it| it.fewer.is_none()));
+    }
+
+    #[test]
+    fn what_tls_takes_counts_unless_it_is_off() {
+        let connections = |options: &str| {
+            let fitted = fitted(options, 1 << 20, 100);
+            let fitted = fitted.unwrap_or_else(|failure| panic!("{}", failure.message));
+            (fitted.connections, fitted.fewer.unwrap_or_default().contains("--tls off"))
+        };
+        assert_eq!(connections("--tls off"), (25 * MIB / CONNECTION_BYTES, false));
+        let with_tls = 25 * MIB / (CONNECTION_BYTES + TLS_CONNECTION_BYTES);
+        for options in ["", "--tls offer", "--tls require"] {
+            assert_eq!(connections(options), (with_tls, true), "{options}");
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub const LEAST_CONNECTIONS: usize = 2;
 ///
 /// [`INBOX_COMMON`]: crate::reactor::limits::INBOX_COMMON
 pub const CONNECTION_BYTES: usize = 2 * 1024;
+/// What a connection that speaks TLS takes beside that, in bytes: keys, states, and one buffer of
+/// 4 KiB.
+pub const TLS_CONNECTION_BYTES: usize = 8 * 1024;
 /// Where memory is scarce, connections, [`INBOX_COMMON`] and [`OUTBOX_COMMON`] get one part in so
 /// many each. One is left for names, the allocator, and what grows by doubling.
 ///
