@@ -10,7 +10,7 @@ use sealwax::crypto::{
     Body, Identity, IdentityVault, Names, Opened, PrekeyPair, PublicKey, SealedMessage, Secret,
     SessionOffer, Vault, check_prekey, register_proof, relay_challenge,
 };
-use sealwax::wire::{Prekey, base64};
+use sealwax::wire::{Fingerprint, Prekey, base64};
 use serde_json::Value;
 
 /// A recipient's vault, with the randomness of the recording in place of its own.
@@ -112,6 +112,35 @@ fn each_recorded_registration_holds() {
         let checked = check_prekey(&vault, &prekey, &user.name, vault.public(), prekey.created);
         assert_eq!(checked, Ok(()));
     }
+}
+
+/// What is signed where the registration is bound to its TLS connection, byte for byte.
+#[test]
+fn a_bound_registration_signs_what_the_known_answer_says() {
+    let text = fs::read_to_string("docs/vectors.json").unwrap();
+    let answer = &serde_json::from_str::<Value>(&text).unwrap()["bound_registration"];
+    let inputs = &answer["inputs"];
+    let input = |name| <[u8; 32]>::try_from(unhex(&inputs[name])).unwrap();
+    let [nonce, cnonce, cb, fp] = ["nonce", "cnonce", "cb", "fp"].map(input);
+    let fp = Fingerprint(fp);
+    let relay = <[u8; 32]>::try_from(unhex(&answer["relay"])).unwrap();
+    let challenge = relay_challenge(&relay, &cnonce, &nonce, &fp, Some(&cb));
+    assert_eq!(challenge, unhex(&answer["challenge"]));
+    let signature = base64::decode(answer["relay_sig"].as_str().unwrap()).unwrap();
+    assert!(users()[0].vault().verify_relay(&relay, &challenge, &signature));
+
+    let (name, number) = (&inputs["name"], |name| inputs["prekey"][name].as_u64().unwrap());
+    let x25519 = base64::decode(inputs["prekey"]["x25519"].as_str().unwrap()).unwrap();
+    let prekey = Prekey {
+        id: u32::try_from(number("id")).unwrap(),
+        created: number("created"),
+        expires: number("expires"),
+        x25519: x25519.try_into().unwrap(),
+        signature: Vec::new(),
+    };
+    let name = name.as_str().unwrap();
+    let proof = register_proof(&relay, &nonce, &cnonce, name, &fp, &prekey, Some(&cb));
+    assert_eq!(proof, unhex(&answer["proof"]));
 }
 
 #[test]

@@ -13,7 +13,7 @@ import sys
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from known_answers import section_8
+from known_answers import bound_registration, section_8
 from sealwax2 import identity, session
 from sealwax2.message import Chain, Sealed
 from sealwax2.notation import Refused, b64, unb64, verify
@@ -58,6 +58,9 @@ class User:
 def check_section_8(compare, vectors):
     for what, value in section_8().items():
         compare.same(f"section 8: {what}", value, vectors[what])
+    for what, value in bound_registration().items():
+        recorded = vectors["bound_registration"][what]
+        compare.same(f"section 8: bound registration, {what}", value, recorded)
 
 
 def check_registration(compare, user):

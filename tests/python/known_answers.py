@@ -10,9 +10,11 @@ import json
 import pathlib
 import sys
 
-from sealwax2.identity import safety_number
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sealwax2.identity import raw, safety_number, tbs_challenge, tbs_proof
 from sealwax2.message import TEXT, seal, step
-from sealwax2.notation import H
+from sealwax2.notation import H, b64
 from sealwax2.session import first_chain_key
 
 
@@ -44,10 +46,36 @@ def section_8():
     }
 
 
+def bound_registration():
+    """What is signed in a registration that is bound to its TLS connection."""
+    name, fp = "alice", H(b"A")
+    secret, nonce, cnonce, cb = (bytes([byte]) * 32 for byte in (4, 5, 6, 7))
+    key = Ed25519PrivateKey.from_private_bytes(secret)
+    relay = raw(key.public_key())
+    prekey = {"id": 1, "created": 2, "expires": 3, "x25519": b64(b"\2" * 32)}
+    challenge = tbs_challenge(relay, cnonce, nonce, fp, cb)
+    return {
+        "inputs": {
+            "name": name,
+            "fp": fp.hex(),
+            "relay_secret": secret.hex(),
+            "nonce": nonce.hex(),
+            "cnonce": cnonce.hex(),
+            "cb": cb.hex(),
+            "prekey": prekey,
+        },
+        "relay": relay.hex(),
+        "challenge": challenge.hex(),
+        "relay_sig": b64(key.sign(challenge)),
+        "proof": tbs_proof(relay, nonce, cnonce, name, fp, prekey, cb).hex(),
+    }
+
+
 def main(*records):
     recorded = [json.loads(pathlib.Path(record).read_text()) for record in records]
     handshake = {record["name"]: record for record in recorded}
-    json.dump(section_8() | {"handshake": handshake}, sys.stdout, indent=2)
+    answers = section_8() | {"bound_registration": bound_registration()}
+    json.dump(answers | {"handshake": handshake}, sys.stdout, indent=2)
     print()
 
 

@@ -87,13 +87,14 @@ class Own:
         return secret
 
 
-def tbs_challenge(relay, cnonce, nonce, fp):
-    return T("sealwax/v2/relay", relay, cnonce, nonce, fp)
+def tbs_challenge(relay, cnonce, nonce, fp, *cb):
+    """With `cb`, what both ends of the TLS connection export, the registration is bound to it."""
+    return T("sealwax/v2/relay", relay, cnonce, nonce, fp, *cb)
 
 
-def tbs_proof(relay, nonce, cnonce, name, fp, prekey):
+def tbs_proof(relay, nonce, cnonce, name, fp, prekey, *cb):
     hashed = H(tbs_prekey(name, fp, prekey))
-    return T("sealwax/v2/register", H(relay), nonce, cnonce, name, fp, hashed)
+    return T("sealwax/v2/register", H(relay), nonce, cnonce, name, fp, hashed, *cb)
 
 
 def check_challenge(relay, sig, tbs):
