@@ -80,6 +80,12 @@ fn an_original_user_registers_by_hand_through_openssl() {
     assert_eq!(plain.frame()["content"], "hello");
     plain.send(&json!({"action": "message", "to": "hand", "content": "and back"}));
     assert_eq!(frame(&by_hand)["content"], "and back");
+    by_hand.say("K"); // s_client renews its keys, and asks the relay to do so
+    by_hand.talk_with("KEYUPDATE");
+    by_hand.say(&json!({"action": "message", "to": "plain", "content": "new keys"}).to_string());
+    assert_eq!(plain.frame()["content"], "new keys");
+    plain.send(&json!({"action": "message", "to": "hand", "content": "here too"}));
+    assert_eq!(frame(&by_hand)["content"], "here too");
 }
 
 /// Without TLS 1.3 there is none.

@@ -1,8 +1,14 @@
 //! A relay on a kernel in memory, and connections that begin with TLS beside others.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
+use der::pem::{LineEnding, encode_string};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, version};
 use sealwax::crypto::{Vault, register_proof, relay_challenge};
+use sealwax::reactor::limits::FRAME_TIMEOUT;
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::{REGISTER_TIMEOUT, TLS_HANDSHAKES_PER_TICK, UNREGISTERED_BYTES};
 use sealwax::tls::ServerTls;
@@ -359,4 +365,111 @@ fn a_goodbye_ends_the_registration() {
     guest.tunnel.open(&guest.peer.receive_all()).unwrap();
     assert!(guest.tunnel.is_over && guest.peer.has_ended());
     assert_eq!(simulated.relay.census().users, 0);
+}
+
+/// A client of `rustls` itself, which can be asked for what our engine never asks: new keys.
+struct Renewing {
+    peer: Peer,
+    connection: ClientConnection,
+}
+
+impl Renewing {
+    /// A relay with a certificate that `rustls` believes, and a client that has a connection to it.
+    fn arrive() -> (Simulated, Self) {
+        let made = rcgen::generate_simple_self_signed(["relay.test".to_owned()]).unwrap();
+        let pem = |kind, der: &[u8]| encode_string(kind, LineEnding::LF, der).unwrap();
+        let certificate = pem("CERTIFICATE", made.cert.der());
+        let key = pem("PRIVATE KEY", &made.signing_key.serialize_der());
+        let tls = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let mut simulated = Simulated::start(RelayConfig::default());
+        simulated.relay.speak_tls(Box::new(tls));
+
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connection =
+            ClientConnection::new(Arc::new(config), "relay.test".try_into().unwrap()).unwrap();
+        let mut client = Self { peer: simulated.dial(), connection };
+        client.ask(&mut simulated, "");
+        client.ask(&mut simulated, "");
+        assert!(!client.connection.is_handshaking());
+        (simulated, client)
+    }
+
+    /// Sends `text` and whatever else it has to say; the ciphertext of the answer.
+    fn say(&mut self, simulated: &mut Simulated, text: &str) -> Vec<u8> {
+        self.connection.writer().write_all(text.as_bytes()).unwrap();
+        let mut wire = Vec::new();
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut wire).unwrap();
+        }
+        assert_eq!(self.peer.send(&wire), wire.len());
+        simulated.settle();
+        self.peer.receive_all()
+    }
+
+    fn open(&mut self, mut wire: &[u8]) -> Vec<Value> {
+        let mut plain = Vec::new();
+        while !wire.is_empty() {
+            self.connection.read_tls(&mut wire).unwrap();
+            self.connection.process_new_packets().unwrap();
+            let _ = self.connection.reader().read_to_end(&mut plain); // until it would wait
+        }
+        frames(&plain)
+    }
+
+    fn ask(&mut self, simulated: &mut Simulated, text: &str) -> Vec<Value> {
+        let wire = self.say(simulated, text);
+        self.open(&wire)
+    }
+}
+
+/// RFC 8446, section 4.6.3: the relay takes new keys whenever its client does, and renews its own
+/// before its next record, for it was asked to.
+#[test]
+fn keys_are_renewed_in_mid_conversation() {
+    let (mut simulated, mut client) = Renewing::arrive();
+    client.ask(&mut simulated, &register("renewing", "none").to_string());
+    let mut plain = simulated.join("plain", "none");
+    let message = json!({"action": "message", "to": "renewing", "content": "x"});
+    for round in 0..3 {
+        // With the next frame, in one write.
+        client.connection.refresh_traffic_keys().unwrap();
+        let wire = client.say(&mut simulated, &ping().to_string());
+        let key_update = [0x17, 3, 3, 0, 5 + 1 + 16]; // sealed: 5 bytes, their type, the tag
+        assert_eq!(wire[..5], key_update, "{round}");
+        assert_eq!(actions(&client.open(&wire)), ["pong"]);
+
+        // Twice and alone: the relay has nothing to say then, and renews once before it has.
+        for _ in 0..2 {
+            client.connection.refresh_traffic_keys().unwrap();
+            let wire = client.say(&mut simulated, "");
+            client.open(&wire);
+        }
+        say(&mut plain, &message);
+        simulated.settle();
+        let wire = client.peer.receive_all();
+        assert_eq!(actions(&client.open(&wire)), ["message"], "{round}");
+        assert_eq!(actions(&client.ask(&mut simulated, &ping().to_string())), ["pong"]);
+    }
+}
+
+/// Half of a key update is a record that was begun.
+#[test]
+fn a_key_update_that_is_never_finished_ends_its_connection() {
+    let (mut simulated, mut client) = Renewing::arrive();
+    client.ask(&mut simulated, &register("renewing", "none").to_string());
+    client.connection.refresh_traffic_keys().unwrap();
+    let mut wire = Vec::new();
+    client.connection.write_tls(&mut wire).unwrap();
+    client.peer.send(&wire[..wire.len() - 1]);
+    simulated.settle();
+    simulated.pass(FRAME_TIMEOUT);
+    assert_eq!(simulated.counters()["ended_frame_timeout"], 1);
+    let wire = client.peer.receive_all();
+    assert_eq!(actions(&client.open(&wire)), ["frame_timeout"]);
 }
