@@ -23,6 +23,15 @@ use super::limits;
 use super::sys::{Io, is_exhaustion, signal_of};
 use super::{CloseReason, Event, Handler, Opened, Reactor, Sys, Time, Timer, Token, Watch};
 
+/// What one `writev(2)` has come to.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// The kernel took something.
+    pub(super) has_taken: bool,
+    /// It has no room for more.
+    pub(super) is_full: bool,
+}
+
 impl<S: Sys> Reactor<S> {
     /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or
     /// due.
@@ -218,18 +227,11 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         let is_open = connection.state == State::Open;
-        let is_opened = is_open && connection.is_transformed();
-        let budget = if is_open { self.context.read_budget(id) } else { Some(limits::READ_SIZE) };
-        let Some(room) = budget else {
-            // `resume_reads` comes back to it; but what is broken is over now.
-            if let Some(errno) = hangup.then(|| self.sys.error(io).err()).flatten() {
-                self.context.die(id, CloseReason::Failed(errno));
-            }
-            return;
-        };
-        if is_opened {
-            return self.read_wire(handler, id, io, room);
+        if is_open && connection.is_transformed() {
+            return self.read_wire(handler, id, io, hangup);
         }
+        let budget = if is_open { self.context.read_budget(id) } else { Some(limits::READ_SIZE) };
+        let Some(room) = budget else { return self.ask_if_broken(id, io, hangup) };
         let outcome = self.sys.read(io, &mut self.buffer.space()[..room]);
         let cut = outcome == Ok(room) || outcome == Err(Errno::EINTR);
         if let Some(connection) = self.context.connections.get_mut(id) {
@@ -246,6 +248,13 @@ impl<S: Sys> Reactor<S> {
         self.context.mark_ready(id);
     }
 
+    /// It is over the budget, and `resume_reads` comes back to it; but what is broken is over now.
+    pub(super) fn ask_if_broken(&mut self, id: Token, io: Io, hangup: bool) {
+        if let Some(errno) = hangup.then(|| self.sys.error(io).err()).flatten() {
+            self.context.die(id, CloseReason::Failed(errno));
+        }
+    }
+
     /// Shows the handler all that is not consumed, the `read` bytes in the buffer last.
     pub(super) fn show(&mut self, handler: &mut impl Handler, id: Token, read: usize) {
         let cx = &mut self.context;
@@ -253,7 +262,6 @@ impl<S: Sys> Reactor<S> {
         if connection.state != State::Open {
             return; // what comes while it is being closed is read and dropped
         }
-        let was_plain = !connection.is_transformed();
         connection.show_again = false;
         // The inbox is taken out while the handler looks at it, for the handler holds the context.
         let mut inbox = std::mem::take(&mut connection.inbox);
@@ -265,8 +273,8 @@ impl<S: Sys> Reactor<S> {
             cx.kept_in_all += inbox.memory();
             connection.inbox = inbox;
         }
-        if was_plain && connection.is_transformed() {
-            cx.open_kept(id); // what the handler did not consume is its transform's
+        if !connection.inbox.is_empty() && connection.is_transformed() && cx.layers.is_new(id) {
+            cx.open_kept(id); // it came before the transform, so it is the transform's
             return self.expect_the_rest(id);
         }
         let waits_for_more = !connection.inbox.is_empty() && connection.can_receive();
@@ -476,8 +484,8 @@ impl<S: Sys> Reactor<S> {
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         connection.is_dirty = false;
         let Some(io) = connection.io else { return };
-        if connection.is_transformed() {
-            self.flush_sealed(handler, id, io);
+        let written = if connection.is_transformed() {
+            self.write_sealed(id, io)
         } else if connection.can_flush() {
             let mut slices = [IoSlice::new(&[]); limits::SLICES_PER_WRITE];
             let filled = connection.outbox.slices(&mut slices);
@@ -491,21 +499,20 @@ impl<S: Sys> Reactor<S> {
             let memory = connection.outbox.advance(taken, &mut self.context.pool);
             self.context.output_in_all -= memory;
             self.context.queued_in_all -= taken;
-            self.written(handler, id, taken > 0, is_full);
+            Some(Written { has_taken: taken > 0, is_full })
+        } else {
+            None
+        };
+        if let Some(written) = written {
+            self.written(handler, id, written);
         }
         self.finish_if_flushed(id, io);
     }
 
-    /// The kernel was offered something, and took some of it (`has_taken`). If it has no room for
-    /// more, it will say when there is; otherwise what is left is tried in the next tick, for no
-    /// event would tell.
-    pub(super) fn written(
-        &mut self,
-        handler: &mut impl Handler,
-        id: Token,
-        has_taken: bool,
-        is_full: bool,
-    ) {
+    /// The kernel was offered something. If it has no room for more, it will say when there is;
+    /// otherwise what is left is tried in the next tick, for no event would tell.
+    fn written(&mut self, handler: &mut impl Handler, id: Token, written: Written) {
+        let Written { has_taken, is_full } = written;
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
         let has_backlog = !connection.is_flushed();

@@ -32,6 +32,7 @@ use super::connection::{Connection, LayerFlags, ReadBlocks, State};
 use super::deadlines::Kind as DeadlineKind;
 use super::limits::{READ_SIZE, READ_WIRE, SLICES_PER_WRITE};
 use super::sys::Io;
+use super::tick::Written;
 use super::{CloseReason, Handler, Reactor, Sys, Token};
 
 /// An engine between a socket and its handler ([`Context::transform`](super::Context::transform)).
@@ -120,6 +121,8 @@ struct Layer {
     /// Bytes of memory that count as output for it.
     counted_output: usize,
     is_partial: bool,
+    /// Nothing was given to the engine to open.
+    is_new: bool,
     /// Its last words were sealed.
     has_finished: bool,
 }
@@ -136,6 +139,7 @@ impl Layers {
             counted: 0,
             counted_output: 0,
             is_partial: false,
+            is_new: true,
             has_finished: false,
         }));
     }
@@ -151,6 +155,11 @@ impl Layers {
     /// Sealed bytes that the kernel has not taken.
     pub(super) fn unsent(&self, id: Token) -> usize {
         self.0.get(id.slot()).and_then(Option::as_ref).map_or(0, |layer| layer.unsent.len())
+    }
+
+    /// Whether what is kept of `id` came before its transform did: nothing was opened yet.
+    pub(super) fn is_new(&self, id: Token) -> bool {
+        self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.is_new)
     }
 
     /// `bytes` came before the transform did; tells how many bytes of memory they count.
@@ -195,6 +204,7 @@ impl Layer {
     /// Opens what was not taken yet, or else `came`; the rest is kept. Tells how much plaintext it
     /// brought, and what it has come to.
     fn open(&mut self, came: &[u8], plain: &mut [u8]) -> Result<Step, Garbled> {
+        self.is_new = false;
         let step = if self.unopened.is_empty() {
             let step = self.engine.open(came, plain)?;
             self.unopened = came[step.taken..].to_vec();
@@ -217,8 +227,17 @@ impl<S: Sys> Reactor<S> {
     // --- In ---
 
     /// One bounded read of a source with a transform, or, where there is more within, none: that is
-    /// its turn. `room` is how much may be shown.
-    pub(super) fn read_wire(&mut self, handler: &mut impl Handler, id: Token, io: Io, room: usize) {
+    /// its turn.
+    pub(super) fn read_wire(
+        &mut self,
+        handler: &mut impl Handler,
+        id: Token,
+        io: Io,
+        hangup: bool,
+    ) {
+        let Some(room) = self.context.read_budget(id) else {
+            return self.ask_if_broken(id, io, hangup);
+        };
         let Some(connection) = self.context.connections.get_mut(id) else { return };
         let mut came = 0;
         if connection.has_more_within() {
@@ -303,27 +322,29 @@ impl<S: Sys> Reactor<S> {
 
     /// The flush of a source with a transform: one `writev(2)` of what the kernel did not take
     /// before, or else of what is sealed now.
-    pub(super) fn flush_sealed(&mut self, handler: &mut impl Handler, id: Token, io: Io) {
-        let cx = &mut self.context;
-        let Some(connection) = cx.connections.get_mut(id) else { return };
+    pub(super) fn write_sealed(&mut self, id: Token, io: Io) -> Option<Written> {
+        let connection = self.context.connections.get_mut(id)?;
         if connection.write_blocked || !matches!(connection.state, State::Open | State::Closing) {
-            return;
+            return None;
         }
         if !connection.layer.has(LayerFlags::UNSENT) || connection.state == State::Closing {
             self.seal(id);
         }
         let cx = &mut self.context;
-        let Some(connection) = cx.connections.get_mut(id) else { return };
-        let Some(layer) = cx.layers.get_mut(id) else { return };
+        let connection = cx.connections.get_mut(id)?;
+        let layer = cx.layers.get_mut(id)?;
         if layer.unsent.is_empty() {
-            return;
+            return None;
         }
         let offered = layer.unsent.len();
         let (taken, is_full) = match self.sys.writev(io, &[IoSlice::new(&layer.unsent)]) {
             Ok(taken) => (taken, taken < offered),
             Err(Errno::EAGAIN) => (0, true),
             Err(Errno::EINTR) => (0, false),
-            Err(errno) => return cx.die(id, CloseReason::Failed(errno)),
+            Err(errno) => {
+                cx.die(id, CloseReason::Failed(errno));
+                return None;
+            }
         };
         cx.queued_in_all -= taken;
         layer.unsent.drain(..taken);
@@ -334,7 +355,7 @@ impl<S: Sys> Reactor<S> {
         }
         layer.count_output(&mut cx.output_in_all);
         connection.layer.set(LayerFlags::UNSENT, !layer.unsent.is_empty());
-        self.written(handler, id, taken > 0, is_full);
+        Some(Written { has_taken: taken > 0, is_full })
     }
 
     /// Seals what waits, about one write of it, and after the last byte the engine's last words.

@@ -5,7 +5,7 @@ use super::event::Event;
 use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_BYTES};
 use super::peer::{Peer, State, Throttle};
 use super::rates::{Origin, RateClass};
-use super::tls::opening_work;
+use super::tls::{Channel, opening_work};
 use crate::reactor::{Context, Token};
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
@@ -14,16 +14,22 @@ impl Relay {
     /// tick left. Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(peer) = self.peers.get(from) else { return bytes.len() };
-        let (origin, is_new) = (peer.origin, peer.is_new);
+        let (origin, channel) = (peer.origin, peer.channel);
+        if origin == Origin::EXEMPT && channel != Channel::Undecided {
+            return self.read_frames(cx, from, bytes, &mut 0);
+        }
         if origin != Origin::EXEMPT && self.shares.is_spent(origin) {
             self.end_turn(cx, from);
             return 0;
         }
         let mut work = 0;
-        let begun = if is_new { self.begin(cx, from, bytes, &mut work) } else { None };
+        let begun = match channel {
+            Channel::Undecided => self.begin(cx, from, bytes, &mut work),
+            Channel::Plain | Channel::Tls => None,
+        };
         let consumed = begun.unwrap_or_else(|| self.read_frames(cx, from, bytes, &mut work));
         if origin != Origin::EXEMPT {
-            self.shares.count(origin, 1 + work + opening_work(cx, from));
+            self.shares.count(origin, 1 + work + opening_work(channel));
         }
         consumed
     }

@@ -22,6 +22,7 @@ use super::directory::Holders;
 use super::event::Who;
 use super::rates::{Origin, RateClass};
 use super::roster::Subscriber;
+use super::tls::Channel;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
 use crate::reactor::Token;
@@ -33,8 +34,7 @@ use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
 pub(super) struct Peer {
     pub(super) token: Token,
     pub(super) state: State,
-    /// Nothing that it sent has been looked at, so it may yet begin with TLS.
-    pub(super) is_new: bool,
+    pub(super) channel: Channel,
     /// How far its unconsumed bytes have been looked at.
     pub(super) scanner: Scanner,
     /// Nothing is read from it, because too much waits for it.
@@ -130,7 +130,7 @@ impl Peer {
         Self {
             token,
             state: State::Stranger(address),
-            is_new: true,
+            channel: Channel::Undecided,
             scanner: Scanner::default(),
             held: false,
             in_line: false,

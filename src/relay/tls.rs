@@ -29,9 +29,18 @@ pub(super) struct Greetings {
     line: VecDeque<Token>,
 }
 
-/// What it cost to open what `id` is shown, beside its frames.
-pub(super) fn opening_work(cx: &Context, id: Token) -> usize {
-    if cx.is_transformed(id) { TLS_TURN_WORK } else { 0 }
+/// How a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    /// Nothing that it sent has been looked at, so it may yet begin with TLS.
+    Undecided,
+    Plain,
+    Tls,
+}
+
+/// What it cost to open what a connection is shown, beside its frames.
+pub(super) fn opening_work(channel: Channel) -> usize {
+    if channel == Channel::Tls { TLS_TURN_WORK } else { 0 }
 }
 
 impl Relay {
@@ -51,7 +60,7 @@ impl Relay {
     ) -> Option<usize> {
         let peer = self.peers.get_mut(from)?;
         let Some(engines) = self.tls.as_ref().filter(|_| bytes.first() == Some(&FIRST_BYTE)) else {
-            peer.is_new = false;
+            peer.channel = Channel::Plain;
             if !self.config.requires_tls {
                 return None;
             }
@@ -70,7 +79,7 @@ impl Relay {
             }
             Hello::Whole => match engines.engine() {
                 Some(engine) => {
-                    peer.is_new = false;
+                    peer.channel = Channel::Tls;
                     self.greetings.begun += 1;
                     self.counters.tls += 1;
                     *work += TLS_HANDSHAKE_WORK;
