@@ -173,7 +173,9 @@ fn what_the_kernel_keeps_of_those_who_do_not_read_is_bounded() {
     }
     let (bytes, most) = (in_kernel(&relay), DEAF * 4 * SOCKET_BUFFER);
     println!("in the kernel: {} KiB, {} % of the bound", bytes / 1024, bytes * 100 / most);
-    assert!(bytes > 0 && bytes <= most, "{bytes} bytes, and {most} are the bound");
+    // The kernel looks before it takes a segment, and counts more for it than it holds, so a buffer
+    // may go beyond its size; left alone, it would have sixteen times the bound.
+    assert!(bytes > 0 && bytes <= 2 * most, "{bytes} bytes, and {most} are the bound");
 }
 
 /// Users over TLS who say nothing.
