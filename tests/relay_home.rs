@@ -152,9 +152,9 @@ impl<'a> Disk<'a> {
         assert!(status.is_ok_and(|status| status.success()), "{how}");
     }
 
-    /// Fills it to the last byte.
-    fn fill(&self) {
-        let full = fs::write(self.0.join("filler"), vec![0; 2 << 20]).expect_err("it is full");
+    /// Fills it to the last byte, with this file.
+    fn fill(&self, name: &str) {
+        let full = fs::write(self.0.join(name), vec![0; 2 << 20]).expect_err("it is full");
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
 }
@@ -167,58 +167,43 @@ impl Drop for Disk<'_> {
 
 #[test]
 fn a_disk_that_is_full_at_the_start_is_no_outage_for_those_who_are_known() {
-    let homes = Homes::new();
-    let at = homes.path("disk");
-    let Some(disk) = Disk::mount(&at) else {
-        assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
-        return println!("not run: no disk can be mounted here");
-    };
-    let (alice, bob) = (Account::alice(), Account::bob());
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let home = at.join(signal.as_str());
-        let relay = Relay::at_home(&home);
-        assert_eq!(comes_in(&relay, &alice)["action"], "registered");
-        relay.process.signal(signal);
-        relay.process.end();
-        disk.fill();
-        let relay = Relay::at_home(&home);
-        assert_eq!(comes_in(&relay, &alice)["action"], "registered", "{signal}");
-        assert_eq!(comes_in(&relay, &bob)["code"], "directory_full", "{signal}");
-        fs::remove_file(at.join("filler")).expect("it is there");
-        assert_eq!(comes_in(&relay, &bob)["action"], "registered", "{signal}");
-        stop(relay);
-        let kept = names(&home, &["list"]).with_code(0).stdout;
-        assert!(kept.len() == 2 && kept[1].starts_with("bob "), "{kept:?}");
-    }
+    let empty = |disk: &Disk| fs::remove_file(disk.0.join("filler")).expect("it is there");
+    known_users_come_in("disk", |disk| disk.fill("filler"), empty);
 }
 
 #[test]
 fn nor_is_one_that_was_made_read_only() {
+    let protect = |disk: &Disk| disk.remount("ro");
+    known_users_come_in("a disk?", protect, |disk| disk.remount("rw"));
+}
+
+/// Those who are known come in although the disk was spoiled before the start, and others once it
+/// is mended.
+fn known_users_come_in(name: &str, spoil: impl Fn(&Disk), mend: impl Fn(&Disk)) {
     let homes = Homes::new();
-    let at = homes.path("a disk?");
+    let at = homes.path(name);
     let Some(disk) = Disk::mount(&at) else {
         assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
         return println!("not run: no disk can be mounted here");
     };
     let (alice, bob) = (Account::alice(), Account::bob());
+    let thief = named("alice", &support::fixtures::pem("bob"));
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let home = at.join(signal.as_str());
         let relay = Relay::at_home(&home);
         assert_eq!(comes_in(&relay, &alice)["action"], "registered");
         relay.process.signal(signal);
         relay.process.end();
-        disk.remount("ro");
+        spoil(&disk);
         let relay = Relay::at_home(&home);
         assert_eq!(comes_in(&relay, &alice)["action"], "registered", "{signal}");
-        assert_eq!(
-            comes_in(&relay, &named("alice", &support::fixtures::pem("bob")))["code"],
-            "name_bound",
-            "{signal}"
-        );
+        assert_eq!(comes_in(&relay, &thief)["code"], "name_bound", "{signal}");
         assert_eq!(comes_in(&relay, &bob)["code"], "directory_full", "{signal}");
-        disk.remount("rw");
+        mend(&disk);
         assert_eq!(comes_in(&relay, &bob)["action"], "registered", "{signal}");
         stop(relay);
+        let kept = names(&home, &["list"]).with_code(0).stdout;
+        assert!(kept.len() == 2 && kept[1].starts_with("bob "), "{kept:?}");
     }
 }
 
