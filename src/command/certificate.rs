@@ -2,9 +2,11 @@
 //! the operator asks.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::cli::Serve;
@@ -61,7 +63,15 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<ServerTls, String> {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TLS_FILE + 1));
     let most = MAX_TLS_FILE as u64 + 1;
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    // A pipe would stop the loop for as long as nobody writes into it.
+    let flags = OFlag::O_NONBLOCK.bits();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let read = opened.and_then(|file| {
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        file.take(most).read_to_end(&mut bytes)
+    });
     match read {
         Ok(length) if length > MAX_TLS_FILE => {
             Err(format!("{}: longer than {MAX_TLS_FILE} bytes", path.display()))

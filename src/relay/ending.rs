@@ -9,8 +9,10 @@ use super::event::{Event, Leaving};
 use super::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use super::peer::{Peer, State};
 use super::rates::RateClass;
+use super::tls::Channel;
 use super::{DRAINED, Relay};
 use crate::reactor::{Context, Token};
+use crate::tls::REFUSAL;
 use crate::wire::{ErrorCode, Refusal, Reply};
 
 impl Relay {
@@ -36,9 +38,16 @@ impl Relay {
         if self.peers.get(id).and_then(Peer::who).is_none() {
             return; // it is leaving already, or no connection at all
         }
-        let frame = Reply::from(refusal).encode();
-        cx.send(id, &[&frame]);
-        self.was_sent(id, frame.len());
+        // What has come of it and was not decided on is the beginning of a handshake: a frame would
+        // be no answer to that.
+        let is_greeting = self.peers.get(id).is_some_and(|it| it.channel == Channel::Undecided);
+        if is_greeting && cx.kept(id) > 0 {
+            cx.send(id, &[&REFUSAL]);
+        } else {
+            let frame = Reply::from(refusal).encode();
+            cx.send(id, &[&frame]);
+            self.was_sent(id, frame.len());
+        }
         cx.close(id);
         self.depart(cx, id, Leaving::Ended(refusal.code));
     }

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice, Read, Write};
 use rustls::Connection;
 
 use super::Fault;
-use super::limits::{MAX_HANDSHAKE, RECORDS_A_TURN};
+use super::limits::{MAX_HANDSHAKE, MAX_SILENT, RECORDS_A_TURN};
 use crate::reactor::{Garbled, Step, Transform};
 
 /// The label of the exporter, with an empty context (RFC 9266, section 4).
@@ -30,6 +30,9 @@ pub struct Engine {
     within: usize,
     /// Bytes that came while the two ends had not agreed.
     handshake: usize,
+    /// Bytes of records since the last one that brought plaintext. Parts of a message of the
+    /// handshake are among them, which `rustls` joins without telling how many.
+    silent: usize,
     is_over: bool,
     has_failed: bool,
 }
@@ -83,6 +86,7 @@ impl Engine {
             record: Record::default(),
             within: 0,
             handshake: 0,
+            silent: 0,
             is_over: false,
             has_failed: false,
         }
@@ -113,6 +117,15 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// How many bytes of records may bring nothing. A client sends only key updates in them, of 27
+    /// bytes each; a server its tickets too.
+    fn most_silent(&self) -> usize {
+        match self.connection {
+            Connection::Server(_) => MAX_SILENT,
+            Connection::Client(_) => MAX_HANDSHAKE,
+        }
     }
 
     /// Lets the connection look at what it has: a header, or a whole record.
@@ -148,6 +161,12 @@ impl Engine {
             }
             if self.record.is_whole() {
                 records += 1;
+                self.silent += self.record.length();
+                if was_handshaking || self.within > 0 {
+                    self.silent = 0;
+                } else if self.silent > self.most_silent() {
+                    return Err(Fault::TooLong);
+                }
                 let has_grown = was_begun || self.record.length() > BUFFER;
                 self.record = Record::default();
                 filled += self.drain(&mut plain[filled..]);

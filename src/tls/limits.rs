@@ -11,3 +11,6 @@ pub const MAX_HANDSHAKE: usize = 16 * 1024;
 pub const RECORDS_A_TURN: usize = 64;
 /// Bytes of plaintext that are sealed at once, for one `writev`: four records of the largest size.
 pub const SEALED_AT_ONCE: usize = 64 * 1024;
+/// Bytes of records after the handshake that may bring a relay no plaintext, one after the other:
+/// some forty key updates. What they hold may be the parts of one message, which are kept.
+pub const MAX_SILENT: usize = 1024;

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use der::pem::{LineEnding, encode_string};
 use rustls::crypto::ring;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, version};
+use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore, version};
 use sealwax::crypto::{Vault, register_proof, relay_challenge};
 use sealwax::reactor::limits::FRAME_TIMEOUT;
 use sealwax::relay::RelayConfig;
@@ -386,11 +387,12 @@ impl Renewing {
 
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&version::TLS13])
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.enable_secret_extraction = true;
         let connection =
             ClientConnection::new(Arc::new(config), "relay.test".try_into().unwrap()).unwrap();
         let mut client = Self { peer: simulated.dial(), connection };
@@ -472,4 +474,43 @@ fn a_key_update_that_is_never_finished_ends_its_connection() {
     assert_eq!(simulated.counters()["ended_frame_timeout"], 1);
     let wire = client.peer.receive_all();
     assert_eq!(actions(&client.open(&wire)), ["frame_timeout"]);
+}
+
+/// Parts of a message of the handshake that is never whole: the engine joins them, and nothing that
+/// counts memory sees them.
+#[test]
+fn a_message_of_the_handshake_that_never_ends_is_refused() {
+    let (mut simulated, mut client) = Renewing::arrive();
+    client.ask(&mut simulated, &register("renewing", "none").to_string());
+    let (number, secrets) = client.connection.dangerous_extract_secrets().unwrap().tx;
+    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else { panic!("another suite") };
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap());
+    for part in 0..2 {
+        // A record of 800 bytes of a key update (RFC 8446, section 4) that announces 65,024.
+        let mut sealed = [&[24, 0, 0xfe, 0][..], &[0; 796], &[0x16]].concat();
+        let length = u16::try_from(sealed.len() + 16).unwrap().to_be_bytes();
+        let header = [0x17, 3, 3, length[0], length[1]];
+        let mut nonce: [u8; 12] = iv.as_ref().try_into().unwrap();
+        for (byte, count) in nonce[4..].iter_mut().zip((number + part).to_be_bytes()) {
+            *byte ^= count;
+        }
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_append_tag(nonce, Aad::from(header), &mut sealed).unwrap();
+        client.peer.send(&[&header[..], &sealed].concat());
+        simulated.settle();
+    }
+    let counters = simulated.counters();
+    assert_eq!(counters.get("tls_failed_too_long"), Some(&1), "{counters:?}");
+}
+
+#[test]
+fn who_has_begun_with_tls_is_never_answered_in_the_clear() {
+    let mut simulated = start(false);
+    let mut guest = Guest { peer: simulated.dial(), tunnel: Tunnel::tls() };
+    let hello = guest.tunnel.seal(b"").0;
+    guest.peer.send(&hello[..100]);
+    simulated.settle();
+    simulated.pass(REGISTER_TIMEOUT);
+    let answer = guest.peer.receive_all();
+    assert_eq!(answer.first(), Some(&0x15), "an alert: {answer:?}");
 }
