@@ -1,7 +1,7 @@
 //! Any call may fail, and handlers may ask for anything at any time: the contract holds all the
 //! same.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -151,7 +151,7 @@ struct Moody {
     whims: std::vec::IntoIter<Whim>,
     /// All tokens ever seen, also of those that are gone.
     known: Vec<Token>,
-    let_go: BTreeSet<Token>,
+    let_go: Rc<RefCell<BTreeSet<Token>>>,
     paused: BTreeSet<Token>,
     /// Those that are behind, and will have to be told as drained.
     behind: BTreeSet<Token>,
@@ -161,15 +161,16 @@ impl Moody {
     fn answer(&mut self, cx: &mut Context, told: &Told) {
         match told {
             Told::Opened(id, _) | Told::Drained(id) | Told::Expired(id, _) => {
-                assert!(!self.let_go.contains(id), "{told:?} after it was closed");
+                assert!(!self.let_go.borrow().contains(id), "{told:?} after it was closed");
                 self.known.push(*id);
             }
             Told::Received(id, _) | Told::Ended(id, _) => {
-                assert!(!self.let_go.contains(id), "{told:?} after it was closed");
+                assert!(!self.let_go.borrow().contains(id), "{told:?} after it was closed");
                 assert!(!self.paused.contains(id), "{told:?} while it is paused");
             }
             Told::EndOfTick => {
-                let caught_up = |id: &&Token| cx.queued(**id) == 0 && !self.let_go.contains(id);
+                let caught_up =
+                    |id: &&Token| cx.queued(**id) == 0 && !self.let_go.borrow().contains(id);
                 assert_eq!(self.behind.iter().find(caught_up), None, "was not told");
                 self.behind.extend(self.known.iter().filter(|id| cx.has_backlog(**id)));
             }
@@ -201,11 +202,11 @@ impl Moody {
             Whim::Expect(id, on) => cx.expect_handshake(who(id)?, on),
             Whim::Close(id) => {
                 cx.close(who(id)?);
-                self.let_go.extend(who(id));
+                self.let_go.borrow_mut().extend(who(id));
             }
             Whim::Abort(id) => {
                 cx.abort(who(id)?);
-                self.let_go.extend(who(id));
+                self.let_go.borrow_mut().extend(who(id));
             }
             Whim::Pause(id) => {
                 cx.pause(who(id)?);
@@ -246,10 +247,11 @@ proptest! {
         let mut sim = Sim::new();
         sim.kernel.set_buffer(100);
         let _ends = [sim.kernel.standard(0, Device::Pipe), sim.kernel.standard(1, Device::File)];
+        let let_go = Rc::<RefCell<BTreeSet<Token>>>::default();
         let mut moody = Moody {
             whims: asked.into_iter(),
             known: vec![sim.cx().listen(AT)],
-            let_go: BTreeSet::new(),
+            let_go: Rc::clone(&let_go),
             paused: BTreeSet::new(),
             behind: BTreeSet::new(),
         };
@@ -272,6 +274,7 @@ proptest! {
         for _ in 0..200 {
             for id in handler.alive() {
                 sim.cx().close(id);
+                let_go.borrow_mut().insert(id);
             }
             sim.pass(&mut handler, FINISH_TIMEOUT);
         }
