@@ -1,9 +1,9 @@
-//! What our bytes travel in on their way to the relay: TLS that is bound to the relay's key, TLS
-//! with a certificate that counts (`tls://`), or nothing.
+//! The channel to the relay: TLS that is bound to the relay's key, TLS with a certificate that is
+//! checked (`tls://`), or no TLS.
 //!
-//! Nobody falls back: what was chosen is what is spoken, or nothing is. A relay with which a bound
-//! channel stood once is remembered (`known_marks`), so that a failure of TLS with it is tried
-//! again, and that leaving TLS away with it is refused.
+//! The client never falls back to another channel than the chosen one. It remembers each relay that
+//! it had a bound channel with (`known_marks`). With such a relay it tries again after a failure of
+//! TLS, and it refuses a connection without TLS.
 
 use super::pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
 use super::{Ending, core::ClientCore};
@@ -11,10 +11,10 @@ use crate::address::canonical;
 use crate::reactor::{Context, Token, Transform};
 use crate::tls::Fault;
 
-/// Makes the engine of one more connection; none where it cannot be made.
+/// Makes the engine of a new connection; `None` if that failed.
 pub type MakeEngine = Box<dyn Fn() -> Option<Box<dyn Transform>>>;
 
-/// What our bytes travel in, and which relays are remembered to speak TLS.
+/// The chosen channel, and the relays that are remembered to speak TLS.
 pub struct Channel {
     kind: Kind,
     /// `known_marks`.
@@ -25,7 +25,7 @@ enum Kind {
     Plain,
     /// TLS, bound to the relay's key.
     Bound(MakeEngine),
-    /// TLS as far as somebody whose certificate is checked.
+    /// TLS to a proxy whose certificate is checked.
     Checked(MakeEngine),
 }
 
@@ -70,7 +70,7 @@ impl Channel {
         Self { kind: Kind::Bound(engine), marks: PinBook::new(marks) }
     }
 
-    /// TLS to somebody whose certificate the engine checks: it is bound to nothing.
+    /// TLS to a proxy whose certificate the engine checks. The channel is not bound.
     pub fn checked(engine: MakeEngine) -> Self {
         let marks = PinBook::new(Box::new(MemoryPins::default()));
         Self { kind: Kind::Checked(engine), marks }
@@ -80,7 +80,7 @@ impl Channel {
         matches!(self.kind, Kind::Bound(_))
     }
 
-    /// Whether `relay` may be spoken to in this way; otherwise why not.
+    /// Whether the client may connect to `relay` in this way.
     pub(super) fn check(&mut self, core: &ClientCore, relay: &str) -> Result<(), (Ending, String)> {
         if !matches!(self.kind, Kind::Plain) || !self.knows(relay)? {
             return Ok(());
@@ -93,7 +93,7 @@ impl Channel {
         Err((Ending::NoTls, detail))
     }
 
-    /// The connection stands: from now on the engine is in between. False: it cannot be made.
+    /// Gives a new connection its engine. Returns false if that could not be made.
     pub(super) fn begin(&self, cx: &mut Context, id: Token) -> bool {
         let (Kind::Bound(make) | Kind::Checked(make)) = &self.kind else { return true };
         make().is_some_and(|engine| {
@@ -102,7 +102,7 @@ impl Channel {
         })
     }
 
-    /// The relay has proven its key over a bound channel: it is remembered.
+    /// Remembers a relay that has proven its key over a bound channel.
     pub(super) fn remember(&mut self, relay: &str) -> Result<(), (Ending, String)> {
         if self.knows(relay)? {
             return Ok(());
@@ -113,7 +113,7 @@ impl Channel {
         self.marks.change(mark).map_err(|why| not_kept(&why))
     }
 
-    /// The relay has hung up on a connection that stood at `id` or not: see [`failed`].
+    /// The relay has closed the connection `id`. Returns as [`failed`] does.
     ///
     /// [`failed`]: Self::failed
     pub(super) fn hung_up(
@@ -129,8 +129,9 @@ impl Channel {
         Err(no_tls(relay, "it hung up"))
     }
 
-    /// TLS failed on a connection to `relay`. Why, and whether it is over for good: not where the
-    /// relay is known to speak it, for then somebody on the way may be at fault.
+    /// TLS failed on a connection to `relay`. `Ok` says why, and the client tries again; `Err` ends
+    /// it. With a relay that is known to speak TLS it tries again, because a machine on the way may
+    /// have caused the failure.
     pub(super) fn failed(&mut self, relay: &str, fault: Fault) -> Result<String, (Ending, String)> {
         if fault.is_about_certificate() {
             let detail = format!("{relay} shows a certificate that is refused: {fault}");

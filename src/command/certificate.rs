@@ -1,5 +1,5 @@
-//! The certificate that a relay shows: one made at the start, or two files that are read again when
-//! the operator asks.
+//! The certificate of a relay: made at the start, or read from two files, which SIGHUP lets it read
+//! again.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -63,7 +63,7 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<ServerTls, String> {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TLS_FILE + 1));
     let most = MAX_TLS_FILE as u64 + 1;
-    // A pipe would stop the loop for as long as nobody writes into it.
+    // Opening a pipe would block the loop until another process opens it for writing (fifo(7)).
     let flags = OFlag::O_NONBLOCK.bits();
     let opened = File::options().read(true).custom_flags(flags).open(path);
     let read = opened.and_then(|file| {

@@ -1,5 +1,5 @@
-//! What may stand between a socket and its handler: an engine that opens the bytes of the wire into
-//! those that the handler sees, and seals what the handler sends.
+//! A transform: an engine between a socket and its handler. It opens the bytes of the wire into
+//! the bytes that the handler sees, and seals the bytes that the handler sends.
 //!
 //! ```text
 //!   kernel ── read ──▶ wire buffer ── open ──▶ read buffer, inbox ──▶ Handler::received
@@ -11,15 +11,17 @@
 //! the only place that reads, writes and waits. Three things are different from a plain source, and
 //! all of them are here:
 //!
-//! - *Bytes within the engine wake nobody.* One read of the socket may bring more than can be shown
-//!   at once, and `epoll` knows only the socket, which is empty by then. So what stays within has a
-//!   turn in the ready queue, and nothing more is read from the socket before it is shown.
-//! - *Reading can want to write* (the answer of a handshake), and writing can wait for a read: what
-//!   is queued stays in the outbox until the engine takes it.
-//! - *The engine has a last word*, which leaves behind the last byte and before `shutdown(2)`.
+//! - *No event tells of bytes inside the engine.* One read of the socket may bring more than can be
+//!   shown at once. `epoll` knows only the socket, which is empty then. So a source with bytes
+//!   inside its engine is in the ready queue, and its socket is not read before they were shown.
+//! - *Reading can cause a write* (the answer of a handshake), and a write can wait for a read: bytes
+//!   stay in the outbox until the engine takes them.
+//! - *The engine sends a last message* (`close_notify` of TLS), after the last byte and before
+//!   `shutdown(2)`.
 //!
-//! What is queued is sealed when it is written, about one write ahead of the kernel: so what a tick
-//! gathered becomes one record and not one for each frame, and an idle source owns no sealed bytes.
+//! The loop seals queued bytes when it writes them, about one `writev(2)` ahead of the kernel. So
+//! the frames of a tick become one record instead of one record each, and an idle source has no
+//! sealed bytes.
 //!
 //! A source without a transform pays one comparison a read and one a flush. What one with a
 //! transform needs stands in a table of its own, by slot, so that [`Connection`] does not grow.
@@ -36,61 +38,62 @@ use super::tick::Written;
 use super::{CloseReason, Handler, Reactor, Sys, Token};
 
 /// An engine between a socket and its handler ([`Context::transform`](super::Context::transform)).
-/// Never asked anything after it has told an error, but for its last words.
+/// After `open` has returned an error, only `seal` and `finish` are called.
 pub trait Transform {
-    /// Opens the beginning of `wire`, which is what has come and was not taken yet, in order, into
-    /// `plain`. With an empty `wire` it goes on with what is within.
+    /// Opens the beginning of `wire`, the bytes that have arrived and were not taken yet, into
+    /// `plain`. With an empty `wire` it goes on with the bytes inside it.
     ///
-    /// It may take less than it is offered, and bring less than there is: see [`Step`]. It makes
-    /// progress: what it does not take although nothing is within, it takes in the next call.
+    /// It may take fewer bytes than it is offered, and fill `plain` only in part: see [`Step`]. It
+    /// makes progress: if nothing is inside it, the next call takes the bytes that this one left.
     ///
     /// # Errors
-    /// This is not what an engine at the other end sends. What it says to that is sealed next.
+    /// No engine at the other end sends these bytes. The next `seal` appends the answer to them.
     fn open(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<Step, Garbled>;
 
-    /// Seals the beginning of `plain` (the slices, joined) behind what `wire` has; tells how many
-    /// bytes it took. Whatever else it has to say to the other end goes there too. It takes nothing
-    /// for as long as it has to wait for the other end, and after an error.
+    /// Seals the beginning of `plain` (the slices, joined) and appends it to `wire`. Returns how many
+    /// bytes of `plain` it took. It appends its own messages to the other end as well. It takes
+    /// nothing while it waits for the other end, and nothing after an error.
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize;
 
-    /// Appends its last words: nothing more will be sent. Called once.
+    /// Appends its last message, which says that nothing more will be sent. Called once.
     fn finish(&mut self, wire: &mut Vec<u8>);
 
-    /// What only the two ends of this transform have, to be signed by who wants to prove that they
-    /// are at its other end and nobody between. None before the engines have agreed.
+    /// A value that only the two ends of this connection know. An end that signs it proves that no
+    /// machine in the middle ends the connection. `None` before the handshake is over.
     fn binding(&self) -> Option<[u8; 32]> {
         None
     }
 }
 
-/// How far [`Transform::open`] has come.
+/// The result of one [`Transform::open`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // each is a question of its own
 pub struct Step {
     /// Bytes of the wire that were taken; the others are offered again.
     pub taken: usize,
-    /// Bytes of plaintext that were brought.
+    /// Bytes of `plain` that were filled.
     pub filled: usize,
-    /// There is more within, for which there was no room.
+    /// There are more bytes inside, for which `plain` had no room.
     pub has_more: bool,
-    /// A part of a message is within, which cannot be opened before the rest has come.
+    /// A part of a record is inside, which cannot be opened before the rest has arrived.
     pub is_partial: bool,
-    /// The other end has said that it will send no more; `has_more` comes first.
+    /// The other end has said that it will send no more. Bytes inside (`has_more`) come before that.
     pub is_over: bool,
-    /// There is something to say to the other end.
+    /// The engine has a message for the other end: `seal` is to be called.
     pub wants_to_send: bool,
-    /// Bytes of memory that hold what is within.
+    /// Bytes of memory that the engine holds for what has arrived.
     pub memory: usize,
 }
 
-/// Why a transform cannot open what came: a number that the transform gives a meaning.
+/// Why a transform cannot open the bytes that arrived: a number whose meaning only the transform
+/// knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Garbled(pub u8);
 
-/// What all sources with transforms share: what a read brings, and what a write offers.
+/// Two buffers that all sources with transforms share.
 #[derive(Default)]
 pub(super) struct Wire {
-    /// As long as one read brings; empty before the first one.
+    /// For one read; empty before the first one.
     came: Vec<u8>,
     sealed: Vec<u8>,
 }
@@ -99,10 +102,10 @@ pub(super) struct Wire {
 #[derive(Default)]
 pub(super) struct Layers(Vec<Option<Box<Layer>>>);
 
-/// What counts for one transform in the sums over all sources.
+/// The part of one transform in the sums over all sources.
 #[derive(Default)]
 pub(super) struct Counted {
-    /// Bytes of memory for what has come.
+    /// Bytes of memory for what has arrived.
     pub(super) kept: usize,
     /// Sealed bytes that the kernel has not taken.
     pub(super) queued: usize,
@@ -112,18 +115,18 @@ pub(super) struct Counted {
 
 struct Layer {
     engine: Box<dyn Transform>,
-    /// What has come and the engine has not taken.
+    /// Bytes that have arrived and that the engine has not taken.
     unopened: Vec<u8>,
-    /// What was sealed and the kernel has not taken.
+    /// Sealed bytes that the kernel has not taken: see [`Counted`].
     unsent: Vec<u8>,
     /// Bytes of memory that count as kept for it.
     counted: usize,
     /// Bytes of memory that count as output for it.
     counted_output: usize,
     is_partial: bool,
-    /// Nothing was given to the engine to open.
+    /// The engine was not given any bytes yet.
     is_new: bool,
-    /// Its last words were sealed.
+    /// Its last message was sealed.
     has_finished: bool,
 }
 
@@ -162,7 +165,8 @@ impl Layers {
         self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.is_new)
     }
 
-    /// `bytes` came before the transform did; tells how many bytes of memory they count.
+    /// Keeps `bytes`, which arrived before the transform was set. Returns how many bytes of memory they
+    /// count.
     pub(super) fn put_unopened(&mut self, id: Token, bytes: &[u8]) -> usize {
         let Some(layer) = self.get_mut(id) else { return 0 };
         layer.unopened = bytes.to_vec();
@@ -170,19 +174,19 @@ impl Layers {
         layer.counted
     }
 
-    /// Nothing more is opened; tells how many bytes of memory that had counted.
+    /// Drops the bytes that were not opened. Returns how many bytes of memory they had counted.
     pub(super) fn forget_unopened(&mut self, id: Token) -> usize {
         let Some(layer) = self.get_mut(id) else { return 0 };
         (layer.unopened, layer.is_partial) = (Vec::new(), false);
         std::mem::take(&mut layer.counted)
     }
 
-    /// Whether a part of a message, or what was not shown yet, is kept for `id`.
+    /// Whether a part of a record, or bytes that were not shown yet, are kept for `id`.
     pub(super) fn has_begun(&self, id: Token) -> bool {
         self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.counted > 0)
     }
 
-    /// `id` is gone; tells what had counted for it.
+    /// Removes the transform of `id`. Returns its part in the sums.
     pub(super) fn remove(&mut self, id: Token) -> Counted {
         let layer = self.0.get_mut(id.slot()).and_then(Option::take);
         layer.map_or_else(Counted::default, |layer| Counted {
@@ -194,15 +198,15 @@ impl Layers {
 }
 
 impl Layer {
-    /// Brings what counts as output up to date in the sum of all.
+    /// Brings its part in the sum of output memory up to date.
     fn count_output(&mut self, in_all: &mut usize) {
         let memory = self.unsent.capacity();
         *in_all += memory;
         *in_all -= std::mem::replace(&mut self.counted_output, memory);
     }
 
-    /// Opens what was not taken yet, or else `came`; the rest is kept. Tells how much plaintext it
-    /// brought, and what it has come to.
+    /// Opens the bytes that were not taken before, or else `came`, and keeps what the engine does
+    /// not take.
     fn open(&mut self, came: &[u8], plain: &mut [u8]) -> Result<Step, Garbled> {
         self.is_new = false;
         let step = if self.unopened.is_empty() {
@@ -226,8 +230,8 @@ impl Layer {
 impl<S: Sys> Reactor<S> {
     // --- In ---
 
-    /// One bounded read of a source with a transform, or, where there is more within, none: that is
-    /// its turn.
+    /// One bounded read of a source with a transform. If there are bytes inside its engine, they are
+    /// shown instead, and `read(2)` is not called.
     pub(super) fn read_wire(
         &mut self,
         handler: &mut impl Handler,
@@ -260,7 +264,8 @@ impl<S: Sys> Reactor<S> {
         self.context.mark_ready(id);
     }
 
-    /// Opens what is within, or else the `came` bytes in the wire buffer, and shows what it brings.
+    /// Opens the bytes inside the engine, or else the `came` bytes in the wire buffer, and shows the
+    /// plaintext.
     fn open(&mut self, handler: &mut impl Handler, id: Token, came: usize, room: usize) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
@@ -289,8 +294,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// A message of the wire that was begun has to end like a frame, also where it shows nothing
-    /// yet.
+    /// Begins or ends the `Frame` deadline: a record that has begun has to end in time like a frame,
+    /// even if no plaintext of it was shown yet.
     pub(super) fn expect_the_rest(&mut self, id: Token) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get(id) else { return };
@@ -304,8 +309,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// What came cannot be opened. What the engine says to that leaves, and what was queued does
-    /// not: the other end could not open it either.
+    /// The bytes that arrived cannot be opened. The engine's answer is still sent. Queued bytes are
+    /// dropped, because the other end could not open them either.
     fn garble(&mut self, handler: &mut impl Handler, id: Token, why: Garbled) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
@@ -320,8 +325,8 @@ impl<S: Sys> Reactor<S> {
 
     // --- Out ---
 
-    /// The flush of a source with a transform: one `writev(2)` of what the kernel did not take
-    /// before, or else of what is sealed now.
+    /// The flush of a source with a transform: one `writev(2)` of sealed bytes that the kernel did not
+    /// take before, or else of bytes that are sealed now.
     pub(super) fn write_sealed(&mut self, id: Token, io: Io) -> Option<Written> {
         let connection = self.context.connections.get_mut(id)?;
         if connection.write_blocked || !matches!(connection.state, State::Open | State::Closing) {
@@ -358,7 +363,8 @@ impl<S: Sys> Reactor<S> {
         Some(Written { has_taken: taken > 0, is_full })
     }
 
-    /// Seals what waits, about one write of it, and after the last byte the engine's last words.
+    /// Seals queued bytes, about as many as one write takes, and after the last byte of a source that
+    /// is being closed the engine's last message.
     fn seal(&mut self, id: Token) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
@@ -376,7 +382,7 @@ impl<S: Sys> Reactor<S> {
         cx.queued_in_all -= taken;
         if connection.state == State::Closing {
             if waits {
-                // Nothing more is opened, so it would wait for ever.
+                // Nothing more is opened, so the engine would wait for ever.
                 cx.output_in_all -= connection.outbox.memory();
                 cx.queued_in_all -= connection.outbox.clear(&mut cx.pool);
             }

@@ -35,13 +35,12 @@ impl Relay {
 
     /// Ends a connection, with the reason as its last frame.
     pub(super) fn dismiss(&mut self, cx: &mut Context, id: Token, refusal: &Refusal) {
-        if self.peers.get(id).and_then(Peer::who).is_none() {
+        let Some(peer) = self.peers.get(id).filter(|peer| peer.who().is_some()) else {
             return; // it is leaving already, or no connection at all
-        }
-        // What has come of it and was not decided on is the beginning of a handshake: a frame would
-        // be no answer to that.
-        let is_greeting = self.peers.get(id).is_some_and(|it| it.channel == Channel::Undecided);
-        if is_greeting && cx.kept(id) > 0 {
+        };
+        // Bytes that are kept of an undecided connection are the beginning of a `ClientHello`, and
+        // a client that speaks TLS cannot read a frame.
+        if peer.channel == Channel::Undecided && cx.kept(id) > 0 {
             cx.send(id, &[&REFUSAL]);
         } else {
             let frame = Reply::from(refusal).encode();

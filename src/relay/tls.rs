@@ -1,10 +1,10 @@
-//! Who begins with TLS: one port for plain connections and others.
+//! The beginning of a connection: one port serves plain connections and those that speak TLS.
 //!
 //! The first byte decides (`docs/protocol.md`, "TLS"): 0x16 begins a handshake, and no frame begins
-//! with it. An engine is made for a whole `ClientHello` and not before, and so many in a tick, for
-//! a handshake is the most expensive thing that a stranger can ask for. Who finds no room in this
-//! tick waits for the next ones, in order. (How many in a second: each connection has one at most,
-//! and connections have a rate.)
+//! with it. The relay makes an engine once the `ClientHello` is complete, and only so many in a
+//! tick, because a handshake is the most expensive thing that a stranger can ask for. A connection
+//! that finds no room in this tick waits in line for the next ones. (There is no separate rate for
+//! handshakes: a connection has at most one, and connections have a rate.)
 
 use std::collections::VecDeque;
 
@@ -18,10 +18,10 @@ use crate::tls::limits::MAX_HELLO;
 use crate::tls::{Engines, FIRST_BYTE, Fault, Hello, REFUSAL};
 use crate::wire::{ErrorCode, Refusal};
 
-/// All of a first message has to fit into what is kept of a stranger.
+/// A whole `ClientHello` has to fit into the bytes that the reactor keeps of a stranger.
 const _: () = assert!(MAX_HELLO <= UNREGISTERED_BYTES);
 
-/// Handshakes of this tick, and who waits for the next.
+/// Handshakes of this tick, and the connections that wait for the next one.
 #[derive(Default)]
 pub(super) struct Greetings {
     begun: usize,
@@ -32,13 +32,13 @@ pub(super) struct Greetings {
 /// How a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
-    /// Nothing that it sent has been looked at, so it may yet begin with TLS.
+    /// No complete beginning has arrived, so it may begin with TLS.
     Undecided,
     Plain,
     Tls,
 }
 
-/// What it cost to open what a connection is shown, beside its frames.
+/// The work of opening the records of one turn, which counts beside the frames in them.
 pub(super) fn opening_work(channel: Channel) -> usize {
     if channel == Channel::Tls { TLS_TURN_WORK } else { 0 }
 }
@@ -49,8 +49,9 @@ impl Relay {
         self.tls = Some(engines);
     }
 
-    /// Looks at the first bytes of a connection. Tells how many of them are done with where they
-    /// are no frame: then all else is up to the connection's engine, or it ends.
+    /// Looks at the first bytes of a connection. Returns `None` if they are the beginning of a plain
+    /// connection. Otherwise returns how many of them are consumed: the connection has an engine
+    /// from now on, waits for one, or ends.
     pub(super) fn begin(
         &mut self,
         cx: &mut Context,
@@ -96,7 +97,7 @@ impl Relay {
         Some(bytes.len())
     }
 
-    /// At the end of the tick: the first in the line are looked at again in the next one.
+    /// Called at the end of the tick: the first connections in the line go on in the next one.
     pub(super) fn greet(&mut self, cx: &mut Context) {
         self.greetings.begun = 0;
         let mut room = TLS_HANDSHAKES_PER_TICK;
@@ -112,7 +113,7 @@ impl Relay {
         }
     }
 
-    /// Reads the certificate again, where there is one to be read.
+    /// Reads the certificate's files again, if it came from files.
     pub(super) fn reload_tls(&mut self) {
         match self.tls.as_mut().and_then(|engines| engines.reload()) {
             None => {}

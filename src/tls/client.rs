@@ -1,5 +1,5 @@
-//! The client's end: of a relay whose channel is bound to its own key, or of a proxy whose
-//! certificate counts (`tls://`).
+//! The client's end of TLS: with a relay that is authenticated by its own key (channel binding), or
+//! with a proxy that is authenticated by its certificate (`tls://`).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::Engine;
 use super::limits::SEALED_AT_ONCE;
 use crate::reactor::Transform;
 
-/// What the client's end of each connection is set up with.
+/// The configuration of the client's end of each connection.
 #[derive(Clone)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
@@ -24,15 +24,15 @@ pub struct ClientTls {
     is_bound: bool,
 }
 
-/// What to do where this system has no roots to check a certificate with.
+/// What the user can do if this system has no root certificates.
 pub const fn no_roots() -> &'static str {
     "this system has no certificates of authorities to check the relay's with: install them \
      (Debian: ca-certificates), or name them in the variable SSL_CERT_FILE"
 }
 
 impl ClientTls {
-    /// For a relay that is known by its own key: any certificate will do, for what the channel is
-    /// bound to decides.
+    /// For a relay that is authenticated by its own key: any certificate is accepted, because the
+    /// relay's signature over the channel binding decides.
     ///
     /// # Errors
     /// This build of the library cannot do it.
@@ -41,12 +41,12 @@ impl ClientTls {
         let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
         let mut tls = Self::new(provider, verifier, ServerName::from(UNNAMED), true)?;
         if let Some(config) = Arc::get_mut(&mut tls.config) {
-            config.enable_sni = false; // no name goes out in the clear
+            config.enable_sni = false; // no host name is sent in the clear
         }
         Ok(tls)
     }
 
-    /// For a proxy at `host`: its certificate is checked with what this system trusts.
+    /// For a proxy at `host`: its certificate is checked against this system's root certificates.
     ///
     /// # Errors
     /// `host` cannot stand in a certificate, or this system has no roots to check with.
@@ -88,12 +88,13 @@ impl ClientTls {
     }
 }
 
-/// Stands where a name has to stand and is not looked at.
+/// A placeholder: the library wants a name, and nothing looks at it.
 const UNNAMED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
-/// Takes every certificate, and any signature by it: whoever stands between two ends has another
-/// secret with each, so what the ends export differs, and the relay's signature over it does not
-/// hold. Nothing is believed before that.
+/// Accepts every certificate and every signature made with it. A machine in the middle has a
+/// different secret with each end, so the two ends export different values, and the relay's
+/// signature over its own value does not verify at the client. The client trusts nothing before
+/// that check.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,9 +1,12 @@
 //! One end of a TLS connection: ciphertext in, plaintext out, and back.
 //!
-//! `rustls` keeps three things of which it does not tell how much they are: a record that has
-//! begun, plaintext that was not taken, and ciphertext that was not written. The first is counted
-//! here by the lengths in the records' headers, the second is at most one record, for no other is
-//! opened before it is taken, and the third is taken at once.
+//! `rustls` keeps four things and does not say how many bytes they hold:
+//!
+//! - the record that has begun: counted here, by the lengths in the headers of records;
+//! - plaintext that was not taken: at most one record, since no other record is opened before;
+//! - ciphertext that was not written: taken at once;
+//! - parts of a handshake message that is not complete: bounded by [`MAX_HANDSHAKE`] during the
+//!   handshake, and after it by counting records that bring no plaintext ([`MAX_SILENT`]).
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -17,8 +20,8 @@ use crate::reactor::{Garbled, Step, Transform};
 const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
 /// Bytes in front of what a record has in it (RFC 8446, section 5.1).
 const HEADER: usize = 5;
-/// The buffer that `rustls` has for a record that has begun grows by so many bytes; one as long is
-/// kept while nothing has.
+/// `rustls` lets its buffer for the record that has begun grow in steps of so many bytes, and keeps
+/// one step while no record has begun.
 const BUFFER: usize = 4 * 1024;
 
 /// One end of a TLS connection.
@@ -26,18 +29,18 @@ pub struct Engine {
     connection: Connection,
     /// The record that has begun.
     record: Record,
-    /// Plaintext that was opened and not taken, in bytes.
+    /// Bytes of plaintext that were opened and not taken.
     within: usize,
-    /// Bytes that came while the two ends had not agreed.
+    /// Bytes that arrived before the handshake was over.
     handshake: usize,
-    /// Bytes of records since the last one that brought plaintext. Parts of a message of the
-    /// handshake are among them, which `rustls` joins without telling how many.
+    /// Bytes of records since the last one that brought plaintext. They may be parts of a handshake
+    /// message, which `rustls` keeps until the message is complete.
     silent: usize,
     is_over: bool,
     has_failed: bool,
 }
 
-/// How far a record has come.
+/// The part of a record that has arrived.
 #[derive(Default)]
 struct Record {
     header: [u8; HEADER],
@@ -45,7 +48,8 @@ struct Record {
 }
 
 impl Record {
-    /// Takes what belongs to it of `bytes`, which come next; tells how many bytes that are.
+    /// Takes the part of `bytes`, the next ones on the wire, that belongs to this record. Returns how
+    /// many bytes that are.
     fn take(&mut self, bytes: &[u8]) -> usize {
         for (to, from) in self.header.iter_mut().skip(self.came).zip(bytes) {
             *to = *from;
@@ -70,7 +74,7 @@ impl Record {
     }
 }
 
-/// A reader that has nothing.
+/// A reader that never has anything to read.
 struct Nothing;
 
 impl Read for Nothing {
@@ -92,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Takes plaintext that is within; tells how much.
+    /// Moves plaintext out of the connection into `plain`. Returns how many bytes.
     fn drain(&mut self, plain: &mut [u8]) -> usize {
         let mut filled = 0;
         while self.within > 0 && filled < plain.len() {
@@ -109,7 +113,7 @@ impl Engine {
 
     /// Hands `bytes`, of one record, to the connection.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
-        // It takes some KiB at a time. Of nothing it would learn that the end has come.
+        // One call takes some KiB. It takes an empty slice for the end of the stream.
         while !bytes.is_empty() {
             let read = self.connection.read_tls(&mut bytes).map_err(|_| Fault::TooLong)?;
             if read == 0 {
@@ -119,8 +123,8 @@ impl Engine {
         Ok(())
     }
 
-    /// How many bytes of records may bring nothing. A client sends only key updates in them, of 27
-    /// bytes each; a server its tickets too.
+    /// How many bytes of records in a row may bring no plaintext. A client sends nothing but key
+    /// updates in such records (27 bytes each); a server sends session tickets as well.
     fn most_silent(&self) -> usize {
         match self.connection {
             Connection::Server(_) => MAX_SILENT,
@@ -128,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Lets the connection look at what it has: a header, or a whole record.
+    /// Lets the connection process what it was given: a header, or a whole record.
     fn process(&mut self) -> Result<(), Fault> {
         let state = self.connection.process_new_packets().map_err(|error| Fault::from(&error))?;
         self.within = state.plaintext_bytes_to_read();
@@ -136,13 +140,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens records of `wire` until one has brought plaintext for which there is no room. Tells
-    /// how many bytes it took, and how much it brought.
+    /// Opens records of `wire` until `plain` has no room for the plaintext of one. Returns how many
+    /// bytes of `wire` it took, and how many bytes of `plain` it filled.
     fn records(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<(usize, usize), Fault> {
         let (mut taken, mut filled, mut records) = (0, self.drain(plain), 0);
         while taken < wire.len() && self.within == 0 && records < RECORDS_A_TURN {
             if self.is_over {
-                return Ok((wire.len(), filled)); // whatever is behind the end is nobody's
+                return Ok((wire.len(), filled)); // bytes after the end are dropped
             }
             let was_handshaking = self.connection.is_handshaking();
             let was_begun = self.record.came > 0;
@@ -155,7 +159,7 @@ impl Engine {
                     return Err(Fault::TooLong);
                 }
             }
-            // A header that is wrong is found at once, and not at the end of what it announces.
+            // A wrong header is an error at once, and not only when the whole record has arrived.
             if self.record.has_header() {
                 self.process()?;
             }
@@ -171,7 +175,7 @@ impl Engine {
                 self.record = Record::default();
                 filled += self.drain(&mut plain[filled..]);
                 if has_grown {
-                    // What its buffer has more than usual it gives back in a read that finds
+                    // `rustls` gives the memory beyond its usual buffer back in a read that finds
                     // nothing.
                     let _ = self.connection.read_tls(&mut Nothing);
                 }
@@ -202,7 +206,7 @@ impl Transform for Engine {
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize {
         let mut taken = 0;
         if !self.connection.is_handshaking() && !self.has_failed {
-            // It takes no more than its limit (`Engine::new`'s callers set it).
+            // It takes at most its buffer limit, which the callers of `Engine::new` have set.
             taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
         }
         self.take_ciphertext(wire);

@@ -1,4 +1,4 @@
-//! Why an engine could not go on: one name for each counter, one text for each line of a log.
+//! Why TLS failed on a connection: a name for the counter and a text for the log.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::reactor::Garbled;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Fault {
-    /// What came is no TLS.
+    /// The bytes that arrived are not TLS.
     NoTls,
     /// The other end does not speak TLS 1.3.
     Version,
     /// The two ends have no algorithm in common.
     NothingInCommon,
-    /// The other end said so (an alert, RFC 8446, section 6).
+    /// The other end sent an alert (RFC 8446, section 6).
     Alert,
     /// A record does not open: it was changed on the way, or the keys differ.
     Decrypt,
@@ -50,12 +50,12 @@ impl Fault {
         Self::Certificate,
     ];
 
-    /// The one that a transform told.
+    /// The fault that this number of a transform stands for.
     pub fn of(garbled: Garbled) -> Self {
         Self::ALL.get(usize::from(garbled.0)).copied().unwrap_or(Self::Misbehaved)
     }
 
-    /// What the reactor carries for it.
+    /// The number that the reactor passes on for it.
     pub const fn garbled(self) -> Garbled {
         Garbled(self as u8)
     }
@@ -71,7 +71,7 @@ impl Fault {
         )
     }
 
-    /// What it is called in counters.
+    /// Its name in the counters.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoTls => "no_tls",

@@ -1,8 +1,8 @@
-//! Whether what a connection begins with is TLS, and whether its first message is whole.
+//! Looks at the first bytes of a connection: are they TLS, and is the first message complete?
 //!
-//! Nothing is computed here. A relay makes an engine only for a whole `ClientHello`: until then a
-//! connection costs what a stranger costs who trickles a frame, and when the expensive part of a
-//! handshake is computed is the relay's decision and not the stranger's.
+//! No cryptography is computed here. A relay makes an engine only for a complete `ClientHello`.
+//! Until then a connection costs no more than one whose first frame arrives slowly, and the relay,
+//! not the client, decides in which tick the expensive part of the handshake is computed.
 
 use super::Fault;
 use super::limits::MAX_HELLO;
@@ -10,13 +10,13 @@ use super::limits::MAX_HELLO;
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, section 5.1). No frame
 /// begins with it.
 pub const FIRST_BYTE: u8 = 0x16;
-/// What is said to who does not begin well: the alert `decode_error` (RFC 8446, section 6.2).
+/// The answer to a beginning that is refused: the alert `decode_error` (RFC 8446, section 6.2).
 pub const REFUSAL: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 50];
-/// Bytes in front of what a record has in it.
+/// Length of the header of a record, in bytes.
 const RECORD_HEADER: usize = 5;
-/// The longest that a record holds before keys are agreed on, in bytes.
+/// The most bytes of content that an unencrypted record has.
 const MAX_RECORD: usize = 1 << 14;
-/// Bytes in front of what a message of the handshake has in it.
+/// Length of the header of a handshake message, in bytes.
 const MESSAGE_HEADER: usize = 4;
 const CLIENT_HELLO: u8 = 1;
 
@@ -68,7 +68,7 @@ impl Hello {
             rest = &rest[RECORD_HEADER + length..];
         }
         if bytes.len() >= MAX_HELLO {
-            return Self::Refused(Fault::TooLong); // no more is kept of it
+            return Self::Refused(Fault::TooLong); // the reactor keeps no more bytes of it
         }
         Self::Partial
     }

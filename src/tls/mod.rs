@@ -27,13 +27,13 @@ pub use self::fault::Fault;
 pub use self::hello::{FIRST_BYTE, Hello, REFUSAL};
 pub use self::server::{PairFault, ServerTls};
 
-/// Where a relay gets the engines of its connections from.
+/// Makes the engines of a relay's connections.
 pub trait Engines {
-    /// The engine of one more connection; none where it could not be made.
+    /// Makes the engine of a new connection; `None` if that failed.
     fn engine(&self) -> Option<Box<dyn Transform>>;
 
-    /// Reads again what it was made from; none where there is nothing to read. What is wrong with
-    /// it is told, and the old stays in force.
+    /// Reads its files again; `None` if it was not made from files. After an error the old
+    /// certificate stays in use.
     fn reload(&mut self) -> Option<Result<(), String>> {
         None
     }

@@ -13,27 +13,28 @@ use super::limits::SEALED_AT_ONCE;
 use super::{Engine, Engines};
 use crate::reactor::Transform;
 
-/// What the relay's end of each connection is set up with.
+/// The configuration of the relay's end of each connection.
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
 }
 
-/// What is wrong with a certificate and its key.
+/// Why a certificate and its key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PairFault {
     /// There is no certificate in the text.
     NoCertificate,
     /// There is no private key in the text.
     NoKey,
-    /// They are no pair, or of a kind that is not served.
+    /// They do not belong together, or their kind is not supported.
     Unfit(String),
     /// No certificate could be made.
     NotMade(String),
 }
 
 impl ServerTls {
-    /// With a certificate that is made now and means nothing: ECDSA on P-256, in memory only.
+    /// With a self-signed certificate that is made now, in memory only (ECDSA on P-256). Clients do
+    /// not check it.
     ///
     /// # Errors
     /// The kernel gives no randomness.
@@ -44,10 +45,10 @@ impl ServerTls {
         Self::new(vec![made.cert.der().clone()], key)
     }
 
-    /// With this certificate, those that signed it behind it, and its key, all as PEM.
+    /// With this certificate, followed by those that signed it, and with its key, all as PEM.
     ///
     /// # Errors
-    /// They cannot be used together. Nothing of the key is told.
+    /// They cannot be used together. The error contains nothing of the key.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, PairFault> {
         let chain = CertificateDer::pem_slice_iter(certificates)
             .collect::<Result<Vec<_>, _>>()
