@@ -14,8 +14,8 @@
 //! - *No event tells of bytes inside the engine.* One read of the socket may bring more than can be
 //!   shown at once. `epoll` knows only the socket, which is empty then. So a source with bytes
 //!   inside its engine is in the ready queue, and its socket is not read before they were shown.
-//! - *Reading can cause a write* (the answer of a handshake), and a write can wait for a read: bytes
-//!   stay in the outbox until the engine takes them.
+//! - *Reading can cause a write* (the answer of a handshake), and a write can wait for a read:
+//!   bytes stay in the outbox until the engine takes them.
 //! - *The engine sends a last message* (`close_notify` of TLS), after the last byte and before
 //!   `shutdown(2)`.
 //!
@@ -24,13 +24,14 @@
 //! sealed bytes.
 //!
 //! A source without a transform pays one comparison a read and one a flush. What one with a
-//! transform needs stands in a table of its own, by slot, so that [`Connection`] does not grow.
+//! transform needs stands in a table of its own, by slot, so that
+//! [`Connection`](super::connection::Connection) does not grow.
 
 use std::io::IoSlice;
 
 use nix::errno::Errno;
 
-use super::connection::{Connection, LayerFlags, ReadBlocks, State};
+use super::connection::{LayerFlags, ReadBlocks, State};
 use super::deadlines::Kind as DeadlineKind;
 use super::limits::{READ_SIZE, READ_WIRE, SLICES_PER_WRITE};
 use super::sys::Io;
@@ -50,9 +51,9 @@ pub trait Transform {
     /// No engine at the other end sends these bytes. The next `seal` appends the answer to them.
     fn open(&mut self, wire: &[u8], plain: &mut [u8]) -> Result<Step, Garbled>;
 
-    /// Seals the beginning of `plain` (the slices, joined) and appends it to `wire`. Returns how many
-    /// bytes of `plain` it took. It appends its own messages to the other end as well. It takes
-    /// nothing while it waits for the other end, and nothing after an error.
+    /// Seals the beginning of `plain` (the slices, joined) and appends it to `wire`. Returns how
+    /// many bytes of `plain` it took. It appends its own messages to the other end as well. It
+    /// takes nothing while it waits for the other end, and nothing after an error.
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize;
 
     /// Appends its last message, which says that nothing more will be sent. Called once.
@@ -77,7 +78,8 @@ pub struct Step {
     pub has_more: bool,
     /// A part of a record is inside, which cannot be opened before the rest has arrived.
     pub is_partial: bool,
-    /// The other end has said that it will send no more. Bytes inside (`has_more`) come before that.
+    /// The other end has said that it will send no more. Bytes inside (`has_more`) come before
+    /// that.
     pub is_over: bool,
     /// The engine has a message for the other end: `seal` is to be called.
     pub wants_to_send: bool,
@@ -165,8 +167,8 @@ impl Layers {
         self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.is_new)
     }
 
-    /// Keeps `bytes`, which arrived before the transform was set. Returns how many bytes of memory they
-    /// count.
+    /// Keeps `bytes`, which arrived before the transform was set. Returns how many bytes of memory
+    /// they count.
     pub(super) fn put_unopened(&mut self, id: Token, bytes: &[u8]) -> usize {
         let Some(layer) = self.get_mut(id) else { return 0 };
         layer.unopened = bytes.to_vec();
@@ -230,8 +232,8 @@ impl Layer {
 impl<S: Sys> Reactor<S> {
     // --- In ---
 
-    /// One bounded read of a source with a transform. If there are bytes inside its engine, they are
-    /// shown instead, and `read(2)` is not called.
+    /// One bounded read of a source with a transform. If there are bytes inside its engine, they
+    /// are shown instead, and `read(2)` is not called.
     pub(super) fn read_wire(
         &mut self,
         handler: &mut impl Handler,
@@ -239,16 +241,19 @@ impl<S: Sys> Reactor<S> {
         io: Io,
         hangup: bool,
     ) {
-        let Some(room) = self.context.read_budget(id) else {
-            return self.ask_if_broken(id, io, hangup);
-        };
-        let Some(connection) = self.context.connections.get_mut(id) else { return };
-        let mut came = 0;
+        let Some(connection) = self.context.connections.get(id) else { return };
+        // The bound on what is kept is for reads: to open what is inside gives memory back.
+        let (mut came, mut room) = (0, connection.room());
         if connection.has_more_within() {
             if connection.is_queued {
                 return; // an event: its turn comes later in this tick
             }
         } else {
+            let Some(budget) = self.context.read_budget(id) else {
+                return self.ask_if_broken(id, io, hangup);
+            };
+            let Some(connection) = self.context.connections.get_mut(id) else { return };
+            room = budget;
             self.wire.came.resize(READ_WIRE, 0);
             let room = room.min(READ_WIRE);
             let outcome = self.sys.read(io, &mut self.wire.came[..room]);
@@ -264,8 +269,8 @@ impl<S: Sys> Reactor<S> {
         self.context.mark_ready(id);
     }
 
-    /// Opens the bytes inside the engine, or else the `came` bytes in the wire buffer, and shows the
-    /// plaintext.
+    /// Opens the bytes inside the engine, or else the `came` bytes in the wire buffer, and shows
+    /// the plaintext.
     fn open(&mut self, handler: &mut impl Handler, id: Token, came: usize, room: usize) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
@@ -288,14 +293,19 @@ impl<S: Sys> Reactor<S> {
             self.show(handler, id, step.filled);
         }
         self.expect_the_rest(id);
-        let is_over = |it: &Connection| step.is_over && !it.has_more_within();
-        if self.context.connections.get(id).is_some_and(is_over) {
-            self.end(handler, id, ReadBlocks::ENDED_WITHIN);
+        let Some(connection) = self.context.connections.get_mut(id) else { return };
+        if !step.is_over || connection.has_more_within() {
+            return;
         }
+        if connection.state == State::Open && connection.read_blocks.any(ReadBlocks::PAUSED) {
+            // The end stays inside until the source is resumed, like bytes.
+            return connection.layer.set(LayerFlags::WITHIN, true);
+        }
+        self.end(handler, id, ReadBlocks::ENDED_WITHIN);
     }
 
-    /// Begins or ends the `Frame` deadline: a record that has begun has to end in time like a frame,
-    /// even if no plaintext of it was shown yet.
+    /// Begins or ends the `Frame` deadline: a record that has begun has to end in time like a
+    /// frame, even if no plaintext of it was shown yet.
     pub(super) fn expect_the_rest(&mut self, id: Token) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get(id) else { return };
@@ -325,8 +335,8 @@ impl<S: Sys> Reactor<S> {
 
     // --- Out ---
 
-    /// The flush of a source with a transform: one `writev(2)` of sealed bytes that the kernel did not
-    /// take before, or else of bytes that are sealed now.
+    /// The flush of a source with a transform: one `writev(2)` of sealed bytes that the kernel did
+    /// not take before, or else of bytes that are sealed now.
     pub(super) fn write_sealed(&mut self, id: Token, io: Io) -> Option<Written> {
         let connection = self.context.connections.get_mut(id)?;
         if connection.write_blocked || !matches!(connection.state, State::Open | State::Closing) {
@@ -363,8 +373,8 @@ impl<S: Sys> Reactor<S> {
         Some(Written { has_taken: taken > 0, is_full })
     }
 
-    /// Seals queued bytes, about as many as one write takes, and after the last byte of a source that
-    /// is being closed the engine's last message.
+    /// Seals queued bytes, about as many as one write takes, and after the last byte of a source
+    /// that is being closed the engine's last message.
     fn seal(&mut self, id: Token) {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };

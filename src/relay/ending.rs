@@ -38,9 +38,8 @@ impl Relay {
         let Some(peer) = self.peers.get(id).filter(|peer| peer.who().is_some()) else {
             return; // it is leaving already, or no connection at all
         };
-        // Bytes that are kept of an undecided connection are the beginning of a `ClientHello`, and
-        // a client that speaks TLS cannot read a frame.
-        if peer.channel == Channel::Undecided && cx.kept(id) > 0 {
+        // A client that has begun with TLS cannot read a frame.
+        if peer.channel == Channel::Greeting {
             cx.send(id, &[&REFUSAL]);
         } else {
             let frame = Reply::from(refusal).encode();

@@ -7,15 +7,22 @@ use super::peer::{Peer, State, Throttle};
 use super::rates::{Origin, RateClass};
 use super::tls::{Channel, opening_work};
 use crate::reactor::{Context, Token};
+use crate::tls::FIRST_BYTE;
 use crate::wire::{ErrorCode, Refusal, Reply, Request, Scan};
 
 impl Relay {
     /// Does what the frames in `bytes` ask, as long as the connection's address has a share of this
     /// tick left. Returns how many bytes are done with.
     pub(super) fn read(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
-        let Some(peer) = self.peers.get(from) else { return bytes.len() };
+        let Some(peer) = self.peers.get_mut(from) else { return bytes.len() };
+        if peer.channel == Channel::Undecided
+            && self.tls.is_some()
+            && bytes.first() == Some(&FIRST_BYTE)
+        {
+            peer.channel = Channel::Greeting;
+        }
         let (origin, channel) = (peer.origin, peer.channel);
-        if origin == Origin::EXEMPT && channel != Channel::Undecided {
+        if origin == Origin::EXEMPT && matches!(channel, Channel::Plain | Channel::Tls) {
             return self.read_frames(cx, from, bytes, &mut 0);
         }
         if origin != Origin::EXEMPT && self.shares.is_spent(origin) {
@@ -24,7 +31,7 @@ impl Relay {
         }
         let mut work = 0;
         let begun = match channel {
-            Channel::Undecided => self.begin(cx, from, bytes, &mut work),
+            Channel::Undecided | Channel::Greeting => self.begin(cx, from, bytes, &mut work),
             Channel::Plain | Channel::Tls => None,
         };
         let consumed = begun.unwrap_or_else(|| self.read_frames(cx, from, bytes, &mut work));

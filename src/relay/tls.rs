@@ -15,7 +15,7 @@ use super::limits::{
 };
 use crate::reactor::{Context, Token};
 use crate::tls::limits::MAX_HELLO;
-use crate::tls::{Engines, FIRST_BYTE, Fault, Hello, REFUSAL};
+use crate::tls::{Engines, Fault, Hello, REFUSAL};
 use crate::wire::{ErrorCode, Refusal};
 
 /// A whole `ClientHello` has to fit into the bytes that the reactor keeps of a stranger.
@@ -32,8 +32,10 @@ pub(super) struct Greetings {
 /// How a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
-    /// No complete beginning has arrived, so it may begin with TLS.
+    /// Nothing that it sent has been looked at, so it may begin with TLS.
     Undecided,
+    /// It began with TLS and has no engine yet.
+    Greeting,
     Plain,
     Tls,
 }
@@ -49,9 +51,9 @@ impl Relay {
         self.tls = Some(engines);
     }
 
-    /// Looks at the first bytes of a connection. Returns `None` if they are the beginning of a plain
-    /// connection. Otherwise returns how many of them are consumed: the connection has an engine
-    /// from now on, waits for one, or ends.
+    /// Looks at the first bytes of a connection. Returns `None` if they are the beginning of a
+    /// plain connection. Otherwise returns how many of them are consumed: the connection has an
+    /// engine from now on, waits for one, or ends.
     pub(super) fn begin(
         &mut self,
         cx: &mut Context,
@@ -60,7 +62,8 @@ impl Relay {
         work: &mut usize,
     ) -> Option<usize> {
         let peer = self.peers.get_mut(from)?;
-        let Some(engines) = self.tls.as_ref().filter(|_| bytes.first() == Some(&FIRST_BYTE)) else {
+        let is_greeting = peer.channel == Channel::Greeting;
+        let Some(engines) = self.tls.as_ref().filter(|_| is_greeting) else {
             peer.channel = Channel::Plain;
             if !self.config.requires_tls {
                 return None;

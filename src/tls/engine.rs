@@ -48,8 +48,8 @@ struct Record {
 }
 
 impl Record {
-    /// Takes the part of `bytes`, the next ones on the wire, that belongs to this record. Returns how
-    /// many bytes that are.
+    /// Takes the part of `bytes`, the next ones on the wire, that belongs to this record. Returns
+    /// how many bytes that are.
     fn take(&mut self, bytes: &[u8]) -> usize {
         for (to, from) in self.header.iter_mut().skip(self.came).zip(bytes) {
             *to = *from;

@@ -332,6 +332,29 @@ fn a_goodbye_is_told_as_the_end_and_answered() {
     sim.assert_clean(&mut handler, 1);
 }
 
+/// What came before the goodbye is shown first, also where the handler is paused meanwhile.
+#[test]
+fn a_goodbye_to_a_paused_source_is_told_once_it_is_resumed() {
+    let mut sim = Sim::new();
+    let mut handler = with(None, |cx, told| match told {
+        Told::Received(from, bytes) if !bytes.is_empty() => cx.pause(*from),
+        _ => {}
+    });
+    handler.consume = |bytes| if bytes[0] == HELLO { 0 } else { bytes.len().min(4) };
+    let (id, mut peer, mut tunnel) = greeted(&mut sim, &mut handler);
+    let wire = [tunnel.seal(b"\x80one\x80two").0, tunnel.finish()].concat();
+    peer.send(&wire);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"\x80one".to_vec())]);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Received(id, b"\x80two".to_vec())]);
+    sim.cx().resume(id);
+    sim.settle(&mut handler);
+    assert_eq!(handler.take(), [Told::Ended(id, Vec::new())]);
+    assert_eq!(sim.cx().kept_in_all(), 0);
+}
+
 /// The end of the socket without a goodbye is an end too.
 #[test]
 fn an_end_without_a_goodbye_is_told_after_what_came_before_it() {
@@ -482,6 +505,21 @@ fn what_is_within_counts_in_the_bound_of_all() {
     sim.cx().abort(greedy);
     sim.settle(&mut handler);
     assert!(handler.received_from(id) == pattern(4000));
+    assert_eq!(sim.cx().kept_in_all(), 0);
+}
+
+/// Opening what is within gives memory back, so the bound does not hold it up.
+#[test]
+fn what_is_within_is_opened_above_the_bound_of_all() {
+    let mut sim = Sim::with(&Config { kept_limit: 1000, ..Config::default() });
+    let mut handler = with(Some(1), |_, _| {});
+    let (id, mut peer, mut tunnel) = greeted(&mut sim, &mut handler);
+    let records: Vec<u8> = (0..400).flat_map(|_| tunnel.seal(b"\x80word").0).collect();
+    peer.send(&records);
+    sim.tick(&mut handler);
+    assert!(sim.cx().kept_in_all() > 1000);
+    sim.settle(&mut handler);
+    assert_eq!(handler.received_from(id).len(), 400 * 5);
     assert_eq!(sim.cx().kept_in_all(), 0);
 }
 

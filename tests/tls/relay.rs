@@ -513,4 +513,11 @@ fn who_has_begun_with_tls_is_never_answered_in_the_clear() {
     simulated.pass(REGISTER_TIMEOUT);
     let answer = guest.peer.receive_all();
     assert_eq!(answer.first(), Some(&0x15), "an alert: {answer:?}");
+
+    let mut half = simulated.dial();
+    half.send(&hello[..100]);
+    half.shut();
+    simulated.settle();
+    let answer = half.receive_all();
+    assert!(answer.first().is_none_or(|&first| first == 0x15), "an alert: {answer:?}");
 }
