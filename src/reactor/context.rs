@@ -408,6 +408,13 @@ impl Context {
         self.tick_again();
     }
 
+    /// Drops what is queued for `id` and was not sealed.
+    pub(super) fn drop_queued(&mut self, id: Token) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        self.output_in_all -= connection.outbox.memory();
+        self.queued_in_all -= connection.outbox.clear(&mut self.pool);
+    }
+
     /// Marks `id` as over. The first reason stands.
     pub(super) fn die(&mut self, id: Token, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(id) else { return };

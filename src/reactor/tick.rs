@@ -574,9 +574,8 @@ impl<S: Sys> Reactor<S> {
         for kind in DeadlineKind::ALL {
             self.context.end_deadline(id, kind);
         }
-        let Some(mut connection) = self.context.connections.remove(id) else { return };
-        self.context.output_in_all -= connection.outbox.memory();
-        self.context.queued_in_all -= connection.outbox.clear(&mut self.context.pool);
+        self.context.drop_queued(id);
+        let Some(connection) = self.context.connections.remove(id) else { return };
         self.context.kept_in_all -= connection.inbox.memory();
         if connection.is_transformed() {
             self.context.forget_layer(id);

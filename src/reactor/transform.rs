@@ -33,7 +33,7 @@ use nix::errno::Errno;
 
 use super::connection::{LayerFlags, ReadBlocks, State};
 use super::deadlines::Kind as DeadlineKind;
-use super::limits::{READ_SIZE, READ_WIRE, SLICES_PER_WRITE};
+use super::limits::{READ_WIRE, SLICES_PER_WRITE};
 use super::sys::Io;
 use super::tick::Written;
 use super::{CloseReason, Handler, Reactor, Sys, Token};
@@ -149,22 +149,26 @@ impl Layers {
         }));
     }
 
+    fn get(&self, id: Token) -> Option<&Layer> {
+        self.0.get(id.slot())?.as_deref()
+    }
+
     fn get_mut(&mut self, id: Token) -> Option<&mut Layer> {
         self.0.get_mut(id.slot())?.as_deref_mut()
     }
 
     pub(super) fn binding(&self, id: Token) -> Option<[u8; 32]> {
-        self.0.get(id.slot())?.as_ref()?.engine.binding()
+        self.get(id)?.engine.binding()
     }
 
     /// Sealed bytes that the kernel has not taken.
     pub(super) fn unsent(&self, id: Token) -> usize {
-        self.0.get(id.slot()).and_then(Option::as_ref).map_or(0, |layer| layer.unsent.len())
+        self.get(id).map_or(0, |layer| layer.unsent.len())
     }
 
     /// Whether what is kept of `id` came before its transform did: nothing was opened yet.
     pub(super) fn is_new(&self, id: Token) -> bool {
-        self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.is_new)
+        self.get(id).is_some_and(|layer| layer.is_new)
     }
 
     /// Keeps `bytes`, which arrived before the transform was set. Returns how many bytes of memory
@@ -185,7 +189,7 @@ impl Layers {
 
     /// Whether a part of a record, or bytes that were not shown yet, are kept for `id`.
     pub(super) fn has_begun(&self, id: Token) -> bool {
-        self.0.get(id.slot()).and_then(Option::as_ref).is_some_and(|layer| layer.counted > 0)
+        self.get(id).is_some_and(|layer| layer.counted > 0)
     }
 
     /// Removes the transform of `id`. Returns its part in the sums.
@@ -275,7 +279,7 @@ impl<S: Sys> Reactor<S> {
         let cx = &mut self.context;
         let Some(connection) = cx.connections.get_mut(id) else { return };
         let Some(layer) = cx.layers.get_mut(id) else { return };
-        let plain = &mut self.buffer.space()[..room.min(READ_SIZE)];
+        let plain = &mut self.buffer.space()[..room];
         let step = match layer.open(&self.wire.came[..came], plain) {
             Ok(step) => step,
             Err(why) => return self.garble(handler, id, why),
@@ -327,8 +331,7 @@ impl<S: Sys> Reactor<S> {
         if connection.state != State::Open {
             return;
         }
-        cx.output_in_all -= connection.outbox.memory();
-        cx.queued_in_all -= connection.outbox.clear(&mut cx.pool);
+        cx.drop_queued(id);
         cx.close(id);
         handler.garbled(cx, id, why);
     }

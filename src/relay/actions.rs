@@ -43,9 +43,7 @@ impl Relay {
                 Err(Fault::new(ErrorCode::RateLimited, detail))
             }
             // Too long to be a name, and the log would hold all of it.
-            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => {
-                Err(Fault::new(ErrorCode::UnknownUser, "no such user is connected"))
-            }
+            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
             Body::Lookup { target } => self.look_up(cx, from, target),
             Body::Ping => {
                 if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {

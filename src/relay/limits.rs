@@ -103,8 +103,8 @@ pub const CLAIMS_PER_SECOND: u32 = 128;
 pub const USER_LOOKUPS_BURST: u32 = 512;
 /// `get_pubkey` a second of one user.
 pub const USER_LOOKUPS_PER_SECOND: u32 = 32;
-/// `get_pubkey` of one address at once; beyond it they are refused, for a connection that were
-/// paused for it could neither send nor receive its receipts.
+/// `get_pubkey` of one address at once. Beyond it they are refused: a connection that is paused
+/// could not send, and its receipts would wait.
 pub const LOOKUPS_BURST: u32 = 2048;
 /// `get_pubkey` a second of one address: each makes an answer ten times as long.
 pub const LOOKUPS_PER_SECOND: u32 = 128;

@@ -36,7 +36,7 @@ impl Newcomers {
                     .is_none_or(|site| self.sites.look(site, now)[0].holds_one(SITE_RATE, now))
     }
 
-    /// The same, and spends one of the rates if it may.
+    /// The same; if it may, the name counts for the address and for its site.
     pub(super) fn take(&mut self, origin: Origin, address: SocketAddr, now: Time) -> bool {
         let may = self.may(origin, address, now);
         if may && origin != Origin::EXEMPT {

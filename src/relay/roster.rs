@@ -34,8 +34,8 @@ pub(super) struct Roster {
     listed: usize,
     /// The whole list as it was before the change with this number.
     userlist: Option<(u64, Rc<[u8]>)>,
-    /// Parts of the whole list, made for whoever began it last: others who begin it at the same
-    /// change get the same.
+    /// Parts of the whole list that was sent last. Subscribers whose list began at the same change
+    /// are sent the same frames.
     list: List,
     /// What was gathered last, which nearly every subscriber of changes is waiting for.
     latest: Vec<Batch>,

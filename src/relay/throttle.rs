@@ -170,19 +170,29 @@ impl Relay {
             while (turns > 0 || origin == Origin::EXEMPT)
                 && let Some(id) = line.pop_front()
             {
-                let is_full = self.is_full(cx, id);
-                let Some(peer) = self.peers.get_mut(id) else { continue };
-                peer.in_line = false;
-                peer.held |= is_full; // until its queue is empty
-                if !peer.is_waiting() {
-                    cx.resume(id);
-                    turns = turns.saturating_sub(1);
+                if self.is_full(cx, id)
+                    && let Some(peer) = self.peers.get_mut(id)
+                {
+                    peer.held = true; // until its queue is empty
                 }
+                turns = turns.saturating_sub(usize::from(self.leave_line(cx, id)));
             }
             if !line.is_empty() {
                 self.shares.lines.insert(origin, line);
             }
         }
+    }
+
+    /// `id` has left its line: it is read again, unless it waits for something else. Returns
+    /// whether it is.
+    pub(super) fn leave_line(&mut self, cx: &mut Context, id: Token) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        peer.in_line = false;
+        let goes_on = !peer.is_waiting();
+        if goes_on {
+            cx.resume(id);
+        }
+        goes_on
     }
 
     fn set_throttle_timer(&self, cx: &mut Context) {

@@ -107,12 +107,7 @@ impl Relay {
         while room > 0
             && let Some(id) = self.greetings.line.pop_front()
         {
-            let Some(peer) = self.peers.get_mut(id) else { continue };
-            peer.in_line = false;
-            if !peer.is_waiting() {
-                cx.resume(id);
-                room -= 1;
-            }
+            room -= usize::from(self.leave_line(cx, id));
         }
     }
 

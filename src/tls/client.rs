@@ -13,7 +13,6 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 
 use super::Engine;
-use super::limits::SEALED_AT_ONCE;
 use crate::reactor::Transform;
 
 /// The configuration of the client's end of each connection.
@@ -24,11 +23,9 @@ pub struct ClientTls {
     is_bound: bool,
 }
 
-/// What the user can do if this system has no root certificates.
-pub const fn no_roots() -> &'static str {
-    "this system has no certificates of authorities to check the relay's with: install them \
-     (Debian: ca-certificates), or name them in the variable SSL_CERT_FILE"
-}
+/// This system has no root certificates, and what the user can do.
+const NO_ROOTS: &str = "this system has no certificates of authorities to check the relay's with: \
+    install them (Debian: ca-certificates), or name them in the variable SSL_CERT_FILE";
 
 impl ClientTls {
     /// For a relay that is authenticated by its own key: any certificate is accepted, because the
@@ -39,11 +36,7 @@ impl ClientTls {
     pub fn bound() -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
-        let mut tls = Self::new(provider, verifier, ServerName::from(UNNAMED), true)?;
-        if let Some(config) = Arc::get_mut(&mut tls.config) {
-            config.enable_sni = false; // no host name is sent in the clear
-        }
-        Ok(tls)
+        Self::new(provider, verifier, ServerName::from(UNNAMED), true)
     }
 
     /// For a proxy at `host`: its certificate is checked against this system's root certificates.
@@ -54,7 +47,7 @@ impl ClientTls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| format!("{host} cannot stand in a certificate"))?;
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(Arc::clone(&provider)).map_err(|_| no_roots().to_owned())?;
+        let verifier = Verifier::new(Arc::clone(&provider)).map_err(|_| NO_ROOTS.to_owned())?;
         Self::new(provider, Arc::new(verifier), name, false)
     }
 
@@ -81,14 +74,13 @@ impl ClientTls {
 
     /// The engine of one more connection; none where it could not be made.
     pub fn engine(&self) -> Option<Box<dyn Transform>> {
-        let mut connection =
-            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).ok()?;
-        connection.set_buffer_limit(Some(SEALED_AT_ONCE));
+        let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone()).ok()?;
         Some(Box::new(Engine::new(connection.into())))
     }
 }
 
-/// A placeholder: the library wants a name, and nothing looks at it.
+/// A placeholder: the library wants a name, and nothing looks at it. It is an address, so no server
+/// name (SNI) is sent in the clear.
 const UNNAMED: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// Accepts every certificate and every signature made with it. A machine in the middle has a

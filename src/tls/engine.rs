@@ -13,7 +13,7 @@ use std::io::{self, IoSlice, Read, Write};
 use rustls::Connection;
 
 use super::Fault;
-use super::limits::{MAX_HANDSHAKE, MAX_SILENT, RECORDS_A_TURN};
+use super::limits::{MAX_HANDSHAKE, MAX_SILENT, RECORDS_A_TURN, SEALED_AT_ONCE};
 use crate::reactor::{Garbled, Step, Transform};
 
 /// The label of the exporter, with an empty context (RFC 9266, section 4).
@@ -84,7 +84,8 @@ impl Read for Nothing {
 }
 
 impl Engine {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(mut connection: Connection) -> Self {
+        connection.set_buffer_limit(Some(SEALED_AT_ONCE));
         Self {
             connection,
             record: Record::default(),
@@ -206,7 +207,7 @@ impl Transform for Engine {
     fn seal(&mut self, plain: &[IoSlice<'_>], wire: &mut Vec<u8>) -> usize {
         let mut taken = 0;
         if !self.connection.is_handshaking() && !self.has_failed {
-            // It takes at most its buffer limit, which the callers of `Engine::new` have set.
+            // It takes at most `SEALED_AT_ONCE` bytes.
             taken = self.connection.writer().write_vectored(plain).unwrap_or(0);
         }
         self.take_ciphertext(wire);

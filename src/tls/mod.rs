@@ -21,7 +21,7 @@ mod server;
 
 use crate::reactor::Transform;
 
-pub use self::client::{ClientTls, no_roots};
+pub use self::client::ClientTls;
 pub use self::engine::Engine;
 pub use self::fault::Fault;
 pub use self::hello::{FIRST_BYTE, Hello, REFUSAL};

@@ -9,7 +9,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, ServerConnection, version};
 
-use super::limits::SEALED_AT_ONCE;
 use super::{Engine, Engines};
 use crate::reactor::Transform;
 
@@ -75,8 +74,7 @@ impl ServerTls {
 
 impl Engines for ServerTls {
     fn engine(&self) -> Option<Box<dyn Transform>> {
-        let mut connection = ServerConnection::new(Arc::clone(&self.config)).ok()?;
-        connection.set_buffer_limit(Some(SEALED_AT_ONCE));
+        let connection = ServerConnection::new(Arc::clone(&self.config)).ok()?;
         Some(Box::new(Engine::new(connection.into())))
     }
 }
