@@ -2,9 +2,9 @@
 //!
 //! Nothing in this program grows without an end: what a peer can send, what is kept for a peer, how
 //! much one turn of the loop may do and how long anything may take are named constants. Those of
-//! the loop are in `src/reactor/limits.rs`, those of the relay in `src/relay/limits.rs`, and all
-//! others here. Constants that a user may change are the defaults of options (`sealwax serve
-//! --help`).
+//! the loop are in `src/reactor/limits.rs`, those of the relay in `src/relay/limits.rs`, those of
+//! TLS in `src/tls/limits.rs`, and all others here. Constants that a user may change are the
+//! defaults of options (`sealwax serve --help`).
 
 use std::time::Duration;
 

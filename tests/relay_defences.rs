@@ -23,6 +23,8 @@ use support::kernel::{Op, Peer};
 use support::relay::register;
 use support::simulated::{Simulated, actions, hear, ping, say};
 
+/// After so many ticks a test does not wait any longer.
+const MOST_TICKS: usize = 10_000;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A relay for which this machine is an address like any other.
@@ -349,6 +351,7 @@ fn addresses_that_flood_share_the_work_of_a_tick() {
         let message = json!({"action": "message", "to": "JG", "id": "1", "content": ""});
         let (mut all, mut ticks) = (0, 0);
         while all < flood.len() * 2 * WORK_A_TURN {
+            assert!(ticks < MOST_TICKS, "somebody is forgotten");
             let is_asking = ticks % 8 == 0;
             if is_asking {
                 say(&mut honest, &message);
@@ -384,8 +387,10 @@ fn the_end_of_a_connection_is_in_the_share_of_its_address() {
             assert_eq!(peer.send(frames.as_bytes()), frames.len());
             peer.shut();
         }
-        let (mut most, mut all) = (0, 0);
+        let (mut most, mut all, mut ticks) = (0, 0, 0);
         while all < flood.len() * 2 * WORK_A_TURN {
+            ticks += 1;
+            assert!(ticks < MOST_TICKS, "somebody is forgotten");
             relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
             relay.log.receive_all();
             let done = flood.iter_mut().map(|peer| frame_ends(&peer.receive_all())).sum();
@@ -409,8 +414,10 @@ fn those_who_run_out_of_time_together_are_ended_some_in_each_tick() {
         }
         relay.settle();
         relay.kernel.advance(FRAME_TIMEOUT + SECOND);
-        let (mut ended, mut before) = (0, 0);
+        let (mut ended, mut before, mut ticks) = (0, 0, 0);
         while ended < crowd.len() {
+            ticks += 1;
+            assert!(ticks < MOST_TICKS, "somebody is forgotten");
             relay.reactor.tick(&mut relay.relay, Some(Duration::ZERO)).unwrap();
             relay.log.receive_all();
             ended += crowd.iter_mut().map(|peer| frame_ends(&peer.receive_all())).sum::<usize>();

@@ -63,8 +63,8 @@ fn stages() -> BTreeMap<String, String> {
 
 /// The stage of an example: the one with the longest beginning.
 fn stage<'a>(of: &str, stages: &'a BTreeMap<String, String>) -> Option<(&'a str, &'a str)> {
-    let mut fitting = stages.iter().filter(|(beginning, _)| of.starts_with(beginning.as_str()));
-    let longest = fitting.by_ref().max_by_key(|(beginning, _)| beginning.len());
+    let fitting = stages.iter().filter(|(beginning, _)| of.starts_with(beginning.as_str()));
+    let longest = fitting.max_by_key(|(beginning, _)| beginning.len());
     longest.map(|(beginning, script)| (beginning.as_str(), script.as_str()))
 }
 

@@ -14,8 +14,12 @@ skip() {
     exit 77
 }
 
-# bash calls this for a program that it does not find.
-command_not_found_handle() { skip "$1 is not installed"; }
+# bash calls this for a program that it does not find. Only these may be missing.
+command_not_found_handle() {
+    case $1 in jq | make | man | pidof | pkill | taskset) skip "$1 is not installed" ;; esac
+    echo "$1: no such command" >&2
+    return 127
+}
 
 # Fails where the command succeeds. (`! COMMAND` alone does not end a script.)
 not() { ! "$@"; }

@@ -270,14 +270,25 @@ impl Account {
 
     /// The `prove` that answers this challenge to the claim above.
     pub fn prove(&self, challenge: &str) -> Value {
+        self.prove_bound(challenge, None, None)
+    }
+
+    /// The same for a registration that is bound: the challenge is checked with `signed`, and
+    /// `proven` is what the proof is over.
+    pub fn prove_bound(
+        &self,
+        challenge: &str,
+        signed: Option<&[u8; 32]>,
+        proven: Option<&[u8; 32]>,
+    ) -> Value {
         let incoming = Incoming::parse(challenge.as_bytes()).unwrap();
         let Incoming::Reply(Reply::Challenge { relay, nonce, signature }) = incoming else {
             panic!("no challenge: {challenge}")
         };
         let (vault, fp) = (&self.vault, self.vault.public().fingerprint());
-        let signed = relay_challenge(&relay, &[7; 32], &nonce, &fp, None);
+        let signed = relay_challenge(&relay, &[7; 32], &nonce, &fp, signed);
         assert!(vault.verify_relay(&relay, &signed, &signature), "the relay signs its challenge");
-        let proof = register_proof(&relay, &nonce, &[7; 32], self.name, &fp, &self.prekey, None);
+        let proof = register_proof(&relay, &nonce, &[7; 32], self.name, &fp, &self.prekey, proven);
         json!({"action": "prove", "v": 2, "sig": base64::encode(&vault.sign(&proof))})
     }
 

@@ -63,7 +63,9 @@ fn stand(mut client: TcpStream, mut relay: TcpStream, edit: Edit, kept: &Mutex<S
             }
         }
         let mut fds = [&client, &relay].map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN));
-        poll(&mut fds, PollTimeout::NONE).unwrap();
+        if poll(&mut fds, PollTimeout::from(60_000_u16)).unwrap() == 0 {
+            return; // neither end goes on
+        }
         let ready = fds.map(|fd| fd.any().unwrap());
         for (is_ready, tunnel, stream) in
             [(ready[0], &mut to_client, &mut client), (ready[1], &mut to_relay, &mut relay)]

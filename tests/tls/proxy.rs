@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 
 use der::pem::{LineEnding, encode_string};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use sealwax::reactor::end_with_parent;
 
 use crate::support::process::{Ended, Homes, Process, Relay, text};
 
@@ -114,14 +113,12 @@ fn a_proxy_that_ends_tls_stands_in_front_of_a_plain_relay() {
     let path = folder.path().join("haproxy.cfg");
     std::fs::write(&path, config).unwrap();
     let mut command = Command::new("haproxy");
-    command.args(["-db", "-q", "-f", text(&path)]).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut proxy = end_with_parent(&mut command).spawn().unwrap();
+    command.args(["-db", "-q", "-f", text(&path)]);
+    let _proxy = Process::spawn(&mut command);
     let port = listener.local_addr().unwrap().port();
     send(&homes, &format!("tls://localhost:{port}"), &shown.authority).with_code(4);
     // Bound TLS finds out that somebody stands in between, and says what to try.
     let refused = send(&homes, &format!("localhost:{port}"), &shown.authority).with_code(5);
     assert!(refused.transcript.contains("stands between"), "{refused:?}");
     assert!(refused.transcript.contains("tls://localhost"), "{refused:?}");
-    proxy.kill().unwrap();
-    proxy.wait().unwrap();
 }
