@@ -469,9 +469,14 @@ fn other_servers_stand_beside_the_relay_where_they_are_installed() {
         ("ngircd", "ngircd"),
     ];
     for (server, program) in servers {
-        for work in
-            [&["connect"][..], &["pingpong", "--pairs", "2"], &["flood", "--pairs", "2", "--mesh"]]
-        {
+        let works = [
+            &["connect"][..],
+            &["pingpong", "--pairs", "2"],
+            &["flood", "--pairs", "2", "--mesh"],
+            &["connect", "--tls"],
+            &["flood", "--pairs", "2", "--mesh", "--tls"],
+        ];
+        for work in works {
             let short = ["--beside", server, "--rounds", "1", "--warm-up", "0", "--count", "100"];
             let ended = Process::start(&[&["load"], work, &short].concat()).end();
             if ended.transcript.contains("is not installed") {

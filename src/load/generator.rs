@@ -331,6 +331,17 @@ impl Generator {
         }
     }
 
+    /// The first bytes of a user; where connections are sealed, these are too.
+    fn greet(&mut self, cx: &mut Context, user: u32, id: Token) {
+        if let Some(tls) = &self.tls {
+            match tls.engine() {
+                Some(engine) => cx.transform(id, engine),
+                None => return self.lose(cx, user, Fault::Nonsense),
+            }
+        }
+        cx.send(id, &[&self.protocol.greeting(user)]);
+    }
+
     /// Whether nothing is on its way.
     fn is_quiet(&self) -> bool {
         self.in_flight == 0 && self.coming == 0
@@ -340,13 +351,9 @@ impl Generator {
 impl Handler for Generator {
     fn opened(&mut self, cx: &mut Context, id: Token, _how: Opened) {
         let Some(user) = self.user_of(id) else { return };
-        if let Some(tls) = &self.tls {
-            match tls.engine() {
-                Some(engine) => cx.transform(id, engine),
-                None => return self.lose(cx, user, Fault::Nonsense),
-            }
+        if self.tls.is_none() || !self.protocol.waits_for_hello() {
+            self.greet(cx, user, id);
         }
-        cx.send(id, &[&self.protocol.greeting(user)]);
     }
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
@@ -361,7 +368,11 @@ impl Handler for Generator {
                     self.lose(cx, user, Fault::Nonsense);
                 }
                 Parsed::Nothing => return consumed,
-                Parsed::Noise => {}
+                Parsed::Hello if self.tls.is_some() && !cx.is_transformed(from) => {
+                    self.greet(cx, user, from);
+                    return consumed; // what is behind it is for the engine
+                }
+                Parsed::Noise | Parsed::Hello => {}
                 Parsed::Welcome => self.answered(cx, user, from),
                 Parsed::Asked(answer) => cx.send(from, &[&answer]),
                 Parsed::Refused(code) => self.refused(cx, user, code),

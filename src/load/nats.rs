@@ -28,6 +28,11 @@ impl Protocol for Nats {
         format!("CONNECT {options}\r\nSUB {name} 1\r\nPING\r\n").into_bytes()
     }
 
+    /// The server says in the clear whether TLS is to follow.
+    fn waits_for_hello(&self) -> bool {
+        true
+    }
+
     fn parse<'a>(&self, _user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>) {
         let Some(end) = memchr(b'\n', bytes) else { return (0, Parsed::Nothing) };
         let (line, length) = (bytes[..end].trim_ascii_end(), end + 1);
@@ -36,7 +41,8 @@ impl Protocol for Nats {
             b"MSG" => return message(bytes, rest, length),
             b"PING" => Parsed::Asked(b"PONG\r\n".to_vec()),
             b"PONG" => Parsed::Welcome,
-            b"INFO" | b"+OK" => Parsed::Noise,
+            b"INFO" => Parsed::Hello,
+            b"+OK" => Parsed::Noise,
             b"-ERR" => Parsed::Refused("an error"),
             _ => Parsed::Nonsense,
         };
@@ -88,7 +94,8 @@ mod tests {
         let text = String::from_utf8(message.clone()).unwrap();
         let msg = format!("MSG u0000003 1 131\r\n{text}\r\n");
         let cases = [
-            ("INFO {\"server_id\":\"N\"}\r\n", Parsed::Noise),
+            ("INFO {\"server_id\":\"N\"}\r\n", Parsed::Hello),
+            ("+OK\r\n", Parsed::Noise),
             ("PONG\r\n", Parsed::Welcome),
             ("PING\r\n", Parsed::Asked(b"PONG\r\n".to_vec())),
             (&msg, Parsed::Message(&message)),

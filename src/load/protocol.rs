@@ -13,6 +13,11 @@ pub trait Protocol {
     /// takes.
     fn parse<'a>(&self, user: u32, bytes: &'a [u8]) -> (usize, Parsed<'a>);
 
+    /// Whether the server speaks first, in the clear, so that TLS begins behind [`Parsed::Hello`].
+    fn waits_for_hello(&self) -> bool {
+        false
+    }
+
     /// The bytes that send `message` to the user that it names, in parts to be joined.
     fn parts<'a>(&'a self, message: &'a [u8]) -> [&'a [u8]; PARTS];
 }
@@ -24,6 +29,8 @@ pub enum Parsed<'a> {
     Nothing,
     /// Something that is of no interest here.
     Noise,
+    /// The first words of a server that speaks first.
+    Hello,
     /// The user is registered. Later it means nothing.
     Welcome,
     /// Something that is to be answered so.

@@ -25,7 +25,7 @@ pub use self::client::ClientTls;
 pub use self::engine::Engine;
 pub use self::fault::Fault;
 pub use self::hello::{FIRST_BYTE, Hello, REFUSAL};
-pub use self::server::{PairFault, ServerTls};
+pub use self::server::{PairFault, PemPair, ServerTls};
 
 /// Makes the engines of a relay's connections.
 pub trait Engines {

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use der::pem::{LineEnding, encode_string};
+use rcgen::{CertifiedKey, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, ServerConnection, version};
+use zeroize::Zeroizing;
 
 use super::{Engine, Engines};
 use crate::reactor::Transform;
@@ -16,6 +19,14 @@ use crate::reactor::Transform;
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+}
+
+/// A certificate and its key as PEM, for a server that reads files.
+pub struct PemPair {
+    /// Self-signed.
+    pub certificate: String,
+    /// Not encrypted (PKCS #8).
+    pub key: Zeroizing<String>,
 }
 
 /// Why a certificate and its key cannot be used.
@@ -38,8 +49,7 @@ impl ServerTls {
     /// # Errors
     /// The kernel gives no randomness.
     pub fn self_signed() -> Result<Self, PairFault> {
-        let made = rcgen::generate_simple_self_signed(["sealwax".to_owned()])
-            .map_err(|error| PairFault::NotMade(error.to_string()))?;
+        let made = make()?;
         let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
         Self::new(vec![made.cert.der().clone()], key)
     }
@@ -69,6 +79,31 @@ impl ServerTls {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { config: Arc::new(config) })
+    }
+}
+
+/// A self-signed certificate (ECDSA on P-256) and its key.
+fn make() -> Result<CertifiedKey<KeyPair>, PairFault> {
+    rcgen::generate_simple_self_signed(["sealwax".to_owned()])
+        .map_err(|error| PairFault::NotMade(error.to_string()))
+}
+
+impl PemPair {
+    /// A certificate like the relay's own, made now.
+    ///
+    /// # Errors
+    /// The kernel gives no randomness.
+    pub fn self_signed() -> Result<Self, PairFault> {
+        let made = make()?;
+        let pem = |label, der: &[u8]| {
+            encode_string(label, LineEnding::LF, der)
+                .map_err(|error| PairFault::NotMade(error.to_string()))
+        };
+        let key = Zeroizing::new(made.signing_key.serialize_der());
+        Ok(Self {
+            certificate: pem("CERTIFICATE", made.cert.der())?,
+            key: Zeroizing::new(pem("PRIVATE KEY", &key)?),
+        })
     }
 }
 

@@ -27,6 +27,7 @@ Examples:
   sealwax load flood                           the processor time of a message
   sealwax load connect                         the processor time of a connection
   sealwax load connect --v2                    the same, with proof of the key
+  sealwax load connect --tls                   the same, with a TLS handshake
   sealwax load hold 10000                      the memory of an idle connection
   sealwax load flood --beside floor            compared with a program that only forwards bytes
   sealwax load flood --rate 100000 --mesh      at a fixed rate, to random users
@@ -223,7 +224,8 @@ pub struct RunArgs {
     /// Use version 2 of the protocol, in which users prove their keys
     #[arg(long)]
     pub v2: bool,
-    /// Users use TLS with the relay; what is measured with --beside does not
+    /// Users use TLS with the relay, nats and mosquitto; others measured with --beside have none.
+    /// No certificate is checked
     #[arg(long)]
     pub tls: bool,
     /// Which lists of connected users they get [default: full for connect, otherwise none]

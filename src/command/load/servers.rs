@@ -13,6 +13,7 @@ use super::target::{Processors, Target, failed};
 use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
 use crate::load::{Irc, LONGEST_IRC, Mqtt, Nats, Payload, Protocol, Redis};
 use crate::reactor::raise_descriptor_limit;
+use crate::tls::PemPair;
 
 /// A server that carries messages between names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub(super) enum Server {
 
 /// A directory of a server's own, gone with this.
 pub(super) struct Folder(PathBuf);
+
+/// Files in it.
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 
 /// Where servers are beside what `PATH` says: it has no such places for most users.
 const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
@@ -68,6 +73,11 @@ impl Server {
         }
     }
 
+    /// Whether it is measured with TLS too.
+    pub(super) fn speaks_tls(self) -> bool {
+        matches!(self, Self::Nats | Self::Mosquitto)
+    }
+
     /// Whether it is here, and carries messages of `size` bytes. Said before anything begins.
     pub(super) fn check(self, size: usize) -> Result<(), Failure> {
         self.path()?;
@@ -78,13 +88,21 @@ impl Server {
         Ok(())
     }
 
-    /// Starts it on a free port of loopback.
-    pub(super) fn start(self, pins: Option<Processors>) -> Result<Target, Failure> {
+    /// Starts it on a free port of loopback, with TLS and a certificate made for it where
+    /// `is_sealed`.
+    pub(super) fn start(
+        self,
+        pins: Option<Processors>,
+        is_sealed: bool,
+    ) -> Result<Target, Failure> {
         let folder = Folder::new().map_err(|error| failed("a temporary directory", error))?;
         let address = free_address().map_err(|error| failed(self.program(), error))?;
         raise_descriptor_limit().map_err(|errno| failed(self.program(), errno))?;
         let mut command = Command::new(self.path()?);
-        let prepared = self.prepare(&mut command, address, &folder.0);
+        if is_sealed {
+            write_certificate(&folder.0)?;
+        }
+        let prepared = self.prepare(&mut command, address, &folder.0, is_sealed);
         let said = folder.0.join("said");
         let output = prepared.and_then(|()| File::create(&said));
         let (first, second) = output
@@ -99,7 +117,13 @@ impl Server {
     }
 
     /// Tells it where to listen, and to keep nothing and let everybody in.
-    fn prepare(self, command: &mut Command, at: SocketAddr, folder: &Path) -> std::io::Result<()> {
+    fn prepare(
+        self,
+        command: &mut Command,
+        at: SocketAddr,
+        folder: &Path,
+        is_sealed: bool,
+    ) -> std::io::Result<()> {
         let (host, port) = (at.ip().to_string(), at.port().to_string());
         let file = folder.join("settings");
         match self {
@@ -111,12 +135,20 @@ impl Server {
             }
             Self::Nats => {
                 command.args(["--addr", &host, "--port", &port]);
+                if is_sealed {
+                    // Only a file of settings has the time that a handshake may take, in seconds.
+                    let files = format!("cert_file: {CERTIFICATE}, key_file: {KEY}");
+                    fs::write(&file, format!("tls {{ {files}, timeout: 60 }}\n"))?;
+                    command.arg("--config").arg(file);
+                }
             }
             Self::Mosquitto => {
                 // Started by root it would change its user, and no longer end with us.
                 let settings = "user root\nallow_anonymous true\npersistence false\n\
                     set_tcp_nodelay true\nmax_queued_messages 0\nlog_type error\nlog_dest stderr\n";
-                fs::write(&file, format!("listener {port} {host}\n{settings}"))?;
+                let tls = format!("certfile {CERTIFICATE}\nkeyfile {KEY}\n");
+                let tls = if is_sealed { &tls } else { "" };
+                fs::write(&file, format!("listener {port} {host}\n{tls}{settings}"))?;
                 command.arg("-c").arg(file);
             }
             Self::Ngircd => {
@@ -146,6 +178,14 @@ impl Server {
             },
         )
     }
+}
+
+/// A certificate of a server's own and its key, in its folder, where the server begins.
+fn write_certificate(folder: &Path) -> Result<(), Failure> {
+    let made = PemPair::self_signed().map_err(|fault| failed("a server with TLS", fault))?;
+    fs::write(folder.join(CERTIFICATE), made.certificate)
+        .and_then(|()| fs::write(folder.join(KEY), made.key))
+        .map_err(|error| failed("a server with TLS", error))
 }
 
 impl Folder {

@@ -110,6 +110,15 @@ impl Subject {
         }
     }
 
+    /// Whether its users can speak TLS with it.
+    pub(super) fn speaks_tls(&self) -> bool {
+        match self {
+            Self::Found { .. } | Self::Relay(_) => true,
+            Self::Floor { .. } => false,
+            Self::Server(server) => server.speaks_tls(),
+        }
+    }
+
     /// Whether it can be started, and carries messages of `size` bytes.
     pub(super) fn check(&self, size: usize) -> Result<(), Failure> {
         if let Self::Server(server) = self { server.check(size) } else { Ok(()) }
@@ -125,8 +134,13 @@ impl Subject {
         !matches!(self, Self::Floor { .. })
     }
 
-    /// Looks for it, or starts it. What is found stays where it is; only this thread is pinned.
-    pub(super) fn start(&self, pins: Option<Processors>) -> Result<Target, Failure> {
+    /// Looks for it, or starts it, with TLS where `is_sealed`. What is found stays where it is, and
+    /// only this thread is pinned.
+    pub(super) fn start(
+        &self,
+        pins: Option<Processors>,
+        is_sealed: bool,
+    ) -> Result<Target, Failure> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         match self {
             Self::Found { relay, pid } => {
@@ -145,7 +159,7 @@ impl Subject {
                 command.args(spin.then_some("--spin"));
                 Target::start(command, pins)
             }
-            Self::Server(server) => server.start(pins),
+            Self::Server(server) => server.start(pins, is_sealed),
         }
     }
 }
