@@ -1,8 +1,8 @@
-//! `tls://`: a certificate that counts, of a proxy in front of a relay (haproxy, which no one here
-//! wrote) or of a relay itself.
+//! `tls://`: a certificate that counts, of a relay itself or of a proxy in front of one (haproxy,
+//! stunnel: no one here wrote them); and stunnel in front of a client without TLS.
 
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -88,10 +88,28 @@ fn without_roots_it_is_said_what_is_missing() {
     assert!(refused.transcript.contains("SSL_CERT_FILE"), "{refused:?}");
 }
 
+/// Whether `program` is installed, from the package of the name `package`.
+fn is_installed(program: &str, package: &str) -> bool {
+    let mut command = Command::new(program);
+    let is = command.arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !is {
+        println!("skipped: {program} is not installed (Debian: apt-get install {package})");
+    }
+    is
+}
+
+/// A proxy on this port ends TLS in front of a plain relay.
+fn check_proxy(homes: &Homes, port: u16, authority: &str) {
+    send(homes, &format!("tls://localhost:{port}"), authority).with_code(4);
+    // Bound TLS finds out that somebody stands in between, and says what to try.
+    let refused = send(homes, &format!("localhost:{port}"), authority).with_code(5);
+    assert!(refused.transcript.contains("stands between"), "{refused:?}");
+    assert!(refused.transcript.contains("tls://localhost"), "{refused:?}");
+}
+
 #[test]
-fn a_proxy_that_ends_tls_stands_in_front_of_a_plain_relay() {
-    if Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
-        println!("skipped: haproxy is not installed (Debian: apt-get install haproxy)");
+fn haproxy_ends_tls_in_front_of_a_plain_relay() {
+    if !is_installed("haproxy", "haproxy") {
         return;
     }
     let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
@@ -115,10 +133,53 @@ fn a_proxy_that_ends_tls_stands_in_front_of_a_plain_relay() {
     let mut command = Command::new("haproxy");
     command.args(["-db", "-q", "-f", text(&path)]);
     let _proxy = Process::spawn(&mut command);
+    check_proxy(&homes, listener.local_addr().unwrap().port(), &shown.authority);
+}
+
+/// stunnel with these settings of its one service, and its port.
+fn stunnel(folder: &Path, settings: &str) -> (Process, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    send(&homes, &format!("tls://localhost:{port}"), &shown.authority).with_code(4);
-    // Bound TLS finds out that somebody stands in between, and says what to try.
-    let refused = send(&homes, &format!("localhost:{port}"), &shown.authority).with_code(5);
-    assert!(refused.transcript.contains("stands between"), "{refused:?}");
-    assert!(refused.transcript.contains("tls://localhost"), "{refused:?}");
+    let path = folder.join("stunnel.conf");
+    // It wants an address there, and takes the inherited listener instead.
+    let service = format!("[relay]\naccept = 127.0.0.1:{port}\n{settings}");
+    std::fs::write(&path, format!("foreground = yes\nsyslog = no\npid =\n{service}")).unwrap();
+    // A listener is inherited as descriptor 3, by a process whose number is told
+    // (sd_listen_fds(3)).
+    let script = r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec stunnel "$0""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, text(&path)]);
+    (Process::spawn_from(&mut command, OwnedFd::from(listener)), port)
+}
+
+#[test]
+fn stunnel_ends_tls_in_front_of_a_plain_relay() {
+    if !is_installed("stunnel", "stunnel4") {
+        return;
+    }
+    let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
+    let shown = Signed::new(folder.path(), "localhost", 2100);
+    let relay = Relay::start(&["--ephemeral", "--tls", "off"]);
+    let pair = format!("cert = {}\nkey = {}\n", shown.certificate, shown.key);
+    let settings = format!("{pair}connect = {}\n", relay.address);
+    let (_proxy, port) = stunnel(folder.path(), &settings);
+    check_proxy(&homes, port, &shown.authority);
+}
+
+#[test]
+fn stunnel_brings_a_plain_client_to_a_relay_that_requires_tls() {
+    if !is_installed("stunnel", "stunnel4") {
+        return;
+    }
+    let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
+    let shown = Signed::new(folder.path(), "localhost", 2100);
+    let pair = ["--tls-cert", &shown.certificate, "--tls-key", &shown.key];
+    let relay = Relay::start(&[&["--ephemeral", "--tls", "require"], &pair[..]].concat());
+    let checks = format!("verifyChain = yes\ncheckHost = localhost\nCAfile = {}", shown.authority);
+    let settings = format!("client = yes\n{checks}\nconnect = {}\n", relay.address);
+    let (_proxy, port) = stunnel(folder.path(), &settings);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    command.args(["send", "--plain", "--wait", "0", "bob", "hi"]);
+    command.args(homes.options("alice", &format!("localhost:{port}")));
+    Process::spawn(&mut command).end().with_code(4); // bob is not there: all else went well
 }
