@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, version,
 };
 use rustls_platform_verifier::Verifier;
 
-use super::Engine;
+use super::{Engine, provider};
 use crate::reactor::Transform;
 
 /// The configuration of the client's end of each connection.
@@ -34,7 +34,7 @@ impl ClientTls {
     /// # Errors
     /// This build of the library cannot do it.
     pub fn bound() -> Result<Self, String> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = provider();
         let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
         Self::new(provider, verifier, ServerName::from(UNNAMED), true)
     }
@@ -46,7 +46,7 @@ impl ClientTls {
     pub fn checked(host: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| format!("{host} cannot stand in a certificate"))?;
-        let provider = Arc::new(ring::default_provider());
+        let provider = provider();
         let verifier = Verifier::new(Arc::clone(&provider)).map_err(|_| NO_ROOTS.to_owned())?;
         Self::new(provider, Arc::new(verifier), name, false)
     }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use der::pem::{LineEnding, encode_string};
 use rcgen::{CertifiedKey, KeyPair};
-use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, ServerConnection, version};
 use zeroize::Zeroizing;
 
-use super::{Engine, Engines};
+use super::{Engine, Engines, provider};
 use crate::reactor::Transform;
 
 /// The configuration of the relay's end of each connection.
@@ -72,10 +71,11 @@ impl ServerTls {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, PairFault> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&version::TLS13])
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| PairFault::Unfit(error.to_string()))?;
+        config.ignore_client_order = true; // what a handshake costs is for the relay to say
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { config: Arc::new(config) })

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ::ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use der::pem::{LineEnding, encode_string};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore, version};
@@ -473,8 +473,8 @@ fn a_message_of_the_handshake_that_never_ends_is_refused() {
     let (mut simulated, mut client) = Renewing::arrive();
     client.ask(&mut simulated, &register("renewing", "none").to_string());
     let (number, secrets) = client.connection.dangerous_extract_secrets().unwrap().tx;
-    let ConnectionTrafficSecrets::Aes256Gcm { key, iv } = secrets else { panic!("another suite") };
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).unwrap());
+    let ConnectionTrafficSecrets::Aes128Gcm { key, iv } = secrets else { panic!("another suite") };
+    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key.as_ref()).unwrap());
     for part in 0..2 {
         // A record of 800 bytes of a key update (RFC 8446, section 4) that announces 65,024.
         let mut sealed = [&[24, 0, 0xfe, 0][..], &[0; 796], &[0x16]].concat();
