@@ -112,6 +112,7 @@ fn quirk(world: &mut World) {
             world.write(place, &name, true, 100);
         }
     }
+    let is_opaque = world.originals[place].speaks_tls() && world.dice.chance(500);
     let is_fair = world.is_prompt && world.relay.as_ref().is_some_and(|it| it.stopped.is_none());
     let original = &mut world.originals[place];
     let told = match what {
@@ -123,6 +124,11 @@ fn quirk(world: &mut World) {
             original.offend();
             original.hesitate(now + Duration::from_secs(35));
             "frame that does not end"
+        }
+        3 if is_opaque => {
+            original.offend();
+            original.spoil();
+            "record that does not open"
         }
         3 => {
             original.offend();
@@ -159,7 +165,11 @@ pub(crate) fn dial(world: &mut World) {
     if temper != Temper::Prompt {
         world.weather.count("slow reader");
     }
-    world.dial(name, temper);
+    let is_tls = world.dice.chance(500);
+    if is_tls {
+        world.weather.count("original speaks TLS");
+    }
+    world.dial(name, temper, is_tls);
 }
 
 /// An original goes, one way or another.

@@ -33,7 +33,7 @@ pub(crate) fn play(nth: usize, attempt: usize, trace: Trace) -> Option<Op> {
     world.join(1, "bob", RosterMode::Delta);
     for name in ["JG", "Zoé"] {
         if world.kernel.is_listening(AT) {
-            world.dial(name, Temper::Prompt);
+            world.dial(name, Temper::Prompt, name == "Zoé");
         }
     }
     world.run(moment);

@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::post::{Answer, Post};
 use crate::support::kernel::Peer;
 use crate::support::relay::PEM;
+use crate::support::transform::Tunnel;
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +29,24 @@ pub(crate) struct Original {
     /// No two connections have the same.
     pub(crate) number: u64,
     pub(crate) peer: Peer,
+    /// Its end of TLS; none: it speaks in the clear.
+    tunnel: Option<Tunnel>,
     pub(crate) temper: Temper,
     /// It asked for its end, or does what ends it.
     pub(crate) is_at_fault: bool,
     /// It says its last word once all before has left (a half close).
     finishes: bool,
+    /// It has said so within TLS.
+    has_finished: bool,
     /// It has done so, and nothing wrong before: everything that it asked is to be answered.
     pub(crate) ends_well: bool,
     /// How often the relay had been disturbed when it came.
     pub(crate) born: u64,
     pub(crate) is_registered: bool,
     mode: &'static str,
+    /// What it has to say and TLS has not taken; always empty in the clear.
+    unsealed: Vec<u8>,
+    /// What it is to write.
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     /// It writes so many bytes more, and then nothing until then.
@@ -67,6 +75,7 @@ impl Original {
         name: &str,
         number: u64,
         peer: Peer,
+        tunnel: Option<Tunnel>,
         temper: Temper,
         dice: &mut Dice,
     ) -> Self {
@@ -74,13 +83,16 @@ impl Original {
             name: name.to_owned(),
             number,
             peer,
+            tunnel,
             temper,
             is_at_fault: temper == Temper::Dead,
             finishes: false,
+            has_finished: false,
             ends_well: false,
             born: 0,
             is_registered: false,
             mode: *dice.pick(&["full", "full", "delta", "none"]),
+            unsealed: Vec::new(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             stuck: None,
@@ -106,11 +118,49 @@ impl Original {
     }
 
     pub(crate) fn say(&mut self, frame: &Value) {
-        self.outgoing.extend(frame.to_string().bytes());
+        self.say_bytes(frame.to_string().as_bytes());
     }
 
     pub(crate) fn say_bytes(&mut self, bytes: &[u8]) {
-        self.outgoing.extend(bytes);
+        self.unsealed.extend(bytes);
+        self.seal();
+    }
+
+    /// Has a record to write that does not open, and nothing more after what TLS has taken.
+    pub(crate) fn spoil(&mut self) {
+        self.outgoing.extend([0x17, 3, 3, 0, 20]);
+        self.outgoing.extend([0; 20]);
+    }
+
+    /// What TLS takes of what it has to say, and what TLS itself has to say, is to be written.
+    fn seal(&mut self) {
+        let Some(tunnel) = &mut self.tunnel else {
+            return self.outgoing.append(&mut self.unsealed);
+        };
+        loop {
+            let (wire, taken) = tunnel.seal(&self.unsealed);
+            self.outgoing.extend(wire);
+            self.unsealed.drain(..taken);
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has come. False where TLS does not open it.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let Some(tunnel) = &mut self.tunnel else {
+            self.incoming.extend(bytes);
+            return true;
+        };
+        let opens = tunnel.open(bytes).is_ok();
+        self.incoming.append(&mut tunnel.plain);
+        self.seal();
+        opens
+    }
+
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.tunnel.is_some()
     }
 
     /// Does what ends it.
@@ -138,7 +188,7 @@ impl Original {
 
     /// Whether all that it said has left.
     pub(crate) fn has_spoken(&self) -> bool {
-        self.outgoing.is_empty()
+        self.outgoing.is_empty() && self.unsealed.is_empty()
     }
 
     /// Whether it would do something now.
@@ -148,7 +198,7 @@ impl Original {
             Temper::Slow => self.next_read <= now,
             Temper::Dead => !self.is_registered,
         };
-        let writes = self.may_write(now) > 0 || self.finishes && self.outgoing.is_empty();
+        let writes = self.may_write(now) > 0 || self.finishes && self.has_spoken();
         reads && self.peer.can_receive() || writes && self.peer.can_send()
     }
 
@@ -177,9 +227,8 @@ impl Original {
                 self.stuck = None;
             }
         }
-        if self.finishes && self.outgoing.is_empty() {
-            self.finishes = false;
-            self.peer.shut();
+        if self.finishes && self.has_spoken() {
+            self.end_output();
         }
         let most = match self.temper {
             Temper::Prompt => 64 * 1024,
@@ -188,9 +237,10 @@ impl Original {
             Temper::Slow | Temper::Dead => return Turn::Goes,
         };
         self.next_read = now + dice.millis(10, 600);
+        let mut is_over = false;
         match self.peer.receive(most) {
             Ok(bytes) if bytes.is_empty() => return Turn::Over,
-            Ok(bytes) => self.incoming.extend(bytes),
+            Ok(bytes) => is_over = !self.take(&bytes),
             Err(nix::errno::Errno::EAGAIN) => {}
             Err(_) => return Turn::Over,
         }
@@ -203,7 +253,21 @@ impl Original {
             self.register();
             self.stuck = Some((0, now + Duration::from_millis(50)));
         }
-        Turn::Goes
+        if is_over { Turn::Over } else { Turn::Goes }
+    }
+
+    /// Says that it will send no more: within TLS first, and then to the kernel.
+    fn end_output(&mut self) {
+        match &mut self.tunnel {
+            Some(tunnel) if !self.has_finished => {
+                self.has_finished = true;
+                self.outgoing = tunnel.finish();
+            }
+            _ => {
+                self.finishes = false;
+                self.peer.shut();
+            }
+        }
     }
 
     fn hear(&mut self, frame: &Value, post: &mut Post) {

@@ -11,10 +11,10 @@ use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::{Relay, RelayConfig};
 
+use crate::channel::Either;
 use crate::disk::Disk;
 use crate::support::census::Census;
 use crate::support::kernel::{Call, Device, Kernel, Op, Peer};
-use crate::support::transform::Fakes;
 use crate::user::wall;
 use crate::vault::FakeNotary;
 use crate::world::AT;
@@ -56,7 +56,7 @@ impl Process {
         let wall = Box::new(clock_of(move || clock.now(), ahead_ms));
         let store = disk.store(kernel.clone());
         let mut relay = Relay::new(config, notary, store, disk.bound(), journal, wall);
-        relay.speak_tls(Box::new(Fakes));
+        relay.speak_tls(Box::new(Either::new()));
         let log = kernel.standard(2, Device::Pipe);
         relay.log_to(reactor.context().open(ProcessFd::Stderr));
         relay.start(reactor.context(), &[AT]);

@@ -4,16 +4,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use sealwax::client::{
-    Channel, Client, ClientUser, Event, MemoryPins, Parts, PinBook, Receipt, RelayMark, Settings,
-};
+use sealwax::client::{Channel, Client, ClientUser, Event, MemoryPins, Parts, Receipt, Settings};
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
 use sealwax::wire::RosterMode;
 
 use crate::support::kernel::Kernel;
 use crate::support::relay::PEM;
-use crate::support::transform::Fake;
 use crate::vault::FakeVault;
 
 const TIMER: Timer = Timer(3);
@@ -106,6 +103,7 @@ impl User {
         kernel: Kernel,
         mut reactor: Reactor<Kernel>,
         relay: Vec<SocketAddr>,
+        channel: Channel,
         seed: u64,
     ) {
         self.run += 1;
@@ -125,7 +123,7 @@ impl User {
             vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
-            channel: channel(seed),
+            channel,
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
             resolve: Box::new(move |_: &str| Ok(relay.clone())),
         };
@@ -135,19 +133,6 @@ impl User {
         let (stopped, leaves, is_nudged) = (None, false, false);
         self.process = Some(Process { kernel, reactor, probe, stopped, leaves, is_nudged });
     }
-}
-
-/// Every other run of a client speaks what the simulation has in TLS's place. That the relay does is
-/// remembered, or else whoever is cut off in the middle of the first handshake would leave.
-fn channel(seed: u64) -> Channel {
-    if seed.is_multiple_of(2) {
-        return Channel::default();
-    }
-    let marks = MemoryPins::default();
-    let mut book = PinBook::<RelayMark>::new(Box::new(marks.clone()));
-    let mark = RelayMark { address: "relay".to_owned() };
-    book.change(|file| file.set(mark)).expect("memory can be written");
-    Channel::bound(Box::new(|| Some(Box::new(Fake::new(true)))), Box::new(marks))
 }
 
 /// The wall clock, in milliseconds since 1970.

@@ -17,6 +17,7 @@ use sealwax::relay::RelayConfig;
 use sealwax::wire::RosterMode;
 use serde_json::json;
 
+use crate::channel::channel;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::ledger::{Fate, Ledger};
@@ -25,6 +26,7 @@ use crate::post::Post;
 use crate::relay;
 use crate::support::census::Census;
 use crate::support::kernel::{Call, Kernel, Op};
+use crate::support::transform::Tunnel;
 use crate::trace::{Trace, sentence};
 use crate::user::{Told, User};
 use crate::weather::Weather;
@@ -193,8 +195,9 @@ impl World {
         let (kernel, seed) = (self.process(), self.dice.number());
         let relay = if self.dice.chance(200) { vec![NOWHERE, AT] } else { vec![AT] };
         let reactor = Reactor::new(kernel.clone(), &self.reactor_config());
+        let channel = channel(seed, &self.weather);
         let user = &mut self.users[place];
-        user.start(kernel, reactor, relay, seed);
+        user.start(kernel, reactor, relay, channel, seed);
         let name = user.name.clone();
         self.weathered.insert(name.clone(), (self.upheavals, 0));
         self.disturb(&name);
@@ -238,12 +241,13 @@ impl World {
         }
     }
 
-    /// An original client connects.
-    pub(crate) fn dial(&mut self, name: &str, temper: Temper) {
+    /// An original client connects, in the clear or with TLS.
+    pub(crate) fn dial(&mut self, name: &str, temper: Temper, is_tls: bool) {
         let (number, peer) = (self.number(), self.kernel.dial(AT));
-        let mut original = Original::new(name, number, peer, temper, &mut self.dice);
+        let tunnel = is_tls.then(Tunnel::tls);
+        let mut original = Original::new(name, number, peer, tunnel, temper, &mut self.dice);
         original.born = self.upheavals;
-        self.note(|| format!("{name} ({number}) connects, and reads like this: {temper:?}"));
+        self.note(|| format!("{name} ({number}) connects, TLS: {is_tls}, and reads: {temper:?}"));
         self.originals.push(original);
     }
 
