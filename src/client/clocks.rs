@@ -26,6 +26,14 @@ impl Backoff {
         pause
     }
 
+    /// Takes every pause that is over `elapsed` after they all began. A process that was stopped
+    /// for long takes them at once, and not in one tick each.
+    pub(super) fn take_all_within(&mut self, elapsed: Duration) {
+        while self.next <= elapsed && self.next < self.max {
+            self.take();
+        }
+    }
+
     /// The pause that [`take`](Self::take) would give.
     pub(super) fn next(&self) -> Duration {
         self.next
@@ -61,6 +69,18 @@ mod tests {
         assert_eq!(taken, [seconds(3), seconds(6), seconds(10), seconds(10)]);
         backoff.reset();
         assert_eq!(backoff.next(), seconds(3));
+    }
+
+    #[test]
+    fn pauses_that_are_over_are_taken_at_once_up_to_the_longest() {
+        let seconds = Duration::from_secs;
+        let mut backoff = Backoff::new(seconds(1), seconds(10));
+        backoff.take_all_within(Duration::ZERO);
+        assert_eq!(backoff.next(), seconds(1));
+        backoff.take_all_within(seconds(4));
+        assert_eq!(backoff.next(), seconds(8));
+        backoff.take_all_within(seconds(100));
+        assert_eq!(backoff.next(), seconds(10));
     }
 
     #[test]

@@ -178,7 +178,8 @@ impl Sending {
             }
         }
         if self.probe_due().is_some_and(|due| due <= now) {
-            self.probe.take();
+            let since = self.texts.waiting_since().unwrap_or(now);
+            self.probe.take_all_within(now.since(since));
             lookup.probe(now);
         }
         if asks {

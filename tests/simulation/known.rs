@@ -20,3 +20,9 @@ fn a_key_that_comes_late_is_no_nonsense() {
 fn late_news_that_nobody_is_there_are_no_refusal() {
     holds(589);
 }
+
+/// A client that had been stopped took one pause of its questions in each tick.
+#[test]
+fn who_was_stopped_for_long_asks_once() {
+    holds(7354);
+}
