@@ -40,7 +40,7 @@ use super::{CloseReason, Handler, Reactor, Sys, Token};
 
 /// An engine between a socket and its handler ([`Context::transform`](super::Context::transform)).
 /// After `open` has returned an error, only `seal` and `finish` are called.
-pub trait Transform {
+pub trait Transform: Send {
     /// Opens the beginning of `wire`, the bytes that have arrived and were not taken yet, into
     /// `plain`. With an empty `wire` it goes on with the bytes inside it.
     ///

@@ -42,7 +42,7 @@ impl Scene {
     /// Alice talks to bob, a person, who is told the same warning once a minute.
     fn new() -> Self {
         let (homes, relay) = (Homes::new(), EvilRelay::start());
-        let bob = homes.client("bob", &relay.address, &["recv", "--plain"]);
+        let bob = homes.client("bob", &relay.address, &["recv"]);
         bob.talk_with("you are bob");
         let alice = chat(&homes, &relay, "alice");
         let mut scene = Self { homes, relay, alice, bob, rounds: 0 };

@@ -1,11 +1,12 @@
 //! A relay on real sockets that does what a test tells it: by default what the protocol asks for,
-//! without checks.
+//! without checks. It speaks TLS with a connection that begins with it, as our clients do unless
+//! they are told `--plain`.
 //!
 //! A thread accepts, and one more for each connection reads; whoever waits for what they saw is
 //! woken by it.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -13,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use sealwax::crypto::RelayKey;
 use sealwax::limits::MAX_FRAME;
+use sealwax::tls::{Engines, FIRST_BYTE, ServerTls};
 use serde_json::{Deserializer, Value, json};
 
 use crate::support::guest::{Guest, nobody};
+use crate::support::transform::Tunnel;
 
 /// A test that waits longer than this for one frame has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -37,6 +40,7 @@ pub(crate) struct EvilRelay {
 }
 
 struct Shared {
+    tls: ServerTls,
     plot: Mutex<Plot>,
     news: Condvar,
 }
@@ -54,7 +58,22 @@ pub(crate) struct Plot {
     /// All frames that came, in order, with their true sender as `from`.
     pub(crate) log: Vec<Value>,
     /// By order of arrival.
-    guests: BTreeMap<u64, (Guest, TcpStream)>,
+    guests: BTreeMap<u64, (Guest, Line)>,
+}
+
+/// The relay's end of a connection.
+struct Line {
+    stream: TcpStream,
+    /// None: it speaks in the clear.
+    tunnel: Option<Tunnel>,
+}
+
+/// What a connection says, in the clear.
+struct Speech<'a> {
+    shared: &'a Shared,
+    number: u64,
+    stream: TcpStream,
+    unread: Vec<u8>,
 }
 
 impl EvilRelay {
@@ -70,7 +89,11 @@ impl EvilRelay {
             log: Vec::new(),
             guests: BTreeMap::new(),
         };
-        let shared = Arc::new(Shared { plot: Mutex::new(plot), news: Condvar::new() });
+        let shared = Arc::new(Shared {
+            tls: ServerTls::self_signed().expect("a certificate"),
+            plot: Mutex::new(plot),
+            news: Condvar::new(),
+        });
         let accepted = Arc::clone(&shared);
         // Ends with the test's process; nobody else connects to this port.
         thread::spawn(move || {
@@ -123,7 +146,7 @@ impl EvilRelay {
 
     /// Sends `frame` to the user `name`.
     pub(crate) fn tell(&self, name: &str, frame: &Value) {
-        self.tell_bytes(name, line(frame).as_bytes());
+        self.tell_bytes(name, in_a_line(frame).as_bytes());
     }
 
     /// Sends bytes to the user `name`, and nothing after them.
@@ -134,8 +157,8 @@ impl EvilRelay {
     /// Ends all connections; the clients come back by themselves.
     pub(crate) fn cut(&self) {
         let mut plot = self.plot();
-        for (_, stream) in std::mem::take(&mut plot.guests).values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for (_, line) in std::mem::take(&mut plot.guests).values() {
+            let _ = line.stream.shutdown(Shutdown::Both);
         }
     }
 
@@ -156,20 +179,21 @@ impl Plot {
         self.guest(name).map_or_else(|| nobody(name), |(guest, _)| guest.as_pubkey())
     }
 
-    fn guest(&self, name: &str) -> Option<&(Guest, TcpStream)> {
+    fn guest(&self, name: &str) -> Option<&(Guest, Line)> {
         let mut guests = self.guests.values().rev();
         guests.find(|(guest, _)| guest.name == name && guest.is_registered)
     }
 
-    fn send(&self, name: &str, bytes: &[u8]) -> bool {
-        let Some((_, stream)) = self.guest(name) else { return false };
-        write(stream, bytes);
-        true
+    fn send(&mut self, name: &str, bytes: &[u8]) -> bool {
+        let mut guests = self.guests.values_mut().rev();
+        let found = guests.find(|(guest, _)| guest.name == name && guest.is_registered);
+        found.map(|(_, line)| line.write(bytes)).is_some()
     }
 
     /// One frame of the connection `number`.
     fn frame(&mut self, number: u64, mut frame: Value) {
-        let Some((guest, stream)) = self.guests.get_mut(&number) else { return };
+        let Some((guest, line)) = self.guests.get_mut(&number) else { return };
+        guest.binding = line.tunnel.as_ref().and_then(|tunnel| tunnel.engine.binding());
         let action = frame["action"].as_str().expect("an action").to_owned();
         if !guest.name.is_empty() {
             frame["from"] = guest.name.clone().into();
@@ -177,9 +201,9 @@ impl Plot {
         self.log.push(frame.clone());
         match action.as_str() {
             "register" if self.greeting.is_some() => {
-                self.greeting.iter().for_each(|greeting| write(stream, line(greeting)));
+                self.greeting.iter().for_each(|greeting| line.write(in_a_line(greeting)));
             }
-            "register" if self.forges => write(stream, guest.forged_challenge(&self.key, &frame)),
+            "register" if self.forges => line.write(guest.forged_challenge(&self.key, &frame)),
             "get_pubkey" => {
                 let target = frame["target"].as_str().expect("a name");
                 let answer = self.pubkeys.get(target).cloned();
@@ -189,7 +213,9 @@ impl Plot {
             "send_key" | "message" => self.forward(number, frame),
             _ => {
                 let answer = guest.answer(&self.key, MAX_FRAME, &frame);
-                answer.inspect(|answer| write(stream, answer));
+                if let Some(answer) = answer {
+                    line.write(answer);
+                }
             }
         }
     }
@@ -197,7 +223,8 @@ impl Plot {
     fn forward(&mut self, number: u64, mut frame: Value) {
         let (id, to) = (frame["id"].clone(), frame["to"].as_str().expect("a name").to_owned());
         let verdict = (self.fate)(&mut frame);
-        let answer = if verdict == Verdict::Forward && !self.send(&to, line(&frame).as_bytes()) {
+        let answer = if verdict == Verdict::Forward && !self.send(&to, in_a_line(&frame).as_bytes())
+        {
             json!({"action": "error", "code": "unknown_user", "detail": "", "to": to, "id": id})
         } else {
             let prekey = self.pubkey_of(&to)["prekey"]["id"].clone();
@@ -208,9 +235,9 @@ impl Plot {
         }
     }
 
-    fn reply(&self, number: u64, answer: &Value) {
-        if let Some((_, stream)) = self.guests.get(&number) {
-            write(stream, line(answer));
+    fn reply(&mut self, number: u64, answer: &Value) {
+        if let Some((_, line)) = self.guests.get_mut(&number) {
+            line.write(in_a_line(answer));
         }
     }
 }
@@ -218,10 +245,16 @@ impl Plot {
 impl Shared {
     /// Reads what one connection says, to its end.
     fn serve(&self, number: u64, stream: TcpStream) {
-        let reader = BufReader::new(stream.try_clone().expect("a descriptor"));
         stream.set_nodelay(true).expect("a socket"); // what is told in pieces comes in pieces
+        let mut first = [0];
+        let _ = stream.peek(&mut first); // waits for the first byte, and leaves it where it is
+        let is_tls = first == [FIRST_BYTE];
+        let tunnel = is_tls.then(|| Tunnel::new(self.tls.engine().expect("an engine")));
+        let own = stream.try_clone().expect("a descriptor");
         let lock = || self.plot.lock().expect("no thread of the relay failed");
-        lock().guests.insert(number, (Guest::default(), stream));
+        lock().guests.insert(number, (Guest::default(), Line { stream, tunnel }));
+        let speech = Speech { shared: self, number, stream: own, unread: Vec::new() };
+        let reader = BufReader::new(speech);
         for frame in Deserializer::from_reader(reader).into_iter() {
             let Ok(frame) = frame else { break }; // the connection is gone
             lock().frame(number, frame);
@@ -232,11 +265,51 @@ impl Shared {
     }
 }
 
-fn line(frame: &Value) -> String {
+fn in_a_line(frame: &Value) -> String {
     format!("{frame}\n")
 }
 
-/// A client that has gone is noticed by whoever reads from it.
-fn write(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) {
-    let _ = stream.write_all(bytes.as_ref());
+impl Line {
+    /// A client that has gone is noticed by whoever reads from it.
+    fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let mut bytes = bytes.as_ref();
+        let Some(tunnel) = &mut self.tunnel else {
+            let _ = self.stream.write_all(bytes);
+            return;
+        };
+        loop {
+            let (wire, taken) = tunnel.seal(bytes);
+            let _ = self.stream.write_all(&wire);
+            bytes = &bytes[taken..];
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    /// What `wire`, which has come, says; none where that is not TLS.
+    fn open(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
+        let Some(tunnel) = &mut self.tunnel else { return Some(wire.to_vec()) };
+        let opens = tunnel.open(wire).is_ok();
+        let plain = std::mem::take(&mut tunnel.plain);
+        self.write([]); // what TLS has to say itself
+        opens.then_some(plain)
+    }
+}
+
+impl Read for Speech<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut wire = [0; 16 * 1024];
+        while self.unread.is_empty() {
+            let came = self.stream.read(&mut wire)?;
+            let mut plot = self.shared.plot.lock().expect("no thread of the relay failed");
+            let line = plot.guests.get_mut(&self.number).map(|(_, line)| line);
+            let plain = line.filter(|_| came > 0).and_then(|line| line.open(&wire[..came]));
+            let Some(plain) = plain else { return Ok(0) };
+            self.unread = plain;
+        }
+        let count = self.unread.as_slice().read(out)?;
+        self.unread.drain(..count);
+        Ok(count)
+    }
 }

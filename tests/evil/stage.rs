@@ -17,16 +17,33 @@ pub(crate) struct Stage {
 impl Stage {
     /// `alice` and `bob`, registered.
     pub(crate) fn of_two() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
         let (homes, relay) = (Homes::new(), EvilRelay::start());
-        let [alice, bob] = ["alice", "bob"].map(|name| chat(&homes, &relay, name));
+        let [alice, bob] = ["alice", "bob"].map(|name| chat_with(&homes, &relay, name, options));
         Self { homes, relay, alice, bob, rounds: 0 }
     }
 
     /// Alice has written to bob, who has shown and confirmed it.
     pub(crate) fn talking() -> Self {
-        let mut stage = Self::of_two();
-        assert_eq!(stage.goes_on(), [""; 0]);
-        stage
+        Self::of_two().begun()
+    }
+
+    /// The same, with `--plain`.
+    pub(crate) fn talking_in_the_clear() -> Self {
+        Self::with(&["--plain"]).begun()
+    }
+
+    /// With TLS, and in the clear.
+    pub(crate) fn both_ways() -> [Self; 2] {
+        [Self::talking(), Self::talking_in_the_clear()]
+    }
+
+    fn begun(mut self) -> Self {
+        assert_eq!(self.goes_on(), [""; 0]);
+        self
     }
 
     /// The next good message from alice to bob comes through and is confirmed. Returns the codes of
@@ -64,7 +81,12 @@ impl Stage {
 
 /// `chat --json` of `name`, registered.
 pub(crate) fn chat(homes: &Homes, relay: &EvilRelay, name: &str) -> Process {
-    let chat = homes.client(name, &relay.address, &["chat", "--json", "--plain"]);
+    chat_with(homes, relay, name, &[])
+}
+
+fn chat_with(homes: &Homes, relay: &EvilRelay, name: &str, options: &[&str]) -> Process {
+    let command = [&["chat", "--json"], options].concat();
+    let chat = homes.client(name, &relay.address, &command);
     chat.event("registered");
     chat
 }

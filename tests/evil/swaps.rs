@@ -63,8 +63,7 @@ fn under_strict_the_first_contact_gives_nothing_away() {
     let (homes, relay) = (Homes::new(), EvilRelay::start());
     let _bob = chat(&homes, &relay, "bob");
     relay.plot().pubkeys.insert("bob".to_owned(), Impostor::with("carol").pubkey_as("bob"));
-    let send =
-        homes.client("alice", &relay.address, &["send", "bob", "secret", "--strict", "--plain"]);
+    let send = homes.client("alice", &relay.address, &["send", "bob", "secret", "--strict"]);
     let ended = send.end().with_code(3);
     assert!(ended.stderr.join("\n").contains(" verify bob"), "{ended:?}");
     assert_eq!(relay.plot().frames("send_key", "alice").count(), 0);
@@ -134,8 +133,7 @@ fn another_relay_key_is_proven_nothing_and_the_named_command_accepts_it() {
     relay.cut(); // on reconnect
     assert_eq!(alice.event("closed")["code"], "relay_changed");
     alice.end().with_code(5);
-    let send =
-        || homes.client("alice", &relay.address, &["send", "--plain", "--wait", "0", "bob", "hi"]);
+    let send = || homes.client("alice", &relay.address, &["send", "--wait", "0", "bob", "hi"]);
     let ended = send().end().with_code(5); // at the start
     assert_eq!(relay.plot().frames("prove", "alice").count(), proofs);
 
@@ -149,7 +147,7 @@ fn another_relay_key_is_proven_nothing_and_the_named_command_accepts_it() {
 
 #[test]
 fn a_relay_that_cannot_prove_its_key_is_proven_nothing() {
-    let mut stage = Stage::talking();
+    let mut stage = Stage::talking_in_the_clear();
     let proofs = stage.relay.plot().frames("prove", "alice").count();
     stage.relay.plot().forges = true;
     stage.relay.cut();
@@ -160,13 +158,26 @@ fn a_relay_that_cannot_prove_its_key_is_proven_nothing() {
     assert_eq!(stage.goes_on(), [""; 0]);
 }
 
+/// With TLS such a challenge means that somebody stands between: nobody goes on by themselves.
+#[test]
+fn a_relay_that_does_not_sign_for_the_connection_is_left() {
+    let stage = Stage::talking();
+    let proofs = stage.relay.plot().frames("prove", "alice").count();
+    stage.relay.plot().forges = true;
+    stage.relay.cut();
+    for user in [stage.alice, stage.bob] {
+        assert_eq!(user.event("closed")["code"], "not_bound");
+        user.end().with_code(5);
+    }
+    assert_eq!(stage.relay.plot().frames("prove", "alice").count(), proofs);
+}
+
 #[test]
 fn a_relay_that_speaks_only_the_original_protocol_is_proven_nothing() {
     let (homes, relay) = (Homes::new(), EvilRelay::start());
     let list = json!({"action": "userlist", "users": ["alice", "bob"]});
     relay.plot().greeting = Some(list);
-    let ended =
-        homes.client("alice", &relay.address, &["send", "--plain", "bob", "hi"]).end().with_code(5);
+    let ended = homes.client("alice", &relay.address, &["send", "bob", "hi"]).end().with_code(5);
     assert!(ended.stderr.join("\n").contains("original protocol"), "{ended:?}");
     let log = &relay.plot().log;
     assert!(log.iter().all(|frame| frame["action"] == "register"), "{log:?}");
@@ -178,7 +189,7 @@ fn a_relay_that_registers_us_as_another_is_not_talked_to() {
     let registered = json!({"action": "registered", "name": "bob", "fp": fp("alice"),
                             "limits": {}});
     relay.plot().greeting = Some(registered);
-    let alice: Process = homes.client("alice", &relay.address, &["chat", "--json", "--plain"]);
+    let alice: Process = homes.client("alice", &relay.address, &["chat", "--json"]);
     alice.talk_with("the relay answered something else");
     relay.behave();
     assert_eq!(alice.event("registered")["name"], "alice");

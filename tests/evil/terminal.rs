@@ -27,7 +27,7 @@ impl Seat {
         let pty = nix::pty::openpty(None, None).expect("a terminal");
         let slave = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
         let mut client = Command::new(env!("CARGO_BIN_EXE_sealwax"));
-        client.args(["recv", "--plain"]).args(homes.options(name, &relay.address));
+        client.args(["recv"]).args(homes.options(name, &relay.address));
         client.stdin(Stdio::null()).stdout(slave()).stderr(slave());
         let child = end_with_parent(&mut client).spawn().expect("it runs");
         Self { child, screen: BufReader::new(File::from(pty.master)) }

@@ -22,9 +22,9 @@ impl Scene {
     /// They have talked; then bob's machine was lost with its key.
     fn with_another_bob() -> Self {
         let (homes, relay) = (Homes::new(), EvilRelay::start());
-        let bob = homes.client("bob", &relay.address, &["recv", "--plain"]);
+        let bob = homes.client("bob", &relay.address, &["recv"]);
         bob.talk_with("you are bob");
-        let mut alice = homes.client("alice", &relay.address, &["chat", "--plain", "bob"]);
+        let mut alice = homes.client("alice", &relay.address, &["chat", "bob"]);
         alice.talk_with("you are alice");
         alice.say("hi");
         assert_eq!(bob.line(), "alice: hi");
@@ -32,7 +32,7 @@ impl Scene {
         bob.end().with_code(0);
         let identity = homes.of("bob").join("identity.pem");
         std::fs::write(identity, pem("carol")).expect("bob's new key");
-        let bob = homes.client("bob", &relay.address, &["chat", "--plain", "alice"]);
+        let bob = homes.client("bob", &relay.address, &["chat", "alice"]);
         bob.talk_with("you are bob");
         Self { alice, bob, _world: (homes, relay) }
     }
@@ -105,7 +105,7 @@ fn what_is_verified_stays_so_until_the_key_changes() {
     stage.alice.finish_input();
     let homes = stage.homes;
     stage.alice.end().with_code(0);
-    let send = ["send", "--plain", "bob", "strictly", "--strict"];
+    let send = ["send", "bob", "strictly", "--strict"];
     homes.client("alice", &stage.relay.address, &send).end().with_code(0);
     assert_eq!(stage.bob.event("message")["text"], "strictly");
 
@@ -118,7 +118,7 @@ fn what_is_verified_stays_so_until_the_key_changes() {
 fn in_a_chat_slash_verify_shows_the_number_and_marks_the_key() {
     let (homes, relay) = (Homes::new(), EvilRelay::start());
     let bob = chat(&homes, &relay, "bob");
-    let mut alice = homes.client("alice", &relay.address, &["chat", "--plain", "bob", "--strict"]);
+    let mut alice = homes.client("alice", &relay.address, &["chat", "bob", "--strict"]);
     alice.talk_with("you are alice");
     alice.say("too early");
     alice.talk_with(" verify bob");

@@ -17,6 +17,8 @@ pub struct Guest {
     pub pubkey: String,
     pub prekey: Value,
     pub is_registered: bool,
+    /// What only the two ends of its connection know; none: it speaks in the clear.
+    pub binding: Option<[u8; 32]>,
     fp: String,
 }
 
@@ -53,7 +55,8 @@ impl Guest {
         self.fp = fp.to_string();
         let cnonce = base64::decode_array(&text("cnonce")).expect("a cnonce");
         let relay = key.public();
-        let signature = key.sign(&relay_challenge(&relay, &cnonce, &NONCE, &fp, None));
+        let binding = self.binding.as_ref().filter(|_| frame["bind"].is_string());
+        let signature = key.sign(&relay_challenge(&relay, &cnonce, &NONCE, &fp, binding));
         Reply::Challenge { relay, nonce, signature }.encode()
     }
 

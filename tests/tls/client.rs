@@ -7,7 +7,6 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use crate::middle::Middle;
 use crate::support::process::{Ended, Homes, Process, Relay, text};
 
 /// `send --wait 0 bob hi` as alice; nobody is there, so all that is to be seen is how it gets on
@@ -88,25 +87,6 @@ fn who_does_not_answer_in_tls_at_first_contact_is_left_alone() {
         let refused = send(&homes, &address, &[]).with_code(5);
         assert!(refused.transcript.contains("does not answer in TLS"), "{refused:?}");
         other.join().unwrap();
-    }
-}
-
-/// Whoever ends TLS between a client and its relay is found at the challenge, and gets no proof:
-/// whether it leaves `bind` as it is or takes it out.
-#[test]
-fn a_machine_in_the_middle_is_found_before_anything_is_proven() {
-    let edits: [fn(&str) -> String; 2] =
-        [str::to_owned, |said| said.replace("\"bind\":\"tls-exporter\"", "\"x\":\"\"")];
-    for edit in edits {
-        let (homes, relay) = (Homes::new(), Relay::ephemeral());
-        let middle = Middle::before(&relay.address, edit);
-        let refused = send(&homes, &middle.address, &[]).with_code(5);
-        assert!(refused.transcript.contains("stands between"), "{refused:?}");
-        let read = middle.has_read();
-        assert!(read.contains("\"register\"") && read.contains("\"challenge\""), "{read}");
-        assert!(!read.contains("\"prove\""), "{read}");
-        assert!(!homes.of("alice").join("known_marks").exists());
-        assert!(!homes.of("alice").join("known_relays").exists(), "nothing is pinned");
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod client;
 mod engine;
-mod middle;
 mod openssl;
 mod proxy;
 mod relay;

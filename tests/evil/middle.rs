@@ -10,6 +10,7 @@ use std::thread;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sealwax::tls::{Engines, ServerTls};
 
+use crate::support::process::{Homes, Relay};
 use crate::support::transform::Tunnel;
 
 /// What it makes of what a client says.
@@ -84,5 +85,25 @@ fn stand(mut client: TcpStream, mut relay: TcpStream, edit: Edit, kept: &Mutex<S
         kept.lock().unwrap().extend([&*said, &*answered]);
         for_relay.extend(edit(&said).into_bytes());
         for_client.extend(answered.into_bytes());
+    }
+}
+
+/// Whoever ends TLS between a client and its relay is found at the challenge, and gets no proof:
+/// whether it leaves `bind` as it is or takes it out.
+#[test]
+fn a_machine_in_the_middle_is_found_before_anything_is_proven() {
+    let edits: [fn(&str) -> String; 2] =
+        [str::to_owned, |said| said.replace("\"bind\":\"tls-exporter\"", "\"x\":\"\"")];
+    for edit in edits {
+        let (homes, relay) = (Homes::new(), Relay::ephemeral());
+        let middle = Middle::before(&relay.address, edit);
+        let send = ["send", "--wait", "0", "bob", "hi"];
+        let refused = homes.client("alice", &middle.address, &send).end().with_code(5);
+        assert!(refused.transcript.contains("stands between"), "{refused:?}");
+        let read = middle.has_read();
+        assert!(read.contains("\"register\"") && read.contains("\"challenge\""), "{read}");
+        assert!(!read.contains("\"prove\""), "{read}");
+        assert!(!homes.of("alice").join("known_marks").exists());
+        assert!(!homes.of("alice").join("known_relays").exists(), "nothing is pinned");
     }
 }
