@@ -41,13 +41,15 @@ const CODES: [ErrorCode; 12] = [
     ErrorCode::NameBound,
 ];
 
-/// The input is a program: what the relay, the peers and Alice do, and with what.
+/// The first byte chooses whether Alice speaks TLS; the rest is a program: what the relay, the peers
+/// and Alice do, and with what.
 pub fn hostile(input: &[u8]) {
-    if input.len() > LONGEST {
+    let [settings, program @ ..] = input else { return };
+    if program.len() > LONGEST {
         return;
     }
-    let mut stage = Stage::new();
-    let mut program = Program::new(input);
+    let mut stage = Stage::new(settings % 2 == 1);
+    let mut program = Program::new(program);
     while let Some(step) = program.next() {
         take(&mut stage, step, &mut program);
     }
@@ -58,13 +60,15 @@ fn name(program: &mut Program) -> &'static str {
     NAMES[program.byte() % NAMES.len()]
 }
 
-/// One step: its low bits say what, its high bits with whom.
+/// One step: its low bits say what, its high bits with whom; the highest bit chooses what is only
+/// for TLS.
 fn take(stage: &mut Stage, step: u8, program: &mut Program) {
     let (whom, more) = (usize::from(step >> 4) % FRIENDS, usize::from(step >> 5));
     match step & 15 {
         0 => {
             let length = program.byte();
-            stage.tell(program.bytes(length));
+            let bytes = program.bytes(length);
+            if step >= 128 { stage.put(bytes) } else { stage.tell(bytes) }
         }
         1 => stage.tell(&frame(stage, program)),
         2 => stage.answer_honestly(1 + more),
@@ -92,9 +96,14 @@ fn take(stage: &mut Stage, step: u8, program: &mut Program) {
                 *frame = text.replace(&json_string(NAMES[2]), &other).into_bytes();
             });
         }
-        10 => stage.challenge(program.byte() % 4),
+        10 => stage.challenge(program.byte() % 5),
         11 => stage.pass(Duration::from_millis(LEAPS[program.byte() % LEAPS.len()])),
-        12 => stage.hang_up(program.byte() % 3),
+        12 => {
+            let how = program.byte() % 3;
+            if step < 128 || !stage.end_tls() {
+                stage.hang_up(how);
+            }
+        }
         13 => stage.cut = 1 + program.byte(),
         14 => stage.show(more % 2 == 0),
         _ => stage.settle(),

@@ -20,13 +20,15 @@ mod stream;
 mod tls;
 mod vault;
 
-/// The tests' kernel in memory, which the relay and the client run on here, too.
+/// The tests' kernel in memory, which the relay and the client run on here, too; and the other end
+/// of a connection with TLS.
 #[path = "../../tests/support"]
 mod support {
     #![allow(dead_code, unreachable_pub, clippy::expect_used)]
     pub mod kernel;
+    pub mod transform;
 }
-use support::kernel;
+use support::{kernel, transform};
 
 pub use hostile::hostile;
 pub use identity::identity;

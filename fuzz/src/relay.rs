@@ -1,5 +1,6 @@
 //! The relay: the real one on the real loop, on a kernel in memory, and some connections that say
-//! anything, cut anywhere, while time passes, readers stand still and calls fail.
+//! anything, cut anywhere, while time passes, readers stand still and calls fail. Some of them speak
+//! TLS: what they say is sealed, and what is put between their records does not open.
 //!
 //! What is held against it: each frame that leaves is one object and a line end, and a client can
 //! read it; every queue keeps to its limits; each `id` is answered once; what was relayed arrives,
@@ -23,14 +24,14 @@ const LONGEST: usize = 512;
 /// rest, and past each deadline.
 const LEAPS: [u64; 8] = [1, 40, 100, 500, 2_000, 10_000, 30_000, 90_000];
 
-/// The first byte chooses how much the kernel holds for a connection, the rest is a program: what
-/// is done by whom, and with what.
+/// The first byte chooses how much the kernel holds for a connection (the low bits) and who speaks
+/// TLS (the high bits); the rest is a program: what is done by whom, and with what.
 pub fn relay(input: &[u8]) {
     let [settings, program @ ..] = input else { return };
     if program.len() > LONGEST {
         return;
     }
-    let mut room = Room::new(64 << (settings % 8));
+    let mut room = Room::new(64 << (settings % 8), settings >> 4);
     let mut program = Program::new(program);
     while let Some(step) = program.next() {
         take(&mut room, step, &mut program);
@@ -38,13 +39,15 @@ pub fn relay(input: &[u8]) {
     room.finish();
 }
 
-/// One step: its low bits say what, its high bits who.
+/// One step: its low bits say what, its high bits who; the highest bit chooses what is only for TLS.
 fn take(room: &mut Room, step: u8, program: &mut Program) {
+    let is_raw = step >= 128;
     let who = usize::from(step >> 4) % room::GUESTS;
     match step & 15 {
         0 => {
             let length = program.byte();
-            room.guest(who).say(program.bytes(length));
+            let bytes = program.bytes(length);
+            if is_raw { room.guest(who).put(bytes) } else { room.guest(who).say(bytes) }
         }
         1 => {
             let choice = program.byte();
@@ -74,7 +77,7 @@ fn take(room: &mut Room, step: u8, program: &mut Program) {
         }
         10 => room.settle(),
         11 => room.pass(Duration::from_millis(LEAPS[program.byte() % LEAPS.len()])),
-        12 => room.leave(who, program.byte() % 3),
+        12 => room.leave(who, program.byte() % 3, is_raw),
         13 => room.guest(who).cut = 1 + program.byte(),
         14 => {
             let (fault, count) = (program.byte(), program.byte());

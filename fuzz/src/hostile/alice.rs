@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use sealwax::client::{
     Channel, Client, ClientUser, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt,
-    RelayFingerprint, RelayPin, Settings, Trust,
+    RelayFingerprint, RelayMark, RelayPin, Settings, Trust,
 };
 use sealwax::reactor::{Context, Sys, Timer};
+use sealwax::tls::ClientTls;
 use sealwax::wire::RosterMode;
 
 use super::super::kernel::Kernel;
@@ -41,7 +42,7 @@ pub(crate) struct Alice {
 
 impl Alice {
     /// In a process of this machine; she knows the relay at `at`, and `friend`.
-    pub(crate) fn new(kernel: &Kernel, at: SocketAddr, friend: &Friend) -> Self {
+    pub(crate) fn new(kernel: &Kernel, at: SocketAddr, friend: &Friend, is_tls: bool) -> Self {
         let settings = Settings {
             name: ME.to_owned(),
             relay: at.to_string(),
@@ -68,7 +69,7 @@ impl Alice {
             vault: Box::new(FakeVault::new(ALICE.clone())),
             peers: Box::new(peers),
             relays: Box::new(relays),
-            channel: Channel::default(),
+            channel: if is_tls { tls(at) } else { Channel::default() },
             wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
             resolve: Box::new(move |_: &str| Ok(vec![at])),
         };
@@ -84,6 +85,17 @@ impl Alice {
             is_over: false,
         }
     }
+}
+
+/// TLS with the relay at `at`, which is known to speak it: what a machine on the way does to it is
+/// no reason to give up.
+fn tls(at: SocketAddr) -> Channel {
+    let marks = MemoryPins::default();
+    let mut book = PinBook::<RelayMark>::new(Box::new(marks.clone()));
+    let mark = RelayMark { address: at.to_string() };
+    assert_eq!(book.change(|file| file.set(mark)), Ok(()));
+    let Ok(tls) = ClientTls::bound() else { panic!("no settings") };
+    Channel::bound(Box::new(move || tls.engine()), Box::new(marks))
 }
 
 impl ClientUser for Alice {

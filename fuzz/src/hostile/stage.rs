@@ -12,11 +12,13 @@ use nix::errno::Errno;
 use sealwax::client::Trust;
 use sealwax::crypto::{SessionOffer, relay_challenge};
 use sealwax::reactor::{Config, Io, Reactor, Sys};
+use sealwax::tls::{Engines, Fault, ServerTls};
 use sealwax::wire::{Body, ForwardKind, Prekey, Reply, Request, Scan, Scanner};
 
 use super::super::json::Members;
 use super::super::kernel::{Call, Kernel, Op};
 use super::super::opening::{ALICE, BOB, CAROL};
+use super::super::transform::{Tunnel, server_tls};
 use super::super::vault::relay_signature;
 use super::alice::{Alice, PINNED, START_MS};
 use super::friend::Friend;
@@ -50,6 +52,8 @@ pub(crate) struct Stage {
     alice: Alice,
     relay: Kernel,
     listener: Io,
+    /// None: she speaks in the clear.
+    tls: Option<ServerTls>,
     line: Option<Line>,
     friends: [Friend; FRIENDS],
     /// Frames of peers and of Alice, as the relay has them.
@@ -66,6 +70,10 @@ pub(crate) struct Stage {
 /// A connection of Alice's, from the relay's end.
 struct Line {
     io: Io,
+    /// The relay's end of TLS; none: she speaks in the clear.
+    tunnel: Option<Tunnel>,
+    /// What it has to say and TLS has not taken; always empty in the clear.
+    unsealed: Vec<u8>,
     unsent: Vec<u8>,
     /// What she said, of which some is no whole frame yet.
     bytes: Vec<u8>,
@@ -76,7 +84,7 @@ struct Line {
 }
 
 impl Stage {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_tls: bool) -> Self {
         let kernel = Kernel::new();
         let (mut relay, ours) = (kernel.process(), kernel.process());
         let Ok((listener, _)) = relay.listen(AT) else { panic!("no listener") };
@@ -85,7 +93,7 @@ impl Stage {
             Friend::new("carol", "carol", &CAROL, START_MS),
             Friend::new("bob", "impostor", &CAROL, START_MS),
         ];
-        let mut alice = Alice::new(&ours, AT, &friends[BOB_AT]);
+        let mut alice = Alice::new(&ours, AT, &friends[BOB_AT], is_tls);
         let mut reactor = Reactor::new(ours.clone(), &Config::default());
         alice.client.start(reactor.context());
         let mut stage = Self {
@@ -95,6 +103,7 @@ impl Stage {
             alice,
             relay,
             listener,
+            tls: is_tls.then(server_tls),
             line: None,
             friends,
             pool: VecDeque::new(),
@@ -116,8 +125,24 @@ impl Stage {
 
     pub(crate) fn tell(&mut self, bytes: &[u8]) {
         if let Some(line) = &mut self.line {
+            line.unsealed.extend_from_slice(bytes);
+            line.seal();
+        }
+    }
+
+    /// Says bytes as they are: within TLS they are no record, or one that does not open.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if let Some(line) = &mut self.line {
             line.unsent.extend_from_slice(bytes);
         }
+    }
+
+    /// Says within TLS that nothing more comes. Returns false where there is no TLS.
+    pub(crate) fn end_tls(&mut self) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        let Some(tunnel) = &mut line.tunnel else { return false };
+        line.unsent.extend(tunnel.finish());
+        true
     }
 
     /// Some frame of the pool, changed or not.
@@ -129,14 +154,16 @@ impl Stage {
         }
     }
 
-    /// A challenge: as it should be (0), by another key, with a signature of another's, or one that
-    /// does not hold.
+    /// A challenge: as it should be (0), by another key, with a signature of another's, with one that
+    /// does not hold, or with one for another connection.
     pub(crate) fn challenge(&mut self, how: usize) {
         let Some(line) = &mut self.line else { return };
         let relay = if how == 1 { OTHER } else { PINNED };
         let (nonce, fp) = ([9; 32], ALICE.fingerprint());
         let cnonce = line.cnonce.unwrap_or([0; 32]);
-        let signed = relay_challenge(&relay, &cnonce, &nonce, &fp, None);
+        let own = line.tunnel.as_ref().and_then(|tunnel| tunnel.engine.binding());
+        let binding = if how == 4 { Some([1; 32]) } else { own };
+        let signed = relay_challenge(&relay, &cnonce, &nonce, &fp, binding.as_ref());
         let by = if how == 2 { OTHER } else { relay };
         let signature = if how == 3 { [0; 64] } else { relay_signature(&by, &signed) };
         line.is_proper |= how == 0 && line.cnonce.is_some();
@@ -255,7 +282,8 @@ impl Stage {
         let mut moves = !self.ours.calls().iter().all(waits);
         if let Ok((io, _)) = self.relay.accept(self.listener) {
             self.hang_up(0); // she has only one
-            self.line = Some(Line::new(io));
+            let engine = self.tls.as_ref().and_then(ServerTls::engine);
+            self.line = Some(Line::new(io, engine.map(Tunnel::new)));
             moves = true;
         }
         let Some(line) = &mut self.line else { return moves };
@@ -275,8 +303,11 @@ impl Stage {
         match self.relay.read(line.io, &mut buffer) {
             Ok(count) if count > 0 => {
                 self.heard += count;
-                line.bytes.extend_from_slice(&buffer[..count]);
-                self.hear();
+                if line.open(&buffer[..count]) {
+                    self.hear();
+                } else {
+                    self.hang_up(0); // an alert
+                }
                 true
             }
             Err(Errno::EAGAIN) => moves,
@@ -354,14 +385,43 @@ impl Stage {
 }
 
 impl Line {
-    fn new(io: Io) -> Self {
+    fn new(io: Io, tunnel: Option<Tunnel>) -> Self {
         Self {
             io,
+            tunnel,
+            unsealed: Vec::new(),
             unsent: Vec::new(),
             bytes: Vec::new(),
             requests: VecDeque::new(),
             cnonce: None,
             is_proper: false,
         }
+    }
+    /// What TLS takes of what is to be said, and what TLS has to say itself, is to be sent.
+    fn seal(&mut self) {
+        let Some(tunnel) = &mut self.tunnel else {
+            return self.unsent.append(&mut self.unsealed);
+        };
+        loop {
+            let (wire, taken) = tunnel.seal(&self.unsealed);
+            self.unsent.extend(wire);
+            self.unsealed.drain(..taken);
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Takes what she sent. Returns false where she ends TLS with an alert.
+    fn open(&mut self, wire: &[u8]) -> bool {
+        let Some(tunnel) = &mut self.tunnel else {
+            self.bytes.extend_from_slice(wire);
+            return true;
+        };
+        let opened = tunnel.open(wire).map_err(Fault::of);
+        self.bytes.append(&mut tunnel.plain);
+        self.seal();
+        assert!(matches!(opened, Ok(()) | Err(Fault::Alert)), "her TLS: {opened:?}");
+        opened.is_ok()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 use sealwax::crypto::{PrekeyPair, Vault, register_proof, sha256, tuple};
+use sealwax::tls::{FIRST_BYTE, Fault};
 use sealwax::wire::{
     Bind, Body, Forwarded, Incoming, Prekey, Registration2, Reply, Request, RosterMode, Scan,
     Scanner, base64, compose,
@@ -12,6 +13,7 @@ use sealwax::wire::{
 use super::super::json::Members;
 use super::super::kernel::Peer;
 use super::super::opening::{ALICE, BOB};
+use super::super::transform::Tunnel;
 use super::super::vault::FakeVault;
 use super::room::MAX_FRAME;
 
@@ -24,9 +26,15 @@ pub(crate) struct Guest {
     pub(crate) serial: usize,
     /// How many bytes it sends at a time.
     pub(crate) cut: usize,
-    /// What it has still to send, and what it has sent.
+    /// Its end of TLS; none: it speaks in the clear.
+    tunnel: Option<Tunnel>,
+    /// What it has to say and TLS has not taken; always empty in the clear.
+    unsealed: Vec<u8>,
+    /// What it has still to send, and what it has said.
     unsent: Vec<u8>,
-    sent: Vec<u8>,
+    said: Vec<u8>,
+    /// It sent what does not open, or ended TLS: nothing is owed to it from then on.
+    is_spoilt: bool,
     is_shut: bool,
     /// The relay has closed it.
     is_over: bool,
@@ -51,13 +59,16 @@ pub(crate) enum Told {
 }
 
 impl Guest {
-    pub(crate) fn new(peer: Peer, serial: usize) -> Self {
-        Self {
+    pub(crate) fn new(peer: Peer, serial: usize, tunnel: Option<Tunnel>) -> Self {
+        let mut guest = Self {
             peer: Some(peer),
             serial,
             cut: usize::MAX,
+            tunnel,
+            unsealed: Vec::new(),
             unsent: Vec::new(),
-            sent: Vec::new(),
+            said: Vec::new(),
+            is_spoilt: false,
             is_shut: false,
             is_over: false,
             heard: Vec::new(),
@@ -67,14 +78,45 @@ impl Guest {
             claim: None,
             challenge: None,
             asked: 0,
-        }
+        };
+        guest.seal(); // whoever speaks TLS begins at once
+        guest
     }
 
     // --- What it says ---
 
     pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.unsealed.extend_from_slice(bytes);
+        self.seal();
+        self.push();
+    }
+
+    /// Sends bytes as they are: where it speaks TLS, they are no record, or one that does not open.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.is_spoilt |= self.tunnel.is_some() && !bytes.is_empty();
         self.unsent.extend_from_slice(bytes);
         self.push();
+    }
+
+    /// What TLS takes of what it has to say, and what TLS has to say itself, is to be sent.
+    fn seal(&mut self) {
+        let Some(tunnel) = &mut self.tunnel else {
+            return self.unsent.append(&mut self.unsealed);
+        };
+        loop {
+            let (wire, taken) = tunnel.seal(&self.unsealed);
+            self.unsent.extend(wire);
+            self.said.extend(self.unsealed.drain(..taken));
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Whether the handshake of TLS goes on.
+    pub(crate) fn is_greeting(&self) -> bool {
+        let tunnel = self.tunnel.as_ref().filter(|_| !self.is_over);
+        tunnel.is_some_and(|tunnel| tunnel.engine.binding().is_none())
     }
 
     /// Sends some of what it has to say; whether the relay's end took anything.
@@ -84,7 +126,10 @@ impl Guest {
             return false;
         };
         let taken = peer.send(&self.unsent[..self.cut.min(self.unsent.len())]);
-        self.sent.extend(self.unsent.drain(..taken));
+        let sent = self.unsent.drain(..taken);
+        if self.tunnel.is_none() {
+            self.said.extend(sent);
+        }
         taken > 0
     }
 
@@ -153,7 +198,8 @@ impl Guest {
 
     /// Reads at most `most` bytes. Returns how many came, and what it was told.
     pub(crate) fn hear(&mut self, most: usize) -> (usize, Vec<Told>) {
-        let Some(peer) = self.peer.as_mut().filter(|_| most > 0) else { return (0, Vec::new()) };
+        let peer = self.peer.as_mut().filter(|_| most > 0 && !self.is_over);
+        let Some(peer) = peer else { return (0, Vec::new()) };
         let bytes = match peer.receive(most) {
             Ok(bytes) => bytes,
             Err(Errno::EAGAIN) => return (0, Vec::new()),
@@ -165,13 +211,32 @@ impl Guest {
         if bytes.is_empty() {
             self.is_over = true;
         }
-        self.heard.extend_from_slice(&bytes);
+        self.open(&bytes);
         let mut told = Vec::new();
         while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
             let frame: Vec<u8> = self.heard.drain(..=end).collect();
             told.extend(self.frame(&frame[..end]));
         }
         (bytes.len(), told)
+    }
+
+    fn open(&mut self, bytes: &[u8]) {
+        let Some(tunnel) = &mut self.tunnel else {
+            // Whoever begins with TLS and does not speak it cannot read what comes.
+            if self.said.first() != Some(&FIRST_BYTE) {
+                self.heard.extend_from_slice(bytes);
+            }
+            return;
+        };
+        let opened = tunnel.open(bytes).map_err(Fault::of);
+        // A relay that has read nothing yet answers in the clear.
+        let is_clear = opened == Err(Fault::NoTls) && bytes.starts_with(b"{");
+        let is_alert = opened == Err(Fault::Alert);
+        let is_fine = opened.is_ok() || is_alert || is_clear || self.is_spoilt;
+        assert!(is_fine, "the relay's TLS: {opened:?}");
+        self.is_over |= opened.is_err() || tunnel.is_over;
+        self.heard.append(&mut tunnel.plain);
+        self.seal();
     }
 
     fn frame(&mut self, frame: &[u8]) -> Option<Told> {
@@ -211,8 +276,13 @@ impl Guest {
         self.peer.is_some() && !self.is_over && !self.is_shut
     }
 
-    /// Leaves: by closing (0), with a reset (1), or by saying that nothing more comes.
-    pub(crate) fn leave(&mut self, how: usize) {
+    /// Leaves: by closing (0), with a reset (1), or by saying that nothing more comes. Before that
+    /// it `ends_tls`, or leaves without a word there.
+    pub(crate) fn leave(&mut self, how: usize, ends_tls: bool) {
+        if let Some(tunnel) = self.tunnel.as_mut().filter(|_| ends_tls) {
+            let goodbye = tunnel.finish();
+            self.put(&goodbye);
+        }
         if how == 2 {
             self.is_shut = true;
             return self.peer.iter_mut().for_each(Peer::shut);
@@ -228,7 +298,7 @@ impl Guest {
     /// heard all) none is missing; otherwise none is too many.
     pub(crate) fn was_answered(&self, is_done: bool) {
         let mut asked: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        let (mut scanner, mut rest) = (Scanner::default(), &self.sent[..]);
+        let (mut scanner, mut rest) = (Scanner::default(), &self.said[..]);
         while let Scan::Frame(place) = scanner.scan(rest, MAX_FRAME) {
             let (frame, behind) = (&rest[place.clone()], &rest[place.end..]);
             rest = behind;
@@ -249,7 +319,9 @@ impl Guest {
             let most = asked.get(id).map_or(0, |(_, most)| *most);
             assert!(count <= most, "{id}: asked {most} times and answered {count} times");
         }
-        for (id, (least, _)) in asked.iter().filter(|_| is_done && self.is_here()) {
+        let has_sent = self.tunnel.is_none() || self.unsent.is_empty();
+        let is_owed = is_done && self.is_here() && has_sent && !self.is_spoilt;
+        for (id, (least, _)) in asked.iter().filter(|_| is_owed) {
             let count = self.answers.get(id).copied().unwrap_or(0);
             assert!(count >= *least, "{id}: asked {least} times and answered {count} times");
         }

@@ -18,6 +18,7 @@ use sealwax::wire::RosterMode;
 
 use super::super::json::Members;
 use super::super::kernel::{Call, Device, Fault, Kernel, Op, Peer};
+use super::super::transform::{Tunnel, server_tls};
 use super::super::vault::FakeNotary;
 use super::guest::{Guest, Told};
 
@@ -51,6 +52,8 @@ pub(crate) struct Room {
     log: Peer,
     logged: Vec<u8>,
     guests: [Option<Guest>; GUESTS],
+    /// Who speaks TLS: a bit for each.
+    tls: u8,
     serial: usize,
     /// Of the relay alone.
     descriptors: usize,
@@ -66,8 +69,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// A relay whose connections hold `buffer` bytes in the kernel.
-    pub(crate) fn new(buffer: usize) -> Self {
+    /// A relay whose connections hold `buffer` bytes in the kernel; those with a bit in `tls` speak
+    /// TLS.
+    pub(crate) fn new(buffer: usize, tls: u8) -> Self {
         let kernel = Kernel::new();
         let log = kernel.standard(2, Device::Pipe);
         kernel.set_buffer(buffer);
@@ -80,7 +84,8 @@ impl Room {
         let notary = Box::new(FakeNotary::new([5; 32], 0));
         let store = Box::<MemoryStore>::default();
         let journal = Journal::new(Format::Json, Level::Debug);
-        let relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
+        let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
+        relay.speak_tls(Box::new(server_tls()));
         let mut relay = Watched { relay, tokens: BTreeMap::new() };
         let mut reactor = Reactor::new(kernel.clone(), &Config::default());
         relay.relay.log_to(reactor.context().open(ProcessFd::Stderr));
@@ -92,6 +97,7 @@ impl Room {
             log,
             logged: Vec::new(),
             guests: [const { None }; GUESTS],
+            tls,
             serial: 0,
             descriptors: 0,
             sources: 0,
@@ -108,10 +114,11 @@ impl Room {
 
     /// Somebody, connected if they were not.
     pub(crate) fn guest(&mut self, who: usize) -> &mut Guest {
-        let Self { kernel, serial, guests, .. } = self;
+        let Self { kernel, serial, guests, tls, .. } = self;
         guests[who].get_or_insert_with(|| {
             *serial += 1;
-            Guest::new(kernel.dial(AT), *serial)
+            let tunnel = (*tls >> who & 1 == 1).then(Tunnel::tls);
+            Guest::new(kernel.dial(AT), *serial, tunnel)
         })
     }
 
@@ -145,9 +152,9 @@ impl Room {
     }
 
     /// Leaves, or says that nothing more comes.
-    pub(crate) fn leave(&mut self, who: usize, how: usize) {
+    pub(crate) fn leave(&mut self, who: usize, how: usize, ends_tls: bool) {
         self.is_broken = true;
-        self.guest(who).leave(how);
+        self.guest(who).leave(how, ends_tls);
         if how < 2
             && let Some(guest) = self.guests[who].take()
         {
@@ -191,9 +198,14 @@ impl Room {
             assert_eq!(tick, Ok(()));
             self.logged.extend(self.log.receive_all());
             let mut is_idle = true;
-            for guest in self.guests.iter_mut().flatten() {
+            for who in 0..GUESTS {
+                let Some(guest) = &mut self.guests[who] else { continue };
                 guest.cut = if turn < PATIENCE { guest.cut } else { usize::MAX };
                 is_idle &= !guest.push();
+                // Whoever has not agreed says nothing before it has read.
+                if guest.is_greeting() {
+                    is_idle &= self.hear(who, PIPE) == 0;
+                }
             }
             let waits = |call: &Call| call.op == Op::Wait && call.outcome == Ok(0);
             is_idle &= self.kernel.calls().iter().all(waits);
@@ -230,7 +242,7 @@ impl Room {
             assert!(lost.iter().all(|id| !self.sent.contains_key(*id)), "relayed, and lost");
         }
         for mut guest in self.guests.iter_mut().filter_map(Option::take) {
-            guest.leave(0);
+            guest.leave(0, true);
         }
         self.settle();
         self.pass(LONG);
@@ -250,7 +262,9 @@ impl Room {
             let guest = self.guest(who);
             guest.register(name, RosterMode::Full);
             self.settle();
-            self.hear(who, PIPE);
+            while self.hear(who, PIPE) > 0 {
+                self.settle();
+            }
             let told: BTreeSet<_> = self.guest(who).users.drain(..).collect();
             assert_eq!(told, NAMES[..=who].iter().map(|&name| name.into()).collect(), "the roster");
         }
