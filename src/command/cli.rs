@@ -6,6 +6,8 @@ mod names;
 mod serve;
 mod trace;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -138,7 +140,7 @@ impl IdentityArgs {
     pub fn keys_command(&self) -> String {
         match &self.home {
             None => "sealwax keys".to_owned(),
-            Some(home) => format!("sealwax keys --home {}", quoted(&home.to_string_lossy())),
+            Some(home) => format!("sealwax keys --home {}", quoted(home.as_os_str())),
         }
     }
 }
@@ -232,8 +234,12 @@ pub struct Demo {
     pub trace: TraceArgs,
 }
 
-/// Quotes one word for a shell.
-fn quoted(text: &str) -> String {
+/// Quotes one word for a shell. One that is not UTF-8 is written as numbers of bytes, which bash
+/// and zsh take.
+fn quoted(word: &OsStr) -> String {
+    let Some(text) = word.to_str() else {
+        return format!("$'{}'", word.as_bytes().escape_ascii());
+    };
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
@@ -307,6 +313,9 @@ mod tests {
         };
         assert_eq!(command("/home/a/.x"), "sealwax keys --home /home/a/.x");
         assert_eq!(command("/it's $here"), r"sealwax keys --home '/it'\''s $here'");
+        let bytes = OsStr::from_bytes(b"/\xff's").to_owned().into();
+        let command = IdentityArgs { name: None, home: Some(bytes), passphrase_fd: None };
+        assert_eq!(command.keys_command(), r"sealwax keys --home $'/\xff\'s'");
     }
 
     #[test]

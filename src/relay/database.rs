@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -147,8 +148,7 @@ impl Database {
     /// that, or where the last relay left without a log
     /// (<https://www.sqlite.org/wal.html>, "Read-Only Databases").
     fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
-        let path_in_uri = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
-        let mut uri = format!("file:{}", path_in_uri.replace('#', "%23"));
+        let mut uri = uri(path);
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         if is_empty(Path::new(&log)) {
@@ -393,6 +393,17 @@ fn advice(error: &rusqlite::Error, path: &Path) -> Cow<'static, str> {
     }
 }
 
+/// The path as SQLite takes it in front of options: as bytes, for it need not be UTF-8
+/// (<https://www.sqlite.org/uri.html>, "The URI Path").
+fn uri(path: &Path) -> String {
+    let escaped = path.as_os_str().as_bytes().iter().map(|&byte| match byte {
+        b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02x}"),
+    });
+    format!("file:{}", escaped.collect::<String>())
+}
+
 fn home_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
@@ -427,6 +438,8 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     const KEY: Fingerprint = Fingerprint([1; 32]);
@@ -560,5 +573,19 @@ mod tests {
         let names = Database::read(&copy.path().join("names.sqlite")).unwrap();
         assert_eq!(names, [("bob".to_owned(), KEY)]);
         assert_eq!(sizes(), before);
+    }
+
+    /// As on a file system that is mounted read-only.
+    #[test]
+    fn a_path_of_any_bytes_is_read_without_the_right_to_write() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(OsStr::from_bytes(b"a\xff %3f?#\xc3\xa9'"));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("names.sqlite");
+        let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
+        database.bind([("bob", &KEY)].into_iter()).unwrap();
+        drop(database);
+        let read = Database(Database::connect_read_only(&path).unwrap());
+        assert_eq!(read.names().unwrap(), [("bob".to_owned(), KEY)]);
     }
 }
