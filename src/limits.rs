@@ -76,6 +76,8 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LOOKUP_THREADS: usize = 4;
 /// How long the relay may take to answer a registration.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Who leaves after so long without an answer to a registration is told of it.
+pub const MIN_SILENCE: Duration = Duration::from_secs(1);
 /// The first pause before connecting again; each further one is twice as long, with jitter.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
 /// The longest pause before connecting again.
@@ -240,6 +242,11 @@ pub const MAX_HOST: usize = 255;
 pub const MAX_IDENTITY_FILE: usize = 16 * 1024;
 /// The longest file of a certificate, with those that signed it, or of its key, in bytes.
 pub const MAX_TLS_FILE: usize = 256 * 1024;
+/// The longest file of certificates of authorities, in bytes: those of a distribution take 230 KiB.
+pub const MAX_ROOTS_FILE: usize = 4 * 1024 * 1024;
+/// The most entries of a directory of certificates of authorities: those of a distribution have
+/// 450.
+pub const MAX_ROOTS_FILES: usize = 4096;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
 /// How long a passphrase is waited for on a descriptor: a person may type it into another program.

@@ -10,7 +10,7 @@ use super::lines::InputForm;
 use super::owner::{self, Owner};
 use super::resolver::Threads;
 use super::view::{Level, View};
-use super::{Exit, Failure, Outcome, tracing};
+use super::{Exit, Failure, Outcome, certificate, tracing};
 use crate::address::Address;
 use crate::client::{Channel, Client, FilePins, Parts, Settings};
 use crate::crypto::IdentityVault;
@@ -122,7 +122,8 @@ fn channel(is_plain: bool, relay: &Address, home: &Rc<Home>) -> Result<Channel, 
         }
         (true, false) => Ok(Channel::plain(marks)),
         (false, true) => {
-            let tls = ClientTls::checked(relay.host()).map_err(failed)?;
+            let roots = certificate::roots()?;
+            let tls = ClientTls::checked(relay.host(), roots).map_err(failed)?;
             Ok(Channel::checked(Box::new(move || tls.engine())))
         }
         (false, false) => {

@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, version,
 };
-use rustls_platform_verifier::Verifier;
 
-use super::{Engine, provider};
+use super::{Engine, Roots, provider};
 use crate::reactor::Transform;
 
 /// The configuration of the client's end of each connection.
@@ -22,10 +21,6 @@ pub struct ClientTls {
     name: ServerName<'static>,
     is_bound: bool,
 }
-
-/// This system has no root certificates, and what the user can do.
-const NO_ROOTS: &str = "this system has no certificates of authorities to check the relay's with: \
-    install them (Debian: ca-certificates), or name them in the variable SSL_CERT_FILE";
 
 impl ClientTls {
     /// For a relay that is authenticated by its own key: any certificate is accepted, because the
@@ -39,16 +34,19 @@ impl ClientTls {
         Self::new(provider, verifier, ServerName::from(UNNAMED), true)
     }
 
-    /// For a proxy at `host`: its certificate is checked against this system's root certificates.
+    /// For a proxy at `host`: its certificate is checked against `roots`.
     ///
     /// # Errors
-    /// `host` cannot stand in a certificate, or this system has no roots to check with.
-    pub fn checked(host: &str) -> Result<Self, String> {
+    /// `host` cannot stand in a certificate, or there are no roots.
+    pub fn checked(host: &str, roots: Roots) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| format!("{host} cannot stand in a certificate"))?;
         let provider = provider();
-        let verifier = Verifier::new(Arc::clone(&provider)).map_err(|_| NO_ROOTS.to_owned())?;
-        Self::new(provider, Arc::new(verifier), name, false)
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots.into_store(), Arc::clone(&provider))
+                .build()
+                .map_err(|error| error.to_string())?;
+        Self::new(provider, verifier, name, false)
     }
 
     fn new(

@@ -9,14 +9,15 @@
 //! Only for `tls://` the certificate counts, and then there is no binding.
 //!
 //! Read on in this order: `hello.rs` (is this TLS, and is its first message whole?), `engine.rs`
-//! (bytes in, bytes out), `server.rs` and `client.rs` (what each end is set up with), `fault.rs`
-//! (why it failed).
+//! (bytes in, bytes out), `server.rs` and `client.rs` (what each end is set up with), `roots.rs`
+//! (the authorities that `tls://` trusts), `fault.rs` (why it failed).
 
 mod client;
 mod engine;
 mod fault;
 mod hello;
 pub mod limits;
+mod roots;
 mod server;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use self::client::ClientTls;
 pub use self::engine::Engine;
 pub use self::fault::Fault;
 pub use self::hello::{FIRST_BYTE, Hello, REFUSAL};
+pub use self::roots::Roots;
 pub use self::server::{PairFault, PemPair, ServerTls};
 
 /// The cryptography of both ends. Of the suites of TLS 1.3 the one with SHA-256 comes first: most

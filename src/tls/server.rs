@@ -8,10 +8,10 @@ use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ServerConfig, ServerConnection, version};
+use rustls::{Error, ServerConfig, ServerConnection, version};
 use zeroize::Zeroizing;
 
-use super::{Engine, Engines, provider};
+use super::{Engine, Engines, Fault, provider};
 use crate::reactor::Transform;
 
 /// The configuration of the relay's end of each connection.
@@ -33,13 +33,24 @@ pub struct PemPair {
 pub enum PairFault {
     /// There is no certificate in the text.
     NoCertificate,
+    /// The first certificate cannot be used.
+    UnfitCertificate(Fault),
     /// There is no private key in the text.
     NoKey,
-    /// They do not belong together, or their kind is not supported.
+    /// The private key is encrypted.
+    EncryptedKey,
+    /// The private key is damaged, or of a kind that is not supported.
+    UnfitKey,
+    /// The key is not the one that the certificate is for.
+    NotAPair,
+    /// They cannot be used for another reason.
     Unfit(String),
     /// No certificate could be made.
     NotMade(String),
 }
+
+/// Stands in a key that is encrypted, in PEM, and in no other.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 impl ServerTls {
     /// With a self-signed certificate that is made now, in memory only (ECDSA on P-256). Clients do
@@ -63,6 +74,10 @@ impl ServerTls {
             .ok()
             .filter(|chain| !chain.is_empty())
             .ok_or(PairFault::NoCertificate)?;
+        // PKCS#8 says it in its label, the older forms in a header (RFC 1421, section 4.6.1.1).
+        if key.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
+            return Err(PairFault::EncryptedKey);
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairFault::NoKey)?;
         Self::new(chain, key)
     }
@@ -71,10 +86,17 @@ impl ServerTls {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, PairFault> {
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let provider = provider();
+        // The library has one error for all keys that it does not take.
+        provider.key_provider.load_private_key(key.clone_key()).map_err(|_| PairFault::UnfitKey)?;
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(|error| PairFault::Unfit(error.to_string()))?;
+            .map_err(|error| match error {
+                Error::InconsistentKeys(_) => PairFault::NotAPair,
+                Error::InvalidCertificate(_) => PairFault::UnfitCertificate(Fault::from(&error)),
+                error => PairFault::Unfit(error.to_string()),
+            })?;
         config.ignore_client_order = true; // what a handshake costs is for the relay to say
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -117,8 +139,27 @@ impl Engines for ServerTls {
 impl fmt::Display for PairFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCertificate => f.write_str("there is no certificate in it (PEM)"),
-            Self::NoKey => f.write_str("there is no private key in it (PEM, without a passphrase)"),
+            Self::NoCertificate => f.write_str(
+                "there is no certificate in the first file (PEM, '-----BEGIN CERTIFICATE-----')",
+            ),
+            Self::UnfitCertificate(why) => {
+                write!(f, "the first certificate cannot be used: {why}")
+            }
+            Self::NoKey => f.write_str(
+                "there is no private key in the second file (PEM, '-----BEGIN PRIVATE KEY-----')",
+            ),
+            Self::EncryptedKey => f.write_str(
+                "the key is encrypted, and the relay asks for no passphrase: \
+                 'openssl pkey -in KEY -out NEW' writes it without one",
+            ),
+            Self::UnfitKey => f.write_str(
+                "the key is damaged, or of a kind that is not taken: make one with ECDSA on P-256 \
+                 or P-384, RSA of 2,048 to 4,096 bits, or Ed25519",
+            ),
+            Self::NotAPair => f.write_str(
+                "the key is not the one of the first certificate: name those that were made \
+                 together, and put the relay's own certificate in front of those that signed it",
+            ),
             Self::Unfit(why) => write!(f, "the certificate and the key cannot be used: {why}"),
             Self::NotMade(why) => write!(f, "a certificate could not be made: {why}"),
         }

@@ -242,5 +242,5 @@ fn a_certificate_and_a_key_that_do_not_fit_are_refused() {
     };
     assert!(refused("", "").contains("no certificate"));
     assert!(refused(&pem("CERTIFICATE"), "").contains("no private key"));
-    assert!(refused(&pem("CERTIFICATE"), &pem("PRIVATE KEY")).contains("cannot be used"));
+    assert!(refused(&pem("CERTIFICATE"), &pem("PRIVATE KEY")).contains("the key is damaged"));
 }

@@ -7,5 +7,6 @@ mod engine;
 mod openssl;
 mod proxy;
 mod relay;
+mod signed;
 #[path = "../support/mod.rs"]
 mod support;

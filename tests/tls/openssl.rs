@@ -1,13 +1,13 @@
 //! `openssl s_client` at the other end, a client that no one here wrote, and the files of a
 //! certificate.
 
-use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::process::{Process, Relay};
+use crate::signed::Signed;
+use crate::support::process::{Ended, Process, Relay, text};
 use crate::support::relay::{Client, register};
 
 /// Runs `openssl` to its end; none where it is not installed, which is said.
@@ -19,34 +19,6 @@ fn openssl(arguments: &[&str]) -> Option<()> {
     };
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     Some(())
-}
-
-/// A certificate for `host` and its key in `folder`, made by openssl.
-fn pair(folder: &Path, host: &str) -> Option<(String, String)> {
-    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let (certificate, key) = (path(&format!("{host}.pem")), path(&format!("{host}.key")));
-    let subject = format!("/CN={host}");
-    let name = format!("subjectAltName=DNS:{host}");
-    openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-keyout",
-        &key,
-        "-out",
-        &certificate,
-        "-days",
-        "2",
-        "-subj",
-        &subject,
-        "-addext",
-        &name,
-    ])?;
-    Some((certificate, key))
 }
 
 fn s_client(at: &str, options: &[&str]) -> Process {
@@ -103,16 +75,14 @@ fn an_older_version_is_refused_and_counted() {
 /// leaves the old one in force, aloud.
 #[test]
 fn a_certificate_in_files_is_read_again_at_sighup() {
+    let Some(()) = openssl(&["version"]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (Some(one), Some(two)) = (pair(folder.path(), "one.test"), pair(folder.path(), "two.test"))
-    else {
-        return;
-    };
+    let [one, two] = ["one.test", "two.test"].map(|host| Signed::new(folder.path(), host));
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("shown.pem"), path("shown.key"));
-    let show = |(from, secret): &(String, String)| {
-        std::fs::copy(from, &certificate).unwrap();
-        std::fs::copy(secret, &key).unwrap();
+    let show = |pair: &Signed| {
+        std::fs::copy(&pair.certificate, &certificate).unwrap();
+        std::fs::copy(&pair.key, &key).unwrap();
     };
     show(&one);
     let relay = Relay::start(&["--ephemeral", "--tls-cert", &certificate, "--tls-key", &key]);
@@ -139,31 +109,68 @@ fn a_certificate_in_files_is_read_again_at_sighup() {
     }
 }
 
+/// `serve` with these files, to its end.
+fn refused(options: &[&str], certificate: &str, key: &str) -> Ended {
+    let pair = ["--tls-cert", certificate, "--tls-key", key];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--ephemeral"];
+    Process::start(&[&serve[..], options, &pair].concat()).end()
+}
+
 #[test]
 fn files_that_do_not_fit_are_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let (Some(one), Some(two)) = (pair(folder.path(), "one.test"), pair(folder.path(), "two.test"))
-    else {
-        return;
+    let [one, two] = ["one.test", "two.test"].map(|host| Signed::new(folder.path(), host));
+    let keep = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        text(&path).to_owned()
     };
+    let label = |label: &str| format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
+    let damaged = keep("damaged", &label("CERTIFICATE"));
+    let unfit = keep("unfit", &label("PRIVATE KEY"));
     for (certificate, key, words) in [
-        (&*one.0, &*two.1, "cannot be used"),
-        (&*one.1, &*one.1, "no certificate"),
-        (&*one.0, &*one.0, "no private key"),
-        ("/nonexistent", &*one.1, "/nonexistent"),
+        (&*one.certificate, &*two.key, "not the one of the first certificate"),
+        (&*one.key, &*one.key, "no certificate"),
+        (&*keep("empty", ""), &*one.key, "no certificate"),
+        (&*damaged, &*one.key, "the first certificate cannot be used: it is damaged"),
+        (&*one.certificate, &*one.certificate, "no private key"),
+        (&*one.certificate, &*unfit, "RSA of 2,048 to 4,096 bits, or Ed25519"),
+        ("/nonexistent", &*one.key, "/nonexistent"),
     ] {
-        let arguments = [
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--ephemeral",
-            "--tls-cert",
-            certificate,
-            "--tls-key",
-            key,
-        ];
-        let relay = Process::start(&arguments);
-        relay.talk_with(words);
-        relay.end().with_code(1);
+        let said = refused(&[], certificate, key).with_code(1).transcript;
+        assert!(said.contains(words) && said.contains(certificate), "{words}: {said}");
+        assert!(!said.contains("unexpected"), "{said}");
     }
+}
+
+/// Keys that people have, of which none can be used.
+#[test]
+fn a_key_that_cannot_be_used_is_told_with_the_kinds_that_can() {
+    let Some(()) = openssl(&["version"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let shown = Signed::new(folder.path(), "one.test");
+    let (plain, kept) = (folder.path().join("plain.key"), folder.path().join("kept.key"));
+    for (kind, option) in [
+        ("EC", "ec_paramgen_curve:P-521"),
+        ("EC", "ec_paramgen_curve:secp256k1"),
+        ("RSA", "rsa_keygen_bits:1024"),
+    ] {
+        openssl(&["genpkey", "-algorithm", kind, "-pkeyopt", option, "-out", text(&plain)]);
+        let said = refused(&[], &shown.certificate, text(&plain)).with_code(1).transcript;
+        assert!(said.contains("P-256 or P-384, RSA of 2,048"), "{option}: {said}");
+    }
+    for form in [&["pkcs8", "-topk8"][..], &["rsa", "-traditional", "-aes128"]] {
+        let files = ["-in", text(&plain), "-out", text(&kept), "-passout", "pass:x"];
+        openssl(&[form, &files].concat());
+        let said = refused(&[], &shown.certificate, text(&kept)).with_code(1).transcript;
+        assert!(said.contains("the key is encrypted") && said.contains("pkey"), "{said}");
+    }
+}
+
+#[test]
+fn a_certificate_that_would_never_be_shown_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = Signed::new(folder.path(), "one.test");
+    let said = refused(&["--tls", "off"], &shown.certificate, &shown.key).with_code(2).transcript;
+    assert!(said.contains("--tls off") && said.contains("--tls-cert"), "{said}");
 }

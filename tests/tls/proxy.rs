@@ -6,49 +6,21 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use der::pem::{LineEnding, encode_string};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
 
+use crate::signed::Signed;
 use crate::support::process::{Ended, Homes, Process, Relay, text};
-
-/// Files of an authority, and of a certificate that it has signed.
-struct Signed {
-    authority: String,
-    certificate: String,
-    key: String,
-}
-
-impl Signed {
-    /// For `host`, in `folder`; valid until the first day of `last_year`.
-    fn new(folder: &Path, host: &str, last_year: i32) -> Self {
-        let keep = |name: &str, label: &str, der: &[u8]| {
-            let path = folder.join(format!("{host}.{name}"));
-            std::fs::write(&path, encode_string(label, LineEnding::LF, der).unwrap()).unwrap();
-            text(&path).to_owned()
-        };
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.distinguished_name.push(DnType::CommonName, format!("who signs {host}"));
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let root = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(last_year, 1, 1);
-        let leaf = params.signed_by(&key, &issuer).unwrap();
-        Self {
-            authority: keep("root", "CERTIFICATE", root.der()),
-            certificate: keep("pem", "CERTIFICATE", leaf.der()),
-            key: keep("key", "PRIVATE KEY", &key.serialize_der()),
-        }
-    }
-}
 
 /// `send` as alice to `relay`, of whose certificates `authority` is the root.
 fn send(homes: &Homes, relay: &str, authority: &str) -> Ended {
+    send_with(homes, relay, &[("SSL_CERT_FILE", authority)])
+}
+
+fn send_with(homes: &Homes, relay: &str, variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
     command.args(["send", "--wait", "0", "bob", "hi"]).args(homes.options("alice", relay));
-    Process::spawn(command.env("SSL_CERT_FILE", authority).env_remove("SSL_CERT_DIR")).end()
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").envs(variables.iter().copied());
+    Process::spawn(&mut command).end()
 }
 
 /// A relay that shows this certificate, by its name.
@@ -60,12 +32,12 @@ fn relay(shown: &Signed) -> (Relay, String) {
 }
 
 #[test]
-fn a_certificate_that_counts_is_checked_by_name_time_and_authority() {
+fn a_certificate_that_counts_is_checked_by_name_and_authority() {
     let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
-    let good = Signed::new(folder.path(), "localhost", 2100);
+    let good = Signed::new(folder.path(), "localhost");
     let (running, named) = relay(&good);
     send(&homes, &named, &good.authority).with_code(4); // bob is not there: all else went well
-    let other = Signed::new(folder.path(), "other.test", 2100);
+    let other = Signed::new(folder.path(), "other.test");
     let refused = send(&homes, &named, &other.authority).with_code(5);
     assert!(refused.transcript.contains("nobody whom this system trusts"), "{refused:?}");
     drop(running);
@@ -73,19 +45,82 @@ fn a_certificate_that_counts_is_checked_by_name_time_and_authority() {
     let (_running, named) = relay(&other);
     let refused = send(&homes, &named, &other.authority).with_code(5);
     assert!(refused.transcript.contains("for another host"), "{refused:?}");
-
-    let old = Signed::new(folder.path(), "localhost", 2001);
-    let (_running, named) = relay(&old);
-    let refused = send(&homes, &named, &old.authority).with_code(5);
-    assert!(refused.transcript.contains("has run out"), "{refused:?}");
     assert!(!refused.transcript.contains("prove"));
 }
 
+/// What is wrong with a certificate, and a word of what is said of it.
+type Wrong = (fn(&mut CertificateParams), &'static str);
+
 #[test]
-fn without_roots_it_is_said_what_is_missing() {
-    let homes = Homes::new();
-    let refused = send(&homes, "tls://localhost:1", "/nonexistent").with_code(5);
+fn what_is_wrong_with_a_certificate_is_said() {
+    let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
+    let wrong: [Wrong; 3] = [
+        (|it| it.not_after = date_time_ymd(2001, 1, 1), "it has run out"),
+        (|it| it.not_before = date_time_ymd(2099, 1, 1), "not valid yet"),
+        (|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "serverAuth"),
+    ];
+    for (change, words) in wrong {
+        let shown = Signed::with(folder.path(), "localhost", change);
+        let (_running, named) = relay(&shown);
+        let refused = send(&homes, &named, &shown.authority).with_code(5);
+        assert!(refused.transcript.contains(words), "{words}: {refused:?}");
+    }
+    let shown = Signed::new(folder.path(), "localhost");
+    let (_running, named) = relay(&shown);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let anew = Signed::new(elsewhere.path(), "localhost");
+    let refused = send(&homes, &named, &anew.authority).with_code(5);
+    assert!(refused.transcript.contains("another authority of the same name"), "{refused:?}");
+}
+
+/// `openssl req -x509` marks what it makes as one of an authority, and rustls takes none of those
+/// from a server: who made one is told how to make another.
+#[test]
+fn a_certificate_that_nobody_else_signed_is_taken_unless_it_is_an_authoritys() {
+    let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
+    let marked = IsCa::Ca(BasicConstraints::Unconstrained);
+    let shown = Signed::by_itself(folder.path(), "localhost", marked);
+    let (running, named) = relay(&shown);
+    let refused = send(&homes, &named, &shown.authority).with_code(5);
+    assert!(refused.transcript.contains("basicConstraints=critical,CA:FALSE"), "{refused:?}");
     assert!(refused.transcript.contains("SSL_CERT_FILE"), "{refused:?}");
+    drop(running);
+    let shown = Signed::by_itself(folder.path(), "localhost", IsCa::ExplicitNoCa);
+    let (_running, named) = relay(&shown);
+    send(&homes, &named, &shown.authority).with_code(4);
+}
+
+/// Each with its path and the reason, before anything is sent.
+#[test]
+fn authorities_that_are_not_where_they_are_said_to_be_are_named() {
+    let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
+    let shown = Signed::new(folder.path(), "localhost");
+    let (_running, named) = relay(&shown);
+    let path = |name: &str| text(&folder.path().join(name)).to_owned();
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::write(path("garbage"), "-----BEGIN CERTIFICATE-----\nx\n").unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    let good = shown.authority.as_str();
+    for (variable, names, why) in [
+        ("SSL_CERT_FILE", path("missing"), "No such file"),
+        ("SSL_CERT_FILE", path("empty"), "no certificate in it"),
+        ("SSL_CERT_FILE", path("garbage"), "no certificate in it"),
+        ("SSL_CERT_FILE", path("folder"), "not a regular file"),
+        ("SSL_CERT_FILE", "/dev/zero".to_owned(), "not a regular file"),
+        ("SSL_CERT_DIR", path("missing"), "No such file"),
+        ("SSL_CERT_DIR", path("folder"), "no certificate in its files"),
+        ("SSL_CERT_DIR", path("empty"), "Not a directory"),
+    ] {
+        let refused = send_with(&homes, &named, &[(variable, &names)]).with_code(5);
+        for words in [variable, &names, why] {
+            assert!(refused.transcript.contains(words), "{words}: {refused:?}");
+        }
+    }
+    std::fs::copy(good, path("folder/a.pem")).unwrap();
+    send_with(&homes, &named, &[("SSL_CERT_DIR", &path("folder"))]).with_code(4);
+    let both = [("SSL_CERT_FILE", good), ("SSL_CERT_DIR", &path("missing"))];
+    let refused = send_with(&homes, &named, &both).with_code(5);
+    assert!(refused.transcript.contains("SSL_CERT_DIR"), "one of two is not passed over");
 }
 
 /// Whether `program` is installed, from the package of the name `package`.
@@ -113,7 +148,7 @@ fn haproxy_ends_tls_in_front_of_a_plain_relay() {
         return;
     }
     let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
-    let shown = Signed::new(folder.path(), "localhost", 2100);
+    let shown = Signed::new(folder.path(), "localhost");
     let relay = Relay::start(&["--ephemeral", "--tls", "off"]);
     let both = folder.path().join("both.pem");
     let pem = [&shown.certificate, &shown.key].map(|path| std::fs::read_to_string(path).unwrap());
@@ -158,7 +193,7 @@ fn stunnel_ends_tls_in_front_of_a_plain_relay() {
         return;
     }
     let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
-    let shown = Signed::new(folder.path(), "localhost", 2100);
+    let shown = Signed::new(folder.path(), "localhost");
     let relay = Relay::start(&["--ephemeral", "--tls", "off"]);
     let pair = format!("cert = {}\nkey = {}\n", shown.certificate, shown.key);
     let settings = format!("{pair}connect = {}\n", relay.address);
@@ -172,7 +207,7 @@ fn stunnel_brings_a_plain_client_to_a_relay_that_requires_tls() {
         return;
     }
     let (homes, folder) = (Homes::new(), tempfile::tempdir().unwrap());
-    let shown = Signed::new(folder.path(), "localhost", 2100);
+    let shown = Signed::new(folder.path(), "localhost");
     let pair = ["--tls-cert", &shown.certificate, "--tls-key", &shown.key];
     let relay = Relay::start(&[&["--ephemeral", "--tls", "require"], &pair[..]].concat());
     let checks = format!("verifyChain = yes\ncheckHost = localhost\nCAfile = {}", shown.authority);

@@ -100,7 +100,8 @@ pub struct Serve {
     /// the relay makes when it starts; read again at SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
-    /// The certificate's key (PEM, no passphrase)
+    /// The certificate's key (PEM, no passphrase): ECDSA on P-256 or P-384, RSA of 2,048 to 4,096
+    /// bits, or Ed25519
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// When the kernel reports that a connection is ready (epoll(7))
