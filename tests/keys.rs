@@ -283,6 +283,21 @@ fn a_relay_is_listed_by_its_address_and_forgotten_by_it() {
     keys(&homes, &["untrust", &relay.address], "").with_code(4);
 }
 
+/// Whose key is not known, but that it speaks TLS: so `--plain` to it is refused, and this is what
+/// one is told to do.
+#[test]
+fn a_relay_of_which_only_a_mark_is_known_is_forgotten_too() {
+    let homes = Homes::new();
+    let marks = write(&homes, "known_marks", "127.0.0.1:9 tls\nlocalhost:9 tls\n");
+    let forgotten = keys(&homes, &["untrust", "127.0.0.1:9"], "").with_code(0);
+    assert!(forgotten.stdout[0].contains("that the relay 127.0.0.1:9 speaks TLS is forgotten"));
+    let forgotten = keys(&homes, &["untrust", "LOCALHOST:9", "--json"], "").with_code(0);
+    assert_eq!(objects(&forgotten)[0]["relay"], "localhost:9");
+    assert_eq!(objects(&forgotten)[0]["key"], Value::Null);
+    assert_eq!(fs::read_to_string(marks).expect("there"), "");
+    keys(&homes, &["untrust", "127.0.0.1:9"], "").with_code(4);
+}
+
 #[test]
 fn a_relay_with_another_key_is_refused_with_the_command_that_lets_it_in() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
@@ -301,10 +316,11 @@ fn damaged_lines_are_named_and_kept_and_not_obeyed() {
     let peers = format!("# mine\nbob {FP_A} 1 trusted\ncarol {FP_A} 1 tofu\ncarol {FP_B} 1 tofu\n");
     let peers = write(&homes, "known_peers", peers);
     let relays = write(&homes, "known_relays", format!("{RELAY_LINE}half a li"));
+    let marks = write(&homes, "known_marks", format!("{} ssl\n", relay.address));
     let listed = keys(&homes, &["list"], "").with_code(0);
     assert_eq!(listed.stdout, [&format!("carol {FP_A} tofu"), RELAY_LINE.trim_end()]);
-    for words in ["known_peers: line 2", "known_peers: line 4", "known_relays: line 2"] {
-        says(&listed, words);
+    for words in ["peers: line 2", "peers: line 4", "relays: line 2", "marks: line 1"] {
+        says(&listed, &format!("known_{words}"));
     }
     keys(&homes, &["verify", "bob"], "").with_code(4);
     keys(&homes, &["trust", "bob", FP_B], "").with_code(0);
@@ -314,14 +330,18 @@ fn damaged_lines_are_named_and_kept_and_not_obeyed() {
     assert!(kept.starts_with(&format!("# mine\nbob {FP_A} 1 trusted\nbob {FP_B} ")), "{kept}");
 
     let chat = homes.client("alice", &relay.address, &["chat", "--json"]);
-    let mut details = [chat.event("warning"), chat.event("warning")].map(|warning| {
+    let mut details = [(); 3].map(|()| {
+        let warning = chat.event("warning");
         assert_eq!(warning["code"], "trust_file");
         warning["detail"].as_str().expect("a detail").to_owned()
     });
     details.sort();
-    assert!(details[0].contains("known_peers") && details[0].contains("line 2"), "{details:?}");
-    assert!(details[1].contains("known_relays") && details[1].ends_with("line 2"), "{details:?}");
+    assert!(details[0].contains("known_marks") && details[0].ends_with("line 1"), "{details:?}");
+    assert!(details[1].contains("known_peers") && details[1].contains("line 2"), "{details:?}");
+    assert!(details[2].contains("known_relays") && details[2].ends_with("line 2"), "{details:?}");
     assert!(fs::read_to_string(relays).expect("there").contains("half a li"));
+    let marks = fs::read_to_string(marks).expect("there");
+    assert_eq!(marks, format!("{0} ssl\n{0} tls\n", relay.address));
 }
 
 // --- Files that are not as they should be ---

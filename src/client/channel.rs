@@ -81,8 +81,13 @@ impl Channel {
     }
 
     /// Whether the client may connect to `relay` in this way.
-    pub(super) fn check(&mut self, core: &ClientCore, relay: &str) -> Result<(), (Ending, String)> {
-        if !matches!(self.kind, Kind::Plain) || !self.knows(relay)? {
+    pub(super) fn check(
+        &mut self,
+        core: &mut ClientCore,
+        relay: &str,
+    ) -> Result<(), (Ending, String)> {
+        let is_known = self.knows(core, relay)?; // damaged lines are told now, at the start
+        if !matches!(self.kind, Kind::Plain) || !is_known {
             return Ok(());
         }
         let detail = format!(
@@ -103,8 +108,12 @@ impl Channel {
     }
 
     /// Remembers a relay that has proven its key over a bound channel.
-    pub(super) fn remember(&mut self, relay: &str) -> Result<(), (Ending, String)> {
-        if self.knows(relay)? {
+    pub(super) fn remember(
+        &mut self,
+        core: &mut ClientCore,
+        relay: &str,
+    ) -> Result<(), (Ending, String)> {
+        if self.knows(core, relay)? {
             return Ok(());
         }
         let mark = |file: &mut PinFile<RelayMark>| {
@@ -119,48 +128,80 @@ impl Channel {
     pub(super) fn hung_up(
         &mut self,
         cx: &Context,
+        core: &mut ClientCore,
         id: Option<Token>,
         relay: &str,
     ) -> Result<String, (Ending, String)> {
         let has_agreed = id.is_some_and(|id| cx.binding(id).is_some());
-        if !self.is_bound() || has_agreed || self.knows(relay)? {
+        if !self.is_bound() || has_agreed || self.knows(core, relay)? {
             return Ok("the relay hung up".to_owned());
         }
-        Err(no_tls(relay, "it hung up"))
+        Err(no_tls(relay, "it took the connection and hung up without an answer", NO_RELAY))
     }
 
     /// TLS failed on a connection to `relay`. `Ok` says why, and the client tries again; `Err` ends
     /// it. With a relay that is known to speak TLS it tries again, because a machine on the way may
     /// have caused the failure.
-    pub(super) fn failed(&mut self, relay: &str, fault: Fault) -> Result<String, (Ending, String)> {
+    pub(super) fn failed(
+        &mut self,
+        core: &mut ClientCore,
+        relay: &str,
+        fault: Fault,
+    ) -> Result<String, (Ending, String)> {
         if fault.is_about_certificate() {
             let detail = format!("{relay} shows a certificate that is refused: {fault}");
             return Err((Ending::NoTls, detail));
         }
         if matches!(self.kind, Kind::Checked(_)) {
-            let is_elsewhere = matches!(fault, Fault::NoTls | Fault::Version);
-            let detail = format!("there is no TLS 1.3 at {relay}: {fault}");
-            return if is_elsewhere { Err((Ending::NoTls, detail)) } else { Ok(detail) };
+            return match fault {
+                Fault::NoTls | Fault::Version | Fault::NothingInCommon => {
+                    Err(no_tls(relay, &seen(fault), NO_PROXY))
+                }
+                _ => Ok(format!("TLS failed: {fault}")),
+            };
         }
-        if self.knows(relay)? {
+        if self.knows(core, relay)? {
             return Ok(format!("TLS failed, which the relay has spoken before: {fault}"));
         }
-        Err(no_tls(relay, &fault.to_string()))
+        let advice = if fault == Fault::NoTls { NO_RELAY } else { OTHER_TLS };
+        Err(no_tls(relay, &seen(fault), advice))
     }
 
-    fn knows(&mut self, relay: &str) -> Result<bool, (Ending, String)> {
-        self.marks.refresh().map_err(|why| not_kept(&why))?;
+    /// Whether `relay` is remembered. What is wrong with the file becomes a warning.
+    fn knows(&mut self, core: &mut ClientCore, relay: &str) -> Result<bool, (Ending, String)> {
+        if self.marks.refresh().map_err(|why| not_kept(&why))? {
+            let damaged: Vec<_> = self.marks.file().damaged().collect();
+            core.name_damaged_lines("known_marks", &damaged);
+        }
         Ok(self.marks.file().find(relay).is_some())
     }
 }
 
-fn no_tls(relay: &str, why: &str) -> (Ending, String) {
-    let detail = format!(
-        "{relay} does not answer in TLS ({why}): it is full, or another program, or a relay that \
-         speaks none. Try --plain only if you know that it is yours; then names and addressees \
-         travel in the clear"
-    );
-    (Ending::NoTls, detail)
+/// What to do where nobody speaks TLS.
+const NO_RELAY: &str = "It is full, or another program, or a relay that speaks none: check the \
+    host and the port. Try --plain only if you know that it is yours; then names and addressees \
+    travel in the clear";
+/// What to do where somebody speaks TLS, but no relay does it in this way.
+const OTHER_TLS: &str = "It is another program, or a proxy: check the host and the port. A proxy \
+    before your relay has to speak TLS 1.3, and is reached with --relay tls://HOST:PORT";
+/// What to do where no proxy answers.
+const NO_PROXY: &str = "Check the host and the port; a proxy has to speak TLS 1.3 there. A relay \
+    without a proxy is reached without tls:// in front";
+
+/// What was seen of who answers at the address.
+fn seen(fault: Fault) -> String {
+    match fault {
+        Fault::NoTls => "it answers in the clear".to_owned(),
+        Fault::Version => "it speaks TLS, but not TLS 1.3".to_owned(),
+        Fault::NothingInCommon => "it takes no algorithm of ours, or its certificate has a key of \
+            a kind that is not supported, such as one on P-521"
+            .to_owned(),
+        _ => fault.to_string(),
+    }
+}
+
+fn no_tls(relay: &str, seen: &str, advice: &str) -> (Ending, String) {
+    (Ending::NoTls, format!("{relay} does not answer in TLS 1.3 ({seen}). {advice}"))
 }
 
 fn not_kept(why: &str) -> (Ending, String) {

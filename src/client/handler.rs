@@ -38,7 +38,8 @@ impl Handler for Client {
 
     fn ended(&mut self, cx: &mut Context, _from: Token, _rest: &[u8]) {
         self.core.now = cx.now();
-        match self.channel.hung_up(cx, self.link.token(), self.registration.relay()) {
+        let (id, relay) = (self.link.token(), self.registration.relay());
+        match self.channel.hung_up(cx, &mut self.core, id, relay) {
             Ok(why) => self.link.lose(cx, why),
             Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
         }
@@ -46,7 +47,8 @@ impl Handler for Client {
 
     fn garbled(&mut self, cx: &mut Context, _from: Token, why: Garbled) {
         self.core.now = cx.now();
-        match self.channel.failed(self.registration.relay(), Fault::of(why)) {
+        let relay = self.registration.relay();
+        match self.channel.failed(&mut self.core, relay, Fault::of(why)) {
             Ok(why) => self.link.lose(cx, why),
             Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
         }

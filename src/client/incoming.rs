@@ -28,8 +28,9 @@ impl Client {
         let binding = self.link.token().and_then(|id| cx.binding(id));
         match self.registration.answer(&mut self.core, frame, binding) {
             NextStep::Send(answer) => {
+                let relay = self.registration.relay();
                 if self.channel.is_bound()
-                    && let Err((code, detail)) = self.channel.remember(self.registration.relay())
+                    && let Err((code, detail)) = self.channel.remember(&mut self.core, relay)
                 {
                     return self.link.finish(cx, &mut self.core, code, detail);
                 }

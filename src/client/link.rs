@@ -21,8 +21,8 @@ use super::clocks::{Backoff, jittered};
 use super::core::ClientCore;
 use super::{Ending, Event, Progress, Resolver};
 use crate::limits::{
-    CONNECT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FRAME, PING_INTERVAL, PONG_TIMEOUT, RECONNECT_MAX,
-    RECONNECT_MIN, REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
+    CONNECT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FRAME, MIN_SILENCE, PING_INTERVAL, PONG_TIMEOUT,
+    RECONNECT_MAX, RECONNECT_MIN, REGISTRATION_TIMEOUT, RELAY_FRAME_EXTRA,
 };
 use crate::reactor::{CloseReason, Context, Time, Timeout, Token};
 use crate::wire::{Scan, Scanner, compose};
@@ -241,6 +241,20 @@ impl Link {
         detail: impl Into<String>,
     ) {
         let detail = detail.into();
+        // Why there is no connection is told, also where nobody waits for another attempt.
+        let lost = match &self.state {
+            LinkState::Registering { until, .. }
+                if code == Ending::Left
+                    && until.since(core.now) + MIN_SILENCE <= REGISTRATION_TIMEOUT =>
+            {
+                Some(self.silence(core.now, *until))
+            }
+            LinkState::Ending { next: Next::Retry { why }, .. } => Some(why.clone()),
+            _ => None,
+        };
+        if let Some(why) = lost {
+            core.tell(Event::Progress(Progress::Lost { why }));
+        }
         match self.state {
             LinkState::Over => {}
             LinkState::Idle | LinkState::Resting { .. } | LinkState::Resolving { .. } => {
@@ -260,6 +274,16 @@ impl Link {
                 cx.close(id);
             }
         }
+    }
+
+    /// Why a registration that was to end at `until` is given up.
+    fn silence(&self, now: Time, until: Time) -> String {
+        let waited = REGISTRATION_TIMEOUT.saturating_sub(until.since(now)).as_secs();
+        format!(
+            "the relay does not answer: {} took the connection {waited} s ago and has registered \
+             nobody. It hangs, or it is another program: check the host and the port",
+            self.relay
+        )
     }
 
     fn end(&mut self, core: &mut ClientCore, code: Ending, detail: String) {
@@ -300,7 +324,14 @@ impl Link {
     pub(super) fn timed_out(&mut self, cx: &mut Context, timeout: Timeout) {
         match timeout {
             Timeout::Frame => self.lose(cx, "the relay began a frame and did not end it"),
-            Timeout::Write => self.lose(cx, "the relay takes nothing"),
+            Timeout::Write => {
+                let why = match self.state {
+                    // With TLS nothing is taken before the relay has answered.
+                    LinkState::Registering { until, .. } => self.silence(cx.now(), until),
+                    _ => "the relay takes nothing".to_owned(),
+                };
+                self.lose(cx, why);
+            }
             Timeout::Handshake => {}
         }
     }
@@ -318,7 +349,10 @@ impl Link {
                 self.found(cx, core, Err("no name server answers for this name".to_owned()));
             }
             LinkState::Connecting { id, .. } => cx.abort(*id), // `closed` tries the next
-            LinkState::Registering { .. } => self.lose(cx, "the relay does not answer"),
+            &mut LinkState::Registering { until, .. } => {
+                let why = self.silence(core.now, until);
+                self.lose(cx, why);
+            }
             LinkState::Up { ping: Some(_), .. } => {
                 self.lose(cx, "the relay does not answer any more");
             }

@@ -150,7 +150,7 @@ impl Client {
     pub fn start(&mut self, cx: &mut Context) {
         self.core.now = cx.now();
         self.renew_prekey(); // sets its clock
-        match self.channel.check(&self.core, self.registration.relay()) {
+        match self.channel.check(&mut self.core, self.registration.relay()) {
             Ok(()) => self.link.connect(cx, &mut self.core),
             Err((code, detail)) => self.link.finish(cx, &mut self.core, code, detail),
         }

@@ -13,7 +13,9 @@ use super::identity_file::{self, IdentityFile};
 use super::passphrase::{self, Passphrase};
 use super::{Exit, Failure, Outcome, owner, qr, trusted};
 use crate::address::{Address, canonical};
-use crate::client::{FilePins, PeerPin, Pin, PinBook, PinFile, RelayMark, RelayPin, Trust};
+use crate::client::{
+    FilePins, PeerPin, Pin, PinBook, PinFile, RelayFingerprint, RelayMark, RelayPin, Trust,
+};
 use crate::crypto::safety_number;
 use crate::home::Home;
 use crate::limits::DEFAULT_RELAY;
@@ -91,9 +93,10 @@ impl Keyring<'_> {
     }
 
     fn list(&self) -> Outcome {
-        let (peers, relays) = (self.peers()?, self.relays()?);
+        let (peers, relays, marks) = (self.peers()?, self.relays()?, self.marks()?);
         self.name_damaged_lines(owner::PEERS_FILE, &peers);
         self.name_damaged_lines(owner::RELAYS_FILE, &relays);
+        self.name_damaged_lines(owner::MARKS_FILE, &marks);
         for PeerPin { name, fp, trust, .. } in peers.file().iter() {
             self.print(
                 &peer_object(name, fp, Some(*trust)),
@@ -101,7 +104,8 @@ impl Keyring<'_> {
             )?;
         }
         for pin in relays.file().iter() {
-            self.print(&relay_object(pin), &format!("{} {}", pin.address, pin.key))?;
+            let RelayPin { address, key } = pin;
+            self.print(&relay_object(address, Some(*key)), &format!("{address} {key}"))?;
         }
         Ok(Exit::Done)
     }
@@ -152,21 +156,29 @@ impl Keyring<'_> {
 
     fn untrust_relay(&self, address: &str) -> Outcome {
         let address = &canonical(address);
-        let mut relays = self.relays()?;
-        let pin = relays.file().find(address).cloned().ok_or_else(|| {
-            let address = escape_visible(address);
-            let message =
-                format!("no key of a relay {address} is known; `sealwax keys list` names all");
-            Failure::new(Exit::UnknownRecipient, message)
-        })?;
+        let (mut relays, mut marks) = (self.relays()?, self.marks()?);
+        let key = relays.file().find(address).map(|pin| pin.key);
         // That it speaks TLS first: a relay without a key is met anew, and with TLS.
-        let mut marks = self.book::<RelayMark>(owner::MARKS_FILE)?;
-        if marks.file().find(address).is_some() {
+        let was_marked = marks.file().find(address).is_some();
+        if was_marked {
             marks.change(|file| file.remove(address)).map_err(unreadable)?;
         }
-        relays.change(|file| file.remove(address)).map_err(unreadable)?;
-        let said = format!("the key of the relay {address} is forgotten: {}", pin.key);
-        self.print(&relay_object(&pin), &said)
+        let said = match key {
+            Some(key) => format!("the key of the relay {address} is forgotten: {key}"),
+            None if was_marked => {
+                format!("that the relay {address} speaks TLS is forgotten; no key of it was known")
+            }
+            None => {
+                let address = escape_visible(address);
+                let message =
+                    format!("no key of a relay {address} is known; `sealwax keys list` names all");
+                return Err(Failure::new(Exit::UnknownRecipient, message));
+            }
+        };
+        if key.is_some() {
+            relays.change(|file| file.remove(address)).map_err(unreadable)?;
+        }
+        self.print(&relay_object(address, key), &said)
     }
 
     /// Encrypts our own key with the passphrase `new`, with none, or with one that is asked for.
@@ -205,6 +217,10 @@ impl Keyring<'_> {
 
     fn relays(&self) -> Result<PinBook<RelayPin>, Failure> {
         self.book(owner::RELAYS_FILE)
+    }
+
+    fn marks(&self) -> Result<PinBook<RelayMark>, Failure> {
+        self.book(owner::MARKS_FILE)
     }
 
     fn book<P: Pin>(&self, name: &'static str) -> Result<PinBook<P>, Failure> {
@@ -266,8 +282,9 @@ fn peer_object(name: &str, fp: &Fingerprint, trust: Option<Trust>) -> Value {
     json!({"name": name, "fp": fp.to_string(), "trust": trust.map(Trust::as_str)})
 }
 
-fn relay_object(pin: &RelayPin) -> Value {
-    json!({"relay": pin.address, "key": pin.key.to_string()})
+/// A relay as `--json` tells it; without a key: none was known.
+fn relay_object(address: &str, key: Option<RelayFingerprint>) -> Value {
+    json!({"relay": address, "key": key.map(|key| key.to_string())})
 }
 
 /// A file of pins cannot be used.

@@ -55,7 +55,8 @@ impl Owner {
         let lock = lock(&home)?;
         let name = name(&home, arguments)?;
         let remembered_relay = relay(&home)?;
-        let drafts = [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE];
+        let drafts =
+            [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE, MARKS_FILE];
         home.remove_old_drafts(&drafts);
         let is_new = remembered_name(&home)?.is_none();
         let identity = match IdentityFile::read(&home)? {

@@ -139,6 +139,47 @@ fn a_relay_that_falls_silent_is_asked_and_then_left() {
     assert_eq!(world.relay.count("prove"), 4);
 }
 
+/// What takes connections and says nothing may be another program: what to look at is said.
+#[test]
+fn who_accepts_and_stays_silent_is_told_with_what_to_check() {
+    let mut world = World::new();
+    world.relay.is_mute = true;
+    world.join("alice");
+    world.run(REGISTRATION_TIMEOUT + Duration::from_secs(1));
+    let lost = progress(world.events("alice")).into_iter().find_map(|progress| match progress {
+        Progress::Lost { why } => Some(why),
+        _ => None,
+    });
+    assert_eq!(lost.as_deref(), Some(&*silence(&world, REGISTRATION_TIMEOUT.as_secs())));
+}
+
+/// Nor does one have to wait for so long to be told.
+#[test]
+fn who_leaves_without_an_answer_is_told_so() {
+    for seconds in [0, 3] {
+        let mut world = World::new();
+        world.relay.is_mute = true;
+        world.join("alice");
+        world.run(Duration::from_secs(seconds) + Duration::from_millis(500));
+        let alice = world.user("alice");
+        alice.probe.client.leave(alice.reactor.context());
+        world.run_seconds(1);
+        let lost = progress(world.events("alice")).pop();
+        let why = silence(&world, seconds);
+        let told = if seconds == 0 { None } else { Some(Progress::Lost { why }) };
+        assert_eq!(lost.filter(|it| matches!(it, Progress::Lost { .. })), told);
+    }
+}
+
+/// What is said of a relay that has said nothing for so long.
+fn silence(world: &World, seconds: u64) -> String {
+    format!(
+        "the relay does not answer: {} took the connection {seconds} s ago and has registered \
+         nobody. It hangs, or it is another program: check the host and the port",
+        world.at
+    )
+}
+
 #[test]
 fn addresses_are_tried_in_turn_and_again() {
     let mut world = World::with(EvilRelay::new());

@@ -3,8 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::thread;
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::support::process::{Ended, Homes, Process, Relay, text};
@@ -73,20 +76,72 @@ fn who_does_not_answer_in_tls_at_first_contact_is_left_alone() {
     assert!(refused.transcript.contains("--plain"));
     send(&homes, &relay.address, &["--plain"]).with_code(4);
 
-    for says in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", b"\x15\x03\x03\x00\x02\x02\x28"] {
+    let cases: [(&[u8], &str, &str); 4] = [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "in the clear", "--plain"),
+        (b"", "hung up without an answer", "--plain"),
+        (PROTOCOL_VERSION, "not TLS 1.3", "tls://"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", "no algorithm of ours", "tls://"),
+    ];
+    for (says, seen, advice) in cases {
+        let other = Other::saying(says);
+        let refused = send(&homes, &other.address, &[]).with_code(5);
+        for words in ["does not answer in TLS", seen, "check the host and the port", advice] {
+            assert!(refused.transcript.contains(words), "{words}: {refused:?}");
+        }
+    }
+}
+
+/// The same in front of a proxy's address, where `--plain` would be no advice.
+#[test]
+fn what_is_no_proxy_that_ends_tls_is_said_with_what_to_try() {
+    let homes = Homes::new();
+    for (says, seen) in
+        [(&b"HTTP/1.1 400\r\n"[..], "in the clear"), (PROTOCOL_VERSION, "not TLS 1.3")]
+    {
+        let other = Other::saying(says);
+        let at = other.address.replace("127.0.0.1", "tls://localhost");
+        let refused = send(&homes, &at, &[]).with_code(5);
+        for words in ["does not answer in TLS", seen, "without tls:// in front"] {
+            assert!(refused.transcript.contains(words), "{words}: {refused:?}");
+        }
+    }
+}
+
+/// What a server that has only older versions of TLS answers (RFC 8446, section 6.2).
+const PROTOCOL_VERSION: &[u8] = b"\x15\x03\x03\x00\x02\x02\x46";
+
+/// Another program, which says the same to one connection, whatever is asked.
+struct Other {
+    address: String,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// Longer than this nobody is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Other {
+    fn saying(says: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let other = thread::spawn(move || {
+        let thread = thread::spawn(move || {
+            let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()), Ok(1));
             let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut hello = [0; 64];
             let _ = stream.read(&mut hello);
             stream.write_all(says).unwrap();
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let refused = send(&homes, &address, &[]).with_code(5);
-        assert!(refused.transcript.contains("does not answer in TLS"), "{refused:?}");
-        other.join().unwrap();
+        Self { address, thread: Some(thread) }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let ended = self.thread.take().map(thread::JoinHandle::join);
+        assert!(thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
     }
 }
 

@@ -74,7 +74,7 @@ pub enum KeysCommand {
         /// The key's fingerprint
         fingerprint: String,
     },
-    /// Forget NAME's key, or that of the relay at HOST:PORT
+    /// Forget NAME's key, or that of the relay at HOST:PORT and whether it speaks TLS
     #[command(after_help = "Examples:
   sealwax keys untrust bob                   bob's next key is accepted as at first contact
   sealwax keys untrust relay.example:12345   the same for a relay")]
