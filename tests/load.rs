@@ -450,6 +450,9 @@ fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens
     let ended = Process::start(&["load", "flood", "--relay", "localhost:1"]).end();
     assert!(ended.with_code(5).stderr[0].contains("no relay at localhost:1"));
     Process::start(&["load", "flood", "--relay", "no port"]).end().with_code(2);
+    let checked = Process::start(&["load", "flood", "--relay", "tls://localhost:1"]).end();
+    let said = checked.with_code(2).transcript;
+    assert!(said.contains("no certificate is checked here"), "{said}");
 }
 
 #[test]

@@ -185,7 +185,7 @@ pub enum Beside {
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// The relay to measure [default: start one]
-    #[arg(long, value_name = "HOST:PORT", value_parser = relay_address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = measured_relay)]
     pub relay: Option<Address>,
     /// Measure this too, in turn with the relay and on the same processor; one table shows both
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
@@ -261,6 +261,15 @@ fn count(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone 
         }
         Err(format!("not between {least} and {most}"))
     }
+}
+
+/// Of a relay that is measured.
+fn measured_relay(text: &str) -> Result<Address, String> {
+    let address = relay_address(text)?;
+    if address.is_checked() {
+        return Err("no certificate is checked here: write HOST:PORT, and --tls".to_owned());
+    }
+    Ok(address)
 }
 
 fn rate(text: &str) -> Result<f64, String> {
