@@ -43,6 +43,10 @@ pub const MIN_RSA_BITS: usize = 2048;
 pub const MAX_RSA_BITS: usize = 4096;
 /// The longest signature, in bytes: as long as the modulus (RFC 8017, section 8.1.1).
 pub const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
+/// The length of an ML-KEM-768 encapsulation key, in bytes (FIPS 203, table 3).
+pub const MLKEM_KEY: usize = 1184;
+/// The length of an ML-KEM-768 ciphertext, in bytes (FIPS 203, table 3).
+pub const MLKEM_CIPHERTEXT: usize = 1088;
 /// The size of the RSA key that is made for a new identity, in bits.
 pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.
@@ -186,6 +190,17 @@ pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
 /// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length
 /// and id.
 pub const MAX_TEXT: usize = BUCKETS[BUCKETS.len() - 1] - 4 - 16;
+/// The largest decoded `content` of a letter, in bytes: its head, three parts with their lengths
+/// (the secret that RSA wraps, an ML-KEM ciphertext, a signature), and the largest bucket with its
+/// tag.
+pub const MAX_LETTER: usize = 129
+    + (2 + MAX_SIGNATURE)
+    + (2 + MLKEM_CIPHERTEXT)
+    + (2 + MAX_SIGNATURE)
+    + BUCKETS[BUCKETS.len() - 1]
+    + 16;
+/// The longest `content` of a letter, in characters of base64.
+pub const MAX_LETTER_TEXT: usize = (MAX_LETTER * 4).div_ceil(3);
 /// The most ids in one receipt.
 pub const MAX_RECEIPT: usize = (BUCKETS[BUCKETS.len() - 1] - 4) / 16;
 /// The longest line on standard input, in bytes.

@@ -136,6 +136,7 @@ fn a_bound_registration_signs_what_the_known_answer_says() {
         created: number("created"),
         expires: number("expires"),
         x25519: x25519.try_into().unwrap(),
+        mlkem: None,
         signature: Vec::new(),
     };
     let name = name.as_str().unwrap();

@@ -58,7 +58,8 @@ impl Client {
                 let events = self.roster.change(joined, left);
                 self.roster_changed(events);
             }
-            Incoming::Unknown { .. } => {} // a newer relay's
+            // Letters were not asked for; the others are a newer relay's.
+            Incoming::Letter(_) | Incoming::Unknown { .. } => {}
         }
     }
 
@@ -78,7 +79,7 @@ impl Client {
 
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
-            Reply::Pubkey { from, pubkey, prekey } => {
+            Reply::Pubkey { from, pubkey, prekey, .. } => {
                 let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
                     if !was_unanswered {

@@ -50,6 +50,7 @@ impl PrekeyPair {
             created: self.created_ms,
             expires: self.created_ms.saturating_add(millis(PREKEY_LIFETIME)),
             x25519: self.public,
+            mlkem: None,
             signature: Vec::new(),
         };
         let fp = vault.public().fingerprint();

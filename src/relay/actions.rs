@@ -43,8 +43,11 @@ impl Relay {
                 Err(Fault::new(ErrorCode::RateLimited, detail))
             }
             // Too long to be a name, and the log would hold all of it.
-            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
-            Body::Lookup { target } => self.look_up(cx, from, target),
+            Body::Lookup { target, .. } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
+            Body::Lookup { target, .. } => self.look_up(cx, from, target),
+            Body::Letterbox(_) | Body::Letter(_) | Body::Take(_) | Body::Ack { .. } => {
+                Err(Fault::new(ErrorCode::NoLetterbox, "this relay keeps no letters"))
+            }
             Body::Ping => {
                 if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {
                     let name = user.name.clone();
@@ -75,6 +78,8 @@ impl Relay {
             from: target.into(),
             pubkey: key.to_text().into(),
             prekey: prekey.as_deref().map(Cow::Borrowed),
+            away: false,
+            letter_key: None,
         };
         self.answer(cx, from, &reply.encode());
         Ok(())
@@ -113,13 +118,13 @@ impl Relay {
         if self.is_full(cx, to) {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
         }
-        if self.config.is_too_long(forward.frame_len(), cx.output_in_all()) {
+        if self.config.is_too_long(forward.bytes.frame_len(), cx.output_in_all()) {
             let detail = "too much waits for all users: only short frames are passed on now";
             return Err(Fault::new(ErrorCode::QueueFull, detail));
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
         let name = sender.name.clone();
-        let bytes = self.queue(cx, to, &forward.parts(&name.json_bytes()));
+        let bytes = self.queue(cx, to, &forward.bytes.parts(&name.json_bytes()));
         let (from_name, action) = (name.as_str(), forward.kind);
         self.log.tell(&Event::Forwarded { action, from: from_name, to: &forward.to, bytes });
         if let Some(id) = &request.id {

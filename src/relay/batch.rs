@@ -57,14 +57,14 @@ impl Relay {
                 break;
             }
             let end = consumed + end;
-            let frame = end - forward.frame_len()..end;
-            let len = if forward.is_from(&json) && bytes.get(end) == Some(&b'\n') {
+            let frame = end - forward.bytes.frame_len()..end;
+            let len = if forward.bytes.is_from(&json) && bytes.get(end) == Some(&b'\n') {
                 consumed = end + 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
                 consumed = end;
                 self.queue_pending(cx, Some(route), bytes);
-                self.queue(cx, route.to, &forward.parts(&json))
+                self.queue(cx, route.to, &forward.bytes.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
             if is_told {

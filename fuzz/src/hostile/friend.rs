@@ -71,7 +71,8 @@ impl Friend {
     pub(crate) fn as_pubkey(&self) -> Vec<u8> {
         let pubkey = self.key().to_pem().into();
         let prekey = Some(Cow::Borrowed(&self.prekey));
-        Reply::Pubkey { from: self.name.into(), pubkey, prekey }.encode()
+        Reply::Pubkey { from: self.name.into(), pubkey, prekey, away: false, letter_key: None }
+            .encode()
     }
 
     // --- To Alice ---
