@@ -210,6 +210,58 @@ pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
 
+// --- Letters, at the client: `docs/protocol.md` section 10 ---
+
+/// A new letter key is made when the newest is this old.
+pub const LETTER_KEY_INTERVAL: Duration = Duration::from_hours(24);
+/// A letter key that was replaced stays for at least this long: the relay takes letters under it
+/// meanwhile.
+pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
+/// How old a letter may be. A relay keeps none for longer than 14 days.
+pub const LETTER_AGE: Duration = Duration::from_hours(15 * 24);
+/// Letters that one peer is sent before the relay has stored the first of them.
+pub const LETTER_WINDOW: usize = 16;
+/// Letters that were delivered and are neither opened nor parked yet: as many as a relay delivers
+/// before some are acknowledged.
+pub const LETTERS_DELIVERED: usize = 16;
+/// How long texts for a peer that is connected wait for what lies in its letterbox to be confirmed,
+/// before they become letters too.
+pub const LETTER_HOLD: Duration = Duration::from_secs(3);
+/// Ids of shown letters that are kept of each sender.
+pub const SEEN_LETTERS: usize = 1024;
+/// Ids of texts shown in sessions that are kept of each sender over the end of a client: those that
+/// it may send again as letters ([`WINDOW`]).
+pub const SEEN_SESSION_TEXTS: usize = WINDOW;
+/// Peers of whom such ids, and the time of the newest letter key, are kept.
+pub const LETTER_PEERS: usize = 4096;
+/// How often at most ids of texts shown in sessions are written down.
+pub const SEEN_INTERVAL: Duration = Duration::from_secs(1);
+/// Letters of one sender that are kept until its key is accepted.
+pub const PARKED_A_SENDER: usize = 16;
+/// Letters that are kept until keys are accepted, over all senders.
+pub const PARKED_LETTERS: usize = 64;
+/// Receipts for letters that are kept until the relay takes them.
+pub const OWED_RECEIPTS: usize = 4096;
+/// Letters of ours that are kept as not confirmed: a relay holds at most 1 MiB of one sender's.
+pub const WAITING_LETTERS: usize = 4096;
+/// Letters that one peer that we know may make us open at once: a full letterbox.
+pub const LETTER_BURST: u32 = 128;
+/// Letters a second that we open of one peer that we know, after the first ones.
+pub const LETTERS_PER_SECOND: u32 = 16;
+/// Letters a second that we open of all peers that we know.
+pub const KNOWN_LETTERS_PER_SECOND: u32 = 32;
+/// Letters that all strangers together may make us open at once.
+pub const STRANGER_LETTER_BURST: u32 = 8;
+/// Letters a second that we open of all strangers, after the first ones.
+pub const STRANGER_LETTERS_PER_SECOND: u32 = 5;
+/// How often a sender at most is told again that we have shown a letter that comes again.
+pub const CONFIRM_AGAIN: Duration = Duration::from_mins(1);
+/// How long a commit waits for another process (`sealwax letters`) that writes to the file.
+pub const LETTERS_BUSY: Duration = Duration::from_secs(1);
+/// The first pause before changes are written again that could not be; it doubles up to
+/// [`RESEND_MAX`].
+pub const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
 // --- The load generator: `src/load` ---
 
 /// Connections that a run has on their way at a time while its users gather: well below

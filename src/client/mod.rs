@@ -32,6 +32,8 @@ mod core;
 mod event;
 mod handler;
 mod incoming;
+mod letter_book;
+mod letter_file;
 mod link;
 mod lookup;
 mod peer;
@@ -73,6 +75,11 @@ pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use channel::{Channel, MakeEngine, RelayMark};
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
 pub use handler::ClientUser;
+pub use letter_book::{
+    Change, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt, ParkedLetter,
+    WaitingLetter,
+};
+pub use letter_file::FileLetters;
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
 pub use settings::{Parts, Resolver, Settings};
