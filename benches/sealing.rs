@@ -38,7 +38,8 @@ impl Users {
 
     fn accept(&self, key: &str) -> ReceiveChain {
         let offer = SessionOffer::parse(key).expect("just made");
-        let verified = offer.verify(&self.bob, self.alice.public(), NAMES).expect("just signed");
+        let verified = offer.verify(&self.bob, self.alice.public(), NAMES, &self.pair);
+        let verified = verified.expect("just signed");
         verified.accept(&self.bob, &self.pair).expect("made to this prekey")
     }
 }

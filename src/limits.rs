@@ -98,6 +98,10 @@ pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
+/// A letter key is not valid any more this long after it was made.
+pub const LETTER_KEY_LIFETIME: Duration = Duration::from_hours(90 * 24);
+/// The time at which a letter key was made is told in steps of this.
+pub const LETTER_KEY_ROUNDING: Duration = Duration::from_hours(24);
 /// How long a client that leaves waits for its last receipts to leave before it.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far ahead of ours another's clock may be.

@@ -7,10 +7,10 @@ use std::cell::RefCell;
 use std::fs;
 
 use sealwax::crypto::{
-    Body, Identity, IdentityVault, Names, Opened, PrekeyPair, PublicKey, SealedMessage, Secret,
-    SessionOffer, Vault, check_prekey, register_proof, relay_challenge,
+    Body, Identity, IdentityVault, KemCiphertext, Names, Opened, PrekeyPair, PublicKey,
+    SealedMessage, Secret, SessionOffer, Vault, check_prekey, register_proof, relay_challenge,
 };
-use sealwax::wire::{Fingerprint, Prekey, base64};
+use sealwax::wire::{Fingerprint, KemKey, Prekey, base64};
 use serde_json::Value;
 
 /// A recipient's vault, with the randomness of the recording in place of its own.
@@ -55,6 +55,22 @@ impl Vault for Recorded {
 
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
         self.vault.agree(secret, theirs)
+    }
+
+    fn kem_key(&self, seed: &Secret<64>) -> Box<KemKey> {
+        self.vault.kem_key(seed)
+    }
+
+    fn encapsulate(&self, key: &KemKey) -> Option<(Box<KemCiphertext>, Secret<32>)> {
+        self.vault.encapsulate(key)
+    }
+
+    fn decapsulate(&self, seed: &Secret<64>, ciphertext: &KemCiphertext) -> Secret<32> {
+        self.vault.decapsulate(seed, ciphertext)
+    }
+
+    fn at_rest_key(&self) -> Secret<32> {
+        self.vault.at_rest_key()
     }
 }
 
@@ -169,7 +185,7 @@ fn opens(session: &Value, from: &User, to: &User) {
     let offer = SessionOffer::parse(session["key"].as_str().unwrap()).unwrap();
     assert_eq!(offer.created_ms(), session["created"]);
     assert_eq!(offer.sid()[..], unhex(&session["sid"]));
-    let verified = offer.verify(&recipient, from.vault().public(), names).unwrap();
+    let verified = offer.verify(&recipient, from.vault().public(), names, &pair).unwrap();
     let mut chain = verified.accept(&recipient, &pair).unwrap();
 
     for message in session["messages"].as_array().unwrap() {

@@ -121,7 +121,7 @@ fn bad_prekey(name: &str, why: &str) -> Unfit {
 fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
     match fault {
         PrekeyFault::Signature => bad_prekey(name, "it is not signed by the key"),
-        PrekeyFault::Weak => bad_prekey(name, "it is weak"),
+        PrekeyFault::Weak | PrekeyFault::Invalid => bad_prekey(name, "it is weak"),
         PrekeyFault::Expired | PrekeyFault::ClockSkew => {
             let caution = Caution::ClockSkew;
             Unfit {
