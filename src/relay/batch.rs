@@ -17,7 +17,7 @@ use super::event::{Event, Level};
 use super::limits::ANSWERS_A_BATCH;
 use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
-use crate::wire::{Body, CommonFrames, Reply};
+use crate::wire::{Body, CommonFrames, ForwardKind, Reply};
 
 /// Where the frames of a batch go.
 struct Route<'a> {
@@ -67,6 +67,9 @@ impl Relay {
                 self.queue(cx, route.to, &forward.bytes.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
+            if version2 && forward.kind == ForwardKind::SendKey {
+                self.note_written(name.as_str(), route.name);
+            }
             if is_told {
                 let (action, from, to) = (forward.kind, name.as_str(), route.name);
                 self.log.tell(&Event::Forwarded { action, from, to, bytes: len });

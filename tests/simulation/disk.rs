@@ -87,7 +87,13 @@ impl Disk {
 }
 
 impl Store for SlowStore {
-    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
+    fn bind(
+        &mut self,
+        ticket: u64,
+        name: &str,
+        fp: &Fingerprint,
+        _pem: &str,
+    ) -> Result<(), QueueFull> {
         let inner = &mut *self.disk.0.borrow_mut();
         if !inner.is_sound && inner.dice.chance(10) {
             inner.weather.count("store full");
