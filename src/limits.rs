@@ -152,7 +152,7 @@ pub const WAITING_TIME: Duration = Duration::from_secs(5);
 pub const WAITING_BYTES: usize = 1024 * 1024;
 /// Bytes of frames of one stranger that wait for its public key: its offer, and a first window of
 /// short messages.
-pub const WAITING_STRANGER_BYTES: usize = 32 * 1024;
+pub const WAITING_STRANGER_BYTES: usize = 36 * 1024;
 /// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
 pub const WAITING_OVERHEAD: usize = 256;
 /// New sessions that one peer may open at once (a bucket that fills by one a second): fewer than

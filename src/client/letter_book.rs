@@ -38,7 +38,7 @@ pub trait LetterBook {
 /// Everything but what is kept of each peer. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptLetters {
-    /// Our letter keys, the oldest first.
+    /// Our letter keys, in the order in which they were made.
     pub keys: Vec<KeptKey>,
     /// Letters that cannot be opened yet, in the order in which they came.
     pub parked: Vec<ParkedLetter>,
@@ -171,6 +171,24 @@ pub enum Change {
         /// Now.
         now: u64,
     },
+}
+
+/// A book that cannot be opened, and why: a client with it goes on without letters.
+#[derive(Clone, Debug)]
+pub struct UnusableLetters(pub String);
+
+impl LetterBook for UnusableLetters {
+    fn load(&mut self) -> Result<KeptLetters, String> {
+        Err(self.0.clone())
+    }
+
+    fn peer(&mut self, _fp: &Fingerprint) -> Result<KeptPeer, String> {
+        Err(self.0.clone())
+    }
+
+    fn commit(&mut self, _changes: &[Change]) -> Result<(), String> {
+        Err(self.0.clone())
+    }
 }
 
 /// Letters in memory; its clones share them. What was committed is there after a crash.

@@ -59,8 +59,8 @@ impl FileLetters {
         let path = home.path(name);
         let refused = |error: &rusqlite::Error| {
             format!(
-                "letters cannot be kept in '{}': {error}: make room, or move the file away to begin \
-                 anew without the letters and keys in it",
+                "letters cannot be kept in '{}': {error}: make room, or move the file away to \
+                 begin anew without the letters and keys in it",
                 path.display()
             )
         };

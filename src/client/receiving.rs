@@ -16,7 +16,7 @@ use super::contact::Contact;
 use super::core::ClientCore;
 use super::seen::{Seen, Sight};
 use super::tokens::Share;
-use super::{Caution, Event, Receipt};
+use super::{Caution, Event, Receipt, Way};
 use crate::crypto::{
     Body, MessageFault, Mid, Names, OfferFault, Opened, PrekeyPair, ReceiveChain, SealedMessage,
     SessionOffer,
@@ -24,12 +24,15 @@ use crate::crypto::{
 use crate::limits::{CLOCK_SKEW, SESSION_GRACE, WINDOW, WINDOW_FIRST};
 use crate::reactor::Time;
 use crate::tokens::Bucket;
+use crate::wire::Fingerprint;
 
 /// The receiving half of a conversation.
 pub(super) struct Receiving {
     current: Option<ReceiveChain>,
     previous: Option<(ReceiveChain, Time)>,
     seen: Seen,
+    /// What earlier runs have shown is in `seen`.
+    has_read: bool,
     bucket: Bucket,
     /// The `created` of the last session taken: an older offer is a replay. Kept as long as we run,
     /// unless the pin is forgotten ([`Receiving::forget_wholly`]).
@@ -53,6 +56,7 @@ impl Receiving {
             current: None,
             previous: None,
             seen: Seen::default(),
+            has_read: false,
             bucket: Bucket::default(),
             mark: 0,
         }
@@ -98,6 +102,7 @@ impl Receiving {
             return Err((Caution::TooManySessions, "too many come at once".to_owned()));
         }
         contact.admit(core, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
+        self.remember(core, fp);
         let chain = own(core, prekey_id)
             .and_then(|prekey| verified.accept(core.vault.as_ref(), prekey))
             .map_err(refusal)?;
@@ -125,6 +130,31 @@ impl Receiving {
             return Err((Caution::ClockSkew, detail.to_owned()));
         }
         Ok(())
+    }
+
+    /// Reads which texts of the peer were shown in earlier runs, once: one that it sends again in a
+    /// session may have come as a letter.
+    fn remember(&mut self, core: &mut ClientCore, fp: Fingerprint) {
+        if std::mem::replace(&mut self.has_read, true) {
+            return;
+        }
+        match core.book.peer(&fp) {
+            Ok(kept) => self.seen.preload(kept.seen),
+            Err(why) => {
+                let detail = format!("which texts were shown before cannot be read: {why}");
+                core.warn("", Caution::LettersFile, detail);
+            }
+        }
+    }
+
+    /// What is known of a text in this run.
+    pub(super) fn sight(&self, mid: &Mid) -> Option<Sight> {
+        self.seen.sight(mid)
+    }
+
+    /// The text of a letter was told.
+    pub(super) fn told(&mut self, mid: Mid) {
+        self.seen.see(mid);
     }
 
     /// Opens a message; a text that is new is told.
@@ -158,8 +188,9 @@ impl Receiving {
                     Sight::Shown => Some(Heard::Again(mid)),
                     Sight::Told => None,
                     Sight::First => {
-                        let (n, receipt) = (opened.n, Receipt { peer: from(), mid });
-                        core.tell(Event::Message { from: from(), text, n, trust, receipt });
+                        let way = Way::Session { n: opened.n };
+                        let receipt = Receipt { peer: from(), mid, letter: None };
+                        core.tell(Event::Message { from: from(), text, way, trust, receipt });
                         None
                     }
                 }

@@ -129,6 +129,10 @@ impl EvilRelay {
                 frame["from"] = guest.name.clone().into();
                 self.forward(cx, from, frame);
             }
+            "letterbox" => {
+                let error = json!({"action": "error", "code": "unknown_action", "detail": ""});
+                cx.send(from, &[error.to_string().as_bytes()]);
+            }
             "register" | "prove" | "prekey" | "ping" => {
                 let answer = guest.answer(&self.key, self.max_frame, &frame);
                 answer.inspect(|answer| cx.send(from, &[answer]));

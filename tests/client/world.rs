@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Channel, Client, ClientUser, Event, Failure, MemoryPins, Parts, PeerPin, PinBook,
-    Pins, Receipt, RelayPin, Resolver, Settings, Trust,
+    Caution, Channel, Client, ClientUser, Event, Failure, MemoryLetters, MemoryPins, Parts,
+    PeerPin, PinBook, Pins, Receipt, RelayPin, Resolver, Settings, Trust, Way,
 };
 use sealwax::crypto::IdentityVault;
 use sealwax::reactor::{Config, Context, Handler, Reactor, Sys, Timer};
@@ -66,7 +66,7 @@ pub(crate) struct Probe {
 pub(crate) struct Heard {
     pub(crate) from: String,
     pub(crate) text: String,
-    pub(crate) n: u64,
+    pub(crate) way: Way,
     pub(crate) trust: Trust,
 }
 
@@ -149,6 +149,7 @@ impl<R: Handler> World<R> {
             roster: RosterMode::None,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             timer: TIMER,
@@ -160,6 +161,8 @@ impl<R: Handler> World<R> {
             vault: Box::new(IdentityVault::new(identity(key))),
             peers: store,
             relays: Box::new(relays.clone()),
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(MemoryLetters::default()),
             channel: Channel::default(),
             wall: wall(&self.kernel, &ahead_ms),
             resolve: Box::new(name_server.clone()),
@@ -338,11 +341,11 @@ impl ClientUser for Probe {
 
     fn take_events(&mut self, _cx: &mut Context) {
         while let Some(event) = self.client.next_event() {
-            let Event::Message { from, text, n, trust, receipt } = event else {
+            let Event::Message { from, text, way, trust, receipt } = event else {
                 self.events.push(event);
                 continue;
             };
-            self.heard.push(Heard { from, text, n, trust });
+            self.heard.push(Heard { from, text, way, trust });
             self.unshown.push(receipt);
         }
         if self.shows {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use sealwax::client::{
-    Channel, Client, ClientUser, Event, MemoryPins, Parts, PinBook, Receipt, RelayMark, Settings,
+    Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, PinBook, Receipt,
+    RelayMark, Settings,
 };
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
@@ -116,6 +117,7 @@ impl User {
             roster: self.roster,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             timer: TIMER,
@@ -125,6 +127,8 @@ impl User {
             vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(MemoryLetters::default()),
             channel: channel(seed),
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
             resolve: Box::new(move |_: &str| Ok(relay.clone())),
