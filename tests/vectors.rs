@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::fs;
 
 use sealwax::crypto::{
-    Body, Identity, IdentityVault, KemCiphertext, Names, Opened, PrekeyPair, PublicKey,
-    SealedMessage, Secret, SessionOffer, Vault, check_prekey, register_proof, relay_challenge,
+    Body, Identity, IdentityVault, KemCiphertext, Letter, LetterKeyPair, Names, Opened, PrekeyPair,
+    PublicKey, SealedMessage, Secret, SessionOffer, Vault, check_letter_key, check_prekey,
+    register_proof, relay_challenge,
 };
-use sealwax::wire::{Fingerprint, KemKey, Prekey, base64};
+use sealwax::wire::{Fingerprint, KemKey, LetterKey, Prekey, base64};
 use serde_json::Value;
 
 /// A recipient's vault, with the randomness of the recording in place of its own.
@@ -89,9 +90,20 @@ impl User {
     fn prekeys(&self) -> impl Iterator<Item = (Prekey, Vec<u8>)> {
         self.record["prekeys"].as_array().unwrap().iter().map(|made| {
             let published = serde_json::value::to_raw_value(&made["published"]).unwrap();
-            (Prekey::parse(&published).unwrap(), unhex(&made["secret"]))
+            (Prekey::parse(&published).unwrap(), secrets(made))
         })
     }
+
+    fn letter_key(&self) -> (LetterKey, Vec<u8>) {
+        let made = &self.record["letter_keys"][0];
+        let published = serde_json::value::to_raw_value(&made["published"]).unwrap();
+        (LetterKey::parse(&published).unwrap(), secrets(made))
+    }
+}
+
+/// Of a prekey or a letter key: the secret of X25519, then the seed of ML-KEM.
+fn secrets(made: &Value) -> Vec<u8> {
+    [unhex(&made["secret"]), unhex(&made["seed"])].concat()
 }
 
 fn users() -> Vec<User> {
@@ -171,15 +183,49 @@ fn each_recorded_session_opens() {
     }
 }
 
+#[test]
+fn each_recorded_letter_opens() {
+    let users = users();
+    for from in &users {
+        for letter in from.record["letters"].as_array().unwrap() {
+            let to = users.iter().find(|user| letter["to"] == *user.name).unwrap();
+            opens_letter(letter, from, to);
+        }
+    }
+}
+
+fn opens_letter(recorded: &Value, from: &User, to: &User) {
+    let (published, stored) = to.letter_key();
+    let (sender, recipient) = (from.vault(), to.vault());
+    let now_ms = recorded["created"].as_u64().unwrap();
+    let checked = check_letter_key(&sender, &published, &to.name, recipient.public(), now_ms);
+    assert_eq!(checked, Ok(()));
+    let own = LetterKeyPair::from_stored(&recipient, published.id, published.created, &stored);
+    let own = own.unwrap();
+    let again = own.publish(&recipient, &to.name);
+    assert_eq!((again.x25519, again.mlkem), (published.x25519, published.mlkem));
+
+    let names = Names { from: &from.name, to: &to.name };
+    let letter = Letter::parse(recorded["content"].as_str().unwrap()).unwrap();
+    assert_eq!(letter.created_ms(), now_ms);
+    let verified = letter.verify(&recipient, sender.public(), names, &own).unwrap();
+    let Body::Text { mid, text } = verified.open(&recipient, &own).unwrap() else {
+        panic!("no text was sealed");
+    };
+    assert_eq!(mid[..], unhex(&recorded["mid"]));
+    assert_eq!(text.as_bytes(), unhex(&recorded["data"]));
+}
+
 /// Opens a session and all its messages, as `to` would.
 fn opens(session: &Value, from: &User, to: &User) {
     let sealed_to = |(published, _): &(Prekey, _)| session["prekey_id"] == published.id;
-    let (published, secret) = to.prekeys().find(sealed_to).unwrap();
-    // A prekey pair draws its id first, then its secret.
-    let randomness = [&published.id.to_be_bytes()[..], &secret].concat();
+    let (published, secrets) = to.prekeys().find(sealed_to).unwrap();
+    // A prekey pair draws its id first, then its secrets.
+    let randomness = [&published.id.to_be_bytes()[..], &secrets].concat();
     let recipient = Recorded { vault: to.vault(), randomness: RefCell::new(randomness) };
     let pair = PrekeyPair::new(&recipient, published.created);
-    assert_eq!(pair.publish(&recipient, &to.name).x25519, published.x25519);
+    let again = pair.publish(&recipient, &to.name);
+    assert_eq!((again.x25519, again.mlkem), (published.x25519, published.mlkem));
 
     let names = Names { from: &from.name, to: &to.name };
     let offer = SessionOffer::parse(session["key"].as_str().unwrap()).unwrap();

@@ -147,6 +147,12 @@ mod tests {
             .map(|name| Secret::filled(|key| *key = fixtures::hex(&vectors["inputs"][name])));
         let first = first_chain_key(&sha256(b"th"), &material(&secret, &agreed, None));
         assert_eq!(first.expose(), &fixtures::hex(&vectors["ck_0"]));
+
+        let suite_2 = &vectors["suite_2"];
+        let shared = Secret::filled(|secret| *secret = fixtures::hex(&suite_2["kem"]));
+        let material = material(&secret, &agreed, Some(&shared));
+        let first = first_chain_key(&sha256(b"th"), &material);
+        assert_eq!(first.expose(), &fixtures::hex(&suite_2["ck_0"]));
     }
 
     #[test]

@@ -117,3 +117,78 @@ pub(super) fn to_be_signed(name: &str, fp: &Fingerprint, key: &LetterKey) -> Vec
         key.mlkem.as_slice(),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::fixtures;
+    use crate::limits::MLKEM_KEY;
+
+    const NOW: u64 = 1_750_000_000_000;
+    const DAY: u64 = 24 * 3_600_000;
+
+    #[test]
+    fn a_published_key_is_accepted_for_its_owner_and_nobody_else() {
+        let (alice, bob) = fixtures::vaults();
+        let key = LetterKeyPair::new(&bob, NOW).publish(&bob, "bob");
+        assert_eq!(check_letter_key(&alice, &key, "bob", bob.public(), NOW), Ok(()));
+        let signature = Err(PrekeyFault::Signature);
+        assert_eq!(check_letter_key(&alice, &key, "bobby", bob.public(), NOW), signature);
+        assert_eq!(check_letter_key(&alice, &key, "bob", alice.public(), NOW), signature);
+        let changed = [
+            LetterKey { id: key.id ^ 1, ..key.clone() },
+            LetterKey { created: key.created + 1, ..key.clone() },
+            LetterKey { expires: key.expires + 1, ..key.clone() },
+            LetterKey { x25519: [9; 32], ..key.clone() },
+            LetterKey { mlkem: Box::new([9; MLKEM_KEY]), ..key.clone() },
+            LetterKey { signature: Vec::new(), ..key.clone() },
+        ];
+        for key in changed {
+            assert_eq!(check_letter_key(&alice, &key, "bob", bob.public(), NOW), signature);
+        }
+    }
+
+    /// They have the same members, so only what is signed tells them apart.
+    #[test]
+    fn a_prekey_is_no_letter_key() {
+        let (alice, bob) = fixtures::vaults();
+        let prekey = crate::crypto::PrekeyPair::new(&bob, NOW).publish(&bob, "bob");
+        let key = LetterKey {
+            id: prekey.id,
+            created: prekey.created,
+            expires: prekey.expires,
+            x25519: prekey.x25519,
+            mlkem: prekey.mlkem.unwrap(),
+            signature: prekey.signature,
+        };
+        let refused = check_letter_key(&alice, &key, "bob", bob.public(), NOW);
+        assert_eq!(refused, Err(PrekeyFault::Signature));
+    }
+
+    #[test]
+    fn a_key_tells_the_day_alone_and_is_good_for_90_of_them() {
+        let (alice, bob) = fixtures::vaults();
+        let pair = LetterKeyPair::new(&bob, NOW);
+        assert_eq!(pair.created() % DAY, 0);
+        assert!((NOW - DAY + 1..=NOW).contains(&pair.created()));
+        let key = pair.publish(&bob, "bob");
+        let at = |now_ms| check_letter_key(&alice, &key, "bob", bob.public(), now_ms);
+        assert_eq!(at(pair.created() - 10 * 60_000 - 1), Err(PrekeyFault::ClockSkew));
+        assert_eq!(at(pair.created() + 90 * DAY - 1), Ok(()));
+        assert_eq!(at(pair.created() + 90 * DAY), Err(PrekeyFault::Expired));
+    }
+
+    #[test]
+    fn a_key_that_was_stored_is_the_same_key() {
+        let (_, bob) = fixtures::vaults();
+        let pair = LetterKeyPair::new(&bob, NOW);
+        let stored = pair.to_stored();
+        let again = LetterKeyPair::from_stored(&bob, pair.id(), pair.created(), stored.expose());
+        let again = again.unwrap();
+        assert_eq!(again.unsigned(), pair.unsigned());
+        assert_eq!(again.to_stored().expose(), stored.expose());
+        for stored in [&stored.expose()[1..], &[0; 97], &[]] {
+            assert!(LetterKeyPair::from_stored(&bob, 1, 2, stored).is_none());
+        }
+    }
+}

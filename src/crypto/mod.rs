@@ -19,7 +19,8 @@
 //! | `session` | opening a session, and accepting one; `offer` is its form | 5 |
 //! | `message` | sealing and opening the messages of a session; `sealed` is their form | 6 |
 //! | `body`, `chain` | what a message says, and the keys that seal it | 6 |
-//! | `letter_key`, `letter` | for who is away: the key, sealing and opening | 10 |
+//! | `letter_key` | the key that letters are sealed to while their recipient is away | 10 |
+//! | `letter` | sealing and opening a letter; `letter_header` is its form | 10 |
 //! | `at_rest` | what a client keeps sealed on its disk | 10 |
 //! | `safety` | the digits that two people compare | 4 |
 //!
@@ -35,6 +36,7 @@ mod hybrid;
 mod identity;
 mod kem;
 mod letter;
+mod letter_header;
 mod letter_key;
 mod message;
 mod offer;

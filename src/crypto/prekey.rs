@@ -1,4 +1,5 @@
-//! The short-lived keys, X25519 and ML-KEM-768, that sessions are opened to (`docs/protocol.md`, section 4).
+//! The short-lived keys, X25519 and ML-KEM-768, that sessions are opened to (`docs/protocol.md`,
+//! section 4).
 
 use std::fmt;
 

@@ -219,7 +219,11 @@ impl std::error::Error for OfferFault {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::{Body, IdentityVault, MessageFault, Opened, SealedMessage, fixtures};
+    use crate::crypto::hybrid::material;
+    use crate::crypto::{
+        Body, IdentityVault, MessageFault, Opened, SealedMessage, Secret, fixtures,
+    };
+    use crate::limits::MLKEM_KEY;
     use crate::wire::base64;
 
     const NAMES: Names = Names { from: "alice", to: "bob" };
@@ -344,6 +348,8 @@ mod tests {
         let keys = [
             opening.signed_again(|offer| offer.wrapped[7] ^= 1),
             opening.signed_again(|offer| offer.wrapped.clear()),
+            opening.signed_again(|offer| offer.ciphertext.as_mut().unwrap()[7] ^= 1),
+            opening.signed_again(|offer| offer.ciphertext.as_mut().unwrap().fill(0)),
             opening.signed_again(|offer| offer.header.created_ms += 1),
         ];
         let content = opening.send.seal(&text("hello")).unwrap();
@@ -356,11 +362,55 @@ mod tests {
     }
 
     #[test]
-    fn no_session_is_opened_to_a_prekey_of_small_order() {
+    fn no_session_is_opened_to_a_prekey_that_gives_nothing() {
         let (alice, bob) = fixtures::vaults();
         let prekey = PrekeyPair::new(&bob, NOW).publish(&bob, NAMES.to);
-        let weak = Prekey { x25519: [0; 32], ..prekey };
-        let opened = open_session(&alice, NAMES, bob.public(), &weak, NOW);
-        assert_eq!(opened.err(), Some(PrekeyFault::Weak));
+        let open = |prekey: &Prekey| open_session(&alice, NAMES, bob.public(), prekey, NOW).err();
+        let weak = Prekey { x25519: [0; 32], ..prekey.clone() };
+        assert_eq!(open(&weak), Some(PrekeyFault::Weak));
+        let invalid = Prekey { mlkem: Some(Box::new([0xff; MLKEM_KEY])), ..prekey };
+        assert_eq!(open(&invalid), Some(PrekeyFault::Invalid));
+    }
+
+    /// The relay hands out the prekey, so the sender's signature covers all of it, not its id
+    /// alone.
+    #[test]
+    fn an_offer_holds_for_its_whole_prekey() {
+        let opening = opening();
+        let key = opening.signed_again(|_| ());
+        assert!(opening.verify(&key).is_ok());
+        let newer = PrekeyPair::new(&opening.bob, NOW);
+        let mut offer = Offer::parse(&opening.key).unwrap();
+        let signed = newer.signed(&offer.header.fp_b, NAMES.to);
+        offer.signature = opening.alice.sign(&offer.to_be_signed(NAMES, &signed));
+        assert_eq!(opening.verify(&offer.to_text()).err(), Some(OfferFault::Signature));
+    }
+
+    #[test]
+    fn a_prekey_without_an_ml_kem_key_is_answered_in_suite_1_and_ours_never() {
+        let mut opening = opening();
+        let secret = Secret::filled(|secret| opening.bob.random(secret));
+        let x25519 = opening.bob.exchange_key(&secret);
+        let id = opening.prekey.id();
+        let prekey = Prekey { id, created: 2, expires: 3, x25519, mlkem: None, signature: vec![] };
+        let (mut send, key) =
+            open_session(&opening.alice, NAMES, opening.bob.public(), &prekey, NOW).unwrap();
+
+        let offer = Offer::parse(&key).unwrap();
+        let Offer { header: Header { sid, fp_a, fp_b, ephemeral, .. }, .. } = &offer;
+        let signed = offer.to_be_signed(NAMES, b"");
+        assert!(opening.bob.verify(opening.alice.public(), &signed, &offer.signature));
+        let unwrapped = opening.bob.unwrap(&offer.wrapped, &offer.header.oaep_label());
+        let agreed = opening.bob.agree(&secret, ephemeral).unwrap();
+        let first = first_chain_key(&transcript(&signed), &material(&unwrapped, &agreed, None));
+        let mut receive = ReceiveChain::new(Session::new(*sid, first, context(NAMES, fp_a, fp_b)));
+        let content = send.seal(&text("hello")).unwrap();
+        let opened = receive.open(SealedMessage::parse(&content).unwrap());
+        assert_eq!(opened.unwrap().body, text("hello"));
+
+        opening.key = key;
+        assert_eq!(opening.verify(&opening.key).err(), Some(OfferFault::Suite));
+        let signed = opening.signed_again(|_| ());
+        assert_eq!(opening.verify(&signed).err(), Some(OfferFault::Suite));
     }
 }

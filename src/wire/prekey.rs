@@ -116,10 +116,11 @@ fn published(
     mlkem: Option<&KemKey>,
     signature: &[u8],
 ) -> String {
+    let times = format!(r#""created": {created}, "expires": {expires}"#);
     let mlkem =
         mlkem.map_or(String::new(), |key| format!(r#""mlkem": "{}", "#, base64::encode(key)));
     format!(
-        r#"{{"id": {id}, "created": {created}, "expires": {expires}, "x25519": "{}", {mlkem}"sig": "{}"}}"#,
+        r#"{{"id": {id}, {times}, "x25519": "{}", {mlkem}"sig": "{}"}}"#,
         base64::encode(x25519),
         base64::encode(signature),
     )
