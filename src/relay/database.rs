@@ -336,13 +336,18 @@ impl Database {
         if spare == 0 {
             return Ok(false);
         }
-        self.0.execute_batch(&format!("PRAGMA incremental_vacuum({})", spare.min(UPKEEP_PAGES)))?;
+        let give_back = format!("PRAGMA incremental_vacuum({})", spare.min(UPKEEP_PAGES));
+        let mut give_back = self.0.prepare(&give_back)?;
+        let mut pages = give_back.query([])?;
+        while pages.next()?.is_some() {} // each step gives one back
+        drop(pages);
+        drop(give_back);
         let is_done = unused(&self.0)? <= SPARE_PAGES;
         if is_done {
             // The file itself becomes shorter once what was written last is brought into it.
             self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
-        Ok(!is_done && spare > UPKEEP_PAGES)
+        Ok(!is_done)
     }
 
     /// A transaction that may write from its first step: it waits for the lock here or nowhere.
