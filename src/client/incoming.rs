@@ -79,6 +79,12 @@ impl Client {
 
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
+            // This client writes no letters yet: who is away is nobody to it.
+            Reply::Pubkey { from, away: true, .. } => {
+                let (code, detail) = (ErrorCode::UnknownUser.as_str().into(), "away".into());
+                let target = Some(from);
+                self.reply(cx, Reply::Error { code, detail, id: None, to: None, target });
+            }
             Reply::Pubkey { from, pubkey, prekey, .. } => {
                 let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {

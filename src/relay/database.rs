@@ -108,6 +108,13 @@ impl Database {
         Ok((database, names))
     }
 
+    /// A database that is in no file.
+    pub(super) fn in_memory() -> rusqlite::Result<Self> {
+        let mut database = Self::prepare(Connection::open_in_memory()?)?;
+        database.schema(IfEmpty::Create)?;
+        Ok(database)
+    }
+
     /// Opens the file at `path`, and reads no names.
     pub(super) fn open_only(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::unusable(path, error);
@@ -249,7 +256,10 @@ impl Database {
     }
 
     fn connect(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+        Self::prepare(Connection::open(path)?)
+    }
+
+    fn prepare(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(STORE_BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "auto_vacuum", "incremental")?; // of a file that is made now
