@@ -144,6 +144,10 @@ impl Letterbox {
         if self.keys.published(&mut core.book, waiting, now_ms) {
             self.ask_at = Some(core.now + LETTER_KEY_GRACE);
         }
+        self.begin_taking(core);
+    }
+
+    fn begin_taking(&mut self, core: &mut ClientCore) {
         if self.state == BoxState::Publishing
             && let Some(take) = self.take
         {
@@ -171,6 +175,13 @@ impl Letterbox {
                 self.ask_at = Some(core.now + RESEND_MIN);
                 let detail = format!("the relay cannot keep our letter key now: {detail}");
                 core.warn("", Caution::Refused, detail);
+            }
+            // Our clock was ahead, or is behind: senders go on with the newer key.
+            ErrorCode::StaleKey if self.state == BoxState::Publishing => {
+                let detail = "the relay has a letter key of ours that was made after this one: by \
+                              our clock it is not yet time for it";
+                core.warn("", Caution::ClockSkew, detail);
+                self.begin_taking(core);
             }
             _ => return false,
         }

@@ -482,3 +482,6 @@ fn millis(duration: Duration) -> i64 {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,13 @@ impl Database {
         Ok((database, names))
     }
 
+    /// A database that is in no file.
+    pub(super) fn in_memory() -> rusqlite::Result<Self> {
+        let mut database = Self::prepare(Connection::open_in_memory()?)?;
+        database.schema(IfEmpty::Create)?;
+        Ok(database)
+    }
+
     /// Opens the file at `path`, and reads no names.
     pub(super) fn open_only(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::unusable(path, error);
@@ -249,7 +256,10 @@ impl Database {
     }
 
     fn connect(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+        Self::prepare(Connection::open(path)?)
+    }
+
+    fn prepare(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(STORE_BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "auto_vacuum", "incremental")?; // of a file that is made now
@@ -336,13 +346,18 @@ impl Database {
         if spare == 0 {
             return Ok(false);
         }
-        self.0.execute_batch(&format!("PRAGMA incremental_vacuum({})", spare.min(UPKEEP_PAGES)))?;
+        let give_back = format!("PRAGMA incremental_vacuum({})", spare.min(UPKEEP_PAGES));
+        let mut give_back = self.0.prepare(&give_back)?;
+        let mut pages = give_back.query([])?;
+        while pages.next()?.is_some() {} // each step gives one back
+        drop(pages);
+        drop(give_back);
         let is_done = unused(&self.0)? <= SPARE_PAGES;
         if is_done {
             // The file itself becomes shorter once what was written last is brought into it.
             self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
-        Ok(!is_done && spare > UPKEEP_PAGES)
+        Ok(!is_done)
     }
 
     /// A transaction that may write from its first step: it waits for the lock here or nowhere.

@@ -142,6 +142,23 @@ pub enum LetterFault {
     Failed(String),
 }
 
+impl LetterAsk {
+    /// The answer of a store whose disk fails, for this reason; [`Self::Wrote`] is not told of it.
+    pub fn failed(&self, detail: &str) -> LetterAnswer {
+        let detail = detail.to_owned();
+        match self {
+            Self::Publish { .. } => LetterAnswer::Published(Err(LetterFault::Failed(detail))),
+            Self::Keep(_) => LetterAnswer::Kept(Err(LetterFault::Failed(detail))),
+            Self::Find { .. } => LetterAnswer::Found(Err(detail)),
+            Self::Wrote { .. } => LetterAnswer::Noted,
+            Self::Deliver(_) => {
+                let deleted = Err(detail);
+                LetterAnswer::Delivered(Delivered { deleted, letters: Vec::new(), has_more: true })
+            }
+        }
+    }
+}
+
 impl Default for Delivered {
     fn default() -> Self {
         Self { deleted: Ok(0), letters: Vec::new(), has_more: false }

@@ -45,6 +45,7 @@ pub mod event;
 mod exchange;
 mod fault;
 mod index;
+pub mod inline_store;
 pub mod journal;
 mod keyed;
 pub mod letter_store;

@@ -1,8 +1,8 @@
 //! The store on the disk: SQLite, on the one thread that the relay has beside its loop.
 //!
 //! Knows the database (`database.rs`, `boxes.rs`) and the [`Store`] that it serves, nothing of
-//! connections or frames. What goes to a disk blocks, and cannot be polled (`epoll_ctl(2)` refuses regular files),
-//! so it happens on a thread of its own:
+//! connections or frames. What goes to a disk blocks, and cannot be polled (`epoll_ctl(2)` refuses
+//! regular files), so it happens on a thread of its own (`store_thread.rs`):
 //!
 //! ```text
 //!   loop ── bind, ask ──▶ bounded queue ──▶ thread: all that waits in one transaction, one fsync

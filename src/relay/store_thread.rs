@@ -11,7 +11,7 @@ use nix::sys::signal::SigSet;
 
 use super::boxes::{Boxes, LetterLimits};
 use super::database::{Database, IfEmpty};
-use super::letter_store::{Delivered, Delivery, LetterAnswer, LetterAsk, LetterFault};
+use super::letter_store::{Delivered, Delivery, LetterAnswer, LetterAsk};
 use super::limits::{STORE_QUEUE, UPKEEP_INTERVAL, UPKEEP_PAUSE};
 use super::store::{Answer, StoreFault};
 use crate::reactor::Waker;
@@ -97,7 +97,7 @@ impl StoreThread {
         });
         let asked = Asked::new(letters);
         let told = match &mut self.database {
-            Some(database) => asked.answer(database, self.limits),
+            Some(database) => asked.answer(database, self.limits, now()),
             None => asked.refuse(&fault),
         };
         for (ticket, answer) in told {
@@ -173,7 +173,7 @@ type Ticketed = (u64, LetterAnswer);
 
 /// What is asked of letters, by what it takes.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     /// What changes nothing, and is awaited by people.
     finds: Vec<(u64, String)>,
     changes: Vec<(u64, LetterAsk)>,
@@ -181,7 +181,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(all: impl Iterator<Item = (u64, LetterAsk)>) -> Self {
+    pub(super) fn new(all: impl Iterator<Item = (u64, LetterAsk)>) -> Self {
         let mut asked = Self::default();
         for (ticket, ask) in all {
             match ask {
@@ -195,8 +195,12 @@ impl Asked {
 
     /// Answers all: first what changes nothing, then the changes in one transaction, then what is
     /// to be delivered after them.
-    fn answer(self, database: &mut Database, limits: LetterLimits) -> Vec<Ticketed> {
-        let now = now();
+    pub(super) fn answer(
+        self,
+        database: &mut Database,
+        limits: LetterLimits,
+        now: u64,
+    ) -> Vec<Ticketed> {
         let mut told = Vec::new();
         for (ticket, name) in &self.finds {
             let found = Boxes::new(database.tables(), limits, now)
@@ -246,7 +250,10 @@ impl Asked {
             Err(error) => {
                 // What is deleted makes room where there is none, so it gets a second chance.
                 let deleted = database.change(|tables| delete(&Boxes::new(tables, limits, now)));
-                let failed = self.fail_changes(&error.to_string());
+                let detail = error.to_string();
+                let failed =
+                    self.changes.iter().map(|(ticket, ask)| (*ticket, ask.failed(&detail)));
+                let failed = failed.collect();
                 (deleted.map_err(|error| error.to_string()), failed)
             }
         }
@@ -254,27 +261,11 @@ impl Asked {
 
     /// Answers all: the file cannot be written, for this reason.
     fn refuse(self, detail: &str) -> Vec<Ticketed> {
-        let mut told = self.fail_changes(detail);
-        for (ticket, _) in self.finds {
-            told.push((ticket, LetterAnswer::Found(Err(detail.to_owned()))));
-        }
-        for (ticket, _) in self.deliveries {
-            let deleted = Err(detail.to_owned());
-            let told_none = Delivered { deleted, letters: Vec::new(), has_more: true };
-            told.push((ticket, LetterAnswer::Delivered(told_none)));
-        }
-        told
-    }
-
-    fn fail_changes(&self, detail: &str) -> Vec<Ticketed> {
-        let fault = || LetterFault::Failed(detail.to_owned());
-        let failed = self.changes.iter().filter_map(|(ticket, ask)| match ask {
-            LetterAsk::Publish { .. } => Some((*ticket, LetterAnswer::Published(Err(fault())))),
-            LetterAsk::Keep(_) => Some((*ticket, LetterAnswer::Kept(Err(fault())))),
-            LetterAsk::Wrote { .. } => Some((*ticket, LetterAnswer::Noted)),
-            LetterAsk::Deliver(_) | LetterAsk::Find { .. } => None,
-        });
-        failed.collect()
+        let finds = self.finds.into_iter().map(|(ticket, name)| (ticket, LetterAsk::Find { name }));
+        let deliveries = self.deliveries.into_iter();
+        let deliveries = deliveries.map(|(ticket, it)| (ticket, LetterAsk::Deliver(it)));
+        let all = self.changes.into_iter().chain(finds).chain(deliveries);
+        all.map(|(ticket, ask)| (ticket, ask.failed(detail))).collect()
     }
 }
 

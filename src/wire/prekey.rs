@@ -116,14 +116,11 @@ fn published(
     mlkem: Option<&KemKey>,
     signature: &[u8],
 ) -> String {
-    let times = format!(r#""created": {created}, "expires": {expires}"#);
     let mlkem =
         mlkem.map_or(String::new(), |key| format!(r#""mlkem": "{}", "#, base64::encode(key)));
-    format!(
-        r#"{{"id": {id}, {times}, "x25519": "{}", {mlkem}"sig": "{}"}}"#,
-        base64::encode(x25519),
-        base64::encode(signature),
-    )
+    let (x25519, signature) = (base64::encode(x25519), base64::encode(signature));
+    let times = format!(r#""created": {created}, "expires": {expires}"#);
+    format!(r#"{{"id": {id}, {times}, "x25519": "{x25519}", {mlkem}"sig": "{signature}"}}"#)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use sealwax::reactor::{
     Token,
 };
 use sealwax::relay::event::Level;
+use sealwax::relay::inline_store::InlineStore;
 use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::store::MemoryStore;
 use sealwax::relay::{Relay, RelayConfig};
 use sealwax::wire::RosterMode;
 
@@ -78,7 +78,9 @@ impl Room {
             ..RelayConfig::default()
         };
         let notary = Box::new(FakeNotary::new([5; 32], 0));
-        let store = Box::<MemoryStore>::default();
+        let store = InlineStore::new(Box::new(|| 0));
+        let store = store.unwrap_or_else(|fault| panic!("tables in memory: {fault}"));
+        let store = Box::new(store);
         let journal = Journal::new(Format::Json, Level::Debug);
         let relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         let mut relay = Watched { relay, tokens: BTreeMap::new() };
