@@ -50,8 +50,8 @@ pub struct PendingCounts {
     pub unconfirmed: usize,
     /// Those of them that the relay has stored as letters.
     pub stored: usize,
-    /// Those that are not stored and whose addressee is not connected, by what the relay said
-    /// last.
+    /// Those whose addressee is not connected, by what the relay said last, and cannot be left
+    /// letters.
     pub absent: usize,
     /// Shown messages whose receipt has not left.
     pub receipts: usize,

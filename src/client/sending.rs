@@ -159,8 +159,9 @@ impl Sending {
         self.receipts.len() + sent.sum::<usize>()
     }
 
+    /// Not connected, and no letters can be left.
     pub(super) fn is_absent(&self) -> bool {
-        self.is_absent
+        self.is_absent && self.posting.is_none()
     }
 
     /// Whether something waits to be sent or confirmed.
