@@ -49,6 +49,14 @@ impl ClientCore {
         self.kem.file().find(&fp.to_string()).is_some()
     }
 
+    /// Forgets it, because the user has accepted the key again.
+    pub(super) fn forget_kem(&mut self, fp: &Fingerprint) -> Result<(), String> {
+        if self.had_kem(fp) {
+            self.kem.change(|file| file.remove(&fp.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Remembers that the owner of this key has one. Only of peers that we wrote to or whose keys
     /// we accepted: others decide how many strangers there are.
     pub(super) fn remember_kem(&mut self, name: &str, fp: &Fingerprint) {

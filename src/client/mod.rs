@@ -355,6 +355,7 @@ impl Client {
         }
         let fp = fp.or_else(|| self.refused_key(name)).ok_or(NotTrusted::NothingToTrust)?;
         let now_ms = self.core.wall_ms();
+        self.core.forget_kem(&fp).map_err(NotTrusted::File)?;
         let accepted = self.core.peers.change(|file| file.accept(name, fp, now_ms));
         accepted.map_err(NotTrusted::File)?;
         self.review_pins();

@@ -592,4 +592,10 @@ fn a_prekey_without_ml_kem_of_who_had_one_is_a_downgrade() {
     world.run_seconds(2);
     assert_eq!(failures(&world.events("alice")), [Failure::Downgrade]);
     assert_eq!(world.heard("bob"), ["alice: hi"]);
+    // Until the user accepts the key again.
+    let fp = public("bob").fingerprint();
+    world.user("alice").probe.client.trust("bob", Some(fp)).expect("memory");
+    world.say("alice", "bob", "fourth");
+    world.run_seconds(2);
+    assert_eq!(failures(&world.events("alice")), []);
 }
