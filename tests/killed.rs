@@ -22,7 +22,7 @@ use sealwax::reactor::end_with_parent;
 use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
 use serde_json::Value;
 use support::fixtures::{pem, public};
-use support::process::{Homes, text};
+use support::process::{Homes, Process, Relay, text};
 use support::relay::{Account, Client};
 
 /// Set in the process that makes an identity; names the home.
@@ -312,4 +312,67 @@ fn what_a_relay_called_stored_is_there_whenever_it_was_killed() {
     }
     println!("killed {kills} times, {kept} letters kept");
     assert!(kills > 6 && kept > 6, "{kills} kills, {kept} letters");
+}
+
+/// Calls by which something is written, sent or shown.
+const WRITING: [&str; 9] = [
+    "write",
+    "writev",
+    "pwrite64",
+    "sendto",
+    "fsync",
+    "fdatasync",
+    "unlink",
+    "ftruncate",
+    "renameat",
+];
+
+/// A letter goes through opening, showing, writing down and acknowledging; wherever its recipient
+/// is killed, it is shown at least once, at most twice, and confirmed.
+#[test]
+fn a_letter_is_never_lost_whenever_its_recipient_is_killed() {
+    if !may_trace() {
+        return;
+    }
+    let homes = Homes::new();
+    let relay = Relay::at_home(&homes.path("relay"));
+    let client = |name: &str, command: &[&str]| {
+        let ended = homes.client(name, &relay.address, command).end().with_code(0);
+        ended.stdout
+    };
+    client("bob", &["recv", "--wait", "0"]);
+    let home = homes.of("bob");
+    let mut take = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    take.args(["recv", "--wait", "0", "--home", text(&home)]);
+    let leave = |text: &str| client("alice", &["send", "--until", "stored", "bob", text]);
+    leave("first");
+    let all = calls(&take, &home);
+    let writing: Vec<_> = all.into_iter().filter(|call| WRITING.contains(&&*call.name)).collect();
+    assert!(writing.len() > 10, "it does something");
+    let (mut once, mut twice) = (0, 0);
+    for (at, Call { name, number }) in writing.iter().enumerate() {
+        let line = format!("alice: {at}");
+        leave(&at.to_string());
+        let (trace, inject) =
+            (format!("trace={name}"), format!("inject={name}:signal=KILL:when={number}"));
+        let killed = traced(&["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject], &take);
+        let mut shown: Vec<_> =
+            String::from_utf8_lossy(&killed.stdout).lines().map(str::to_owned).collect();
+        shown.extend(client("bob", &["recv", "--wait", "0"]));
+        match shown.iter().filter(|shown| **shown == line).count() {
+            1 => once += 1,
+            2 => twice += 1,
+            times => panic!("killed at {name} {number}: shown {times} times: {shown:?}"),
+        }
+        assert!(shown.iter().all(|shown| *shown == line), "{shown:?}");
+    }
+    println!("shown once {once} times, and twice {twice} times");
+    assert!(once > 0 && twice > 0, "{once} {twice}");
+    let told = client("alice", &["recv", "--wait", "0", "--json"]);
+    let delivered = told.iter().filter(|line| line.contains("\"delivered\"")).count();
+    // What a `send` was told while it was there is not told again.
+    let home = homes.of("alice");
+    let list = ["letters", "list", "--home", text(&home)];
+    let waits = Process::start(&list).end().with_code(0).stdout;
+    assert!(waits.is_empty() && delivered > 0, "{waits:?}");
 }
