@@ -258,7 +258,7 @@ pub const KNOWN_LETTERS_PER_SECOND: u32 = 32;
 pub const STRANGER_LETTER_BURST: u32 = 8;
 /// Letters a second that we open of all strangers, after the first ones.
 pub const STRANGER_LETTERS_PER_SECOND: u32 = 5;
-/// How often a sender at most is told again that we have shown a letter that comes again.
+/// How often a letter that comes again is confirmed again.
 pub const CONFIRM_AGAIN: Duration = Duration::from_mins(1);
 /// How long a commit waits for another process (`sealwax letters`) that writes to the file.
 pub const LETTERS_BUSY: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::seen::Sight;
 use super::{Caution, Event, LetterReceipt, Receipt, Way};
 use crate::crypto::{Body, Letter, LetterFault, Names};
-use crate::limits::CONFIRM_AGAIN;
+use crate::limits::{CONFIRM_AGAIN, SEEN_LETTERS};
 use crate::tokens::Bucket;
 use crate::wire::LetterKind;
 
@@ -92,10 +92,14 @@ impl Peer {
         })
     }
 
-    /// The receipt was lost.
+    /// The receipt was lost. Each is sent again once in a while, so that nobody has us send without
+    /// end.
     fn confirm_again(&mut self, core: &mut ClientCore, letter: &LooseLetter) {
-        if self.confirms_again.is_none_or(|from| from <= core.now) {
-            self.confirms_again = Some(core.now + CONFIRM_AGAIN);
+        self.confirms_again.retain(|_, until| *until > core.now);
+        if self.confirms_again.len() < SEEN_LETTERS
+            && !self.confirms_again.contains_key(&letter.mid)
+        {
+            self.confirms_again.insert(letter.mid, core.now + CONFIRM_AGAIN);
             core.owe(&letter.from, letter.mid);
         }
     }

@@ -3,6 +3,8 @@
 //! What concerns both halves is here: when the relay hands out a key, frames that waited for it are
 //! read and a session can be opened; a key that is refused stops both.
 
+use std::collections::BTreeMap;
+
 use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
@@ -31,8 +33,8 @@ pub(super) struct Peer {
     pub(super) has_letters: bool,
     /// The relay has said that there is no such user, and letters wait to learn that.
     pub(super) is_unknown: bool,
-    /// A letter that comes again is not confirmed again before this instant.
-    pub(super) confirms_again: Option<Time>,
+    /// Letters that came again, and when they may be confirmed once more.
+    pub(super) confirms_again: BTreeMap<Mid, Time>,
     /// The user has asked for its key, and waits for the answer.
     user_asks: bool,
     /// When we last had something to do with it.
@@ -61,7 +63,7 @@ impl Peer {
             letter_bucket: Bucket::default(),
             has_letters: false,
             is_unknown: false,
-            confirms_again: None,
+            confirms_again: BTreeMap::new(),
             user_asks: false,
             active: Time::default(),
         }

@@ -137,10 +137,12 @@ impl Sending {
         }
     }
 
-    /// Receipts for letters leave in one letter at a time.
+    /// Receipts leave in one letter at a time: all of them where the peer is there, as no session
+    /// is opened meanwhile; else where one of them is for a letter.
     fn seal_receipt_letter(&mut self, core: &mut ClientCore, name: &str) {
         let Some(posting) = &self.posting else { return };
-        let owes = self.receipts.iter().any(|mid| self.owed.contains(mid));
+        let is_there = posting.is_there && !self.receipts.is_empty();
+        let owes = is_there || self.receipts.iter().any(|mid| self.owed.contains(mid));
         if !owes || self.receipt_letter.is_some() {
             return;
         }

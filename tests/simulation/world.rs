@@ -445,6 +445,7 @@ impl World {
             Event::Delivered { id, .. } => self.ledger.told(id, Fate::Delivered),
             Event::Failed { id, code, .. } => self.ledger.told(id, Fate::Failed(*code)),
             Event::Relayed { id, .. } => self.ledger.relayed(id),
+            Event::Stored { id, .. } => self.ledger.stored(id),
             Event::Warning { code, detail } => {
                 assert!(is_honest(*code), "{name} suspects somebody: {code:?}, {detail}");
                 self.disturb(name);
@@ -563,6 +564,8 @@ fn is_honest(code: Caution) -> bool {
             | Caution::UnknownSession
             | Caution::NoKey
             | Caution::ClockSkew
+            | Caution::Refused
+            | Caution::StaleLetter
     )
 }
 
