@@ -59,7 +59,7 @@ fn passing_on(c: &mut Criterion) {
     group.bench_function("parts", |b| {
         b.iter(|| {
             queue.clear();
-            for part in black_box(&forward).parts(sender.as_bytes()) {
+            for part in black_box(&forward).bytes.parts(sender.as_bytes()) {
                 queue.extend_from_slice(part);
             }
             queue.len()

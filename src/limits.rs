@@ -43,6 +43,10 @@ pub const MIN_RSA_BITS: usize = 2048;
 pub const MAX_RSA_BITS: usize = 4096;
 /// The longest signature, in bytes: as long as the modulus (RFC 8017, section 8.1.1).
 pub const MAX_SIGNATURE: usize = MAX_RSA_BITS / 8;
+/// The length of an ML-KEM-768 encapsulation key, in bytes (FIPS 203, table 3).
+pub const MLKEM_KEY: usize = 1184;
+/// The length of an ML-KEM-768 ciphertext, in bytes (FIPS 203, table 3).
+pub const MLKEM_CIPHERTEXT: usize = 1088;
 /// The size of the RSA key that is made for a new identity, in bits.
 pub const NEW_RSA_BITS: usize = 3072;
 /// The longest line in a PEM body that is accepted, in characters.
@@ -96,6 +100,10 @@ pub const PREKEY_INTERVAL: Duration = Duration::from_hours(24);
 pub const PREKEY_LIFETIME: Duration = Duration::from_hours(48);
 /// The prekey before the current one stays usable for this long.
 pub const PREKEY_GRACE: Duration = Duration::from_mins(10);
+/// A letter key is not valid any more this long after it was made.
+pub const LETTER_KEY_LIFETIME: Duration = Duration::from_hours(90 * 24);
+/// The time at which a letter key was made is told in steps of this.
+pub const LETTER_KEY_ROUNDING: Duration = Duration::from_hours(24);
 /// How long a client that leaves waits for its last receipts to leave before it.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far ahead of ours another's clock may be.
@@ -146,7 +154,7 @@ pub const WAITING_TIME: Duration = Duration::from_secs(5);
 pub const WAITING_BYTES: usize = 1024 * 1024;
 /// Bytes of frames of one stranger that wait for its public key: its offer, and a first window of
 /// short messages.
-pub const WAITING_STRANGER_BYTES: usize = 32 * 1024;
+pub const WAITING_STRANGER_BYTES: usize = 36 * 1024;
 /// What a waiting frame counts beside its bytes, so that many short ones are bounded too.
 pub const WAITING_OVERHEAD: usize = 256;
 /// New sessions that one peer may open at once (a bucket that fills by one a second): fewer than
@@ -188,6 +196,17 @@ pub const BUCKETS: [usize; 4] = [256, 1024, 4096, 16384];
 /// The longest text of one message, in bytes of UTF-8: what the largest bucket holds beside length
 /// and id.
 pub const MAX_TEXT: usize = BUCKETS[BUCKETS.len() - 1] - 4 - 16;
+/// The largest decoded `content` of a letter, in bytes: its head, three parts with their lengths
+/// (the secret that RSA wraps, an ML-KEM ciphertext, a signature), and the largest bucket with its
+/// tag.
+pub const MAX_LETTER: usize = 129
+    + (2 + MAX_SIGNATURE)
+    + (2 + MLKEM_CIPHERTEXT)
+    + (2 + MAX_SIGNATURE)
+    + BUCKETS[BUCKETS.len() - 1]
+    + 16;
+/// The longest `content` of a letter, in characters of base64.
+pub const MAX_LETTER_TEXT: usize = (MAX_LETTER * 4).div_ceil(3);
 /// The most ids in one receipt.
 pub const MAX_RECEIPT: usize = (BUCKETS[BUCKETS.len() - 1] - 4) / 16;
 /// The longest line on standard input, in bytes.
@@ -196,6 +215,58 @@ pub const MAX_LINE: usize = 64 * 1024;
 pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
+
+// --- Letters, at the client: `docs/protocol.md` section 10 ---
+
+/// A new letter key is made when the newest is this old.
+pub const LETTER_KEY_INTERVAL: Duration = Duration::from_hours(24);
+/// A letter key that was replaced stays for at least this long: the relay takes letters under it
+/// meanwhile.
+pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
+/// How old a letter may be. A relay keeps none for longer than 14 days.
+pub const LETTER_AGE: Duration = Duration::from_hours(15 * 24);
+/// Letters that one peer is sent before the relay has stored the first of them.
+pub const LETTER_WINDOW: usize = 16;
+/// Letters that were delivered and are neither opened nor parked yet: as many as a relay delivers
+/// before some are acknowledged.
+pub const LETTERS_DELIVERED: usize = 16;
+/// How long texts for a peer that is connected wait for what lies in its letterbox to be confirmed,
+/// before they become letters too.
+pub const LETTER_HOLD: Duration = Duration::from_secs(3);
+/// Ids of shown letters that are kept of each sender.
+pub const SEEN_LETTERS: usize = 1024;
+/// Ids of texts shown in sessions that are kept of each sender over the end of a client: those that
+/// it may send again as letters ([`WINDOW`]).
+pub const SEEN_SESSION_TEXTS: usize = WINDOW;
+/// Peers of whom such ids, and the time of the newest letter key, are kept.
+pub const LETTER_PEERS: usize = 4096;
+/// How often at most ids of texts shown in sessions are written down.
+pub const SEEN_INTERVAL: Duration = Duration::from_secs(1);
+/// Letters of one sender that are kept until its key is accepted.
+pub const PARKED_A_SENDER: usize = 16;
+/// Letters that are kept until keys are accepted, over all senders.
+pub const PARKED_LETTERS: usize = 64;
+/// Receipts for letters that are kept until the relay takes them.
+pub const OWED_RECEIPTS: usize = 4096;
+/// Letters of ours that are kept as not confirmed: a relay holds at most 1 MiB of one sender's.
+pub const WAITING_LETTERS: usize = 4096;
+/// Letters that one peer that we know may make us open at once: a full letterbox.
+pub const LETTER_BURST: u32 = 128;
+/// Letters a second that we open of one peer that we know, after the first ones.
+pub const LETTERS_PER_SECOND: u32 = 16;
+/// Letters a second that we open of all peers that we know.
+pub const KNOWN_LETTERS_PER_SECOND: u32 = 32;
+/// Letters that all strangers together may make us open at once.
+pub const STRANGER_LETTER_BURST: u32 = 8;
+/// Letters a second that we open of all strangers, after the first ones.
+pub const STRANGER_LETTERS_PER_SECOND: u32 = 5;
+/// How often a letter that comes again is confirmed again.
+pub const CONFIRM_AGAIN: Duration = Duration::from_mins(1);
+/// How long a commit waits for another process (`sealwax letters`) that writes to the file.
+pub const LETTERS_BUSY: Duration = Duration::from_secs(1);
+/// The first pause before changes are written again that could not be; it doubles up to
+/// [`RESEND_MAX`].
+pub const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 // --- The load generator: `src/load` ---
 

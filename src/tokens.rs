@@ -67,6 +67,22 @@ impl Bucket {
         holds_one
     }
 
+    /// Takes so many tokens if they are there, and returns whether they were.
+    pub fn take_some(&mut self, rate: Rate, count: u32, now: Time) -> bool {
+        let taken = rate.period.saturating_mul(count);
+        let are_there = self.full_at.since(now).saturating_add(taken) <= rate.capacity;
+        if are_there {
+            self.full_at = self.full_at.max(now) + taken;
+        }
+        are_there
+    }
+
+    /// Gives so many tokens back that were taken and not used.
+    pub fn give_back(&mut self, rate: Rate, count: u32) {
+        let back = u64::try_from(rate.period.saturating_mul(count).as_nanos()).unwrap_or(u64::MAX);
+        self.full_at = Time::from_nanos(self.full_at.as_nanos().saturating_sub(back));
+    }
+
     /// Whether it is full: then it need not be kept.
     pub fn is_full(&self, now: Time) -> bool {
         self.full_at <= now
@@ -96,6 +112,15 @@ mod tests {
         assert_eq!(drain(&mut bucket, at(2_600)), 4);
         assert!(!bucket.is_full(at(10_499)) && bucket.is_full(at(11_000)));
         assert_eq!(drain(&mut bucket, at(1_000_000)), 16);
+    }
+
+    #[test]
+    fn several_are_taken_together_or_not_at_all_and_may_be_given_back() {
+        let mut bucket = Bucket::default();
+        assert!(!bucket.take_some(RATE, 17, at(0)) && bucket.take_some(RATE, 12, at(0)));
+        assert!(!bucket.take_some(RATE, 5, at(0)) && bucket.take_some(RATE, 5, at(500)));
+        bucket.give_back(RATE, 5);
+        assert!(!bucket.take_some(RATE, 6, at(500)) && bucket.take_some(RATE, 5, at(500)));
     }
 
     #[test]

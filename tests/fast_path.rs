@@ -32,7 +32,7 @@ fn passed_on(scanned: &Scanned) -> Option<Vec<u8>> {
     let Scan::Frame((_, Ok(Request { body: Body::Forward(forward), .. }))) = scanned else {
         return None;
     };
-    Some(forward.parts(br#""JG""#).concat())
+    Some(forward.bytes.parts(br#""JG""#).concat())
 }
 
 /// Looks at `bytes` both ways. Returns whether the fast path answered.

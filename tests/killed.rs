@@ -1,5 +1,6 @@
 //! A process that is killed at any system call leaves the identity and the trust file whole: the
-//! old content or the new one, and the next start works.
+//! old content or the new one, and the next start works. A relay that is killed has every letter
+//! that it called `stored`.
 //!
 //! `strace` kills: it runs the same command again and again, each time up to the next call. Where
 //! it is not to be had, or may not trace, the tests say so and do nothing.
@@ -8,15 +9,21 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use sealwax::home::Home;
+use sealwax::limits::MLKEM_KEY;
 use sealwax::reactor::end_with_parent;
+use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
+use serde_json::Value;
 use support::fixtures::{pem, public};
-use support::process::{Homes, text};
+use support::process::{Homes, Process, Relay, text};
+use support::relay::{Account, Client};
 
 /// Set in the process that makes an identity; names the home.
 const MAKE_IN: &str = "SEALWAX_TEST_MAKE_IN";
@@ -173,4 +180,199 @@ fn home_file(home: &Path, name: &str, content: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(home.join(name), content).expect("ours");
     fs::set_permissions(home.join(name), fs::Permissions::from_mode(0o600)).expect("ours");
+}
+
+/// A relay in a process of its own; strace is not its parent, so it ends with this test.
+struct TracedRelay {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl TracedRelay {
+    /// Starts one that is killed at call number `number` of this name, counted in each of its
+    /// threads. `None`: it was killed before it listened.
+    fn start(home: &Path, call: &str, number: usize) -> Option<Self> {
+        let inject = format!("inject={call}:signal=KILL:when={number}");
+        let mut strace = Command::new("strace");
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        strace.args(["-e", &inject, env!("CARGO_BIN_EXE_sealwax"), "serve", "--log", "json"]);
+        strace.args(["--listen", "127.0.0.1:0", "--home", text(home)]);
+        strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = end_with_parent(&mut strace).spawn().expect("it starts");
+        let stderr = BufReader::new(process.stderr.take().expect("piped"));
+        for line in stderr.lines() {
+            let line: Value = serde_json::from_str(&line.expect("UTF-8")).expect("JSON");
+            if line["event"] == "listening" {
+                let address = line["address"].as_str().expect("a text").parse().expect("one");
+                return Some(Self { process, address });
+            }
+        }
+        process.wait().expect("it has ended");
+        None
+    }
+
+    /// A user who is registered, unless the relay is killed meanwhile.
+    fn enter(&self, name: &'static str) -> Option<Client> {
+        let account = Account::new(name, &pem(name));
+        let mut client = Client::connect(self.address);
+        client.try_send(&account.claim(RosterMode::None)).then_some(())?;
+        let challenge = client.try_line()?;
+        client.try_send(&account.prove(challenge.trim_end())).then_some(())?;
+        let answer = client.try_line()?;
+        assert!(answer.contains("registered"), "{answer}");
+        Some(client)
+    }
+
+    /// Ends it, if it was not killed, and waits for its end.
+    fn end(mut self) {
+        let _ = self.process.kill();
+        self.process.wait().expect("it has ended");
+    }
+}
+
+/// Alice stores letters for bob until the relay is killed, or a few have been stored. Adds the ids
+/// of those that are stored for sure, and tells whether the relay lived on.
+fn store_until_killed(relay: &TracedRelay, run: &str, stored: &mut BTreeSet<String>) -> bool {
+    let Some(mut alice) = relay.enter("alice") else { return false };
+    for number in 0..3 {
+        let id = format!("{run}-{number}");
+        let frame = compose::letter("bob", "alice", &id, (LetterKind::Text, 1), "AAAA");
+        let frame: Value = serde_json::from_slice(&frame).expect("JSON");
+        let answer = alice.try_send(&frame).then(|| alice.try_line()).flatten();
+        let Some(answer) = answer else { return false };
+        assert!(answer.contains("\"stored\""), "{answer}");
+        stored.insert(id);
+    }
+    true
+}
+
+/// Bob takes all letters, and comes again until none is left; tells their ids.
+fn take_all(home: &Path) -> BTreeSet<String> {
+    let relay = TracedRelay::start(home, "getpid", usize::from(u16::MAX)).expect("it starts");
+    let mut ids = BTreeSet::new();
+    loop {
+        let mut bob = relay.enter("bob").expect("he comes in");
+        bob.write(&compose::letters(TakeMode::All));
+        let mut is_first = true;
+        loop {
+            let frame = bob.frame();
+            let Some(number) = frame["box"].as_u64() else { break };
+            let id = frame["id"].as_str().expect("a text").to_owned();
+            assert!(ids.insert(id), "it was acknowledged: {frame}");
+            bob.write(&compose::ack(number));
+            is_first = false;
+        }
+        if is_first {
+            break;
+        }
+        bob.finish_writing();
+        bob.closed();
+    }
+    relay.end();
+    ids
+}
+
+#[test]
+fn what_a_relay_called_stored_is_there_whenever_it_was_killed() {
+    if !may_trace() {
+        return;
+    }
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    let unharmed = TracedRelay::start(&home, "getpid", usize::from(u16::MAX)).expect("it starts");
+    let mut bob = unharmed.enter("bob").expect("he comes in");
+    let mlkem = Box::new([7; MLKEM_KEY]);
+    let created = u64::MAX / 4; // whatever the clock says, it has not expired
+    let expires = created + 1;
+    let key =
+        LetterKey { id: 1, created, expires, x25519: [8; 32], mlkem, signature: vec![9; 384] };
+    bob.write(&compose::letterbox(&key));
+    assert_eq!(bob.frame()["action"], "letterbox");
+    drop(bob);
+    unharmed.enter("alice").expect("she comes in");
+    unharmed.end();
+    let (mut kills, mut kept) = (0, 0);
+    for call in ["pwrite64", "fdatasync", "write"] {
+        for number in 1.. {
+            let mut stored = BTreeSet::new();
+            let run = format!("{call}-{number}");
+            let lived = TracedRelay::start(&home, call, number).is_some_and(|relay| {
+                let lived = store_until_killed(&relay, &run, &mut stored);
+                relay.end();
+                lived
+            });
+            kills += usize::from(!lived);
+            let found = take_all(&home);
+            assert!(found.is_superset(&stored), "{run}: {stored:?} of {found:?}");
+            kept += found.len();
+            if lived {
+                break;
+            }
+        }
+    }
+    println!("killed {kills} times, {kept} letters kept");
+    assert!(kills > 6 && kept > 6, "{kills} kills, {kept} letters");
+}
+
+/// Calls by which something is written, sent or shown.
+const WRITING: [&str; 9] = [
+    "write",
+    "writev",
+    "pwrite64",
+    "sendto",
+    "fsync",
+    "fdatasync",
+    "unlink",
+    "ftruncate",
+    "renameat",
+];
+
+/// A letter goes through opening, showing, writing down and acknowledging; wherever its recipient
+/// is killed, it is shown at least once, at most twice, and confirmed.
+#[test]
+fn a_letter_is_never_lost_whenever_its_recipient_is_killed() {
+    if !may_trace() {
+        return;
+    }
+    let homes = Homes::new();
+    let relay = Relay::at_home(&homes.path("relay"));
+    let client = |name: &str, command: &[&str]| {
+        let ended = homes.client(name, &relay.address, command).end().with_code(0);
+        ended.stdout
+    };
+    client("bob", &["recv", "--wait", "0"]);
+    let home = homes.of("bob");
+    let mut take = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+    take.args(["recv", "--wait", "0", "--home", text(&home)]);
+    let leave = |text: &str| client("alice", &["send", "--until", "stored", "bob", text]);
+    leave("first");
+    let all = calls(&take, &home);
+    let writing: Vec<_> = all.into_iter().filter(|call| WRITING.contains(&&*call.name)).collect();
+    assert!(writing.len() > 10, "it does something");
+    let (mut once, mut twice) = (0, 0);
+    for (at, Call { name, number }) in writing.iter().enumerate() {
+        let line = format!("alice: {at}");
+        leave(&at.to_string());
+        let (trace, inject) =
+            (format!("trace={name}"), format!("inject={name}:signal=KILL:when={number}"));
+        let killed = traced(&["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject], &take);
+        let mut shown: Vec<_> =
+            String::from_utf8_lossy(&killed.stdout).lines().map(str::to_owned).collect();
+        shown.extend(client("bob", &["recv", "--wait", "0"]));
+        match shown.iter().filter(|shown| **shown == line).count() {
+            1 => once += 1,
+            2 => twice += 1,
+            times => panic!("killed at {name} {number}: shown {times} times: {shown:?}"),
+        }
+        assert!(shown.iter().all(|shown| *shown == line), "{shown:?}");
+    }
+    println!("shown once {once} times, and twice {twice} times");
+    assert!(once > 0 && twice > 0, "{once} {twice}");
+    let told = client("alice", &["recv", "--wait", "0", "--json"]);
+    let delivered = told.iter().filter(|line| line.contains("\"delivered\"")).count();
+    // What a `send` was told while it was there is not told again.
+    let home = homes.of("alice");
+    let list = ["letters", "list", "--home", text(&home)];
+    let waits = Process::start(&list).end().with_code(0).stdout;
+    assert!(waits.is_empty() && delivered > 0, "{waits:?}");
 }

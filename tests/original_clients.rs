@@ -106,7 +106,7 @@ fn frames_with(value: &str) -> Vec<String> {
 fn passed_on(frame: &str) -> Option<String> {
     let request = Request::parse(frame.as_bytes()).ok()?;
     let Body::Forward(forward) = &request.body else { return None };
-    Some(String::from_utf8(forward.parts(b"\"eve\"").concat()).expect("text"))
+    Some(String::from_utf8(forward.bytes.parts(b"\"eve\"").concat()).expect("text"))
 }
 
 /// Says the frame to the reader in Python, and gives what became of it.

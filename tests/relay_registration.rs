@@ -157,7 +157,7 @@ fn a_key_may_have_eight_names() {
 struct Broken(Option<StoreFault>, Option<Answer>);
 
 impl Store for Broken {
-    fn bind(&mut self, ticket: u64, _: &str, _: &Fingerprint) -> Result<(), QueueFull> {
+    fn bind(&mut self, ticket: u64, _: &str, _: &Fingerprint, _: &str) -> Result<(), QueueFull> {
         let fault = self.0.clone().ok_or(QueueFull)?;
         self.1 = Some(Answer { ticket, outcome: Err(fault) });
         Ok(())

@@ -7,13 +7,22 @@ mod support;
 
 use std::fs;
 
+use sealwax::crypto::{
+    Body, Identity, IdentityVault, Letter, LetterKeyPair, Names, Vault, seal_letter,
+};
+use sealwax::wire::base64;
 use serde_json::{Value, json};
 use support::process::{Homes, Process, Relay, python, text};
 
 /// The second client as `name`, with the key of the fixtures, registered.
 fn second(name: &str, relay: &Relay) -> Process {
+    second_with(name, relay, &[])
+}
+
+fn second_with(name: &str, relay: &Relay, options: &[&str]) -> Process {
     let identity = format!("tests/data/{name}.pem");
-    let client = python("second_client.py", &[&relay.address, name, &identity]);
+    let arguments = [&[relay.address.as_str(), name, &identity], options].concat();
+    let client = python("second_client.py", &arguments);
     client.event("registered");
     client
 }
@@ -48,6 +57,75 @@ fn both_read_and_confirm_texts_of_every_size() {
     for text in short.into_iter().chain(long.iter().map(String::as_str)) {
         exchange(&mut alice, "bob", &bob, text);
         exchange(&mut bob, "alice", &alice, text);
+    }
+}
+
+/// Suite 1 where the other's prekey has no ML-KEM key, and suite 2 to ours.
+#[test]
+fn both_talk_where_one_has_no_ml_kem_key() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = ours(&homes, "alice", &relay);
+    let mut bob = second_with("bob", &relay, &["--without-kem"]);
+    exchange(&mut alice, "bob", &bob, "in suite 1");
+    exchange(&mut bob, "alice", &alice, "in suite 2");
+}
+
+/// One question to `letters.py`, and its answer.
+fn letters(what: &str, question: &Value) -> Value {
+    let mut asked = python("letters.py", &[what]);
+    asked.say(&question.to_string());
+    let answer = serde_json::from_str(&asked.line()).expect("JSON");
+    asked.end().with_code(0);
+    answer
+}
+
+#[test]
+fn each_opens_the_letters_of_the_other() {
+    const CREATED: u64 = 1_750_000_000_000;
+    let names = Names { from: "alice", to: "bob" };
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let pem = fs::read_to_string(format!("tests/data/{name}.pem")).expect("a fixture");
+        IdentityVault::new(Identity::from_pem(&pem, None).expect("a fixture"))
+    });
+    let own = LetterKeyPair::new(&bob, CREATED);
+    let published = own.publish(&bob, names.to);
+    let key: Value = serde_json::from_str(&published.to_json()).expect("JSON");
+    let (mid, confirmed) = ([7; 16], [[8; 16], [9; 16]]);
+    let bodies = [
+        (Body::Text { mid, text: "ça va?".to_owned() }, "ça va?".as_bytes()),
+        (Body::Text { mid, text: "x".repeat(5000) }, &[b'x'; 5000]),
+        (Body::Receipt(confirmed.to_vec()), confirmed.as_flattened()),
+    ];
+    for (body, data) in bodies {
+        let sealed = seal_letter(&alice, names, bob.public(), &published, CREATED, mid, &body);
+        let (kind, content) = (u8::from(matches!(body, Body::Receipt(_))), sealed.expect("sealed"));
+        let opened = letters(
+            "open",
+            &json!({
+                "names": ["alice", "bob"], "sender": "tests/data/alice.pem",
+                "recipient": "tests/data/bob.pem", "stored": base64::encode(own.to_stored().expose()),
+                "key": key, "content": content,
+            }),
+        );
+        assert_eq!(opened, json!({ "mid": base64::encode(&mid), "data": base64::encode(data) }));
+
+        let sealed = letters(
+            "seal",
+            &json!({
+                "names": ["alice", "bob"], "sender": "tests/data/alice.pem",
+                "public": bob.public().to_pem(), "key": key, "created": CREATED, "type": kind,
+                "data": base64::encode(data),
+            }),
+        );
+        let letter = Letter::parse(sealed["content"].as_str().expect("a text")).expect("a letter");
+        let (theirs, created_ms) = (*letter.mid(), letter.created_ms());
+        assert_eq!((letter.kind().number(), created_ms), (kind, CREATED));
+        let verified = letter.verify(&bob, alice.public(), names, &own).expect("signed");
+        let expected = match body {
+            Body::Text { text, .. } => Body::Text { mid: theirs, text },
+            receipt @ Body::Receipt(_) => receipt,
+        };
+        assert_eq!(verified.open(&bob, &own), Ok(expected));
     }
 }
 

@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::fs;
 
 use sealwax::crypto::{
-    Body, Identity, IdentityVault, Names, Opened, PrekeyPair, PublicKey, SealedMessage, Secret,
-    SessionOffer, Vault, check_prekey, register_proof, relay_challenge,
+    Body, Identity, IdentityVault, KemCiphertext, Letter, LetterKeyPair, Names, Opened, PrekeyPair,
+    PublicKey, SealedMessage, Secret, SessionOffer, Vault, check_letter_key, check_prekey,
+    register_proof, relay_challenge,
 };
-use sealwax::wire::{Fingerprint, Prekey, base64};
+use sealwax::wire::{Fingerprint, KemKey, LetterKey, Prekey, base64};
 use serde_json::Value;
 
 /// A recipient's vault, with the randomness of the recording in place of its own.
@@ -56,6 +57,22 @@ impl Vault for Recorded {
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
         self.vault.agree(secret, theirs)
     }
+
+    fn kem_key(&self, seed: &Secret<64>) -> Box<KemKey> {
+        self.vault.kem_key(seed)
+    }
+
+    fn encapsulate(&self, key: &KemKey) -> Option<(Box<KemCiphertext>, Secret<32>)> {
+        self.vault.encapsulate(key)
+    }
+
+    fn decapsulate(&self, seed: &Secret<64>, ciphertext: &KemCiphertext) -> Secret<32> {
+        self.vault.decapsulate(seed, ciphertext)
+    }
+
+    fn at_rest_key(&self) -> Secret<32> {
+        self.vault.at_rest_key()
+    }
 }
 
 /// One side of the recording: its key, and what it wrote down.
@@ -73,9 +90,20 @@ impl User {
     fn prekeys(&self) -> impl Iterator<Item = (Prekey, Vec<u8>)> {
         self.record["prekeys"].as_array().unwrap().iter().map(|made| {
             let published = serde_json::value::to_raw_value(&made["published"]).unwrap();
-            (Prekey::parse(&published).unwrap(), unhex(&made["secret"]))
+            (Prekey::parse(&published).unwrap(), secrets(made))
         })
     }
+
+    fn letter_key(&self) -> (LetterKey, Vec<u8>) {
+        let made = &self.record["letter_keys"][0];
+        let published = serde_json::value::to_raw_value(&made["published"]).unwrap();
+        (LetterKey::parse(&published).unwrap(), secrets(made))
+    }
+}
+
+/// Of a prekey or a letter key: the secret of X25519, then the seed of ML-KEM.
+fn secrets(made: &Value) -> Vec<u8> {
+    [unhex(&made["secret"]), unhex(&made["seed"])].concat()
 }
 
 fn users() -> Vec<User> {
@@ -136,6 +164,7 @@ fn a_bound_registration_signs_what_the_known_answer_says() {
         created: number("created"),
         expires: number("expires"),
         x25519: x25519.try_into().unwrap(),
+        mlkem: None,
         signature: Vec::new(),
     };
     let name = name.as_str().unwrap();
@@ -154,21 +183,55 @@ fn each_recorded_session_opens() {
     }
 }
 
+#[test]
+fn each_recorded_letter_opens() {
+    let users = users();
+    for from in &users {
+        for letter in from.record["letters"].as_array().unwrap() {
+            let to = users.iter().find(|user| letter["to"] == *user.name).unwrap();
+            opens_letter(letter, from, to);
+        }
+    }
+}
+
+fn opens_letter(recorded: &Value, from: &User, to: &User) {
+    let (published, stored) = to.letter_key();
+    let (sender, recipient) = (from.vault(), to.vault());
+    let now_ms = recorded["created"].as_u64().unwrap();
+    let checked = check_letter_key(&sender, &published, &to.name, recipient.public(), now_ms);
+    assert_eq!(checked, Ok(()));
+    let own = LetterKeyPair::from_stored(&recipient, published.id, published.created, &stored);
+    let own = own.unwrap();
+    let again = own.publish(&recipient, &to.name);
+    assert_eq!((again.x25519, again.mlkem), (published.x25519, published.mlkem));
+
+    let names = Names { from: &from.name, to: &to.name };
+    let letter = Letter::parse(recorded["content"].as_str().unwrap()).unwrap();
+    assert_eq!(letter.created_ms(), now_ms);
+    let verified = letter.verify(&recipient, sender.public(), names, &own).unwrap();
+    let Body::Text { mid, text } = verified.open(&recipient, &own).unwrap() else {
+        panic!("no text was sealed");
+    };
+    assert_eq!(mid[..], unhex(&recorded["mid"]));
+    assert_eq!(text.as_bytes(), unhex(&recorded["data"]));
+}
+
 /// Opens a session and all its messages, as `to` would.
 fn opens(session: &Value, from: &User, to: &User) {
     let sealed_to = |(published, _): &(Prekey, _)| session["prekey_id"] == published.id;
-    let (published, secret) = to.prekeys().find(sealed_to).unwrap();
-    // A prekey pair draws its id first, then its secret.
-    let randomness = [&published.id.to_be_bytes()[..], &secret].concat();
+    let (published, secrets) = to.prekeys().find(sealed_to).unwrap();
+    // A prekey pair draws its id first, then its secrets.
+    let randomness = [&published.id.to_be_bytes()[..], &secrets].concat();
     let recipient = Recorded { vault: to.vault(), randomness: RefCell::new(randomness) };
     let pair = PrekeyPair::new(&recipient, published.created);
-    assert_eq!(pair.publish(&recipient, &to.name).x25519, published.x25519);
+    let again = pair.publish(&recipient, &to.name);
+    assert_eq!((again.x25519, again.mlkem), (published.x25519, published.mlkem));
 
     let names = Names { from: &from.name, to: &to.name };
     let offer = SessionOffer::parse(session["key"].as_str().unwrap()).unwrap();
     assert_eq!(offer.created_ms(), session["created"]);
     assert_eq!(offer.sid()[..], unhex(&session["sid"]));
-    let verified = offer.verify(&recipient, from.vault().public(), names).unwrap();
+    let verified = offer.verify(&recipient, from.vault().public(), names, &pair).unwrap();
     let mut chain = verified.accept(&recipient, &pair).unwrap();
 
     for message in session["messages"].as_array().unwrap() {

@@ -50,7 +50,7 @@ fn cut<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
 /// What the addressee gets of `frame`, sent by `JG`.
 fn passed_on(frame: &[u8]) -> Vec<u8> {
     match Request::parse(frame).map(|request| request.body) {
-        Ok(Body::Forward(forward)) => forward.parts(br#""JG""#).concat(),
+        Ok(Body::Forward(forward)) => forward.bytes.parts(br#""JG""#).concat(),
         other => panic!("not forwarded: {other:?}"),
     }
 }

@@ -3,6 +3,7 @@
 
 use sealwax::wire::{
     ForwardKind, Forwarded, Incoming, compose, encode_roster, encode_userlist, json_string,
+    letter_end,
 };
 
 use super::json::Members;
@@ -28,6 +29,13 @@ pub fn incoming(frame: &[u8]) {
                 return; // we write no original's frames
             }
             write(forwarded)
+        }
+        Incoming::Letter(letter) => {
+            let marks = (letter.kind, letter.key_id);
+            let mut sent =
+                compose::letter(&letter.to, &letter.from, &letter.id, marks, &letter.body);
+            sent.truncate(sent.len() - "}\n".len());
+            [sent, letter_end(letter.number).into_bytes()].concat()
         }
         Incoming::Unknown { action } => {
             assert_eq!(Some(&**action), members.text("action").as_deref());

@@ -3,12 +3,14 @@
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
-use sealwax::crypto::{Body, MessageFault, SealedMessage, Vault, sha256, tuple};
-use sealwax::limits::BUCKETS;
+use sealwax::crypto::{
+    Body, MessageFault, SealedMessage, Vault, prekey_to_be_signed, sha256, tuple,
+};
+use sealwax::limits::{BUCKETS, MLKEM_CIPHERTEXT};
 use sealwax::wire::base64;
 
 use super::opening::{NAMES, Opening, bytes};
-use super::vault::agreed;
+use super::vault::{agreed, encapsulated};
 
 /// How many messages Alice has sent.
 const SENT: usize = 8;
@@ -103,14 +105,19 @@ fn sent(opening: &mut Opening) -> Vec<String> {
 fn seal_as_it_is(opening: &Opening, kind: u8, mut plain: Vec<u8>) -> String {
     let offer = bytes(&opening.key);
     let (header, rest) = offer.split_at(128);
-    let wrapped = &rest[2..66];
+    let (wrapped, ciphertext) = (&rest[2..66], &rest[68..68 + MLKEM_CIPHERTEXT]);
     let (from, to) = (NAMES.from.as_bytes(), NAMES.to.as_bytes());
-    let signed = tuple(&[b"sealwax/v2/send_key", from, to, header, wrapped]);
+    let fp = opening.bob.public().fingerprint();
+    let prekey = sha256(&prekey_to_be_signed(NAMES.to, &fp, &opening.prekey));
+    let signed = tuple(&[b"sealwax/v2/send_key", from, to, header, wrapped, ciphertext, &prekey]);
     let label = sha256(&tuple(&[b"sealwax/v2/oaep", header]));
     let secret = opening.bob.unwrap(wrapped, &label);
     let ephemeral = header.last_chunk().unwrap_or(&[0; 32]);
     let agreed = agreed(ephemeral, &opening.prekey.x25519);
-    let material = tuple(&[secret.expose(), &agreed, b"", b""]);
+    let (Some(key), Ok(sent)) = (&opening.prekey.mlkem, ciphertext.try_into()) else {
+        panic!("a session of suite 2")
+    };
+    let material = tuple(&[secret.expose(), &agreed, &encapsulated(key, sent), b""]);
     let transcript = sha256(&tuple(&[b"sealwax/v2/transcript", &signed]));
     let chain = hkdf_sha256(&transcript, &material, b"sealwax/v2/chain");
     let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &chain), &[1]);

@@ -1,15 +1,20 @@
 //! `send_key`: what Bob takes for a session of Alice's is one that Alice opened to him.
 
-use sealwax::crypto::{Body, OfferFault, SealedMessage, SessionOffer, Vault, tuple};
+use sealwax::crypto::{
+    Body, OfferFault, SealedMessage, SessionOffer, Vault, prekey_to_be_signed, sha256, tuple,
+};
 use sealwax::wire::base64;
 
 use super::opening::{NAMES, Opening, bytes};
 use super::vault::signature;
 
 const HEADER_LEN: usize = 128;
+/// Where the suite stands in a header, and the one that has an ML-KEM ciphertext.
+const SUITE: (usize, u8) = (3, 2);
 
-/// The first byte chooses what the rest is: a text, a header and a wrapped secret that Alice signs,
-/// or changes to what she sent (a place and what to flip there).
+/// The first byte chooses what the rest is: a text, a header and a wrapped secret that Alice signs
+/// (in suite 2 with the true ML-KEM ciphertext), or changes to what she sent (a place and what to
+/// flip there).
 pub fn offer(input: &[u8]) {
     let [form, content @ ..] = input else { return };
     let mut opening = Opening::new();
@@ -26,9 +31,13 @@ pub fn offer(input: &[u8]) {
 /// An offer with Alice's true signature, whatever is in it.
 fn signed(opening: &Opening, content: &[u8]) -> Option<String> {
     let (header, wrapped) = content.split_at_checked(HEADER_LEN)?;
-    let signature = opening.alice.sign(&to_be_signed(header, wrapped));
+    let sent = bytes(&opening.key);
+    let (_, rest) = part(&sent[HEADER_LEN..]);
+    let (ciphertext, _) = part(rest);
+    let ciphertext = (header[SUITE.0] == SUITE.1).then_some(ciphertext);
+    let signature = opening.alice.sign(&to_be_signed(opening, header, wrapped, ciphertext));
     let mut offer = header.to_vec();
-    for part in [wrapped, &signature] {
+    for part in [Some(wrapped), ciphertext, Some(&signature)].into_iter().flatten() {
         offer.extend_from_slice(&u16::try_from(part.len()).ok()?.to_be_bytes());
         offer.extend_from_slice(part);
     }
@@ -46,9 +55,18 @@ fn changed(opening: &Opening, changes: &[u8]) -> String {
     base64::encode(&offer)
 }
 
-fn to_be_signed(header: &[u8], wrapped: &[u8]) -> Vec<u8> {
+fn to_be_signed(
+    opening: &Opening,
+    header: &[u8],
+    wrapped: &[u8],
+    ciphertext: Option<&[u8]>,
+) -> Vec<u8> {
     let (from, to) = (NAMES.from.as_bytes(), NAMES.to.as_bytes());
-    tuple(&[b"sealwax/v2/send_key", from, to, header, wrapped])
+    let signed = tuple(&[b"sealwax/v2/send_key", from, to, header, wrapped]);
+    let Some(ciphertext) = ciphertext else { return signed };
+    let fp = opening.bob.public().fingerprint();
+    let prekey = sha256(&prekey_to_be_signed(NAMES.to, &fp, &opening.prekey));
+    [signed, tuple(&[ciphertext, &prekey])].concat()
 }
 
 /// Bob takes it, or says the first thing that is wrong with it.
@@ -70,8 +88,15 @@ fn expected(opening: &Opening, text: &str) -> Option<OfferFault> {
     let Ok(offer) = SessionOffer::parse(text) else { return Some(OfferFault::Form) };
     let bytes = bytes(text);
     let (header, rest) = bytes.split_at(HEADER_LEN);
-    assert_eq!(header[..4], *b"SW\x02\x01");
+    assert_eq!(header[..3], *b"SW\x02");
     let (wrapped, rest) = part(rest);
+    let (ciphertext, rest) = if header[SUITE.0] == SUITE.1 {
+        let (ciphertext, rest) = part(rest);
+        (Some(ciphertext), rest)
+    } else {
+        assert_eq!(header[SUITE.0], 1);
+        (None, rest)
+    };
     let (claimed, rest) = part(rest);
     assert!(rest.is_empty());
     assert_eq!(header[4..20], offer.sid()[..]);
@@ -85,10 +110,12 @@ fn expected(opening: &Opening, text: &str) -> Option<OfferFault> {
         Some(OfferFault::Recipient)
     } else if *offer.sender() != alice.fingerprint() {
         Some(OfferFault::Sender)
-    } else if signature(alice, &to_be_signed(header, wrapped)) != claimed {
-        Some(OfferFault::Signature)
     } else if offer.prekey_id() != opening.pair.id() {
         Some(OfferFault::Prekey)
+    } else if ciphertext.is_none() {
+        Some(OfferFault::Suite)
+    } else if signature(alice, &to_be_signed(opening, header, wrapped, ciphertext)) != claimed {
+        Some(OfferFault::Signature)
     } else if header[96..] == [0; 32] {
         Some(OfferFault::Agreement)
     } else {

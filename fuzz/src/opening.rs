@@ -38,7 +38,8 @@ impl Opening {
     /// Bob takes what came as a `send_key` of Alice.
     pub(crate) fn take(&self, key: &str) -> Result<ReceiveChain, OfferFault> {
         let offer = SessionOffer::parse(key)?;
-        offer.verify(&self.bob, self.alice.public(), NAMES)?.accept(&self.bob, &self.pair)
+        let verified = offer.verify(&self.bob, self.alice.public(), NAMES, &self.pair)?;
+        verified.accept(&self.bob, &self.pair)
     }
 
     /// Bob's end of the session.

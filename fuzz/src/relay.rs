@@ -12,7 +12,7 @@ mod room;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::wire::RosterMode;
+use sealwax::wire::{LetterKind, RosterMode, TakeMode};
 
 use self::room::{NAMES, NAMES_V2, Room};
 use super::kernel::Fault;
@@ -83,7 +83,28 @@ fn take(room: &mut Room, step: u8, program: &mut Program) {
             let (fault, count) = (program.byte(), program.byte());
             room.fail(fault_of(fault), count);
         }
-        _ => room.limit(program.byte() % 8),
+        _ => match program.byte() {
+            choice @ 128.. => ask_about_letters(room, who, choice, program),
+            limit => room.limit(limit % 8),
+        },
+    }
+}
+
+/// What concerns letters.
+fn ask_about_letters(room: &mut Room, who: usize, choice: usize, program: &mut Program) {
+    let key = u32::try_from(choice >> 4).unwrap_or(0);
+    let guest = room.guest(who);
+    match choice % 8 {
+        0 | 1 => guest.open_letterbox(key),
+        2 => guest.take_letters(TakeMode::All),
+        3 => guest.take_letters(TakeMode::Receipts),
+        4 => guest.acknowledge(),
+        5 => guest.look_up_with_letters(NAMES_V2[program.byte() % NAMES_V2.len()]),
+        kind => {
+            let kind = if kind == 6 { LetterKind::Text } else { LetterKind::Receipt };
+            let (to, size) = (program.byte(), program.byte());
+            guest.store(NAMES_V2[to % NAMES_V2.len()], kind, key, size * 8);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a client sends, as the relay reads it; and what it passes on of it.
 
 use sealwax::wire::{
-    Body, CommonFrames, Forward, Incoming, Reply, Request, Scan, Scanner, scan_common,
+    Body, CommonFrames, Forward, Incoming, Letter, Reply, Request, Scan, Scanner, letter_end,
+    scan_common,
 };
 
 use super::json::Members;
@@ -43,7 +44,7 @@ pub fn request(frame: &[u8]) {
         }
         Body::Prove { .. } => "prove",
         Body::Prekey(_) => "prekey",
-        Body::Lookup { target } => {
+        Body::Lookup { target, .. } => {
             assert_eq!(Some(&**target), members.text("target").as_deref());
             "get_pubkey"
         }
@@ -52,14 +53,33 @@ pub fn request(frame: &[u8]) {
             passed_on(&request, forward, &members);
             forward.kind.action()
         }
+        Body::Letterbox(_) => "letterbox",
+        Body::Letter(letter) => {
+            assert_eq!(Some(&*letter.to), members.text("to").as_deref());
+            kept(letter);
+            "letter"
+        }
+        Body::Take(_) => "letters",
+        Body::Ack { .. } => "ack",
         Body::Ping => "ping",
     };
     assert_eq!(Some(action), members.text("action").as_deref());
 }
 
+/// What is kept of a letter is delivered as one frame that a client reads.
+fn kept(letter: &Letter) {
+    let delivered = [letter.to_keep(SENDER.as_bytes()), letter_end(u64::MAX).into_bytes()].concat();
+    let Some(frame) = delivered.strip_suffix(b"\n") else { panic!("no line end") };
+    // One without `"v":2` is an error; no relay keeps it.
+    if let Ok(read) = Incoming::parse(frame) {
+        let Incoming::Letter(read) = read else { panic!("no letter: {read:?}") };
+        assert_eq!((&read.to, read.number), (&letter.to, u64::MAX));
+    }
+}
+
 /// What the addressee gets is one frame, equal but for `from`, and it can be read.
 fn passed_on(request: &Request, forward: &Forward, sent: &Members) {
-    let bytes = forward.parts(SENDER.as_bytes()).concat();
+    let bytes = forward.bytes.parts(SENDER.as_bytes()).concat();
     let Some(frame) = bytes.strip_suffix(b"\n") else { panic!("no line end") };
     let found = Scanner::default().scan(&bytes, bytes.len());
     assert_eq!(found, Scan::Frame(0..frame.len()));

@@ -7,7 +7,9 @@
 use std::cell::Cell;
 use std::cmp;
 
-use sealwax::crypto::{Notary, PublicKey, Secret, Vault, sha256, tuple};
+use sealwax::crypto::{KemCiphertext, Notary, PublicKey, Secret, Vault, sha256, tuple};
+use sealwax::limits::{MLKEM_CIPHERTEXT, MLKEM_KEY};
+use sealwax::wire::KemKey;
 
 /// A user of this vault.
 pub(crate) struct FakeVault {
@@ -65,6 +67,11 @@ impl Randomness {
 /// What both sides of an exchange agree on.
 pub(crate) fn agreed(one: &[u8; 32], other: &[u8; 32]) -> [u8; 32] {
     sha256(&tuple(&[b"agreed", cmp::min(one, other), cmp::max(one, other)]))
+}
+
+/// The secret in `ciphertext` to `key`: any other ciphertext, and any other key, gives another.
+pub(crate) fn encapsulated(key: &KemKey, ciphertext: &KemCiphertext) -> [u8; 32] {
+    sha256(&tuple(&[b"encapsulated", key, ciphertext]))
 }
 
 /// What stands for a signature by `key`.
@@ -130,6 +137,29 @@ impl Vault for FakeVault {
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>> {
         let agreed = agreed(&self.exchange_key(secret), theirs);
         (*theirs != [0; 32]).then(|| Secret::filled(|bytes| *bytes = agreed))
+    }
+
+    fn kem_key(&self, seed: &Secret<64>) -> Box<KemKey> {
+        let mut key = Box::new([0; MLKEM_KEY]);
+        key[..32].copy_from_slice(&sha256(&tuple(&[b"kem", seed.expose()])));
+        key
+    }
+
+    fn encapsulate(&self, key: &KemKey) -> Option<(Box<KemCiphertext>, Secret<32>)> {
+        let mut ciphertext = Box::new([0; MLKEM_CIPHERTEXT]);
+        self.random(&mut ciphertext[..32]);
+        let shared = encapsulated(key, &ciphertext);
+        (*key != [0xff; MLKEM_KEY]).then(|| (ciphertext, Secret::filled(|bytes| *bytes = shared)))
+    }
+
+    fn decapsulate(&self, seed: &Secret<64>, ciphertext: &KemCiphertext) -> Secret<32> {
+        let shared = encapsulated(&self.kem_key(seed), ciphertext);
+        Secret::filled(|bytes| *bytes = shared)
+    }
+
+    fn at_rest_key(&self) -> Secret<32> {
+        let key = sha256(&tuple(&[b"at rest", self.key.der()]));
+        Secret::filled(|bytes| *bytes = key)
     }
 }
 

@@ -48,7 +48,10 @@ pub struct PendingCounts {
     pub connected: bool,
     /// Texts that were taken and neither confirmed nor failed.
     pub unconfirmed: usize,
-    /// Those of them whose addressee is not connected, by what the relay said last.
+    /// Those of them that the relay has stored as letters.
+    pub stored: usize,
+    /// Those whose addressee is not connected, by what the relay said last, and cannot be left
+    /// letters.
     pub absent: usize,
     /// Shown messages whose receipt has not left.
     pub receipts: usize,

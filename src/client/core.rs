@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::book::Book;
+use super::kem_mark::KemMark;
 use super::pins::PinBook;
 use super::prekeys::Prekeys;
 use super::tokens::Tokens;
@@ -36,6 +38,10 @@ pub(super) struct ClientCore {
     pub(super) prekeys: Prekeys,
     /// `known_peers`.
     pub(super) peers: PinBook<PeerPin>,
+    /// `known_marks`, as far as it is about peers.
+    pub(super) kem: PinBook<KemMark>,
+    /// `letters.sqlite`
+    pub(super) book: Book,
     pub(super) warnings: Warnings,
     pub(super) tokens: Tokens,
     pub(super) events: VecDeque<Event>,
@@ -201,7 +207,7 @@ impl ClientCore {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Channel, Client, MemoryPins, Parts, Settings};
+    use super::super::{Channel, Client, MemoryLetters, MemoryPins, Parts, Settings};
     use super::*;
     use crate::crypto::{Identity, IdentityVault};
     use crate::reactor::Timer;
@@ -218,6 +224,7 @@ pub(super) mod tests {
             roster: RosterMode::None,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
             timer: Timer(0),
@@ -226,6 +233,8 @@ pub(super) mod tests {
             vault: Box::new(IdentityVault::new(identity)),
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(MemoryLetters::default()),
             channel: Channel::default(),
             wall: Box::new(|| 1_800_000_000_000),
             resolve: Box::new(|_: &str| Ok(Vec::new())),

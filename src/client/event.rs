@@ -9,6 +9,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::Trust;
@@ -59,8 +60,9 @@ pub enum Event {
         from: String,
         /// What it says; line ends and control characters as they came.
         text: String,
-        /// Its number in the session, from 0.
-        n: u64,
+        /// How it came.
+        #[serde(flatten)]
+        way: Way,
         /// How far the sender's key is trusted.
         trust: Trust,
         /// To be given to [`Client::shown`](super::Client::shown) once it was written out.
@@ -81,13 +83,36 @@ pub enum Event {
         /// The addressee.
         to: String,
     },
+    /// The relay has stored it as a letter for an addressee who is away. Told once.
+    Stored {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+    },
     /// The addressee's client confirmed that it was decrypted and written out.
     Delivered {
         /// The message.
         id: String,
         /// The addressee.
         to: String,
+        /// Of a letter that an earlier run had left: when the relay had stored it, in milliseconds
+        /// since 1970.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stored_at: Option<u64>,
     },
+    /// A letter was not confirmed for so long that it is not waited for any more. It may have
+    /// arrived all the same.
+    Unconfirmed {
+        /// The message.
+        id: String,
+        /// The addressee.
+        to: String,
+        /// When the relay had stored it, in milliseconds since 1970.
+        stored_at: u64,
+    },
+    /// All letters that waited for us have been told.
+    LetterboxEmpty {},
     /// Messages of a session are missing before the next `Message`; they may come again.
     Gap {
         /// Who sent them.
@@ -125,12 +150,54 @@ pub enum Event {
     Progress(Progress),
 }
 
+/// How a text came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In a session.
+    Session {
+        /// Its number there, from 0.
+        n: u64,
+    },
+    /// As a letter, which the relay had kept.
+    Letter {
+        /// When it was sealed, by the sender's clock, in milliseconds since 1970.
+        at: u64,
+    },
+}
+
+impl Serialize for Way {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut members = out.serialize_map(None)?;
+        match self {
+            Self::Session { n } => members.serialize_entry("n", n)?,
+            Self::Letter { at } => {
+                members.serialize_entry("at", at)?;
+                members.serialize_entry("letter", &true)?;
+            }
+        }
+        members.end()
+    }
+}
+
 /// Confirms one shown message. Not kept anywhere else: one that is dropped means "not shown", and
 /// its sender will send the message again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(super) peer: String,
     pub(super) mid: Mid,
+    /// Of a letter.
+    pub(super) letter: Option<LetterReceipt>,
+}
+
+/// What is to be written down of a shown letter.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LetterReceipt {
+    /// Under which it was delivered; `None`: it was parked.
+    pub(super) number: Option<u64>,
+    /// Its sender's key.
+    pub(super) fp: Fingerprint,
+    /// When it was sealed.
+    pub(super) created_ms: u64,
 }
 
 /// How a peer's key stands.
@@ -196,6 +263,21 @@ pub enum Progress {
         /// The peer.
         name: String,
     },
+    /// A peer is away, and what is written to it is left as letters. Told once, until it is back.
+    Away {
+        /// The peer.
+        name: String,
+    },
+    /// No more letters fit into this peer's letterbox now. Told once.
+    MailboxFull {
+        /// The peer.
+        name: String,
+    },
+    /// This relay keeps no letters for us. Told once.
+    NoLetterbox {
+        /// Why, as the relay says.
+        why: String,
+    },
     /// It is tried again after this pause.
     Retrying {
         /// How long from now.
@@ -232,7 +314,7 @@ macro_rules! codes {
 codes! {
     /// Why a message was given up.
     Failure {
-        /// No such user is connected, nor was in this run.
+        /// No such user is connected, nor was in this run, nor has a letterbox.
         UnknownUser = "unknown_user",
         /// The addressee's client is an original one, which knows no proof of who writes.
         NotV2 = "not_v2",
@@ -301,6 +383,10 @@ codes! {
         FromOurselves = "from_ourselves",
         /// Frames of a sender whose key is not known were dropped: too many, or the key never came.
         NoKey = "no_key",
+        /// A letter is too old, or may have been shown before.
+        StaleLetter = "stale_letter",
+        /// The file of letters could not be read or written.
+        LettersFile = "letters_file",
         /// A file of pinned keys could not be read or written, or has damaged lines.
         TrustFile = "trust_file",
         /// The relay sent something that is no frame, or that was not asked for.

@@ -1,6 +1,6 @@
 //! The client as a handler of the loop, and a trait for whoever runs it on a loop of its own.
 
-use super::{Client, Ending};
+use super::{Client, Ending, WriteWhat};
 use crate::reactor::{CloseReason, Context, Garbled, Handler, Opened, Timeout, Timer, Token};
 use crate::tls::Fault;
 use crate::wire::Scan;
@@ -65,6 +65,8 @@ impl Handler for Client {
         peers.for_each(|peer| peer.disconnected(core));
         self.core.outgoing.clear();
         self.core.unanswered = 0;
+        self.letterbox.disconnected();
+        self.write_letters(WriteWhat::Everything);
         self.roster.forget();
         self.set_timer(cx); // `closed` comes after the end of the tick
     }
@@ -73,6 +75,9 @@ impl Handler for Client {
         debug_assert_eq!(timer, self.timer, "the others are not the client's");
         self.core.now = cx.now();
         self.link.tick(cx, &mut self.core);
+        if self.link.is_up() {
+            self.letterbox.tick(&mut self.core);
+        }
         self.peers.tick(&self.core, self.link.is_up()); // the prekey: `end_of_tick`
     }
 

@@ -3,11 +3,11 @@
 //! The relay is not trusted: a frame that was not asked for is dropped with a warning, and what is
 //! not signed is never more than a hint.
 
-use super::peer::Peer;
+use super::peer::{KeyAnswer, Peer};
 use super::registration::NextStep;
 use super::{Caution, Client, Ending};
 use crate::reactor::Context;
-use crate::wire::{ErrorCode, Forwarded, Incoming, Reply, check_name_v2};
+use crate::wire::{ErrorCode, Forwarded, Incoming, KeptLetter, Reply, base64, check_name_v2};
 
 impl Client {
     /// One frame of the relay.
@@ -59,7 +59,8 @@ impl Client {
                 let events = self.roster.change(joined, left);
                 self.roster_changed(events);
             }
-            Incoming::Unknown { .. } => {} // a newer relay's
+            Incoming::Letter(letter) => self.letter(&letter),
+            Incoming::Unknown { .. } => {}
         }
     }
 
@@ -77,9 +78,19 @@ impl Client {
         peer.frame(&mut self.core, frame.kind, &frame.body);
     }
 
+    fn letter(&mut self, letter: &KeptLetter) {
+        let from = &*letter.from;
+        if letter.to != self.core.name || *from == self.core.name || check_name_v2(from).is_err() {
+            return self.protocol_violation("a letter that is not for us, or from nobody");
+        }
+        if let Err(why) = self.letterbox.delivered(&mut self.core, letter) {
+            self.protocol_violation(why);
+        }
+    }
+
     fn reply(&mut self, cx: &mut Context, reply: Reply) {
         match reply {
-            Reply::Pubkey { from, pubkey, prekey } => {
+            Reply::Pubkey { from, pubkey, prekey, away, letter_key } => {
                 let was_unanswered = self.answer_came();
                 if !self.peers.get(&from).is_some_and(Peer::is_asked_for) {
                     if !was_unanswered {
@@ -88,8 +99,10 @@ impl Client {
                     return;
                 }
                 self.look_at_pins(); // the user may just have accepted this key
+                let (prekey, letter_key) = (prekey.as_deref(), letter_key.as_deref());
+                let answer = KeyAnswer { prekey, is_away: away, letter_key };
                 if let Some(peer) = self.peers.known(&from) {
-                    peer.pubkey(&mut self.core, &pubkey, prekey.as_deref());
+                    peer.pubkey(&mut self.core, &pubkey, &answer);
                     self.peers.make_room(&self.core);
                 }
             }
@@ -105,10 +118,27 @@ impl Client {
                 if let Some(peer) = target.and_then(|target| self.peers.known(target)) {
                     peer.lookup_refused(&mut self.core, parsed, &detail);
                 } else if let Some(peer) = to.and_then(|to| self.peers.known(to)) {
-                    let request = id.and_then(|id| id.parse().ok());
-                    peer.refused(&mut self.core, request, parsed, &detail);
+                    // A letter is known by its own id, all else by a number.
+                    let letter = id.as_deref().and_then(|id| base64::decode_array(id).ok());
+                    if let Some(letter) = letter {
+                        peer.letter_refused(&mut self.core, &letter, parsed, &detail);
+                    } else {
+                        let request = id.and_then(|id| id.parse().ok());
+                        peer.refused(&mut self.core, request, parsed, &detail);
+                    }
+                } else if let Some(code) = parsed
+                    && self.letterbox.refused(&mut self.core, code, &detail)
+                {
                 } else if !was_unanswered {
                     self.on_relay_error(cx, parsed, &code, &detail);
+                }
+            }
+            Reply::Letterbox { waiting } => self.letterbox.published(&mut self.core, &waiting),
+            Reply::LetterboxEmpty => self.letterbox.emptied(&mut self.core),
+            Reply::Stored { id, to } => {
+                if let (Some(peer), Ok(letter)) = (self.peers.known(&to), base64::decode_array(&id))
+                {
+                    peer.stored(&mut self.core, &letter);
                 }
             }
             Reply::Pong { .. } => {}

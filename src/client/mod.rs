@@ -11,9 +11,11 @@
 //!              ▼
 //!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
 //!         (one frame)                    ├─ lookup                    get_pubkey
-//!                                        ├─ sending ── session, texts, unanswered
+//!                                        ├─ sending ── session, posting, texts, unanswered
 //!                                        └─ receiving ── waiting, seen
-//!           core: what all of them share; events and frames are put there
+//!          letterbox ── letter_keys, letter_reading                  what waited for us
+//!           core: what all of them share; events and frames are put there, and what concerns
+//!                 letters is written down (book, letter_book, letter_file)
 //! ```
 //!
 //! No part of a conversation calls the loop: it queues its frames in the core, and they leave in
@@ -25,6 +27,7 @@
 //! [`Client::next_event`], [`Client::shown`].
 
 mod answers;
+mod book;
 mod channel;
 mod clocks;
 mod contact;
@@ -32,12 +35,19 @@ mod core;
 mod event;
 mod handler;
 mod incoming;
+mod kem_mark;
+mod letter_book;
+mod letter_file;
+mod letter_keys;
+mod letter_reading;
+mod letterbox;
 mod link;
 mod lookup;
 mod peer;
 mod peers;
 mod pin_store;
 mod pins;
+mod posting;
 mod prekeys;
 mod receiving;
 mod registration;
@@ -55,7 +65,12 @@ mod warnings;
 
 use std::collections::VecDeque;
 
-use self::core::{ClientCore, WaitingBytes};
+use self::book::{After, Book};
+use self::clocks::earliest;
+use self::core::{ClientCore, Verdict, WaitingBytes};
+use self::letter_book::Change;
+use self::letter_keys::LetterKeys;
+use self::letterbox::Letterbox;
 use self::link::Link;
 use self::peers::Peers;
 use self::prekeys::Prekeys;
@@ -63,16 +78,25 @@ use self::registration::Registration;
 use self::roster::Roster;
 use self::tokens::Tokens;
 use self::warnings::Warnings;
-use crate::crypto::safety_number;
-use crate::limits::{LEAVE_TIMEOUT, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES};
+use crate::crypto::{Mid, safety_number};
+use crate::limits::{
+    LEAVE_TIMEOUT, LETTER_AGE, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES,
+};
 use crate::reactor::{Context, Handler, Time, Timer, Token};
 use crate::tokens::Bucket;
-use crate::wire::{Fingerprint, check_name_v2, compose};
+use crate::wire::{Fingerprint, TakeMode, check_name_v2, compose};
 
 pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use channel::{Channel, MakeEngine, RelayMark};
-pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing};
+use event::LetterReceipt;
+pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Way};
 pub use handler::ClientUser;
+pub use kem_mark::KemMark;
+pub use letter_book::{
+    Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt,
+    ParkedLetter, UnusableLetters, WaitingLetter,
+};
+pub use letter_file::FileLetters;
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
 pub use settings::{Parts, Resolver, Settings};
@@ -87,6 +111,7 @@ pub struct Client {
     channel: Channel,
     registration: Registration,
     peers: Peers,
+    letterbox: Letterbox,
     roster: Roster,
     timer: Timer,
     /// From when on the next call looks at the trust file again.
@@ -95,14 +120,54 @@ pub struct Client {
     leaving: Option<Time>,
 }
 
+/// What is written down of letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteWhat {
+    WhatIsDue,
+    Everything,
+}
+
+/// What was kept of letters: our letterbox with its keys, and the receipts that peers are owed.
+fn letters(
+    core: &mut ClientCore,
+    peers: &mut Peers,
+    take: Option<TakeMode>,
+    kept: Result<KeptLetters, String>,
+) -> Letterbox {
+    let (kept, take) = match kept {
+        Ok(kept) => (kept, take),
+        Err(why) => {
+            let detail = format!("letters cannot be read, so none are taken: {why}");
+            core.warn("", Caution::LettersFile, detail);
+            (KeptLetters::default(), None)
+        }
+    };
+    let (keys, damaged) = LetterKeys::open(core.vault.as_ref(), &kept.keys);
+    if damaged > 0 {
+        let detail = format!("{damaged} letter keys do not open: letters to them are lost");
+        core.warn("", Caution::LettersFile, detail);
+    }
+    let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
+    let before = core.wall_ms().saturating_sub(age);
+    for OwedReceipt { to, mid, since } in kept.owed {
+        if since < before {
+            core.book.note(Change::Paid { to, mids: vec![mid] });
+        } else {
+            peers.meet(&to).sending.owe(mid);
+        }
+    }
+    Letterbox::new(core, take, keys, kept.parked)
+}
+
 impl Client {
     /// A client that has done nothing yet. What is wrong with the files of pins becomes warnings;
     /// while a file cannot be read and written, nobody in it is trusted.
     pub fn new(settings: Settings, mut parts: Parts) -> Self {
-        let Settings { name, relay, roster, strict, waits_for_absent, every_warning, keys, timer } =
-            settings;
+        let Settings { name, relay, roster, strict, every_warning, keys, timer, .. } = settings;
+        let (waits_for_absent, take) = (settings.waits_for_absent, settings.letterbox);
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
+        let (book, kept) = Book::open(parts.letters);
         let mut core = ClientCore {
             fp: vault.public().fingerprint(),
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
@@ -114,6 +179,8 @@ impl Client {
             wall: parts.wall,
             now: Time::default(),
             peers: PinBook::new(parts.peers),
+            kem: PinBook::new(parts.marks),
+            book,
             warnings: Warnings::new(every_warning),
             tokens: Tokens::default(),
             events: VecDeque::new(),
@@ -128,6 +195,8 @@ impl Client {
             unconfirmed_bytes: 0,
         };
         core.refresh_pins();
+        let mut peers = Peers::default();
+        let letterbox = letters(&mut core, &mut peers, take, kept);
         Self {
             pins_due: Time::default(),
             core,
@@ -139,7 +208,8 @@ impl Client {
                 parts.channel.is_bound(),
             ),
             channel: parts.channel,
-            peers: Peers::default(),
+            peers,
+            letterbox,
             roster: Roster::default(),
             timer,
             leaving: None,
@@ -211,10 +281,38 @@ impl Client {
 
     /// A message was written out: its sender is told so at the end of this tick.
     pub fn shown(&mut self, receipt: Receipt) {
-        let Receipt { peer, mid } = receipt;
-        if let Some(peer) = self.peers.known(&peer) {
-            peer.shown(mid);
+        let Receipt { peer: name, mid, letter } = receipt;
+        let Some(peer) = self.peers.known(&name) else { return };
+        match letter {
+            None => {
+                peer.shown(mid);
+                if let Some((_, fp)) = peer.contact.key() {
+                    self.core.book.note_text(fp, mid, self.core.now);
+                }
+            }
+            Some(letter) => {
+                peer.receiving.shown(&mid);
+                self.letter_shown(&name, mid, &letter);
+            }
         }
+    }
+
+    /// That a letter was shown is written down, and then it is acknowledged and confirmed.
+    fn letter_shown(&mut self, from: &str, mid: Mid, letter: &LetterReceipt) {
+        let LetterReceipt { number, fp, created_ms } = *letter;
+        let now = self.core.wall_ms();
+        let book = &mut self.core.book;
+        book.note(Change::Seen { fp, mid, created: Some(created_ms), now });
+        match number {
+            Some(number) => book.then(After::Acknowledge(number)),
+            None => book.note(Change::Unpark { from: from.to_owned(), mid }),
+        }
+        self.core.owe(from, mid);
+    }
+
+    /// Whether letters may still come that have waited for us.
+    pub fn is_emptying_letterbox(&self) -> bool {
+        self.letterbox.is_being_emptied()
     }
 
     /// What is still on its way, over all peers.
@@ -257,6 +355,7 @@ impl Client {
         }
         let fp = fp.or_else(|| self.refused_key(name)).ok_or(NotTrusted::NothingToTrust)?;
         let now_ms = self.core.wall_ms();
+        self.core.forget_kem(&fp).map_err(NotTrusted::File)?;
         let accepted = self.core.peers.change(|file| file.accept(name, fp, now_ms));
         accepted.map_err(NotTrusted::File)?;
         self.review_pins();
@@ -296,8 +395,9 @@ impl Client {
     }
 
     fn review_pins(&mut self) {
-        let Self { peers, core, .. } = self;
+        let Self { peers, core, letterbox, .. } = self;
         peers.for_each(|peer| peer.review(core));
+        letterbox.unpark(core);
     }
 
     // --- What the loop tells ---
@@ -336,6 +436,8 @@ impl Client {
         self.link.registered(cx, self.core.now);
         let (name, fp) = (self.core.name.clone(), self.core.fp);
         self.core.tell(Event::Registered { name, fp });
+        self.give_letters_up();
+        self.letterbox.publish(&mut self.core);
         self.peers.for_each(|_| {}); // marks all: each peer may have something to send
     }
 
@@ -366,6 +468,10 @@ impl Client {
             self.review_pins();
             self.core.has_forgotten = false;
         }
+        if is_up {
+            self.letterbox.read_letters(&mut self.core, &mut self.peers);
+        }
+        self.write_letters(WriteWhat::WhatIsDue);
         self.peers.pump(&mut self.core, is_up);
         if is_up {
             self.link.send(cx, &self.core.outgoing);
@@ -373,13 +479,50 @@ impl Client {
         self.core.outgoing.clear();
     }
 
+    /// Writes down what concerns letters, and then does what had to wait for that.
+    fn write_letters(&mut self, what: WriteWhat) {
+        let (now, now_ms) = (self.core.now, self.core.wall_ms());
+        let written = match what {
+            WriteWhat::WhatIsDue => self.core.book.write(now, now_ms),
+            WriteWhat::Everything => self.core.book.write_all(now, now_ms),
+        };
+        let after = written.unwrap_or_else(|why| {
+            let detail = format!("letters cannot be written down, and come again: {why}");
+            self.core.warn("", Caution::LettersFile, detail);
+            Vec::new()
+        });
+        for after in after {
+            match after {
+                // What is not acknowledged comes again.
+                After::Acknowledge(number) if self.link.is_up() => {
+                    self.core.post(&compose::ack(number));
+                }
+                After::Acknowledge(_) => {}
+                After::Confirm { to, mid } => self.peers.meet(&to).sending.owe(mid),
+            }
+        }
+    }
+
+    /// Letters that were not confirmed for too long are told, and waited for no more.
+    fn give_letters_up(&mut self) {
+        let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
+        let before = self.core.wall_ms().saturating_sub(age);
+        for letter in self.core.book.give_up_before(before) {
+            let WaitingLetter { to, id, stored, .. } = letter;
+            self.core.tell(Event::Unconfirmed { id, to, stored_at: stored });
+        }
+    }
+
     /// Whether receipts for shown messages are still to be sent, and can be.
     fn owes_receipts(&self) -> bool {
-        self.link.is_up() && self.pending_counts().receipts > 0
+        let pending = self.pending_counts().receipts > 0 || self.core.book.has_more_to_do();
+        self.link.is_up() && pending
     }
 
     fn set_timer(&mut self, cx: &mut Context) {
-        let due = [self.link.due(), self.core.prekeys.due(), self.peers.due(), self.leaving];
-        cx.set_timer(self.timer, clocks::earliest(due));
+        let letters = earliest([self.core.book.due(), self.letterbox.due()]);
+        let own = [self.link.due(), self.core.prekeys.due(), self.leaving];
+        let due = own.into_iter().chain([self.peers.due(), letters]);
+        cx.set_timer(self.timer, earliest(due));
     }
 }

@@ -3,6 +3,8 @@
 //! What concerns both halves is here: when the relay hands out a key, frames that waited for it are
 //! read and a session can be opened; a key that is refused stops both.
 
+use std::collections::BTreeMap;
+
 use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
@@ -11,21 +13,43 @@ use super::receiving::{Heard, Receiving, read_offer};
 use super::sending::Sending;
 use super::waiting::WaitingFrames;
 use super::{Caution, Event, Failure, Progress};
+
+pub(super) use super::letter_reading::Reading;
 use crate::crypto::{Mid, PublicKey};
 use crate::reactor::Time;
-use crate::wire::{ErrorCode, ForwardKind, Prekey};
+use crate::tokens::Bucket;
+use crate::wire::{ErrorCode, ForwardKind, LetterKey, Prekey};
 
 /// One peer.
 pub(super) struct Peer {
     pub(super) contact: Contact,
     pub(super) sending: Sending,
-    receiving: Receiving,
+    pub(super) receiving: Receiving,
     waiting: WaitingFrames,
-    lookup: Lookup,
+    pub(super) lookup: Lookup,
+    /// The letters that it may make us open.
+    pub(super) letter_bucket: Bucket,
+    /// Letters of it wait for its key.
+    pub(super) has_letters: bool,
+    /// The relay has said that there is no such user, and letters wait to learn that.
+    pub(super) is_unknown: bool,
+    /// Letters that came again, and when they may be confirmed once more.
+    pub(super) confirms_again: BTreeMap<Mid, Time>,
     /// The user has asked for its key, and waits for the answer.
     user_asks: bool,
     /// When we last had something to do with it.
     active: Time,
+}
+
+/// What the relay hands out with a peer's key.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KeyAnswer<'a> {
+    /// Of a user of version 2 who is connected.
+    pub(super) prekey: Option<&'a Prekey>,
+    /// A user of version 2 who is not connected.
+    pub(super) is_away: bool,
+    /// For letters.
+    pub(super) letter_key: Option<&'a LetterKey>,
 }
 
 impl Peer {
@@ -36,6 +60,10 @@ impl Peer {
             receiving: Receiving::new(),
             waiting: WaitingFrames::default(),
             lookup: Lookup::default(),
+            letter_bucket: Bucket::default(),
+            has_letters: false,
+            is_unknown: false,
+            confirms_again: BTreeMap::new(),
             user_asks: false,
             active: Time::default(),
         }
@@ -103,14 +131,20 @@ impl Peer {
     fn message(&mut self, core: &mut ClientCore, body: &str) {
         match self.receiving.message(core, &self.contact, body) {
             Some(Heard::Receipt(mids)) => {
-                let did_our_work = self.sending.confirmed(core, &self.contact.name, &mids);
-                if did_our_work {
-                    self.receiving.refill();
-                    self.lookup.refill();
-                }
+                self.confirmed(core, &mids);
+                self.sending.is_absent = false;
             }
             Some(Heard::Again(mid)) => self.sending.confirm_again(mid, core.now),
             None => {}
+        }
+    }
+
+    /// The peer has confirmed texts, in a session or in a letter.
+    pub(super) fn confirmed(&mut self, core: &mut ClientCore, mids: &[Mid]) {
+        let did_our_work = self.sending.confirmed(core, &self.contact.name, mids);
+        if did_our_work {
+            self.receiving.refill();
+            self.lookup.refill();
         }
     }
 
@@ -121,14 +155,14 @@ impl Peer {
         self.lookup.is_asked()
     }
 
-    /// The relay hands out the key that was asked for, and the prekey of a version-2 user.
-    pub(super) fn pubkey(&mut self, core: &mut ClientCore, pem: &str, prekey: Option<&Prekey>) {
+    /// The relay hands out the key that was asked for, and what comes with it.
+    pub(super) fn pubkey(&mut self, core: &mut ClientCore, pem: &str, answer: &KeyAnswer) {
         self.lookup.answered();
-        self.take_key(core, pem, prekey);
+        self.take_key(core, pem, answer);
         self.answer_user(core);
     }
 
-    fn take_key(&mut self, core: &mut ClientCore, pem: &str, prekey: Option<&Prekey>) {
+    fn take_key(&mut self, core: &mut ClientCore, pem: &str, answer: &KeyAnswer) {
         let name = &self.contact.name;
         let Ok(key) = PublicKey::from_pem(pem) else {
             let detail = format!("the relay hands out no acceptable key for {name}");
@@ -144,7 +178,7 @@ impl Peer {
             self.frame(core, kind, &body);
         }
         self.lookup.answered(); // also what those frames would have asked
-        match self.sending.found(core, &mut self.contact, prekey) {
+        match self.sending.found(core, &mut self.contact, answer) {
             Err(unfit) if unfit.is_of_time() => {
                 core.warn(&self.contact.name, unfit.caution, unfit.detail.as_str());
                 self.sending.wait_for_prekey(core.now);
@@ -182,7 +216,10 @@ impl Peer {
         let name = &self.contact.name;
         self.waiting.drop_all(core, name);
         match code {
-            Some(ErrorCode::UnknownUser) => self.sending.not_found(core, name),
+            Some(ErrorCode::UnknownUser) => {
+                self.is_unknown = self.has_letters;
+                self.sending.not_found(core, name);
+            }
             Some(code) if is_final(code) => {
                 self.sending.fail(core, name, Failure::Refused, detail);
             }
@@ -204,6 +241,22 @@ impl Peer {
         } else {
             self.lookup.hint(core.now);
         }
+    }
+
+    /// The relay has stored a letter of ours.
+    pub(super) fn stored(&mut self, core: &mut ClientCore, mid: &Mid) {
+        self.sending.stored(core, &self.contact.name, mid);
+    }
+
+    /// The relay does not store a letter of ours.
+    pub(super) fn letter_refused(
+        &mut self,
+        core: &mut ClientCore,
+        mid: &Mid,
+        code: Option<ErrorCode>,
+        detail: &str,
+    ) {
+        self.sending.letter_refused(core, &self.contact.name, mid, code, detail);
     }
 
     /// A request was refused; one without a number offered a session.
@@ -248,7 +301,7 @@ impl Peer {
     pub(super) fn pump(&mut self, core: &mut ClientCore, is_online: bool) {
         self.receiving.expire(core.now);
         self.waiting.expire(core, &self.contact.name);
-        let is_idle = self.contact.key().is_none() && self.waiting.is_empty();
+        let is_idle = self.contact.key().is_none() && self.waiting.is_empty() && !self.has_letters;
         if self.user_asks {
             self.lookup.need(core.now);
         } else if is_idle && !self.sending.cares() && self.is_stranger(core) {
@@ -259,7 +312,8 @@ impl Peer {
             self.sending.pump(core, &self.contact.name, &mut self.lookup, asks);
         }
         // A key of a stranger that no signature has confirmed, and nothing is left that could.
-        if self.contact.trust(core).is_none() && self.waiting.is_empty() && !self.sending.cares() {
+        let is_of_use = self.has_letters || !self.waiting.is_empty() || self.sending.cares();
+        if self.contact.trust(core).is_none() && !is_of_use {
             self.contact.forget();
         }
     }
@@ -304,7 +358,7 @@ impl Peer {
         }
         let is_in_line = self.is_in_line(core);
         let lookup = self.lookup.due().filter(|_| !is_in_line);
-        let online = [self.sending.due(), lookup].map(|due| due.filter(|_| is_online));
+        let online = [self.sending.due(core.now), lookup].map(|due| due.filter(|_| is_online));
         earliest(online.into_iter().chain([self.receiving.due(), self.waiting.due()]))
     }
 
@@ -342,7 +396,8 @@ impl Peer {
 
     /// Since when it has been idle; none where it may not be [forgotten](Self::forget).
     pub(super) fn idle_since(&self) -> Option<Time> {
-        let is_busy = self.sending.unconfirmed() > 0 || !self.waiting.is_empty();
+        let has_work = self.sending.unconfirmed() > 0 || self.has_letters;
+        let is_busy = has_work || !self.waiting.is_empty();
         (self.is_awake() && !is_busy).then_some(self.active)
     }
 

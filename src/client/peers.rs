@@ -146,8 +146,10 @@ impl Peers {
     pub(super) fn pending_counts(&self, connected: bool) -> PendingCounts {
         let mut pending = PendingCounts { connected, ..PendingCounts::default() };
         for Peer { sending, .. } in self.all.values() {
+            let unstored = sending.unconfirmed() - sending.stored_texts();
             pending.unconfirmed += sending.unconfirmed();
-            pending.absent += if sending.is_absent() { sending.unconfirmed() } else { 0 };
+            pending.stored += sending.stored_texts();
+            pending.absent += if sending.is_absent() { unstored } else { 0 };
             pending.receipts += sending.receipts();
         }
         pending

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! An offer is checked from the cheapest check to the most expensive one, and its signature before
-//! anything is decrypted: size and form, the recipient, the sender's key, whether it is new, the
-//! signature, a token, whether the sender is admitted, our prekey, and only then RSA and X25519.
+//! anything is decrypted: size and form, the recipient, the sender's key, whether it is new, our
+//! prekey, the signature, a token, whether the sender is admitted, and only then RSA, X25519 and
+//! ML-KEM.
 //! The sender is not told why a check failed: there is a warning here, and nothing on the wire.
 
 use std::time::Duration;
@@ -15,19 +16,23 @@ use super::contact::Contact;
 use super::core::ClientCore;
 use super::seen::{Seen, Sight};
 use super::tokens::Share;
-use super::{Caution, Event, Receipt};
+use super::{Caution, Event, Receipt, Way};
 use crate::crypto::{
-    Body, MessageFault, Mid, Names, OfferFault, Opened, ReceiveChain, SealedMessage, SessionOffer,
+    Body, MessageFault, Mid, Names, OfferFault, Opened, PrekeyPair, ReceiveChain, SealedMessage,
+    SessionOffer,
 };
 use crate::limits::{CLOCK_SKEW, SESSION_GRACE, WINDOW, WINDOW_FIRST};
 use crate::reactor::Time;
 use crate::tokens::Bucket;
+use crate::wire::Fingerprint;
 
 /// The receiving half of a conversation.
 pub(super) struct Receiving {
     current: Option<ReceiveChain>,
     previous: Option<(ReceiveChain, Time)>,
     seen: Seen,
+    /// What earlier runs have shown is in `seen`.
+    has_read: bool,
     bucket: Bucket,
     /// The `created` of the last session taken: an older offer is a replay. Kept as long as we run,
     /// unless the pin is forgotten ([`Receiving::forget_wholly`]).
@@ -51,6 +56,7 @@ impl Receiving {
             current: None,
             previous: None,
             seen: Seen::default(),
+            has_read: false,
             bucket: Bucket::default(),
             mark: 0,
         }
@@ -84,7 +90,9 @@ impl Receiving {
         let (created, prekey_id) = (offer.created_ms(), offer.prekey_id());
         self.check_time(core, created)?;
         let names = Names { from: &contact.name, to: &core.name };
-        let verified = offer.verify(core.vault.as_ref(), key, names).map_err(refusal)?;
+        let verified = own(core, prekey_id)
+            .and_then(|prekey| offer.verify(core.vault.as_ref(), key, names, prekey))
+            .map_err(refusal)?;
         let share = match (is_stranger, contact.trust(core)) {
             (false, _) => Share::Known,
             (true, Some(_)) => Share::Met,
@@ -94,9 +102,10 @@ impl Receiving {
             return Err((Caution::TooManySessions, "too many come at once".to_owned()));
         }
         contact.admit(core, false).map_err(|unfit| (unfit.caution, unfit.detail))?;
-        let prekey = core.prekeys.find(prekey_id, core.now);
-        let prekey = prekey.ok_or_else(|| refusal(OfferFault::Prekey))?;
-        let chain = verified.accept(core.vault.as_ref(), prekey).map_err(refusal)?;
+        self.remember(core, fp);
+        let chain = own(core, prekey_id)
+            .and_then(|prekey| verified.accept(core.vault.as_ref(), prekey))
+            .map_err(refusal)?;
         self.mark = created;
         let until = core.now + SESSION_GRACE;
         self.previous = self.current.replace(chain).map(|replaced| (replaced, until));
@@ -121,6 +130,31 @@ impl Receiving {
             return Err((Caution::ClockSkew, detail.to_owned()));
         }
         Ok(())
+    }
+
+    /// Reads which texts of the peer were shown in earlier runs, once: one that it sends again in a
+    /// session may have come as a letter.
+    fn remember(&mut self, core: &mut ClientCore, fp: Fingerprint) {
+        if std::mem::replace(&mut self.has_read, true) {
+            return;
+        }
+        match core.book.peer(&fp) {
+            Ok(kept) => self.seen.preload(kept.seen),
+            Err(why) => {
+                let detail = format!("which texts were shown before cannot be read: {why}");
+                core.warn("", Caution::LettersFile, detail);
+            }
+        }
+    }
+
+    /// What is known of a text in this run.
+    pub(super) fn sight(&self, mid: &Mid) -> Option<Sight> {
+        self.seen.sight(mid)
+    }
+
+    /// The text of a letter was told.
+    pub(super) fn told(&mut self, mid: Mid) {
+        self.seen.see(mid);
     }
 
     /// Opens a message; a text that is new is told.
@@ -154,8 +188,9 @@ impl Receiving {
                     Sight::Shown => Some(Heard::Again(mid)),
                     Sight::Told => None,
                     Sight::First => {
-                        let (n, receipt) = (opened.n, Receipt { peer: from(), mid });
-                        core.tell(Event::Message { from: from(), text, n, trust, receipt });
+                        let way = Way::Session { n: opened.n };
+                        let receipt = Receipt { peer: from(), mid, letter: None };
+                        core.tell(Event::Message { from: from(), text, way, trust, receipt });
                         None
                     }
                 }
@@ -222,6 +257,11 @@ pub(super) fn read_offer(core: &mut ClientCore, name: &str, body: &str) -> Optio
     offer.map_err(|fault| warn(core, name, refusal(fault))).ok()
 }
 
+/// Our own prekey with this id.
+fn own(core: &ClientCore, prekey_id: u32) -> Result<&PrekeyPair, OfferFault> {
+    core.prekeys.find(prekey_id, core.now).ok_or(OfferFault::Prekey)
+}
+
 fn warn(core: &mut ClientCore, name: &str, (code, why): Reason) -> Caution {
     core.warn(name, code, format!("a session that {name} offers is refused: {why}"));
     code
@@ -234,6 +274,7 @@ fn refusal(fault: OfferFault) -> Reason {
         OfferFault::Sender => (Caution::WrongSender, "it names another key than the one kept"),
         OfferFault::Signature => (Caution::BadSignature, "its signature does not hold"),
         OfferFault::Prekey => (Caution::SessionRefused, "our prekey that it names is gone"),
+        OfferFault::Suite => (Caution::SessionRefused, "it does without our prekey's ML-KEM key"),
         OfferFault::Agreement => (Caution::SessionRefused, "its key is weak"),
     };
     (code, detail.to_owned())

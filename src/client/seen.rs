@@ -43,6 +43,20 @@ impl Seen {
         Sight::First
     }
 
+    /// What is known of a text.
+    pub(super) fn sight(&self, mid: &Mid) -> Option<Sight> {
+        let shown = *self.shown.get(mid)?;
+        Some(if shown { Sight::Shown } else { Sight::Told })
+    }
+
+    /// These texts were shown in an earlier run.
+    pub(super) fn preload(&mut self, mids: Vec<Mid>) {
+        for mid in mids {
+            self.see(mid);
+            self.show(&mid);
+        }
+    }
+
     /// Forgets all but the last `count`.
     pub(super) fn keep_last(&mut self, count: usize) {
         while self.order.len() > count

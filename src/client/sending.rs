@@ -13,20 +13,23 @@
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
 //! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
 //!
-//! Texts for a peer that was never connected wait only if the user asked for that; otherwise they
+//! Texts for a peer that is away and has a letterbox are letters (`posting.rs`). Without one,
+//! texts for a peer that was never connected wait only if the user asked for that; otherwise they
 //! fail at once, because the name may be mistyped. Texts for a peer that was connected and has left
 //! wait for as long as the user likes.
 //!
 //! Nothing says that a peer has started anew. So if a text stays unconfirmed, the relay is asked
 //! for the peer's prekey: a prekey other than the session's means another process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clocks::{Backoff, earliest};
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::lookup::Lookup;
+use super::peer::KeyAnswer;
+use super::posting::Posting;
 use super::session::{Marks, Session};
 use super::texts::{Done, Texts};
 use super::unanswered::Unanswered;
@@ -34,31 +37,43 @@ use super::{Event, Failure, Progress};
 use crate::crypto::{Body, Mid};
 use crate::limits::{
     ABSENT_MAX, ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN,
-    SEEN_MESSAGES, WINDOW, WINDOW_FIRST,
+    SEEN_MESSAGES, WAITING_LETTERS, WINDOW, WINDOW_FIRST,
 };
 use crate::reactor::Time;
-use crate::wire::{ErrorCode, Prekey};
+use crate::wire::ErrorCode;
 
 /// The sending half of a conversation.
 pub(super) struct Sending {
-    texts: Texts,
+    pub(super) texts: Texts,
     /// Messages that were shown and are not confirmed to the peer yet.
-    receipts: VecDeque<Mid>,
+    pub(super) receipts: VecDeque<Mid>,
+    /// Those for letters: they are owed until the relay has taken them, also by a later run.
+    pub(super) owed: BTreeSet<Mid>,
+    /// Receipts for letters that the relay has not answered: in the session, by their requests, and
+    /// in a letter.
+    receipts_sent: Vec<(u64, Vec<Mid>)>,
+    pub(super) receipt_letter: Option<(Mid, Vec<Mid>)>,
     session: Option<Session>,
+    /// Letters are sent instead.
+    pub(super) posting: Option<Posting>,
+    /// What an earlier run has left does not hold texts back any more.
+    pub(super) passes_earlier: bool,
+    /// The user was told that the letterbox is full.
+    pub(super) was_full: bool,
     /// What was sent in it, until the relay has answered.
     unanswered: Unanswered,
     /// The relay is not asked for a new session's key before this instant.
-    rests_until: Option<Time>,
+    pub(super) rests_until: Option<Time>,
     /// Nothing is sealed before this instant.
-    pauses_until: Option<Time>,
+    pub(super) pauses_until: Option<Time>,
     resend: Backoff,
-    absent: Backoff,
+    pub(super) absent: Backoff,
     probe: Backoff,
-    queue_full: Backoff,
+    pub(super) queue_full: Backoff,
     /// The peer was connected at some time in this run.
     was_found: bool,
     /// The relay said last that it is not connected.
-    is_absent: bool,
+    pub(super) is_absent: bool,
     /// The user was told that texts wait for its return.
     was_told: bool,
     /// Kept as long as we run, unless the pin is forgotten ([`Sending::forget_wholly`]).
@@ -70,7 +85,13 @@ impl Sending {
         Self {
             texts: Texts::default(),
             receipts: VecDeque::new(),
+            owed: BTreeSet::new(),
+            receipts_sent: Vec::new(),
+            receipt_letter: None,
             session: None,
+            posting: None,
+            passes_earlier: false,
+            was_full: false,
             unanswered: Unanswered::default(),
             rests_until: None,
             pauses_until: None,
@@ -103,6 +124,13 @@ impl Sending {
         self.receipts.push_back(mid);
     }
 
+    /// A letter of the peer was shown: its receipt is owed until the relay has taken it.
+    pub(super) fn owe(&mut self, mid: Mid) {
+        if self.owed.insert(mid) || !self.receipts.contains(&mid) {
+            self.confirm(mid);
+        }
+    }
+
     /// A message that was confirmed came again. If that goes on, the peer has lost our session.
     pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
         if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
@@ -112,24 +140,33 @@ impl Sending {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.texts.len() < self.window()
+        let stored = self.texts.are_stored();
+        self.texts.len() - stored < self.window() && stored < WAITING_LETTERS
     }
 
     pub(super) fn unconfirmed(&self) -> usize {
         self.texts.len()
     }
 
-    pub(super) fn receipts(&self) -> usize {
-        self.receipts.len()
+    pub(super) fn stored_texts(&self) -> usize {
+        self.texts.are_stored()
     }
 
+    /// Receipts that have not left; those for letters until the relay has taken them.
+    pub(super) fn receipts(&self) -> usize {
+        let of_letter = self.receipt_letter.iter().map(|(_, mids)| mids.len());
+        let sent = self.receipts_sent.iter().map(|(_, mids)| mids.len()).chain(of_letter);
+        self.receipts.len() + sent.sum::<usize>()
+    }
+
+    /// Not connected, and no letters can be left.
     pub(super) fn is_absent(&self) -> bool {
-        self.is_absent
+        self.is_absent && self.posting.is_none()
     }
 
     /// Whether something waits to be sent or confirmed.
     pub(super) fn wants(&self) -> bool {
-        !self.texts.is_empty() || !self.receipts.is_empty()
+        !self.texts.is_empty() || !self.receipts.is_empty() || self.receipt_letter.is_some()
     }
 
     /// Whether it matters if the peer comes back with another prekey.
@@ -170,8 +207,9 @@ impl Sending {
         self.rests_until.take_if(|until| *until <= now);
         self.pauses_until.take_if(|until| *until <= now);
         let may_ask = self.rests_until.is_none() && self.pauses_until.is_none();
-        if self.session.is_none() && may_ask {
-            if !self.texts.is_empty() {
+        self.review_posting(now);
+        if self.session.is_none() && self.posting.is_none() && may_ask {
+            if self.texts.are_to_be_sent() {
                 lookup.need(now);
             } else if !self.receipts.is_empty() {
                 lookup.need_for_peer(now); // the peer's texts cause the receipts
@@ -189,6 +227,7 @@ impl Sending {
             self.send_again(core);
             self.seal_receipts(core, name);
             self.seal_texts(core, name);
+            self.seal_letters(core, name);
         }
     }
 
@@ -204,9 +243,14 @@ impl Sending {
         let Some(session) = &mut self.session else { return };
         while !self.receipts.is_empty() && !session.is_worn_out(core.now) {
             let count = self.receipts.len().min(MAX_RECEIPT);
-            let receipt = Body::Receipt(self.receipts.drain(..count).collect());
+            let mids: Vec<_> = self.receipts.drain(..count).collect();
+            let owed: Vec<_> = mids.iter().copied().filter(|mid| self.owed.contains(mid)).collect();
+            let receipt = Body::Receipt(mids);
             if let Some((request, frame)) = session.seal(core, name, &receipt) {
                 core.post(&frame);
+                if !owed.is_empty() {
+                    self.receipts_sent.push((request, owed));
+                }
                 // Others decide how many receipts there are, so they are kept only beside texts of
                 // ours, where a lost one would be a gap. Without texts of ours a lost receipt only
                 // makes the texts come again that it confirms.
@@ -250,27 +294,44 @@ impl Sending {
     }
 
     /// When [`pump`](Self::pump) has something to do.
-    pub(super) fn due(&self) -> Option<Time> {
+    pub(super) fn due(&self, now: Time) -> Option<Time> {
         let rests_until = self.rests_until.filter(|_| self.wants());
-        earliest([self.resend_due(), self.probe_due(), rests_until, self.pauses_until])
+        let posting = self.posting.as_ref().and_then(|posting| posting.due(now));
+        earliest([self.resend_due(), self.probe_due(), rests_until, self.pauses_until, posting])
     }
 
     // --- What the relay says ---
 
-    /// It handed out the key that `contact` has learned, and with it `prekey`, or none.
+    /// It handed out the key that `contact` has learned, and what comes with it.
     pub(super) fn found(
         &mut self,
         core: &mut ClientCore,
         contact: &mut Contact,
-        prekey: Option<&Prekey>,
+        answer: &KeyAnswer,
     ) -> Result<(), Unfit> {
         if !self.cares() {
             return Ok(());
         }
+        if answer.is_away {
+            return self.found_away(core, contact, answer);
+        }
         (self.was_found, self.is_absent, self.was_told) = (true, false, false);
-        let Some(prekey) = prekey else { return Err(contact.without_prekey(core)) };
+        let Some(prekey) = answer.prekey else { return Err(contact.without_prekey(core)) };
         self.marks.check(core, contact, prekey)?;
         contact.admit(core, !self.texts.is_empty())?;
+        if prekey.mlkem.is_some()
+            && let Some((_, fp)) = contact.key()
+        {
+            core.remember_kem(&contact.name, &fp);
+        }
+        if self.session.is_none()
+            && self.has_letters_out(core, &contact.name)
+            && let Some(key) = self.check_letter_key(core, contact, answer.letter_key)?
+        {
+            self.post_to(core, contact, key, true);
+            return Ok(());
+        }
+        self.posting = None;
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
             return Ok(()); // the answer to a hint, and nothing is new
         }
@@ -284,20 +345,44 @@ impl Sending {
         Ok(())
     }
 
+    /// The peer is away: what is sent to it are letters, if it has left a key for them.
+    fn found_away(
+        &mut self,
+        core: &mut ClientCore,
+        contact: &mut Contact,
+        answer: &KeyAnswer,
+    ) -> Result<(), Unfit> {
+        self.passes_earlier = false;
+        match self.check_letter_key(core, contact, answer.letter_key)? {
+            Some(key) => {
+                contact.admit(core, !self.texts.is_empty())?;
+                if self.texts.are_to_be_sent() && !std::mem::replace(&mut self.was_told, true) {
+                    let name = contact.name.clone();
+                    core.tell(Event::Progress(Progress::Away { name }));
+                }
+                self.post_to(core, contact, key, false);
+            }
+            None => self.not_found(core, &contact.name),
+        }
+        Ok(())
+    }
+
     /// The peer's prekey is not valid now: its machine may have slept, and renews it when it wakes.
     pub(super) fn wait_for_prekey(&mut self, now: Time) {
         self.close();
         self.wait_for_return(now, RESEND_MIN);
     }
 
-    /// No such user is connected.
+    /// No such user is connected, nor can a letter be left.
     pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str) {
         self.is_absent = true;
         self.close();
+        self.posting = None;
         if !self.was_found && !core.waits_for_absent {
             return self.fail_absent(core, name);
         }
-        if !self.texts.is_empty() && !std::mem::replace(&mut self.was_told, true) {
+        let waits = self.texts.are_to_be_sent();
+        if waits && !std::mem::replace(&mut self.was_told, true) {
             core.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
         }
         // Without a roster we have to ask again, until `--wait` ends it; with one, the roster says
@@ -309,7 +394,7 @@ impl Sending {
     /// The user does not wait for the peer any more.
     pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
         let detail = format!(
-            "{name} is not connected, and the relay keeps nothing for absent users: try again later"
+            "{name} is not connected, and no letter can be left for {name} here: try again later"
         );
         self.fail(core, name, Failure::UnknownUser, &detail);
     }
@@ -324,6 +409,9 @@ impl Sending {
         prekey_id: Option<u32>,
     ) -> bool {
         self.queue_full.reset();
+        if let Some(mids) = self.take_sent_receipts(request) {
+            self.paid(core, name, mids);
+        }
         for overtaken in self.unanswered.taken(request) {
             self.texts.unseal(overtaken);
         }
@@ -346,9 +434,17 @@ impl Sending {
         if !self.session.as_ref().is_some_and(|session| session.covers(request)) {
             return; // the request of a session that was given up
         }
+        if let Some(mids) = request.and_then(|request| self.take_sent_receipts(request)) {
+            self.receipts.extend(mids);
+        }
         match (code, request) {
             (Some(ErrorCode::QueueFull), _) => self.pause(core.now, request),
-            (Some(ErrorCode::UnknownUser), _) => self.not_found(core, name),
+            // It has left. Whether a letter can be left is asked next.
+            (Some(ErrorCode::UnknownUser), _) => {
+                self.is_absent = true;
+                self.close();
+                self.wait_for_return(core.now, RESEND_MIN);
+            }
             // The peer is of another version than we thought. Its key will show which.
             (Some(ErrorCode::NotV2), _) | (_, None) => {
                 self.close();
@@ -360,6 +456,12 @@ impl Sending {
                 failed(core, name, done, Failure::Refused, detail);
             }
         }
+    }
+
+    /// The receipts for letters that this request carried.
+    fn take_sent_receipts(&mut self, request: u64) -> Option<Vec<Mid>> {
+        let place = self.receipts_sent.iter().position(|(sent, _)| *sent == request)?;
+        Some(self.receipts_sent.remove(place).1)
     }
 
     /// Too much waits for the peer: sends the same again after a pause.
@@ -384,7 +486,7 @@ impl Sending {
 
     /// As [`rest`](Self::rest), with the shorter pauses for a peer that is expected back, up to the
     /// longest one.
-    fn wait_for_return(&mut self, now: Time, longest: Duration) {
+    pub(super) fn wait_for_return(&mut self, now: Time, longest: Duration) {
         if self.rests_until.is_none() {
             self.rests_until = Some(now + self.absent.take().min(longest));
         }
@@ -394,18 +496,32 @@ impl Sending {
 
     /// The peer's client confirmed these texts. Returns whether one of them was unconfirmed.
     pub(super) fn confirmed(&mut self, core: &mut ClientCore, name: &str, mids: &[Mid]) -> bool {
-        let before = self.texts.len();
+        let mut was_unconfirmed = false;
         for mid in mids {
-            let Some(done) = self.texts.confirm(mid, core.now) else { continue };
-            core.unconfirmed_bytes -= done.len;
-            core.tell(Event::Delivered { id: done.id, to: name.to_owned() });
-            self.resend.reset();
-            self.is_absent = false;
-            if let Some(session) = &mut self.session {
-                session.is_confirmed = true;
+            let letter = core.book.settle(name, mid);
+            let done = self.texts.confirm(mid, core.now);
+            let to = name.to_owned();
+            match (done, &letter) {
+                (Some(Done { id, len }), _) => {
+                    core.unconfirmed_bytes -= len;
+                    core.tell(Event::Delivered { id, to, stored_at: None });
+                    self.resend.reset();
+                    if let Some(session) = &mut self.session {
+                        session.is_confirmed = true;
+                    }
+                }
+                (None, Some(letter)) => {
+                    let (id, stored_at) = (letter.id.clone(), Some(letter.stored));
+                    core.tell(Event::Delivered { id, to, stored_at });
+                }
+                (None, None) => continue,
+            }
+            was_unconfirmed = true;
+            if letter.is_some() {
+                self.letter_confirmed(core, name);
             }
         }
-        self.texts.len() < before
+        was_unconfirmed
     }
 
     // --- Ends ---
@@ -415,11 +531,14 @@ impl Sending {
         self.session = None;
         self.unanswered.clear();
         self.texts.unseal_all();
+        let unanswered = std::mem::take(&mut self.receipts_sent);
+        self.receipts.extend(unanswered.into_iter().flat_map(|(_, mids)| mids));
     }
 
     /// The connection is lost.
     pub(super) fn disconnected(&mut self) {
         self.close();
+        self.forget_posting();
         (self.rests_until, self.pauses_until) = (None, None);
         self.resend.reset();
     }
@@ -433,6 +552,7 @@ impl Sending {
         detail: &str,
     ) {
         self.close();
+        self.posting = None;
         self.receipts.clear();
         while let Some(done) = self.texts.pop() {
             failed(core, name, Some(done), failure, detail);
@@ -462,7 +582,13 @@ impl Sending {
     }
 }
 
-fn failed(core: &mut ClientCore, name: &str, done: Option<Done>, code: Failure, detail: &str) {
+pub(super) fn failed(
+    core: &mut ClientCore,
+    name: &str,
+    done: Option<Done>,
+    code: Failure,
+    detail: &str,
+) {
     let Some(Done { id, len }) = done else { return };
     core.unconfirmed_bytes -= len;
     core.tell(Event::Failed { id, to: name.to_owned(), code, detail: detail.to_owned() });

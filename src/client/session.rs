@@ -43,6 +43,10 @@ impl Marks {
         let (key, _) = contact.key().ok_or_else(|| bad_prekey(name, "its key is not known"))?;
         check_prekey(core.vault.as_ref(), prekey, name, key, now_ms)
             .map_err(|fault| unfit(name, fault))?;
+        let fp = key.fingerprint();
+        if prekey.mlkem.is_none() && core.had_kem(&fp) {
+            return Err(without_kem(core, name));
+        }
         if prekey.created < self.newest_prekey {
             let caution = Caution::StalePrekey;
             let why = "it is older than one seen before; it is asked for again";
@@ -110,7 +114,7 @@ impl Session {
     }
 }
 
-fn bad_prekey(name: &str, why: &str) -> Unfit {
+pub(super) fn bad_prekey(name: &str, why: &str) -> Unfit {
     Unfit {
         failure: Failure::BadPrekey,
         caution: Caution::BadPrekey,
@@ -118,10 +122,24 @@ fn bad_prekey(name: &str, why: &str) -> Unfit {
     }
 }
 
-fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
+/// The peer's prekeys had an ML-KEM key before.
+fn without_kem(core: &ClientCore, name: &str) -> Unfit {
+    let keys = &core.keys;
+    Unfit {
+        failure: Failure::Downgrade,
+        caution: Caution::Downgrade,
+        detail: format!(
+            "the prekey that the relay hands out for {name} has no ML-KEM key, and those before it \
+             had one: nothing is sent to {name}. If you know that {name} uses an earlier version \
+             now, accept its key again: {keys} trust {name} FP"
+        ),
+    }
+}
+
+pub(super) fn unfit(name: &str, fault: PrekeyFault) -> Unfit {
     match fault {
         PrekeyFault::Signature => bad_prekey(name, "it is not signed by the key"),
-        PrekeyFault::Weak => bad_prekey(name, "it is weak"),
+        PrekeyFault::Weak | PrekeyFault::Invalid => bad_prekey(name, "it is weak"),
         PrekeyFault::Expired | PrekeyFault::ClockSkew => {
             let caution = Caution::ClockSkew;
             Unfit {
@@ -137,6 +155,7 @@ mod tests {
     use super::*;
     use crate::client::core::tests::core;
     use crate::client::lookup::Lookup;
+    use crate::client::peer::KeyAnswer;
     use crate::client::sending::Sending;
     use crate::crypto::PrekeyPair;
 
@@ -168,7 +187,8 @@ mod tests {
         // For the same prekey: the session itself has expired.
         for number in 1..=2 {
             lookup.answered();
-            sending.found(&mut core, &mut contact, Some(&prekey)).unwrap();
+            let answer = KeyAnswer { prekey: Some(&prekey), ..KeyAnswer::default() };
+            sending.found(&mut core, &mut contact, &answer).unwrap();
             let offers = memchr::memmem::find_iter(&core.outgoing, b"\"send_key\"").count();
             assert_eq!(offers, 1, "session {number}");
             // The one that had to wait is sealed with the first.

@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 
 use super::channel::Channel;
+use super::letter_book::LetterBook;
 use super::pins::Pins;
 use crate::crypto::Vault;
 use crate::reactor::Timer;
-use crate::wire::RosterMode;
+use crate::wire::{RosterMode, TakeMode};
 
 /// What the user asked for.
 pub struct Settings {
@@ -23,6 +24,9 @@ pub struct Settings {
     /// Whether a text waits for somebody who was not there yet; otherwise it fails at once. For
     /// whoever was there and left it waits in either case.
     pub waits_for_absent: bool,
+    /// Which letters are taken out of our letterbox at the relay; `None`: none, and no key for them
+    /// is left there.
+    pub letterbox: Option<TakeMode>,
     /// Tell each warning. Otherwise the same one about one peer is told once a minute, with a
     /// count.
     pub every_warning: bool,
@@ -41,6 +45,10 @@ pub struct Parts {
     pub peers: Box<dyn Pins>,
     /// Where the relays' keys are pinned: `known_relays`.
     pub relays: Box<dyn Pins>,
+    /// Which peers have had an ML-KEM key: `known_marks`.
+    pub marks: Box<dyn Pins>,
+    /// What is kept of letters: `letters.sqlite`.
+    pub letters: Box<dyn LetterBook>,
     /// What our bytes travel in on their way to the relay.
     pub channel: Channel,
     /// The wall clock, in milliseconds since 1970.

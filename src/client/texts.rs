@@ -2,7 +2,8 @@
 //!
 //! Each is kept until the peer's client confirms it by its `mid`. A text is *in flight* if it was
 //! sealed in the present session and not refused by the relay since. It is *held* if the relay had
-//! no room for it: it is sealed, and will be sent again as it is.
+//! no room for it: it is sealed, and will be sent again as it is. While the peer is away it may be
+//! *posted*: it was sealed as a letter, which the relay has *stored* or has still to answer.
 //!
 //! When a text counts as lost: the clock runs for the oldest one, from when it was sealed or became
 //! the oldest, as TCP's retransmission timer does (RFC 6298, section 5). So a peer that confirms
@@ -18,6 +19,9 @@ use crate::reactor::Time;
 pub(super) struct Texts {
     queue: VecDeque<Text>,
     in_flight: usize,
+    /// Posted, and not stored.
+    posted: usize,
+    stored: usize,
     oldest_since: Time,
 }
 
@@ -33,6 +37,14 @@ struct Text {
     request: Option<u64>,
     is_held: bool,
     was_relayed: bool,
+    letter: Option<Posted>,
+}
+
+/// How far a text is that was sealed as a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Posted {
+    Sent,
+    Stored,
 }
 
 impl Text {
@@ -52,8 +64,8 @@ impl Texts {
     pub(super) fn push(&mut self, id: String, mid: Mid, text: &str) {
         let body = Body::Text { mid, text: text.to_owned() };
         let len = text.len();
-        let (request, is_held, was_relayed) = (None, false, false);
-        self.queue.push_back(Text { id, mid, body, len, request, is_held, was_relayed });
+        let (request, is_held, was_relayed, letter) = (None, false, false, None);
+        self.queue.push_back(Text { id, mid, body, len, request, is_held, was_relayed, letter });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,6 +80,26 @@ impl Texts {
         self.in_flight
     }
 
+    /// Letters that the relay has not answered.
+    pub(super) fn posted(&self) -> usize {
+        self.posted
+    }
+
+    /// Letters that the relay has stored.
+    pub(super) fn are_stored(&self) -> usize {
+        self.stored
+    }
+
+    /// Texts that are letters.
+    pub(super) fn letters(&self) -> usize {
+        self.posted + self.stored
+    }
+
+    /// Whether there are texts that are still to be sealed, or may have to be again.
+    pub(super) fn are_to_be_sent(&self) -> bool {
+        self.queue.len() > self.letters()
+    }
+
     /// Since when the oldest text in flight is waited for.
     pub(super) fn waiting_since(&self) -> Option<Time> {
         (self.in_flight > 0).then_some(self.oldest_since)
@@ -75,8 +107,9 @@ impl Texts {
 
     /// The first text from `place` on that is not sealed, and its place.
     pub(super) fn next_to_seal(&self, place: usize) -> Option<(usize, &Body)> {
-        let (place, text) =
-            self.queue.iter().enumerate().skip(place).find(|(_, text)| text.request.is_none())?;
+        let is_open = |text: &Text| text.request.is_none() && text.letter.is_none();
+        let mut texts = self.queue.iter().enumerate().skip(place);
+        let (place, text) = texts.find(|(_, text)| is_open(text))?;
         Some((place, &text.body))
     }
 
@@ -128,6 +161,51 @@ impl Texts {
         self.queue.iter_mut().find(|text| text.request == Some(request))
     }
 
+    // --- As letters ---
+
+    /// The text at `place` was sealed as a letter and sent.
+    pub(super) fn post(&mut self, place: usize) {
+        let Some(text) = self.queue.get_mut(place) else { return };
+        text.letter = Some(Posted::Sent);
+        self.posted += 1;
+    }
+
+    /// The relay has stored the letter. Returns its id and its length if this is told for the first
+    /// time. The text itself is not needed any more.
+    pub(super) fn stored(&mut self, mid: &Mid) -> Option<Done> {
+        let text = self.queue.iter_mut().find(|text| text.mid == *mid)?;
+        if text.letter != Some(Posted::Sent) {
+            return None;
+        }
+        text.letter = Some(Posted::Stored);
+        (self.posted, self.stored) = (self.posted - 1, self.stored + 1);
+        text.body = Body::Text { mid: *mid, text: String::new() };
+        Some(Done { id: text.id.clone(), len: std::mem::take(&mut text.len) })
+    }
+
+    /// The relay did not take the letter: it has to be sealed again. Returns whether it was posted.
+    pub(super) fn unpost(&mut self, mid: &Mid) -> bool {
+        let mut texts = self.queue.iter_mut();
+        let text = texts.find(|text| text.mid == *mid && text.letter == Some(Posted::Sent));
+        let is_there = text.map(|text| text.letter = None).is_some();
+        self.posted -= usize::from(is_there);
+        is_there
+    }
+
+    /// The relay will not answer any more: what was not stored has to be sealed again.
+    pub(super) fn unpost_all(&mut self) {
+        let posted = self.queue.iter_mut().filter(|text| text.letter == Some(Posted::Sent));
+        posted.for_each(|text| text.letter = None);
+        self.posted = 0;
+    }
+
+    /// Takes out the text with this id.
+    pub(super) fn take(&mut self, mid: &Mid) -> Option<Done> {
+        self.remove(self.queue.iter().position(|text| text.mid == *mid)?)
+    }
+
+    // --- Ends ---
+
     /// The relay took the text of this request. Returns its id if this is told for the first time.
     pub(super) fn relayed(&mut self, request: u64) -> Option<&str> {
         let text = self.sealed_as(request)?;
@@ -149,15 +227,21 @@ impl Texts {
         self.remove(self.queue.iter().position(|text| text.request == Some(request))?)
     }
 
-    /// Takes out the oldest text, whatever its state.
+    /// Takes out the oldest text that the relay has not stored.
     pub(super) fn pop(&mut self) -> Option<Done> {
-        self.remove(0)
+        let is_stored = |text: &Text| text.letter == Some(Posted::Stored);
+        self.remove(self.queue.iter().position(|text| !is_stored(text))?)
     }
 
     /// Takes out the text at `place`.
     pub(super) fn remove(&mut self, place: usize) -> Option<Done> {
         let text = self.queue.remove(place)?;
         self.in_flight -= usize::from(text.is_in_flight());
+        match text.letter {
+            Some(Posted::Sent) => self.posted -= 1,
+            Some(Posted::Stored) => self.stored -= 1,
+            None => {}
+        }
         Some(Done { id: text.id, len: text.len })
     }
 }

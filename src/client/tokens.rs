@@ -5,7 +5,10 @@
 //! ([`Share`]). So one peer cannot use up what all share; strangers, however many, cannot use up
 //! what the others share; and known strangers cannot use up what new ones share.
 
-use crate::limits::{SESSION_BURST, SESSIONS_PER_SECOND, STRANGER_SESSIONS_PER_SECOND};
+use crate::limits::{
+    KNOWN_LETTERS_PER_SECOND, LETTER_BURST, LETTERS_PER_SECOND, SESSION_BURST, SESSIONS_PER_SECOND,
+    STRANGER_LETTER_BURST, STRANGER_LETTERS_PER_SECOND, STRANGER_SESSIONS_PER_SECOND,
+};
 use crate::reactor::Time;
 use crate::tokens::{Bucket, Rate};
 
@@ -48,6 +51,47 @@ impl Tokens {
             peer.spend(PEER, now);
         }
         allowed
+    }
+}
+
+/// The letters of each peer that is no stranger.
+const LETTERS: Rate = Rate::new(LETTER_BURST, LETTERS_PER_SECOND);
+/// Those of all such peers together.
+const KNOWN_LETTERS: Rate = Rate::new(LETTER_BURST, KNOWN_LETTERS_PER_SECOND);
+/// Those of all strangers together.
+const STRANGERS_LETTERS: Rate = Rate::new(STRANGER_LETTER_BURST, STRANGER_LETTERS_PER_SECOND);
+
+/// The buckets of letters. They are apart from those of sessions: a full letterbox is opened at
+/// once, and its owner can still be written to meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct LetterTokens {
+    known: Bucket,
+    strangers: Bucket,
+}
+
+impl LetterTokens {
+    /// Takes the tokens for opening a letter. If a bucket is empty, none is taken, and the error is
+    /// when to try again.
+    pub(super) fn take(
+        &mut self,
+        peer: &mut Bucket,
+        is_stranger: bool,
+        now: Time,
+    ) -> Result<(), Time> {
+        let (own, shared, rate) = if is_stranger {
+            (now, &mut self.strangers, STRANGERS_LETTERS)
+        } else {
+            (peer.next(LETTERS, now), &mut self.known, KNOWN_LETTERS)
+        };
+        let next = shared.next(rate, now).max(own);
+        if next > now {
+            return Err(next);
+        }
+        shared.spend(rate, now);
+        if !is_stranger {
+            peer.spend(LETTERS, now);
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +139,24 @@ mod tests {
             assert_eq!(drain(&mut tokens, &mut Bucket::default(), share, at(0)), 4);
             assert!(drain(&mut tokens, &mut Bucket::default(), share, at(0)) > 0);
         }
+    }
+
+    #[test]
+    fn a_full_letterbox_is_opened_at_once_and_strangers_have_their_own_share() {
+        let mut tokens = LetterTokens::default();
+        let mut drain = |peer: &mut Bucket, is_stranger, now| {
+            (0..1000).take_while(|_| tokens.take(peer, is_stranger, now).is_ok()).count()
+        };
+        let (mut bob, mut carol) = (Bucket::default(), Bucket::default());
+        assert_eq!(drain(&mut bob, false, at(0)), 128);
+        assert_eq!(drain(&mut carol, false, at(0)), 0, "all known peers share");
+        assert_eq!(drain(&mut carol, true, at(0)), 8);
+        assert_eq!(
+            (drain(&mut bob, false, at(1000)), drain(&mut carol, false, at(1000))),
+            (16, 16)
+        );
+        assert_eq!(drain(&mut carol, true, at(1000)), 5);
+        assert_eq!(tokens.take(&mut bob, true, at(1000)), Err(at(1200)));
     }
 
     #[test]

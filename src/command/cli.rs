@@ -1,6 +1,7 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
 mod keys;
+mod letters;
 mod load;
 mod names;
 mod serve;
@@ -11,13 +12,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::address::{Address, NotAnAddress};
 use crate::limits;
 
 pub use self::keys::{Keys, KeysCommand};
+pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 pub use self::names::{Names, NamesCommand};
 pub use self::serve::{LogFormat, Serve, TlsOption, TriggerOption};
@@ -59,6 +61,8 @@ pub enum Command {
     Recv(Recv),
     /// Show and change whose keys you trust
     Keys(Keys),
+    /// Show and forget what you have left for others and nobody has confirmed yet
+    Letters(Letters),
     /// Measure a relay
     Load(Load),
     /// Show a relay and two users in one terminal, and what the relay sees of them
@@ -113,6 +117,9 @@ pub struct Common {
     /// input
     #[arg(long, global = true)]
     pub json: bool,
+    /// Leave no key for letters at the relay, and take none out of your letterbox
+    #[arg(long, global = true)]
+    pub no_letterbox: bool,
     /// Refuse peers whose key was not verified
     #[arg(long, global = true)]
     pub strict: bool,
@@ -181,7 +188,8 @@ pub struct Chat {
   tail -f app.log | sealwax send --name server admin
   sealwax send bob <notes.txt && echo 'bob has read it all'
   sealwax send --whole bob <notes.txt        all of it in one message
-  sealwax send --wait 3600 bob 'call me'     wait up to an hour until bob is there")]
+  sealwax send --until stored bob 'call me'  leave it in bob's letterbox, if bob is away
+  sealwax send --wait 3600 bob 'call me'     wait up to an hour until bob has it")]
 pub struct Send {
     /// The recipient
     pub to: String,
@@ -193,10 +201,23 @@ pub struct Send {
     /// Send standard input as one message, and not each line as one
     #[arg(long, conflicts_with = "text")]
     pub whole: bool,
-    /// How long to wait for a recipient who is not connected, and for confirmations, in seconds; 0:
-    /// do not wait for a recipient or a relay that is not there
+    /// When a message is done: when the recipient's client has confirmed it, or already when the
+    /// relay has stored it for a recipient who is away
+    #[arg(long, value_name = "WHEN", default_value = "delivered")]
+    pub until: Until,
+    /// How long to wait for a recipient who is not connected and has no letterbox, and for
+    /// confirmations, in seconds; 0: do not wait for a recipient or a relay that is not there
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+}
+
+/// When `send` has done what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// The recipient's client has confirmed each message
+    Delivered,
+    /// Each message is confirmed, or stored by the relay
+    Stored,
 }
 
 /// `sealwax recv`

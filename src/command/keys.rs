@@ -14,7 +14,7 @@ use super::passphrase::{self, Passphrase};
 use super::{Exit, Failure, Outcome, owner, qr, trusted};
 use crate::address::{Address, canonical};
 use crate::client::{
-    FilePins, PeerPin, Pin, PinBook, PinFile, RelayFingerprint, RelayMark, RelayPin, Trust,
+    FilePins, KemMark, PeerPin, Pin, PinBook, PinFile, RelayFingerprint, RelayMark, RelayPin, Trust,
 };
 use crate::crypto::safety_number;
 use crate::home::Home;
@@ -139,6 +139,7 @@ impl Keyring<'_> {
             file.accept(peer, fp, now);
             file.find(peer).map(|pin| pin.trust)
         };
+        self.forget_kem(&fp)?;
         let trust = self.peers()?.change(accept).map_err(unreadable)?;
         let said = match trust {
             Some(Trust::Verified) => trusted::verified(peer, &fp), // it was before, and stays so
@@ -150,8 +151,19 @@ impl Keyring<'_> {
     fn untrust(&self, peer: &str) -> Outcome {
         let mut peers = self.peers()?;
         let fp = known(&peers, peer)?.fp;
+        self.forget_kem(&fp)?;
         peers.change(|file| file.remove(peer)).map_err(unreadable)?;
         self.print(&peer_object(peer, &fp, None), &format!("the key of {peer} is forgotten: {fp}"))
+    }
+
+    /// Forgets that the owner of this key has had an ML-KEM key: whoever accepts the key again knows
+    /// why its owner has none.
+    fn forget_kem(&self, fp: &Fingerprint) -> Result<(), Failure> {
+        let mut marks = self.book::<KemMark>(owner::MARKS_FILE)?;
+        if marks.file().find(&fp.to_string()).is_some() {
+            marks.change(|file| file.remove(&fp.to_string())).map_err(unreadable)?;
+        }
+        Ok(())
     }
 
     fn untrust_relay(&self, address: &str) -> Outcome {

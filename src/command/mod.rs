@@ -12,6 +12,7 @@ mod front;
 mod help;
 mod identity_file;
 mod keys;
+mod letters;
 mod lines;
 mod load;
 mod names;
@@ -102,8 +103,8 @@ pub type Outcome = Result<Exit, Failure>;
 /// # Errors
 /// What could not be done, with the code to end with.
 pub fn run(command: &Command) -> Outcome {
-    use Command::{Chat, Demo, Keys, Load, Names, Recv, Send};
-    if matches!(command, Keys(_) | Load(_) | Names(_)) {
+    use Command::{Chat, Demo, Keys, Letters, Load, Names, Recv, Send};
+    if matches!(command, Keys(_) | Letters(_) | Load(_) | Names(_)) {
         help::is_seen()?;
     }
     if matches!(command, Chat(_) | Send(_) | Recv(_) | Keys(_) | Demo(_)) {
@@ -115,6 +116,7 @@ pub fn run(command: &Command) -> Outcome {
         Command::Send(arguments) => talk::send(arguments),
         Command::Recv(arguments) => talk::recv(arguments),
         Command::Keys(arguments) => keys::keys(arguments),
+        Command::Letters(arguments) => letters::letters(arguments),
         Command::Load(arguments) => load::load(arguments),
         Command::Names(arguments) => names::names(arguments),
         Command::Demo(arguments) => demo::demo(arguments),

@@ -61,15 +61,24 @@ pub(super) fn names(arguments: &Names) -> Outcome {
 /// Prints names, a line each.
 fn list(names: &[BoundName], json: bool) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for BoundName { name, fp, bound_day, used_day } in names {
+    for BoundName { name, fp, bound_day, used_day, letters, letter_bytes } in names {
         let (bound, used) = (bound_day.map(Day), used_day.map(Day));
         let date = |day: Option<Day>| day.map(|day| day.to_string());
         let line = if json {
             let (fp, bound, used) = (fp.to_string(), date(bound), date(used));
-            json!({"name": name, "fp": fp, "bound": bound, "last_used": used}).to_string()
+            json!({
+                "name": name,
+                "fp": fp,
+                "bound": bound,
+                "last_used": used,
+                "letters": letters,
+                "letter_bytes": letter_bytes,
+            })
+            .to_string()
         } else {
             let date = |day| date(day).unwrap_or_else(|| "-".to_owned());
-            format!("{name} {fp} {} {}", date(bound), date(used))
+            let (bound, used) = (date(bound), date(used));
+            format!("{name} {fp} {bound} {used} {letters} {letter_bytes}")
         };
         writeln!(out, "{line}").map_err(unwritten)?;
     }

@@ -21,7 +21,9 @@ pub(super) const PEERS_FILE: &str = "known_peers";
 pub(super) const RELAYS_FILE: &str = "known_relays";
 /// The file that remembers the name.
 const NAME_FILE: &str = "name";
-/// The file of the relays that are known to speak TLS.
+/// What is kept of letters.
+pub(super) const LETTERS_FILE: &str = "letters.sqlite";
+/// The file of the relays that are known to speak TLS, and of the peers with an ML-KEM key.
 pub(super) const MARKS_FILE: &str = "known_marks";
 /// The file that remembers the relay. (Not `relay`: in the default home of a user, that is the
 /// default home of a relay.)

@@ -14,7 +14,7 @@ use crate::reactor::{Linux, ProcessFd, block_signals, raise_descriptor_limit};
 use crate::relay::event::{Event, Level};
 use crate::relay::journal::{Format, Journal};
 use crate::relay::names::BoundNames;
-use crate::relay::sqlite::{OpenError, SqliteStore};
+use crate::relay::sqlite::{LetterLimits, OpenError, SqliteStore};
 use crate::relay::store::{MemoryStore, Store};
 use crate::relay::{Purpose, Relay, RelayConfig};
 use crate::trace::Recorder;
@@ -106,13 +106,13 @@ impl KeptState {
         let lock = home.lock(LOCK_FILE).map_err(unusable)?;
         home.remove_old_drafts(&[KEY_FILE]);
         let key = read_key(&home)?;
-        let names = home.path(NAMES_FILE);
+        let (names, limits) = (home.path(NAMES_FILE), arguments.letter_limits());
         let failed = |error: OpenError| Failure::new(Exit::Failed, error);
         // The names are made first: if the start is interrupted between the two, it leaves an empty
         // file of names and no key, and the next start goes on from there.
         let (store, bound) = match key {
-            Some(_) => SqliteStore::open_again(&names).map_err(failed)?,
-            None => make_names(&home)?,
+            Some(_) => SqliteStore::open_again(&names, limits).map_err(failed)?,
+            None => make_names(&home, limits)?,
         };
         home.make_private(NAMES_FILE);
         let key = match key {
@@ -145,9 +145,13 @@ pub(super) fn unusable(error: HomeError) -> Failure {
 }
 
 /// Makes the file of names where there is none.
-fn make_names(home: &Home) -> Result<(SqliteStore, Vec<(String, Fingerprint)>), Failure> {
+fn make_names(
+    home: &Home,
+    limits: LetterLimits,
+) -> Result<(SqliteStore, Vec<(String, Fingerprint)>), Failure> {
     home.make(NAMES_FILE).map_err(unusable)?;
-    SqliteStore::open(&home.path(NAMES_FILE)).map_err(|error| Failure::new(Exit::Failed, error))
+    let opened = SqliteStore::open(&home.path(NAMES_FILE), limits);
+    opened.map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// Makes the relay's key.

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::cli::{Chat, Common, Recv, Send, TraceArgs};
+use super::cli::{Chat, Common, Recv, Send, TraceArgs, Until};
 use super::front::{CLIENT_TIMER, ChatHandler, Task};
 use super::lines::InputForm;
 use super::owner::{self, Owner};
@@ -12,14 +12,16 @@ use super::resolver::Threads;
 use super::view::{Level, View};
 use super::{Exit, Failure, Outcome, certificate, tracing};
 use crate::address::Address;
-use crate::client::{Channel, Client, FilePins, Parts, Settings};
+use crate::client::{
+    Channel, Client, FileLetters, FilePins, LetterBook, Parts, Settings, UnusableLetters,
+};
 use crate::crypto::IdentityVault;
 use crate::home::Home;
 use crate::limits::END_WAIT;
 use crate::reactor::{Config, Linux, Waker, block_signals};
 use crate::tls::ClientTls;
 use crate::trace::Trace;
-use crate::wire::RosterMode;
+use crate::wire::{RosterMode, TakeMode};
 
 /// `sealwax chat [TO]`
 pub(super) fn chat(arguments: &Chat) -> Outcome {
@@ -27,7 +29,8 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
     let is_typed = form == InputForm::Chat && std::io::stdin().is_terminal();
     let task = Task { input: Some(form), to, wait, is_typed, ..Task::default() };
-    talk(&arguments.common, RosterMode::Delta, task, false, &arguments.trace)
+    let how = How { roster: RosterMode::Delta, ..How::default() };
+    talk(&arguments.common, how, task, &arguments.trace)
 }
 
 /// `sealwax send TO [TEXT]`
@@ -40,10 +43,13 @@ pub(super) fn send(arguments: &Send) -> Outcome {
         to: Some(arguments.to.clone()),
         text: arguments.text.clone(),
         is_impatient: !waits_for_absent,
+        until_stored: arguments.until == Until::Stored,
         wait: Some(if waits_for_absent { arguments.wait } else { END_WAIT }),
         ..Task::default()
     };
-    talk(&arguments.common, RosterMode::None, task, waits_for_absent, &TraceArgs::default())
+    // Texts that wait for this user are not for a script that sends: it takes receipts only.
+    let how = How { waits_for_absent, take: TakeMode::Receipts, ..How::default() };
+    talk(&arguments.common, how, task, &TraceArgs::default())
 }
 
 /// `sealwax recv`
@@ -51,16 +57,25 @@ pub(super) fn recv(arguments: &Recv) -> Outcome {
     let (count, wait) = (arguments.count, arguments.wait);
     let is_impatient = wait.is_some_and(|wait| wait.is_zero());
     let task = Task { count, is_impatient, wait, ..Task::default() };
-    talk(&arguments.common, RosterMode::None, task, false, &TraceArgs::default())
+    talk(&arguments.common, How::default(), task, &TraceArgs::default())
 }
 
-fn talk(
-    common: &Common,
+/// In what the clients of the three commands differ.
+#[derive(Clone, Copy)]
+struct How {
     roster: RosterMode,
-    task: Task,
     waits_for_absent: bool,
-    traced: &TraceArgs,
-) -> Outcome {
+    take: TakeMode,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { roster: RosterMode::None, waits_for_absent: false, take: TakeMode::All }
+    }
+}
+
+fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
+    let How { roster, waits_for_absent, take } = how;
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     let owner = Owner::open(common)?; // may ask for a passphrase: a signal ends that
     block_signals().map_err(kernel)?;
@@ -69,6 +84,7 @@ fn talk(
         terminal: std::io::stdout().is_terminal(),
         keys: common.identity.keys_command(),
         level: Level::asked(common.verbosity.verbose, common.verbosity.quiet),
+        clock: wall_clock,
     };
     if let Some(usual) = &owner.usual_relay {
         let (relay, keys) = (&owner.relay, common.identity.keys_command());
@@ -85,6 +101,7 @@ fn talk(
         roster,
         strict: common.strict,
         waits_for_absent,
+        letterbox: (!common.no_letterbox).then_some(take),
         every_warning: common.json,
         keys: common.identity.keys_command(),
         timer: CLIENT_TIMER,
@@ -95,6 +112,8 @@ fn talk(
         vault: Box::new(IdentityVault::new(owner.identity)),
         peers: Box::new(FilePins::new(owner.home.clone(), owner::PEERS_FILE)),
         relays: Box::new(FilePins::new(owner.home.clone(), owner::RELAYS_FILE)),
+        marks: Box::new(FilePins::new(owner.home.clone(), owner::MARKS_FILE)),
+        letters: letters(&owner.home),
         channel,
         wall: Box::new(wall_clock),
         resolve: Box::new(Threads::new(waker.clone())),
@@ -109,6 +128,14 @@ fn talk(
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
     Ok(front.exit())
+}
+
+/// What is kept of letters. A client goes on without them where the file cannot be used.
+fn letters(home: &Home) -> Box<dyn LetterBook> {
+    match FileLetters::open(home, owner::LETTERS_FILE) {
+        Ok(letters) => Box::new(letters),
+        Err(why) => Box::new(UnusableLetters(why)),
+    }
 }
 
 /// What the bytes travel in: bound TLS, unless `--plain` or the address says otherwise.

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, Failure, Progress, Standing};
+use crate::client::{Event, Failure, Progress, Standing, Way};
 use crate::trace::Recorder;
 use crate::wire::{check_name_v2, escape_visible};
 
@@ -23,6 +23,8 @@ pub(super) struct View {
     pub keys: String,
     /// The last part of talk that is still told.
     pub level: Level,
+    /// The wall clock, in milliseconds since 1970.
+    pub clock: fn() -> u64,
 }
 
 /// How much a piece of talk matters.
@@ -68,11 +70,19 @@ impl View {
                 written.output = format!("{object}\n");
                 return written;
             }
-        } else if let Event::Message { from, text, .. } = event {
-            written.output = self.message(from, text);
+        } else if let Event::Message { from, text, way, .. } = event {
+            let age = match *way {
+                Way::Session { .. } => None,
+                Way::Letter { at } => Some(ago((self.clock)(), at)),
+            };
+            written.output = self.message(from, age.as_deref(), text);
+            // A line in a pipe stays what it is.
+            if let Some(age) = age.filter(|_| !self.terminal) {
+                written.talk = self.talk(Level::Info, &format!("{from} wrote the next {age}"));
+            }
             return written;
         }
-        if let Some((level, sentence)) = sentence(event, &self.keys) {
+        if let Some((level, sentence)) = sentence(event, &self.keys, (self.clock)()) {
             written.talk = self.talk(level, &sentence);
         }
         written
@@ -87,10 +97,12 @@ impl View {
         format!("* {}\n", indented(sentence))
     }
 
-    /// `NAME: TEXT` as one line, or on a terminal as one line and its indented continuations.
-    fn message(&self, from: &str, text: &str) -> String {
+    /// `NAME: TEXT` as one line, or on a terminal as one line and its indented continuations. There
+    /// a letter has its `age` behind the name.
+    fn message(&self, from: &str, age: Option<&str>, text: &str) -> String {
         if self.terminal {
-            return format!("{}: {}\n", escape_visible(from), indented(text));
+            let age = age.map_or(String::new(), |age| format!(" ({age})"));
+            return format!("{}{age}: {}\n", escape_visible(from), indented(text));
         }
         let mut line = format!("{from}: ");
         for letter in text.chars() {
@@ -113,6 +125,18 @@ fn indented(text: &str) -> String {
     lines.join("\n    ")
 }
 
+/// How long before `now` something was, in words; both in milliseconds since 1970.
+pub(super) fn ago(now: u64, then: u64) -> String {
+    let minutes = now.saturating_sub(then) / 60_000;
+    match (minutes / (24 * 60), minutes / 60, minutes) {
+        (0, 0, 0) => "less than a minute ago".to_owned(),
+        (0, 0, minutes) => format!("{minutes} min ago"),
+        (0, hours, _) => format!("{hours} h ago"),
+        (1, ..) => "1 day ago".to_owned(),
+        (days, ..) => format!("{days} days ago"),
+    }
+}
+
 /// The event as `--json` tells it; none for what is only of use to a person.
 fn object(event: &Event) -> Option<Value> {
     if matches!(event, Event::Progress(_)) {
@@ -122,7 +146,7 @@ fn object(event: &Event) -> Option<Value> {
 }
 
 /// The event as a sentence, and how much it matters.
-fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
+fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
     Some(match event {
         Event::Registered { name, fp } => (Level::Info, format!("you are {name}, {fp}")),
         Event::Users { users } => (Level::Info, format!("here: {}", listed(users))),
@@ -131,7 +155,22 @@ fn sentence(event: &Event, keys: &str) -> Option<(Level, String)> {
         Event::Peer { name, fp, standing } => peer(name, &fp.to_string(), *standing, keys),
         Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
         Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
-        Event::Delivered { id, to } => (Level::Detail, format!("{id} to {to}: delivered")),
+        Event::Stored { id, to } => (Level::Detail, format!("{id} to {to}: stored")),
+        Event::Delivered { id, to, stored_at: None } => {
+            (Level::Detail, format!("{id} to {to}: delivered"))
+        }
+        Event::Delivered { id, to, stored_at: Some(then) } => {
+            (Level::Info, format!("delivered to {to}: what you left {} ({id})", ago(now, *then)))
+        }
+        Event::Unconfirmed { id, to, stored_at } => (
+            Level::Warning,
+            format!(
+                "{to} has not confirmed what you left {} ({id}): it may have arrived, and is not \
+                 waited for any more",
+                ago(now, *stored_at)
+            ),
+        ),
+        Event::LetterboxEmpty {} => (Level::Detail, "no more letters wait for you".to_owned()),
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
@@ -205,6 +244,17 @@ fn progress(progress: &Progress) -> (Level, String) {
             Level::Info,
             format!("{name} is not connected now: what you write waits until {name} is back"),
         ),
+        Progress::Away { name } => (
+            Level::Info,
+            format!("{name} is away: what you write is stored, and delivered when {name} is back"),
+        ),
+        Progress::MailboxFull { name } => (
+            Level::Warning,
+            format!("no more letters fit into the letterbox of {name} now: trying again"),
+        ),
+        Progress::NoLetterbox { why } => {
+            (Level::Detail, format!("this relay keeps no letters for you: {why}"))
+        }
         Progress::KeyAnswered { name } => {
             (Level::Detail, format!("the relay has answered for the key of {name}"))
         }
@@ -245,14 +295,24 @@ fn words(event: &Event) -> (String, Value) {
             let object = json!({"event": "peer", "name": name, "trust": trust});
             (format!("the key of {name}: {trust}"), object)
         }
-        Event::Message { from, text, n, .. } => {
+        Event::Message { from, text, way: Way::Session { n }, .. } => {
             let bytes = text.len();
             let object = json!({"event": "message", "from": from, "n": n, "bytes": bytes});
             (format!("message {n} from {from}, {bytes} bytes"), object)
         }
+        Event::Message { from, text, way: Way::Letter { .. }, .. } => {
+            let bytes = text.len();
+            let object = json!({"event": "message", "from": from, "letter": true, "bytes": bytes});
+            (format!("letter from {from}, {bytes} bytes"), object)
+        }
+        Event::Stored { id, to } => of_message(id, to, "stored"),
+        Event::Unconfirmed { id, to, .. } => of_message(id, to, "unconfirmed"),
+        Event::LetterboxEmpty {} => {
+            ("no more letters".to_owned(), json!({"event": "letterbox_empty"}))
+        }
         Event::Queued { id, to } => of_message(id, to, "queued"),
         Event::Relayed { id, to } => of_message(id, to, "relayed"),
-        Event::Delivered { id, to } => of_message(id, to, "delivered"),
+        Event::Delivered { id, to, .. } => of_message(id, to, "delivered"),
         Event::Failed { id, to, code, .. } => {
             let code = code.as_str();
             let object = json!({"event": "failed", "id": id, "to": to, "code": code});
@@ -298,6 +358,9 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::NewRelay { .. } => "a new relay",
         Progress::Lost { .. } => "the connection is lost",
         Progress::Absent { .. } => "a peer has gone, and a text waits for it",
+        Progress::Away { .. } => "a peer is away, and is left letters",
+        Progress::MailboxFull { .. } => "a letterbox is full",
+        Progress::NoLetterbox { .. } => "the relay keeps no letters for us",
         Progress::KeyAnswered { .. } => "the relay has answered for a key",
         Progress::Retrying { .. } => "trying again later",
     }
@@ -307,13 +370,19 @@ const fn fares(progress: &Progress) -> &'static str {
 mod tests {
     use super::*;
 
-    const VIEW: View =
-        View { json: false, terminal: true, keys: String::new(), level: Level::Info };
+    const HOUR: u64 = 3_600_000;
+    const VIEW: View = View {
+        json: false,
+        terminal: true,
+        keys: String::new(),
+        level: Level::Info,
+        clock: || 100 * HOUR,
+    };
 
     #[test]
     fn on_a_terminal_no_text_can_pass_for_another_line() {
         let evil = "hi\nbob: I am not bob\x1b[2J\u{202e}\rx";
-        let shown = VIEW.message("alice", evil);
+        let shown = VIEW.message("alice", None, evil);
         assert!(shown.starts_with("alice: hi\n    bob: I am not bob"), "{shown:?}");
         assert!(!shown.contains(['\x1b', '\u{202e}', '\r']), "{shown:?}");
     }
@@ -321,7 +390,23 @@ mod tests {
     #[test]
     fn in_a_pipe_a_message_is_one_line_that_can_be_undone() {
         let piped = View { terminal: false, ..VIEW };
-        assert_eq!(piped.message("alice", "a\nb\\n\rc\x1b"), "alice: a\\nb\\\\n\\rc\x1b\n");
+        assert_eq!(piped.message("alice", None, "a\nb\\n\rc\x1b"), "alice: a\\nb\\\\n\\rc\x1b\n");
+    }
+
+    #[test]
+    fn a_letter_has_its_age_on_a_terminal_and_a_line_in_a_pipe_stays_what_it_is() {
+        let before = |minutes: u64| ago(100 * HOUR, 100 * HOUR - minutes * 60_000);
+        let ages = [0, 1, 59, 60, 24 * 60, 48 * 60].map(before);
+        let [just, minute, minutes, hour, day, days] = ages.each_ref().map(String::as_str);
+        assert_eq!([just, minute], ["less than a minute ago", "1 min ago"]);
+        assert_eq!(
+            [minutes, hour, day, days],
+            ["59 min ago", "1 h ago", "1 day ago", "2 days ago"]
+        );
+        assert_eq!(ago(1, 2), "less than a minute ago", "its clock is ahead");
+        assert_eq!(VIEW.message("alice", Some("1 h ago"), "hi"), "alice (1 h ago): hi\n");
+        let piped = View { terminal: false, ..VIEW };
+        assert_eq!(piped.message("alice", Some("1 h ago"), "hi"), "alice: hi\n");
     }
 
     #[test]

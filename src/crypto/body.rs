@@ -7,6 +7,8 @@
 //!   receipt: data = mid 16 │ mid 16 │ …
 //! ```
 //!
+//! The text of a letter (section 10) stands without its `mid`.
+//!
 //! `plain` has 256, 1024, 4096 or 16384 bytes: the fewest that hold length and data.
 
 use std::fmt;
@@ -14,6 +16,7 @@ use std::fmt;
 use super::MessageFault;
 use super::chain::TAG_LEN;
 use crate::limits::{BUCKETS, MAX_TEXT};
+use crate::wire::LetterKind;
 
 /// The id of a text: 16 random bytes, the same when the text is sent again.
 pub type Mid = [u8; 16];
@@ -40,7 +43,6 @@ pub struct TooLong;
 const TEXT: u8 = 0;
 const RECEIPT: u8 = 1;
 const LENGTH_LEN: usize = 4;
-const MID_LEN: usize = size_of::<Mid>();
 
 impl Body {
     /// The type byte in the head of the content.
@@ -53,54 +55,86 @@ impl Body {
 
     /// Appends `plain` to `out`.
     pub(super) fn pad_into(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
-        let length = match self {
-            Self::Text { text, .. } => MID_LEN + text.len(),
-            Self::Receipt(mids) => {
-                debug_assert!(!mids.is_empty(), "a receipt confirms something");
-                MID_LEN * mids.len()
-            }
-        };
-        let bucket = bucket_for(length).ok_or(TooLong)?;
-        let end = out.len() + bucket;
-        out.reserve(bucket + TAG_LEN);
-        #[expect(clippy::cast_possible_truncation, reason = "at most the largest bucket")]
-        out.extend_from_slice(&(length as u32).to_be_bytes());
         match self {
-            Self::Text { mid, text } => {
-                out.extend_from_slice(mid);
-                out.extend_from_slice(text.as_bytes());
-            }
-            Self::Receipt(mids) => out.extend_from_slice(mids.as_flattened()),
+            Self::Text { mid, text } => pad(&[mid, text.as_bytes()], out),
+            Self::Receipt(mids) => pad_mids(mids, out),
         }
-        out.resize(end, 0);
-        Ok(())
+    }
+
+    /// Appends the `plain` of a letter to `out`: a text stands there without its id, which is in
+    /// the letter's header.
+    pub(super) fn pad_letter_into(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        match self {
+            Self::Text { text, .. } => pad(&[text.as_bytes()], out),
+            Self::Receipt(mids) => pad_mids(mids, out),
+        }
     }
 
     /// Reads a whole `plain`, which is as long as a bucket. There is one way to pad a body: any
     /// other is refused.
     pub(super) fn unpad(kind: u8, plain: &[u8]) -> Result<Self, MessageFault> {
-        let (length, rest) = plain.split_first_chunk().ok_or(MessageFault::Bucket)?;
-        let length =
-            usize::try_from(u32::from_be_bytes(*length)).map_err(|_| MessageFault::Bucket)?;
-        if bucket_for(length) != Some(plain.len()) {
-            return Err(MessageFault::Bucket);
-        }
-        let (data, padding) = rest.split_at_checked(length).ok_or(MessageFault::Bucket)?;
-        if padding.iter().any(|byte| *byte != 0) {
-            return Err(MessageFault::Padding);
-        }
+        let data = unpad(plain)?;
         match kind {
-            TEXT => text(data),
+            TEXT => {
+                let (mid, text) = data.split_first_chunk().ok_or(MessageFault::Data)?;
+                self::text(*mid, text)
+            }
             RECEIPT => receipt(data),
             _ => Err(MessageFault::Kind),
         }
     }
+
+    /// Reads the whole `plain` of a letter whose header says `kind` and `mid`.
+    pub(super) fn unpad_letter(
+        kind: LetterKind,
+        mid: Mid,
+        plain: &[u8],
+    ) -> Result<Self, MessageFault> {
+        let data = unpad(plain)?;
+        match kind {
+            LetterKind::Text => text(mid, data),
+            LetterKind::Receipt => receipt(data),
+        }
+    }
 }
 
-fn text(data: &[u8]) -> Result<Body, MessageFault> {
-    let (mid, text) = data.split_first_chunk().ok_or(MessageFault::Data)?;
+fn pad_mids(mids: &[Mid], out: &mut Vec<u8>) -> Result<(), TooLong> {
+    debug_assert!(!mids.is_empty(), "a receipt confirms something");
+    pad(&[mids.as_flattened()], out)
+}
+
+/// Appends the length of all parts, the parts, and zeros up to the smallest bucket.
+fn pad(parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), TooLong> {
+    let length = parts.iter().map(|part| part.len()).sum();
+    let bucket = bucket_for(length).ok_or(TooLong)?;
+    let end = out.len() + bucket;
+    out.reserve(bucket + TAG_LEN);
+    #[expect(clippy::cast_possible_truncation, reason = "at most the largest bucket")]
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.resize(end, 0);
+    Ok(())
+}
+
+/// The data in a `plain`.
+fn unpad(plain: &[u8]) -> Result<&[u8], MessageFault> {
+    let (length, rest) = plain.split_first_chunk().ok_or(MessageFault::Bucket)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| MessageFault::Bucket)?;
+    if bucket_for(length) != Some(plain.len()) {
+        return Err(MessageFault::Bucket);
+    }
+    let (data, padding) = rest.split_at_checked(length).ok_or(MessageFault::Bucket)?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(MessageFault::Padding);
+    }
+    Ok(data)
+}
+
+fn text(mid: Mid, text: &[u8]) -> Result<Body, MessageFault> {
     let text = str::from_utf8(text).map_err(|_| MessageFault::Data)?;
-    Ok(Body::Text { mid: *mid, text: text.to_owned() })
+    Ok(Body::Text { mid, text: text.to_owned() })
 }
 
 fn receipt(data: &[u8]) -> Result<Body, MessageFault> {

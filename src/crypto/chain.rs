@@ -1,7 +1,7 @@
 //! The chain of keys that both ends of a session step along (`docs/protocol.md`, section 6).
 //!
 //! ```text
-//!   th, s, X25519
+//!   th, s, X25519, ML-KEM
 //!     │ HKDF
 //!     ▼
 //!   ck_0 ──HMAC 02──▶ ck_1 ──HMAC 02──▶ ck_2 …
@@ -16,9 +16,9 @@
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
-use zeroize::Zeroizing;
 
-use super::{Secret, tuple};
+use super::Secret;
+use super::hybrid::Material;
 
 /// The length of the tag that AES-256-GCM gives, in bytes.
 pub(super) const TAG_LEN: usize = 16;
@@ -101,16 +101,10 @@ pub(super) fn hmac(key: &Secret<32>, message: &[u8]) -> Secret<32> {
     Secret::filled(|mac| mac.copy_from_slice(hmac::sign(&key, message).as_ref()))
 }
 
-/// `ck_0`: from both secrets, so that it stays secret as long as either RSA or X25519 is not
-/// broken.
-pub(super) fn first_chain_key(
-    transcript: &[u8; 32],
-    secret: &Secret<32>,
-    agreed: &Secret<32>,
-) -> Secret<32> {
-    // Two places are kept for later suites.
-    let material = Zeroizing::new(tuple(&[secret.expose(), agreed.expose(), b"", b""]));
-    hkdf(transcript, &material, b"sealwax/v2/chain")
+/// `ck_0`: from all secrets, so that it stays secret as long as one of RSA, X25519 and (in suite 2)
+/// ML-KEM is not broken.
+pub(super) fn first_chain_key(transcript: &[u8; 32], material: &Material) -> Secret<32> {
+    hkdf(transcript, material, b"sealwax/v2/chain")
 }
 
 /// HKDF with SHA-256 (RFC 5869), 32 bytes.
@@ -129,6 +123,7 @@ pub(super) fn hkdf(salt: &[u8], material: &[u8], info: &[u8]) -> Secret<32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hybrid::material;
     use crate::crypto::{fixtures, sha256};
 
     fn chain() -> Chain {
@@ -150,8 +145,14 @@ mod tests {
         let vectors = fixtures::vectors();
         let [secret, agreed] = ["s", "x25519"]
             .map(|name| Secret::filled(|key| *key = fixtures::hex(&vectors["inputs"][name])));
-        let first = first_chain_key(&sha256(b"th"), &secret, &agreed);
+        let first = first_chain_key(&sha256(b"th"), &material(&secret, &agreed, None));
         assert_eq!(first.expose(), &fixtures::hex(&vectors["ck_0"]));
+
+        let suite_2 = &vectors["suite_2"];
+        let shared = Secret::filled(|secret| *secret = fixtures::hex(&suite_2["kem"]));
+        let material = material(&secret, &agreed, Some(&shared));
+        let first = first_chain_key(&sha256(b"th"), &material);
+        assert_eq!(first.expose(), &fixtures::hex(&suite_2["ck_0"]));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rsa::traits::PublicKeyParts;
 use spki::DecodePublicKey;
 use zeroize::Zeroizing;
 
+use super::chain::hkdf;
 use super::passphrase::{decrypt, encrypt};
 use super::secret::random;
 use super::{PublicKey, Secret};
@@ -122,6 +123,15 @@ impl Identity {
                 secret.copy_from_slice(&opened);
             }
         })
+    }
+
+    /// The key under which this user's secrets lie on the disk: as secret as the identity, and
+    /// nothing that is known without it.
+    pub fn at_rest_key(&self) -> Secret<32> {
+        let document = self.key.to_pkcs8_der();
+        let document =
+            document.unwrap_or_else(|error| unreachable!("a whole key is written: {error}"));
+        hkdf(b"", document.as_bytes(), b"sealwax/v2/at-rest")
     }
 
     /// RSA-OAEP with SHA-256 (RFC 8017, 7.1), blinded. Only [`unwrap`](Self::unwrap) may learn

@@ -1,4 +1,4 @@
-//! RSA, X25519, AES-GCM and HKDF behind a few types that cannot be misused.
+//! RSA, X25519, ML-KEM, AES-GCM and HKDF behind a few types that cannot be misused.
 //!
 //! Pure: it knows no files, no clock, no sockets. What needs randomness or much time is behind two
 //! small traits, [`Vault`] (the client's side) and [`Notary`] (the relay's side), which a
@@ -14,20 +14,30 @@
 //! | `identity`, `passphrase` | a user's RSA key and its file's text | 4 |
 //! | `relay_key`, `proof` | the relay's key, and what is signed at registration | 2 "Proof" |
 //! | `vault` | the seams | |
-//! | `prekey` | the short-lived X25519 key that sessions are opened to | 4 |
+//! | `kem`, `hybrid` | ML-KEM, and what it, X25519 and RSA give together | 5 |
+//! | `prekey` | the short-lived keys that sessions are opened to | 4 |
 //! | `session` | opening a session, and accepting one; `offer` is its form | 5 |
 //! | `message` | sealing and opening the messages of a session; `sealed` is their form | 6 |
 //! | `body`, `chain` | what a message says, and the keys that seal it | 6 |
+//! | `letter_key` | the key that letters are sealed to while their recipient is away | 10 |
+//! | `letter` | sealing and opening a letter; `letter_header` is its form | 10 |
+//! | `at_rest` | what a client keeps sealed on its disk | 10 |
 //! | `safety` | the digits that two people compare | 4 |
 //!
 //! `rsa` makes keys, wraps and reads PKCS#8; `ring` signs, verifies and seals; `x25519-dalek`
-//! agrees.
+//! agrees, `ml-kem` encapsulates.
 
+mod at_rest;
 mod body;
 mod chain;
 #[cfg(test)]
 mod fixtures;
+mod hybrid;
 mod identity;
+mod kem;
+mod letter;
+mod letter_header;
+mod letter_key;
 mod message;
 mod offer;
 mod passphrase;
@@ -44,8 +54,12 @@ mod vault;
 #[cfg(test)]
 mod wycheproof;
 
+pub use at_rest::{open_at_rest, seal_at_rest};
 pub use body::{Body, Mid, TooLong};
 pub use identity::{Identity, IdentityFault};
+pub use kem::KemCiphertext;
+pub use letter::{Letter, LetterFault, SealFault, VerifiedLetter, seal_letter};
+pub use letter_key::{LetterKeyPair, check_letter_key};
 pub use message::{MessageFault, Opened, ReceiveChain, SendChain};
 pub use prekey::{PrekeyFault, PrekeyPair, check_prekey, prekey_to_be_signed};
 pub use proof::{register_proof, relay_challenge};

@@ -1,8 +1,10 @@
-//! The short-lived X25519 key that sessions are opened to (`docs/protocol.md`, section 4).
+//! The short-lived keys, X25519 and ML-KEM-768, that sessions are opened to (`docs/protocol.md`,
+//! section 4).
 
 use std::fmt;
 
-use super::{PublicKey, Secret, Vault, tuple};
+use super::hybrid::{HybridPair, Material, Sent};
+use super::{PublicKey, Vault, tuple};
 use crate::limits::{CLOCK_SKEW, PREKEY_LIFETIME};
 use crate::wire::{Fingerprint, Prekey};
 
@@ -11,11 +13,10 @@ use crate::wire::{Fingerprint, Prekey};
 pub struct PrekeyPair {
     id: u32,
     created_ms: u64,
-    secret: Secret<32>,
-    public: [u8; 32],
+    pair: HybridPair,
 }
 
-/// Why a prekey was refused.
+/// Why a prekey or a letter key was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrekeyFault {
     /// Not signed by that key for that name.
@@ -26,6 +27,8 @@ pub enum PrekeyFault {
     ClockSkew,
     /// It is of small order: every agreement with it is all zero (RFC 7748, section 6.1).
     Weak,
+    /// Its ML-KEM key is none: a coefficient is 3,329 or more (FIPS 203, section 7.2).
+    Invalid,
 }
 
 impl PrekeyPair {
@@ -33,9 +36,7 @@ impl PrekeyPair {
     pub fn new(vault: &dyn Vault, created_ms: u64) -> Self {
         let mut id = [0; 4];
         vault.random(&mut id);
-        let secret = Secret::filled(|secret| vault.random(secret));
-        let public = vault.exchange_key(&secret);
-        Self { id: u32::from_be_bytes(id), created_ms, secret, public }
+        Self { id: u32::from_be_bytes(id), created_ms, pair: HybridPair::new(vault) }
     }
 
     /// The id under which sessions name it.
@@ -43,23 +44,33 @@ impl PrekeyPair {
         self.id
     }
 
-    /// What is given to the relay for others: the public half, signed for the user `name`.
+    /// What is given to the relay for others: the public halves, signed for the user `name`.
     pub fn publish(&self, vault: &dyn Vault, name: &str) -> Prekey {
-        let mut prekey = Prekey {
-            id: self.id,
-            created: self.created_ms,
-            expires: self.created_ms.saturating_add(millis(PREKEY_LIFETIME)),
-            x25519: self.public,
-            signature: Vec::new(),
-        };
-        let fp = vault.public().fingerprint();
-        prekey.signature = vault.sign(&prekey_to_be_signed(name, &fp, &prekey));
+        let mut prekey = self.unsigned();
+        prekey.signature = vault.sign(&self.signed(&vault.public().fingerprint(), name));
         prekey
     }
 
-    /// X25519 with the key of who opens a session to this prekey.
-    pub(super) fn agree(&self, vault: &dyn Vault, theirs: &[u8; 32]) -> Option<Secret<32>> {
-        vault.agree(&self.secret, theirs)
+    /// `tbs_prekey`, for the user `name` with the key of this fingerprint.
+    pub(super) fn signed(&self, fp: &Fingerprint, name: &str) -> Vec<u8> {
+        prekey_to_be_signed(name, fp, &self.unsigned())
+    }
+
+    fn unsigned(&self) -> Prekey {
+        Prekey {
+            id: self.id,
+            created: self.created_ms,
+            expires: self.created_ms.saturating_add(millis(PREKEY_LIFETIME)),
+            x25519: self.pair.x25519,
+            mlkem: Some(self.pair.mlkem.clone()),
+            signature: Vec::new(),
+        }
+    }
+
+    /// What comes of a session that was opened to this prekey; `None` where the sender's X25519 key
+    /// is of small order.
+    pub(super) fn open(&self, vault: &dyn Vault, sent: &Sent) -> Option<Material> {
+        self.pair.open(vault, sent)
     }
 }
 
@@ -77,10 +88,14 @@ pub fn check_prekey(
     if !vault.verify(key, &signed, &prekey.signature) {
         return Err(PrekeyFault::Signature);
     }
-    if prekey.expires <= now_ms {
+    check_times(prekey.created, prekey.expires, now_ms)
+}
+
+pub(super) fn check_times(created: u64, expires: u64, now_ms: u64) -> Result<(), PrekeyFault> {
+    if expires <= now_ms {
         return Err(PrekeyFault::Expired);
     }
-    if prekey.created > now_ms.saturating_add(millis(CLOCK_SKEW)) {
+    if created > now_ms.saturating_add(millis(CLOCK_SKEW)) {
         return Err(PrekeyFault::ClockSkew);
     }
     Ok(())
@@ -96,22 +111,22 @@ pub fn prekey_to_be_signed(name: &str, fp: &Fingerprint, prekey: &Prekey) -> Vec
         &prekey.created.to_be_bytes(),
         &prekey.expires.to_be_bytes(),
         &prekey.x25519,
-        // Kept for an ML-KEM key.
-        b"",
+        prekey.mlkem.as_ref().map_or(&[][..], |key| key.as_slice()),
     ])
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for PrekeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Signature => "the prekey is not signed by the user's key",
-            Self::Expired => "the prekey has expired",
-            Self::ClockSkew => "the prekey was made in the future: a clock is wrong",
-            Self::Weak => "the prekey is of small order",
+            Self::Signature => "the key is not signed by the user's identity",
+            Self::Expired => "the key has expired",
+            Self::ClockSkew => "the key was made in the future: a clock is wrong",
+            Self::Weak => "the X25519 key is of small order",
+            Self::Invalid => "the ML-KEM key is invalid",
         })
     }
 }
@@ -122,6 +137,7 @@ impl std::error::Error for PrekeyFault {}
 mod tests {
     use super::*;
     use crate::crypto::fixtures;
+    use crate::limits::MLKEM_KEY;
 
     const NOW: u64 = 1_750_000_000_000;
 
@@ -145,6 +161,8 @@ mod tests {
             Prekey { created: prekey.created + 1, ..prekey.clone() },
             Prekey { expires: prekey.expires + 1, ..prekey.clone() },
             Prekey { x25519: [9; 32], ..prekey.clone() },
+            Prekey { mlkem: Some(Box::new([9; MLKEM_KEY])), ..prekey.clone() },
+            Prekey { mlkem: None, ..prekey.clone() },
             Prekey { signature: Vec::new(), ..prekey.clone() },
         ];
         for prekey in changed {

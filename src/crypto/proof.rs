@@ -54,8 +54,14 @@ mod tests {
     #[test]
     fn a_proof_hangs_on_each_of_its_parts() {
         let fp = Fingerprint([4; 32]);
-        let prekey =
-            Prekey { id: 1, created: 2, expires: 3, x25519: [5; 32], signature: Vec::new() };
+        let prekey = Prekey {
+            id: 1,
+            created: 2,
+            expires: 3,
+            x25519: [5; 32],
+            mlkem: None,
+            signature: Vec::new(),
+        };
         let proof = register_proof(&[1; 32], &[2; 32], &[3; 32], "alice", &fp, &prekey, None);
         let newer = Prekey { id: 2, ..prekey.clone() };
         let others = [

@@ -5,7 +5,10 @@
 
 use x25519_dalek::StaticSecret;
 
-use super::{Identity, PublicKey, RelayKey, Secret, identity, relay_key, secret};
+use super::{
+    Identity, KemCiphertext, PublicKey, RelayKey, Secret, identity, kem, relay_key, secret,
+};
+use crate::wire::KemKey;
 
 /// The client's side: one user's long-term key, and randomness.
 pub trait Vault {
@@ -36,6 +39,21 @@ pub trait Vault {
     /// X25519 of `secret` and the other side's public key; `None` where the result is all zero,
     /// which is what a public key of small order gives whatever the secret.
     fn agree(&self, secret: &Secret<32>, theirs: &[u8; 32]) -> Option<Secret<32>>;
+
+    /// The ML-KEM-768 key of 64 random bytes (FIPS 203).
+    fn kem_key(&self, seed: &Secret<64>) -> Box<KemKey>;
+
+    /// A new secret and its ciphertext, which who knows the seed of `key` decapsulates; `None`
+    /// where `key` is no valid key.
+    fn encapsulate(&self, key: &KemKey) -> Option<(Box<KemCiphertext>, Secret<32>)>;
+
+    /// The secret in `ciphertext`; another one, which nobody else knows, where that was not
+    /// encapsulated to the key of `seed`.
+    fn decapsulate(&self, seed: &Secret<64>, ciphertext: &KemCiphertext) -> Secret<32>;
+
+    /// The key that seals what is kept on the disk ([`seal_at_rest`](super::seal_at_rest)): always
+    /// the same of one identity.
+    fn at_rest_key(&self) -> Secret<32>;
 }
 
 /// The relay's side: its own key, others' signatures, and randomness.
@@ -114,6 +132,22 @@ impl Vault for IdentityVault {
         let shared = StaticSecret::from(*secret.expose()).diffie_hellman(&(*theirs).into());
         let shared = shared.was_contributory().then_some(shared)?;
         Some(Secret::filled(|bytes| bytes.copy_from_slice(shared.as_bytes())))
+    }
+
+    fn kem_key(&self, seed: &Secret<64>) -> Box<KemKey> {
+        kem::public_half(seed)
+    }
+
+    fn encapsulate(&self, key: &KemKey) -> Option<(Box<KemCiphertext>, Secret<32>)> {
+        kem::encapsulate(key, &Secret::filled(|randomness| self.random(randomness)))
+    }
+
+    fn decapsulate(&self, seed: &Secret<64>, ciphertext: &KemCiphertext) -> Secret<32> {
+        kem::decapsulate(seed, ciphertext)
+    }
+
+    fn at_rest_key(&self) -> Secret<32> {
+        self.identity.at_rest_key()
     }
 }
 

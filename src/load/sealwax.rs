@@ -118,6 +118,7 @@ fn registration(user: u32) -> Registration2 {
         created: CREATED,
         expires: CREATED + lifetime,
         x25519: [9; 32],
+        mlkem: None,
         signature: vec![0; NEW_RSA_BITS / 8],
     };
     Registration2 { cnonce: [7; 32], prekey, bind: Bind::None }

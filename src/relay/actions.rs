@@ -1,7 +1,7 @@
 //! The actions: what each request does, and to whom it is allowed.
 //!
 //! `carry_out` is the table of them. What `register`, `prove` and `prekey` do is in
-//! `registration.rs`.
+//! `registration.rs`, and what those about letters do in `letters.rs` and `delivery.rs`.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::rates::{Origin, RateClass};
 use crate::limits::MAX_NAME_ORIGINAL;
 use crate::reactor::{Context, Token};
 use crate::tokens::Rate;
-use crate::wire::{Body, ErrorCode, Forward, Reply, Request};
+use crate::wire::{Body, ErrorCode, Forward, ForwardKind, Reply, Request};
 
 impl Relay {
     /// Does what a request asks, if its sender may ask it, and queues the answer if there is one.
@@ -38,17 +38,28 @@ impl Relay {
                 self.forward(cx, from, request, forward)
             }
             Body::Prekey(_) | Body::Forward(_) => Err(wrong_version()),
+            Body::Letterbox(_) | Body::Letter(_) | Body::Take(_) | Body::Ack { .. }
+                if !(request.version2 && version2 == Some(true)) =>
+            {
+                Err(wrong_version())
+            }
+            Body::Letterbox(key) => self.open_letterbox(from, key),
+            Body::Letter(letter) => self.keep_letter(cx, from, letter),
+            Body::Take(mode) => self.take_letters(from, *mode),
+            Body::Ack { number } => self.acknowledge(from, *number),
             Body::Lookup { .. } if !self.may_look_up(cx, from) => {
                 let detail = "too many keys were asked for lately: ask again in a second";
                 Err(Fault::new(ErrorCode::RateLimited, detail))
             }
             // Too long to be a name, and the log would hold all of it.
-            Body::Lookup { target } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
-            Body::Lookup { target } => self.look_up(cx, from, target),
+            Body::Lookup { target, .. } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
+            Body::Lookup { target, letters } => {
+                let is_asked = *letters && self.find_keys(from, request.id.as_deref(), target)?;
+                if is_asked { Ok(()) } else { self.look_up(cx, from, target) }
+            }
             Body::Ping => {
-                if let Some(user) = self.peers.user(from).filter(|user| user.is_version2()) {
-                    let name = user.name.clone();
-                    self.note_used(name.as_str());
+                if version2 == Some(true) {
+                    self.note_use_of(from);
                 }
                 let id = request.id.as_deref().map(Into::into);
                 self.answer(cx, from, &Reply::Pong { id }.encode());
@@ -75,6 +86,8 @@ impl Relay {
             from: target.into(),
             pubkey: key.to_text().into(),
             prekey: prekey.as_deref().map(Cow::Borrowed),
+            away: false,
+            letter_key: None,
         };
         self.answer(cx, from, &reply.encode());
         Ok(())
@@ -113,13 +126,16 @@ impl Relay {
         if self.is_full(cx, to) {
             return Err(Fault::new(ErrorCode::QueueFull, "too much waits for the addressee"));
         }
-        if self.config.is_too_long(forward.frame_len(), cx.output_in_all()) {
+        if self.config.is_too_long(forward.bytes.frame_len(), cx.output_in_all()) {
             let detail = "too much waits for all users: only short frames are passed on now";
             return Err(Fault::new(ErrorCode::QueueFull, detail));
         }
         let prekey = addressee.prekey.as_ref().map(|prekey| prekey.id);
         let name = sender.name.clone();
-        let bytes = self.queue(cx, to, &forward.parts(&name.json_bytes()));
+        if request.version2 && forward.kind == ForwardKind::SendKey {
+            self.note_written(name.as_str(), &forward.to);
+        }
+        let bytes = self.queue(cx, to, &forward.bytes.parts(&name.json_bytes()));
         let (from_name, action) = (name.as_str(), forward.kind);
         self.log.tell(&Event::Forwarded { action, from: from_name, to: &forward.to, bytes });
         if let Some(id) = &request.id {

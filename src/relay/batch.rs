@@ -17,7 +17,7 @@ use super::event::{Event, Level};
 use super::limits::ANSWERS_A_BATCH;
 use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
-use crate::wire::{Body, CommonFrames, Reply};
+use crate::wire::{Body, CommonFrames, ForwardKind, Reply};
 
 /// Where the frames of a batch go.
 struct Route<'a> {
@@ -57,16 +57,19 @@ impl Relay {
                 break;
             }
             let end = consumed + end;
-            let frame = end - forward.frame_len()..end;
-            let len = if forward.is_from(&json) && bytes.get(end) == Some(&b'\n') {
+            let frame = end - forward.bytes.frame_len()..end;
+            let len = if forward.bytes.is_from(&json) && bytes.get(end) == Some(&b'\n') {
                 consumed = end + 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
                 consumed = end;
                 self.queue_pending(cx, Some(route), bytes);
-                self.queue(cx, route.to, &forward.parts(&json))
+                self.queue(cx, route.to, &forward.bytes.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
+            if version2 && forward.kind == ForwardKind::SendKey {
+                self.note_written(name.as_str(), route.name);
+            }
             if is_told {
                 let (action, from, to) = (forward.kind, name.as_str(), route.name);
                 self.log.tell(&Event::Forwarded { action, from, to, bytes: len });

@@ -19,6 +19,10 @@ pub struct RelayCensus {
     pub subscribers: usize,
     /// Connections that are to be sent a roster in the next tick.
     pub pending: usize,
+    /// Connections that take letters.
+    pub takers: usize,
+    /// Questions about letters that the store has not answered.
+    pub letters_asked: usize,
 }
 
 impl Relay {
@@ -32,6 +36,8 @@ impl Relay {
             reserved,
             subscribers: self.subscribers.len(),
             pending: self.pending.len(),
+            takers: self.letters.takers.len(),
+            letters_asked: self.letters.len(),
         }
     }
 }

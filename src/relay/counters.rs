@@ -29,6 +29,16 @@ pub struct Counters {
     pub accept_failed: u64,
     /// Names that the store did not keep.
     pub store_failed: u64,
+    /// Letters that the store kept.
+    pub letters_stored: u64,
+    /// Letters that were queued for their addressee, each time.
+    pub letters_delivered: u64,
+    /// Letters that were deleted because they were acknowledged.
+    pub letters_acknowledged: u64,
+    /// Letters that were deleted because they waited for too long.
+    pub letters_expired: u64,
+    /// How often the disk did not take or give what concerns letters.
+    pub letters_failed: u64,
     /// Connections that began with TLS and were given an engine.
     pub tls: u64,
     /// Certificates that were read again and could not be used.
@@ -73,6 +83,11 @@ impl Counters {
             ("cut_off", self.cut_off),
             ("accept_failed", self.accept_failed),
             ("store_failed", self.store_failed),
+            ("letters_stored", self.letters_stored),
+            ("letters_delivered", self.letters_delivered),
+            ("letters_acknowledged", self.letters_acknowledged),
+            ("letters_expired", self.letters_expired),
+            ("letters_failed", self.letters_failed),
             ("tls", self.tls),
             ("tls_not_reloaded", self.tls_not_reloaded),
             ("lines_dropped", self.lines_dropped),

@@ -4,24 +4,27 @@
 //! mode with `synchronous = FULL`: what was committed survives a power cut
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
-use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
-use super::limits::STORE_BUSY;
+use super::boxes;
+use super::limits::{SPARE_PAGES, STATEMENTS, STORE_BUSY, UPKEEP_PAGES, WAL_BYTES};
+use super::open_error::OpenError;
 use super::store::StoreFault;
 use super::utc::Day;
 use crate::wire::Fingerprint;
 
 /// The number of the tables' form, kept in the database's `user_version`; 0 is an empty file.
-const SCHEMA: i32 = 2;
+pub(super) const SCHEMA: i32 = 3;
+
+/// The value of `PRAGMA auto_vacuum` under which unused pages are given back when asked.
+const INCREMENTAL: u32 = 2;
 
 /// Days are those since 1970-01-01 (UTC); `NULL` where it was not known.
 const CREATE: &str = "
@@ -45,7 +48,10 @@ const CREATE_RELEASED: &str = "
 
 const SELECT: &str = "SELECT name, fp FROM names ORDER BY name";
 
-const SELECT_DAYS: &str = "SELECT name, fp, bound_day, used_day FROM names ORDER BY name";
+const SELECT_ALL: &str = "
+    SELECT name, fp, bound_day, used_day, coalesce(sum(letters), 0), coalesce(sum(bytes), 0)
+    FROM names LEFT JOIN users USING (name) LEFT JOIN shares ON shares.box = users.id
+    GROUP BY name ORDER BY name";
 
 /// Changes one row where the name was free or is bound to the same key already, and none where
 /// another key has it: the primary key decides, whoever else writes to the file.
@@ -73,6 +79,10 @@ pub struct BoundName {
     pub bound_day: Option<u32>,
     /// When its user was last connected.
     pub used_day: Option<u32>,
+    /// How many letters wait for its user.
+    pub letters: u64,
+    /// How many bytes these are.
+    pub letter_bytes: u64,
 }
 
 /// What to do where there are no tables yet.
@@ -97,6 +107,13 @@ impl Database {
         let database = Self::open_only(path, if_empty)?;
         let names = database.names().map_err(|error| OpenError::unusable(path, error))?;
         Ok((database, names))
+    }
+
+    /// A database that is in no file.
+    pub(super) fn in_memory() -> rusqlite::Result<Self> {
+        let mut database = Self::prepare(Connection::open_in_memory()?)?;
+        database.schema(IfEmpty::Create)?;
+        Ok(database)
     }
 
     /// Opens the file at `path`, and reads no names.
@@ -160,19 +177,19 @@ impl Database {
         Connection::open_with_flags(uri, flags)
     }
 
-    /// Binds in one transaction, and tells what became of each; an error means that nothing was
-    /// bound.
+    /// Binds in one transaction, each name with its key's text, and tells what became of each; an
+    /// error means that nothing was bound.
     pub(super) fn bind<'a>(
         &mut self,
-        names: impl Iterator<Item = (&'a str, &'a Fingerprint)>,
+        names: impl Iterator<Item = (&'a str, &'a Fingerprint, &'a str)>,
     ) -> rusqlite::Result<Vec<Result<(), StoreFault>>> {
         let today = today();
         let transaction = self.write()?;
         let mut bind = transaction.prepare(BIND)?;
         let outcomes = names
-            .map(|(name, fp)| match bind.execute(params![name, fp.0, today])? {
+            .map(|(name, fp, pem)| match bind.execute(params![name, fp.0, today])? {
                 0 => Ok(Err(StoreFault::Taken)),
-                _ => Ok(Ok(())),
+                _ => boxes::note_pem(&transaction, name, pem).map(Ok),
             })
             .collect::<rusqlite::Result<_>>()?;
         drop(bind);
@@ -180,23 +197,25 @@ impl Database {
         Ok(outcomes)
     }
 
-    /// Notes that the users of these names are connected today.
+    /// Notes that the users of these names are connected today, and the texts of their keys.
     pub(super) fn used<'a>(
         &mut self,
-        names: impl Iterator<Item = &'a str>,
+        names: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> rusqlite::Result<()> {
         let today = today();
         let transaction = self.write()?;
         let mut used = transaction.prepare(USED)?;
-        for name in names {
+        for (name, pem) in names {
             used.execute(params![name, today])?;
+            boxes::note_pem(&transaction, name, pem)?;
         }
         drop(used);
         transaction.commit()
     }
 
     /// Releases names, those only that were last used before `unused_since` if it is given, and
-    /// notes that for the relay that may be running. Tells which were released and whose they were.
+    /// notes that for the relay that may be running. The letters of each go with it: those that
+    /// wait for it, and those that it stored. Tells which were released and whose they were.
     pub(super) fn release<'a>(
         &mut self,
         names: impl Iterator<Item = &'a str>,
@@ -211,6 +230,7 @@ impl Database {
                 Some(day) => transaction.query_row(RELEASE_UNUSED, params![name, day], fp),
             };
             let Some(fp) = fp.optional()? else { continue };
+            boxes::forget(&transaction, name)?;
             transaction.execute("INSERT OR IGNORE INTO released (name) VALUES (?1)", [name])?;
             released.push((name.to_owned(), Fingerprint(fp)));
         }
@@ -236,9 +256,15 @@ impl Database {
     }
 
     fn connect(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+        Self::prepare(Connection::open(path)?)
+    }
+
+    fn prepare(connection: Connection) -> rusqlite::Result<Self> {
         connection.busy_timeout(STORE_BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.pragma_update(None, "auto_vacuum", "incremental")?; // of a file that is made now
         connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
         connection.pragma_update(None, "synchronous", "full")?;
         Ok(Self(connection))
     }
@@ -250,7 +276,7 @@ impl Database {
         let transaction = self.write()?;
         let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match found {
-            SCHEMA => {}
+            SCHEMA | 2 => {}
             0 if if_empty == IfEmpty::Create => transaction.execute_batch(CREATE)?,
             1 => {
                 transaction.execute_batch(FROM_1)?;
@@ -259,22 +285,31 @@ impl Database {
             _ => return Ok(found),
         }
         if found != SCHEMA {
+            transaction.execute_batch(boxes::CREATE)?;
             transaction.pragma_update(None, "user_version", SCHEMA)?;
         }
         transaction.execute_batch(CREATE_RELEASED)?;
         transaction.commit()?;
+        let vacuum: u32 = self.0.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+        if found != SCHEMA && vacuum != INCREMENTAL {
+            // Only a file that is written anew can give pages back to the disk from then on. Where
+            // that fails (a disk without room for a second one), it works as well and stays long.
+            let _ = self.0.execute_batch("VACUUM");
+        }
         Ok(SCHEMA)
     }
 
     /// The bound names with all that is known of them, sorted.
-    pub(super) fn names_with_days(&self) -> rusqlite::Result<Vec<BoundName>> {
-        let mut select = self.0.prepare(SELECT_DAYS)?;
+    pub(super) fn all_names(&self) -> rusqlite::Result<Vec<BoundName>> {
+        let mut select = self.0.prepare(SELECT_ALL)?;
         let names = select.query_map([], |row| {
             Ok(BoundName {
                 name: row.get(0)?,
                 fp: Fingerprint(row.get(1)?),
                 bound_day: row.get(2)?,
                 used_day: row.get(3)?,
+                letters: row.get::<_, i64>(4)?.unsigned_abs(),
+                letter_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
             })
         })?;
         names.collect()
@@ -286,110 +321,48 @@ impl Database {
         select.query_map([], |row| Ok((row.get(0)?, Fingerprint(row.get(1)?))))?.collect()
     }
 
+    /// Carries out `change` in one transaction; an error means that nothing was changed.
+    pub(super) fn change<T>(
+        &mut self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self.write()?;
+        let changed = change(&transaction)?;
+        transaction.commit()?;
+        Ok(changed)
+    }
+
+    /// The tables, to be read outside of a transaction.
+    pub(super) const fn tables(&self) -> &Connection {
+        &self.0
+    }
+
+    /// Gives some unused pages back to the disk. Returns whether there are more.
+    pub(super) fn shrink(&mut self) -> rusqlite::Result<bool> {
+        let unused = |database: &Connection| {
+            database.pragma_query_value(None, "freelist_count", |row| row.get::<_, u32>(0))
+        };
+        let spare = unused(&self.0)?.saturating_sub(SPARE_PAGES);
+        if spare == 0 {
+            return Ok(false);
+        }
+        let give_back = format!("PRAGMA incremental_vacuum({})", spare.min(UPKEEP_PAGES));
+        let mut give_back = self.0.prepare(&give_back)?;
+        let mut pages = give_back.query([])?;
+        while pages.next()?.is_some() {} // each step gives one back
+        drop(pages);
+        drop(give_back);
+        let is_done = unused(&self.0)? <= SPARE_PAGES;
+        if is_done {
+            // The file itself becomes shorter once what was written last is brought into it.
+            self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(!is_done)
+    }
+
     /// A transaction that may write from its first step: it waits for the lock here or nowhere.
     fn write(&mut self) -> rusqlite::Result<Transaction<'_>> {
         self.0.transaction_with_behavior(TransactionBehavior::Immediate)
-    }
-}
-
-/// Why the bound names cannot be opened. What is shown says what to do next.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The file cannot be opened, read or written.
-    Unusable {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite said.
-        error: rusqlite::Error,
-    },
-    /// Another version of the program wrote it.
-    OtherSchema {
-        /// Which file.
-        path: PathBuf,
-        /// Its schema.
-        found: i32,
-    },
-    /// Names were kept in it, and it is missing or empty.
-    Gone {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The thread, or what wakes the loop, could not be made.
-    Thread(io::Error),
-}
-
-impl OpenError {
-    pub(super) fn unusable(path: &Path, error: rusqlite::Error) -> Self {
-        Self::Unusable { path: path.to_owned(), error }
-    }
-
-    /// Whether the file may be whole and only cannot be written now: its disk is full, or was made
-    /// read-only. SQLite tells the want of room for its own files in several ways.
-    pub(super) fn is_for_want_of_room(&self) -> bool {
-        let Self::Unusable { error, .. } = self else { return false };
-        matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::ReadOnly
-            )
-        )
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Unusable { path, error } => write!(
-                out,
-                "cannot keep bound names in '{}': {error}: {}",
-                path.display(),
-                advice(error, path)
-            ),
-            Self::OtherSchema { path, found } => write!(
-                out,
-                "the bound names in '{}' have schema {found}, and this version knows {SCHEMA}: \
-                 run the version that wrote them, or a newer one",
-                path.display()
-            ),
-            Self::Gone { path } => write!(
-                out,
-                "the bound names are gone: '{0}' is missing or empty, and the relay's key is \
-                 there: restore '{0}' from a copy, or run 'sealwax names recreate --home {1}' to \
-                 start with every name free",
-                path.display(),
-                home_of(path).display()
-            ),
-            Self::Thread(error) => write!(
-                out,
-                "cannot start the storage thread: {error}: raise the limits on processes and \
-                 open files"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-fn advice(error: &rusqlite::Error, path: &Path) -> Cow<'static, str> {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "free some space on its disk".into(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process is writing to it: end that first".into()
-        }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => format!(
-            "restore it from a backup, or move it away and run 'sealwax names recreate --home {}' \
-             to start with every name free",
-            home_of(path).display()
-        )
-        .into(),
-        _ => {
-            "it has to belong to the user who runs the relay, with access for reading and writing, \
-             on a disk that can be written"
-                .into()
-        }
     }
 }
 
@@ -402,10 +375,6 @@ fn uri(path: &Path) -> String {
         _ => format!("%{byte:02x}"),
     });
     format!("file:{}", escaped.collect::<String>())
-}
-
-fn home_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Whether nothing was ever written to the file, or there is none.
@@ -422,8 +391,9 @@ fn today() -> u32 {
 
 #[cfg(test)]
 impl Database {
-    /// Makes this connection believe that the disk is full beyond `pages`.
-    pub(super) fn limit_pages(&self, pages: u32) {
+    /// Makes this connection believe that the disk has no room for more pages than there are.
+    pub(super) fn fill_disk(&self) {
+        let pages: u32 = self.0.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         self.0.pragma_update(None, "max_page_count", pages).unwrap();
     }
 
@@ -439,10 +409,14 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::path::PathBuf;
+
+    use rusqlite::ErrorCode;
 
     use super::*;
 
     const KEY: Fingerprint = Fingerprint([1; 32]);
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----";
 
     fn file() -> (tempfile::TempDir, PathBuf) {
         let home = tempfile::tempdir().unwrap();
@@ -454,11 +428,12 @@ mod tests {
     fn a_commit_is_all_or_nothing() {
         let (_home, path) = file();
         let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
-        database.limit_pages(3);
+        database.fill_disk();
         let long = "x".repeat(100_000);
-        let error = database.bind([("bob", &KEY), (&long, &KEY)].into_iter()).unwrap_err();
+        let error =
+            database.bind([("bob", &KEY, PEM), (&long, &KEY, PEM)].into_iter()).unwrap_err();
         assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
-        assert_eq!(database.bind([("eve", &KEY)].into_iter()).unwrap(), [Ok(())]);
+        assert_eq!(database.bind([("eve", &KEY, PEM)].into_iter()).unwrap(), [Ok(())]);
         let (_database, names) = Database::open(&path, IfEmpty::Create).unwrap();
         assert!(names == [("eve".to_owned(), KEY)]);
     }
@@ -479,9 +454,9 @@ mod tests {
     fn a_file_of_a_newer_version_is_refused_by_its_path() {
         let (_home, path) = file();
         let (database, _) = Database::open(&path, IfEmpty::Create).unwrap();
-        database.0.pragma_update(None, "user_version", 3).unwrap();
+        database.0.pragma_update(None, "user_version", 4).unwrap();
         let error = Database::open(&path, IfEmpty::Create).unwrap_err();
-        assert!(matches!(error, OpenError::OtherSchema { found: 3, .. }));
+        assert!(matches!(error, OpenError::OtherSchema { found: 4, .. }));
         assert!(error.to_string().contains(&path.display().to_string()));
     }
 
@@ -508,12 +483,12 @@ mod tests {
         assert_eq!(Database::read(&path).unwrap().len(), 1, "read as it is");
         let before = today();
         let (mut database, _) = Database::open(&path, IfEmpty::Refuse).unwrap();
-        let names = database.names_with_days().unwrap();
+        let names = database.all_names().unwrap();
         assert_eq!((names.len(), &*names[0].name, names[0].bound_day), (1, "bob", None));
         assert!((before..=today()).contains(&names[0].used_day.unwrap()));
-        let eve = [("eve", &KEY)];
+        let eve = [("eve", &KEY, PEM)];
         database.bind(eve.into_iter()).unwrap();
-        let names = database.names_with_days().unwrap();
+        let names = database.all_names().unwrap();
         assert!((before..=today()).contains(&names[1].bound_day.unwrap()));
         assert_eq!(names[1].bound_day, names[1].used_day);
         // Again, to see that it is not done twice.
@@ -524,9 +499,9 @@ mod tests {
     fn only_what_was_not_used_for_so_long_is_released() {
         let (_home, path) = file();
         let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
-        database.bind([("alice", &KEY), ("bob", &KEY)].into_iter()).unwrap();
+        database.bind([("alice", &KEY, PEM), ("bob", &KEY, PEM)].into_iter()).unwrap();
         database.0.execute("UPDATE names SET used_day = 100", []).unwrap();
-        database.used(["bob"].into_iter()).unwrap();
+        database.used([("bob", PEM)].into_iter()).unwrap();
         let all = || ["alice", "bob", "carol"].into_iter();
         assert_eq!(database.release(all(), Some(100)).unwrap(), []);
         assert_eq!(database.release(all(), Some(101)).unwrap(), [("alice".to_owned(), KEY)]);
@@ -555,7 +530,7 @@ mod tests {
     fn what_was_committed_is_read_without_a_byte_being_written() {
         let (_home, path) = file();
         let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
-        database.bind([("bob", &KEY)].into_iter()).unwrap();
+        database.bind([("bob", &KEY, PEM)].into_iter()).unwrap();
         // As after a crash: the newest name stands in the log alone.
         let copy = tempfile::tempdir().unwrap();
         for end in ["", "-wal"] {
@@ -583,7 +558,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let path = folder.join("names.sqlite");
         let (mut database, _) = Database::open(&path, IfEmpty::Create).unwrap();
-        database.bind([("bob", &KEY)].into_iter()).unwrap();
+        database.bind([("bob", &KEY, "")].into_iter()).unwrap();
         drop(database);
         let read = Database(Database::connect_read_only(&path).unwrap());
         assert_eq!(read.names().unwrap(), [("bob".to_owned(), KEY)]);

@@ -131,6 +131,11 @@ impl Directory {
         Ok(Availability::Free)
     }
 
+    /// The key that `name` is bound to.
+    pub(super) fn bound_to(&self, name: &str) -> Option<&Fingerprint> {
+        self.bound.owner(name)
+    }
+
     /// Whether the store is to be told that the user of `name`, if it is bound, was connected on
     /// `day`.
     pub(super) fn is_news(&self, name: &str, day: u32) -> bool {

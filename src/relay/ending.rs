@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::announce::tick_again;
 use super::event::{Event, Leaving};
+use super::letter_store::Owner;
 use super::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
 use super::peer::{Peer, State};
 use super::rates::RateClass;
@@ -59,8 +60,11 @@ impl Relay {
         self.counters.left(reason);
         // A name that the store is binding stays reserved until it has answered.
         if let State::Registered(user) = mem::replace(&mut peer.state, State::Leaving) {
+            let owner = self.directory.bound_to(user.name.as_str()).copied();
+            let owner = owner.map(|fp| Owner { name: user.name.as_str().to_owned(), fp });
+            self.stop_taking(id, owner);
             self.directory.release(&user.name, id);
-            self.note_used(user.name.as_str()); // also of one that was connected for months
+            self.note_used(&user.name, &user.key); // also of one that was connected for months
             self.roster.went(user.name);
         }
         tick_again(cx);

@@ -112,6 +112,34 @@ pub enum Event<'a> {
         /// What the store said.
         detail: &'a str,
     },
+    /// A letter was kept for its addressee.
+    LetterStored {
+        /// Its sender.
+        from: &'a str,
+        /// Its addressee.
+        to: &'a str,
+        /// Bytes that are kept of it.
+        bytes: usize,
+    },
+    /// A letter was queued for its addressee.
+    LetterDelivered {
+        /// Its addressee.
+        to: &'a str,
+        /// The number by which it is acknowledged.
+        number: u64,
+        /// The frame's length.
+        bytes: usize,
+    },
+    /// Letters were deleted because they waited for too long.
+    LettersExpired {
+        /// How many.
+        letters: u64,
+    },
+    /// What concerns letters could not be written or read.
+    LettersFailed {
+        /// What the store said.
+        detail: &'a str,
+    },
     /// The names are known and cannot be written to the disk: known users are served, and no new
     /// name is bound until it can be.
     NamesReadOnly {
@@ -224,6 +252,7 @@ impl Event<'_> {
             | Self::Ephemeral
             | Self::Signal { .. }
             | Self::Released { .. }
+            | Self::LettersExpired { .. }
             | Self::TlsReloaded
             | Self::Counters { .. }
             | Self::Draining { .. } => LineKind::System,
@@ -231,13 +260,16 @@ impl Event<'_> {
             Self::Connected { .. }
             | Self::Left { reason: Leaving::Quit, .. }
             | Self::KeyAsked { .. }
-            | Self::Forwarded { .. } => LineKind::Info,
+            | Self::Forwarded { .. }
+            | Self::LetterStored { .. }
+            | Self::LetterDelivered { .. } => LineKind::Info,
             Self::TurnedAway { .. }
             | Self::Left { .. }
             | Self::Refused { .. }
             | Self::FewerConnections { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
+            | Self::LettersFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::AcceptFailed { .. } => LineKind::Error,
@@ -250,6 +282,7 @@ impl Event<'_> {
             Self::Listening { is_chosen: true, .. }
             | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
+            | Self::LettersFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::FewerConnections { .. }
@@ -258,7 +291,9 @@ impl Event<'_> {
             Self::Connected { .. }
             | Self::Left { who: Who::Peer(_), .. }
             | Self::Forwarded { action: ForwardKind::SendKey, .. } => Level::Verbose,
-            Self::Forwarded { action: ForwardKind::Message, .. } => Level::Debug,
+            Self::Forwarded { action: ForwardKind::Message, .. }
+            | Self::LetterStored { .. }
+            | Self::LetterDelivered { .. } => Level::Debug,
             _ => Level::Normal,
         }
     }
@@ -272,6 +307,8 @@ impl Event<'_> {
             && !matches!(
                 self,
                 Self::Forwarded { .. }
+                    | Self::LetterStored { .. }
+                    | Self::LetterDelivered { .. }
                     | Self::StoreFailed { .. }
                     | Self::TlsNotReloaded { .. }
                     | Self::LinesDropped { .. }
@@ -310,6 +347,18 @@ impl fmt::Display for Event<'_> {
                 write!(out, "{who} was refused: {code}, {}", escape_visible(detail))
             }
             Self::StoreFailed { detail } => write!(out, "a name was not kept: {detail}"),
+            Self::LetterStored { from, to, bytes } => {
+                write!(out, "letter from {} kept for {}, {bytes} bytes", Quoted(from), Quoted(to))
+            }
+            Self::LetterDelivered { to, number, bytes } => {
+                write!(out, "letter {number} delivered to {}, {bytes} bytes", Quoted(to))
+            }
+            Self::LettersExpired { letters } => {
+                write!(out, "{letters} letters were deleted: nobody took them in time")
+            }
+            Self::LettersFailed { detail } => {
+                write!(out, "letters cannot be kept or read now: {detail}")
+            }
             Self::NamesReadOnly { detail } => write!(
                 out,
                 "known users are served, and no new name is bound until it can be kept: {detail}"

@@ -122,7 +122,7 @@ impl Relay {
     }
 
     /// Answers with the reason of the refusal. The connection goes on.
-    fn refuse(&mut self, cx: &mut Context, to: Token, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, cx: &mut Context, to: Token, refusal: &Refusal) {
         if let Some(who) = self.peers.get(to).and_then(Peer::who) {
             let (code, detail) = (refusal.code, &*refusal.detail);
             self.log.tell(&Event::Refused { who, code, detail });

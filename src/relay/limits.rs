@@ -149,9 +149,89 @@ pub const ROSTER_BYTES_PER_TICK: usize = 1024 * 1024;
 /// Parts of whole lists, a frame each, that are made in one tick: each is for one subscriber alone
 /// and takes some 0.2 ms, so a crowd of newcomers holds nobody up.
 pub const LIST_PARTS_PER_TICK: usize = 8;
-/// Bindings that may wait for the storage thread; beyond it a proof is refused with
-/// `directory_full`.
-pub const STORE_QUEUE: usize = 1024;
+/// Requests that may wait for the storage thread. A new name that finds no room is refused with
+/// `directory_full`; all others together are fewer than half.
+pub const STORE_QUEUE: usize = 4096;
+/// Of these, so many may note that a known user is connected; a note that finds no room is made
+/// another time.
+pub const STORE_USED: usize = 512;
+/// Letters that may be on their way to the storage thread. One more is refused with
+/// `rate_limited`.
+pub const LETTERS_UNDER_WAY: usize = 256;
+/// Bytes of such letters.
+pub const LETTER_BYTES_UNDER_WAY: usize = 8 * 1024 * 1024;
+/// Letters of one connection that may be on their way, so that no sender takes all places.
+pub const LETTERS_A_SENDER: usize = 16;
+/// Letter keys that may be on their way to the storage thread; one more is refused with
+/// `rate_limited`.
+pub const LETTER_KEYS_UNDER_WAY: usize = 64;
+/// Questions for the keys of users that may wait for the storage thread. One more is refused with
+/// `rate_limited`.
+pub const FINDS_UNDER_WAY: usize = 256;
+/// Deliveries that the storage thread prepares at a time; other boxes wait for their turn. So the
+/// loop copies at most 4 MiB of letters in one tick: about 1 ms.
+pub const DELIVERIES_UNDER_WAY: usize = 16;
+/// The same with those for connections that have ended, which delete what was acknowledged.
+pub const LAST_DELIVERIES: usize = 256;
+/// Notes of who wrote to whom that may wait for the storage thread; one more is not made.
+pub const WRITTEN_UNDER_WAY: usize = 128;
+/// Letters that are delivered on one connection and not acknowledged.
+pub const DELIVERY_LETTERS: usize = 16;
+/// Bytes of such letters. One letter alone may be longer.
+pub const DELIVERY_BYTES: usize = 256 * 1024;
+/// Deliveries that the storage thread refused (a full disk) or that found no memory are tried
+/// again after this long.
+pub const DELIVERY_PAUSE: Duration = Duration::from_secs(1);
+/// Letters that wait in one box at most. Half of them may be of senders to whom the owner of the
+/// box wrote ([`WRITTEN_KEPT`]), a quarter of all other senders, and a quarter receipts of the
+/// former.
+pub const BOX_LETTERS: u32 = 128;
+/// Bytes that wait in one box at most, shared out in the same way: a client takes them within some
+/// seconds.
+pub const BOX_BYTES: u32 = 1024 * 1024;
+/// Letters of one sender in a box whose owner did not write to it.
+pub const STRANGER_LETTERS: u32 = 8;
+/// Users of whom a box remembers that its owner wrote to them; the one it wrote to longest ago is
+/// forgotten first.
+pub const WRITTEN_KEPT: u32 = 256;
+/// A share of a box that was full takes letters again when this many parts of
+/// [`FULL_OF`] are left in it: so its owner does not have to compete with senders
+/// for each place.
+pub const FULL_UNTIL: u32 = 3;
+/// See [`FULL_UNTIL`].
+pub const FULL_OF: u32 = 4;
+/// Bytes of one sender's letters in all boxes together.
+pub const SENDER_BYTES: u32 = 1024 * 1024;
+/// Bytes of letters that one address (of IPv6: a /64) may store in a day.
+pub const ADDRESS_BYTES_A_DAY: u32 = 4 * 1024 * 1024;
+/// They are counted in parts of this many bytes.
+pub const ADDRESS_PART: u32 = 1024;
+/// Bytes of all letters together, unless `--letters-bytes` says otherwise: what they take on the
+/// disk. 0: no letters are kept.
+pub const LETTERS_BYTES: u64 = 1024 * 1024 * 1024;
+/// Letters are deleted after this many days, unless `--letters-days` says fewer. Clients refuse
+/// letters that are older than 15.
+pub const LETTERS_DAYS: u32 = 14;
+/// The longest life of a letter key.
+pub const LETTER_KEY_LIFETIME: Duration = Duration::from_hours(90 * 24);
+/// Letters under the key before the newest one are taken for this long after the newest came:
+/// their senders asked for the key just before.
+pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
+/// How often the storage thread looks for letters whose time is over.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// While there is more to delete or to give back to the disk, the next step follows after this
+/// long, or behind the next requests.
+pub const UPKEEP_PAUSE: Duration = Duration::from_millis(20);
+/// Letters that one step deletes because their time is over.
+pub const UPKEEP_LETTERS: u32 = 256;
+/// Pages of 4 KiB that one step gives back to the disk.
+pub const UPKEEP_PAGES: u32 = 512;
+/// Unused pages of 4 KiB that the file keeps, for the next letters.
+pub const SPARE_PAGES: u32 = 256;
+/// Statements that a connection to the database keeps prepared: all that `boxes.rs` has.
+pub const STATEMENTS: usize = 48;
+/// The file of what was written last (`-wal`) is cut to this many bytes when it begins anew.
+pub const WAL_BYTES: u32 = 4 * 1024 * 1024;
 /// How long the storage thread waits for another process that writes to the same database (an
 /// operator's command); short, so that a relay that is told to leave is gone within a second.
 pub const STORE_BUSY: Duration = Duration::from_millis(250);

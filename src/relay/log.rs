@@ -58,6 +58,11 @@ impl Log {
         self.to = Some(to);
     }
 
+    /// The instant of this tick.
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
     /// Today, in days since 1970-01-01 (UTC).
     pub(super) fn day(&mut self) -> u32 {
         u32::try_from(self.wall() / MS_PER_DAY).unwrap_or(u32::MAX)

@@ -14,45 +14,54 @@
 //!       its sender's queue  ◀── `relayed`, `error`: answer ◀─────┘    the addressee's queue
 //! ```
 //!
-//! A request is done at once or refused at once, with one exception: the proof of a new name waits
-//! for the store. Nothing is ever put aside for a connection but bytes in its queue, and those are
-//! bounded: above the soft limit others' frames for it are refused (`queue_full`), and nothing more
-//! is read from it, since that would only make more answers. So nobody is disconnected by what
-//! others do, and nobody slows others down.
+//! A request is done at once or refused at once, with two exceptions: the proof of a new name waits
+//! for the store, and so does what concerns letters. Nothing is ever put aside for a connection but
+//! bytes in its queue, and those are bounded: above the soft limit others' frames for it are
+//! refused (`queue_full`), and nothing more is read from it, since that would only make more
+//! answers. So nobody is disconnected by what others do, and nobody slows others down.
 //!
 //! Read on in this order: `peer.rs` (the states of a connection), `exchange.rs` (frames in, answers
 //! out), `actions.rs` (which request does what), `registration.rs`, `directory.rs`, `bindings.rs`
 //! and `index.rs` (whose a name is), `batch.rs` (many frames for one addressee), `roster.rs`,
 //! `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one
-//! address may ask), `newcomers.rs` (how many new names it may bind), `ending.rs`, `store.rs` (what
-//! outlives the process), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! address may ask), `newcomers.rs` (how many new names it may bind), `letters.rs` and
+//! `delivery.rs` (what waits for who is away), `ending.rs`, `store.rs` and `letter_store.rs` (what
+//! outlives the process), `sqlite.rs`, `store_thread.rs`, `database.rs` and `boxes.rs` (on the
+//! disk), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
 
 mod actions;
 mod announce;
 mod batch;
 mod bindings;
+mod boxes;
 mod census;
 mod changes;
 pub mod counters;
 mod database;
+mod delivery;
 mod directory;
 mod ending;
 pub mod event;
 mod exchange;
 mod fault;
 mod index;
+pub mod inline_store;
 pub mod journal;
 mod keyed;
+pub mod letter_store;
+mod letters;
 pub mod limits;
 mod log;
 pub mod names;
 mod newcomers;
+mod open_error;
 mod peer;
 mod rates;
 mod registration;
 mod roster;
 pub mod sqlite;
 pub mod store;
+mod store_thread;
 mod throttle;
 mod tls;
 mod user_name;
@@ -68,6 +77,7 @@ use self::counters::Counters;
 use self::directory::Directory;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
+use self::letters::Letters;
 use self::log::Log;
 use self::newcomers::Newcomers;
 use self::peer::{Peer, Peers};
@@ -95,6 +105,9 @@ const THROTTLED: Timer = Timer(2);
 /// Rings when the log has something to tell or to try again.
 const LOG: Timer = Timer(3);
 
+/// Rings when letters that could not be delivered are tried again.
+const LETTERS: Timer = Timer(4);
+
 /// The relay.
 pub struct Relay {
     config: RelayConfig,
@@ -106,6 +119,7 @@ pub struct Relay {
     roster: Roster,
     rates: Rates,
     newcomers: Newcomers,
+    letters: Letters,
     /// Connections that wait for the rate of their address, by the instant of their turn. Some of
     /// them may be gone.
     throttled: BTreeSet<(Time, Token)>,
@@ -176,6 +190,7 @@ impl Relay {
             roster: Roster::new(config.max_frame),
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
+            letters: Letters::default(),
             throttled: BTreeSet::new(),
             tls: None,
             greetings: Greetings::default(),
@@ -278,6 +293,7 @@ impl Handler for Relay {
     fn drained(&mut self, cx: &mut Context, to: Token) {
         self.read_again(cx, to);
         self.add_pending(to);
+        self.letters.takers.queue(to);
         tick_again(cx);
     }
 
@@ -297,6 +313,7 @@ impl Handler for Relay {
             DRAINED => cx.stop(),
             THROTTLED => self.resume_throttled(cx),
             LOG => self.log.try_again(cx),
+            LETTERS => self.letters.takers.go_on(),
             _ => {} // ROSTER needs no more than the end of this tick
         }
     }
@@ -348,6 +365,7 @@ impl Handler for Relay {
         while let Some(answer) = self.store.next_answer() {
             self.settle(cx, answer);
         }
+        self.settle_letters(cx);
         while let Some(name) = self.store.next_released() {
             self.release(&name);
         }

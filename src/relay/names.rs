@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use super::database::{Database, IfEmpty, OpenError};
+use super::database::{Database, IfEmpty};
+use super::open_error::OpenError;
 use crate::wire::Fingerprint;
 
 pub use super::database::BoundName;
@@ -38,7 +39,7 @@ impl BoundNames {
 
     fn of(path: &Path, if_empty: IfEmpty) -> Result<Self, OpenError> {
         let database = Database::open_only(path, if_empty)?;
-        let names = database.names_with_days().map_err(|error| OpenError::unusable(path, error))?;
+        let names = database.all_names().map_err(|error| OpenError::unusable(path, error))?;
         Ok(Self { database, names })
     }
 

@@ -135,7 +135,8 @@ impl Relay {
             return Err(too_many_new_names().last());
         }
         let number = self.directory.reserve(&claim.name, claim.fp, from);
-        if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp) {
+        let pem = claim.key.to_text();
+        if let Err(full) = self.store.bind(number, claim.name.as_str(), &claim.fp, &pem) {
             self.directory.settle(number, false);
             return Err(Fault::because(ErrorCode::DirectoryFull, full).last());
         }
@@ -193,17 +194,27 @@ impl Relay {
         let name = name.as_str();
         self.log.tell(&Event::Registered { name, peer: address, version, fp });
         if version == 2 {
-            self.note_used(name);
+            self.note_use_of(from);
             let limits = WireLimits::new(self.config.max_frame);
             self.answer(cx, from, &Reply::Registered { name: name.into(), fp, limits }.encode());
         }
         self.subscribe(from, subscriber);
     }
 
-    /// Has the store note that the user of `name` is connected today, once a day.
-    pub(super) fn note_used(&mut self, name: &str) {
+    /// Has the store note that the user of `id` is connected today, once a day.
+    pub(super) fn note_use_of(&mut self, id: Token) {
         let day = self.log.day();
-        if self.directory.is_news(name, day) && self.store.used(name) {
+        let Some(user) = self.peers.user(id) else { return };
+        let name = user.name.as_str();
+        if self.directory.is_news(name, day) && self.store.used(name, &user.key.to_text()) {
+            self.directory.noted(name, day);
+        }
+    }
+
+    /// The same of a user who has just left.
+    pub(super) fn note_used(&mut self, name: &UserName, key: &KeyText) {
+        let (name, day) = (name.as_str(), self.log.day());
+        if self.directory.is_news(name, day) && self.store.used(name, &key.to_text()) {
             self.directory.noted(name, day);
         }
     }

@@ -1,4 +1,5 @@
-//! The interface to what the relay keeps: which name is bound to which key.
+//! The interface to what the relay keeps: which name is bound to which key. What it keeps of
+//! letters has an interface of its own (`letter_store.rs`), which a store may have or not.
 //!
 //! Knows names and fingerprints, no disk. A disk cannot be polled, so the interface is made for a
 //! store that takes its time: the relay asks with [`Store::bind`] and goes on; what became of it is
@@ -16,23 +17,36 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use super::letter_store::LetterStore;
 use super::limits::STORE_QUEUE;
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
 
 /// Where bound names outlive the relay.
 pub trait Store {
-    /// Asks to bind `name` to `fp`. The answer comes under `ticket`, a number that only the relay
-    /// understands. A name that is bound to `fp` already is bound again: the answer is the same.
-    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull>;
+    /// Asks to bind `name` to `fp`, the fingerprint of the key whose text is `pem`. The answer
+    /// comes under `ticket`, a number that only the relay understands. A name that is bound to `fp`
+    /// already is bound again: the answer is the same.
+    fn bind(
+        &mut self,
+        ticket: u64,
+        name: &str,
+        fp: &Fingerprint,
+        pem: &str,
+    ) -> Result<(), QueueFull>;
 
     /// The next answer that has come; answers come in the order of the requests.
     fn next_answer(&mut self) -> Option<Answer>;
 
-    /// Notes that the user of `name`, which is bound, is connected today. Nothing is answered.
-    /// Tells whether that was taken; where not, it is noted another time.
-    fn used(&mut self, _name: &str) -> bool {
+    /// Notes that the user of `name`, which is bound, is connected today with a key of this text.
+    /// Nothing is answered. Tells whether that was taken; where not, it is noted another time.
+    fn used(&mut self, _name: &str, _pem: &str) -> bool {
         true
+    }
+
+    /// Where letters are kept; `None` where none are.
+    fn letters(&mut self) -> Option<&mut dyn LetterStore> {
+        None
     }
 
     /// Asks which names the operator has released since this was last asked, with a command of its
@@ -85,7 +99,7 @@ pub struct QueueFull;
 
 impl fmt::Display for QueueFull {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "too many names wait to be kept")
+        write!(out, "too much waits to be kept")
     }
 }
 
@@ -100,7 +114,13 @@ pub struct MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn bind(&mut self, ticket: u64, name: &str, fp: &Fingerprint) -> Result<(), QueueFull> {
+    fn bind(
+        &mut self,
+        ticket: u64,
+        name: &str,
+        fp: &Fingerprint,
+        _pem: &str,
+    ) -> Result<(), QueueFull> {
         if self.answers.len() >= STORE_QUEUE {
             return Err(QueueFull);
         }
@@ -128,7 +148,7 @@ mod tests {
         let (ours, theirs) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
         let mut store = MemoryStore::default();
         for (ticket, fp) in [(7, ours), (8, theirs), (9, ours)] {
-            store.bind(ticket, "alice", &fp).unwrap();
+            store.bind(ticket, "alice", &fp, "").unwrap();
         }
         let answers: Vec<_> = std::iter::from_fn(|| store.next_answer()).collect();
         let outcomes = [(7, Ok(())), (8, Err(StoreFault::Taken)), (9, Ok(()))];
@@ -140,10 +160,10 @@ mod tests {
         let mut store = MemoryStore::default();
         let fp = Fingerprint([1; 32]);
         for ticket in 0..STORE_QUEUE as u64 {
-            store.bind(ticket, "alice", &fp).unwrap();
+            store.bind(ticket, "alice", &fp, "").unwrap();
         }
-        assert_eq!(store.bind(0, "bob", &fp), Err(QueueFull));
+        assert_eq!(store.bind(0, "bob", &fp, ""), Err(QueueFull));
         store.next_answer();
-        store.bind(0, "bob", &fp).unwrap();
+        store.bind(0, "bob", &fp, "").unwrap();
     }
 }

@@ -1,7 +1,9 @@
 //! What our client sends (C→S): each function makes one frame of version 2, ending in a line end.
 
 use super::encode::Encoder;
-use super::{Bind, ForwardKind, Prekey, Registration2, RosterMode, base64};
+use super::{
+    Bind, ForwardKind, LetterKey, LetterKind, Prekey, Registration2, RosterMode, TakeMode, base64,
+};
 
 /// `register`; with `v2` a registration of version 2, which a `challenge` answers, without it an
 /// original's.
@@ -30,9 +32,44 @@ pub fn prekey(prekey: &Prekey) -> Vec<u8> {
     Encoder::action("prekey").value("v", &2).json("prekey", &prekey.to_json()).end()
 }
 
-/// `get_pubkey`: the public key of `target`.
+/// `get_pubkey`: the public key of `target`, and what letters to it are sealed to.
 pub fn get_pubkey(target: &str, from: &str) -> Vec<u8> {
-    Encoder::action("get_pubkey").value("target", target).value("from", from).end()
+    let frame = Encoder::action("get_pubkey").value("target", target).value("from", from);
+    frame.value("letters", &true).end()
+}
+
+/// `letterbox`: from now on keep letters that are sealed to this key.
+pub fn letterbox(key: &LetterKey) -> Vec<u8> {
+    Encoder::action("letterbox").value("v", &2).json("key", &key.to_json()).end()
+}
+
+/// `letter`, of this kind and sealed to the letter key of this id; `content` is base64url.
+pub fn letter(
+    to: &str,
+    from: &str,
+    id: &str,
+    (kind, key_id): (LetterKind, u32),
+    content: &str,
+) -> Vec<u8> {
+    Encoder::action("letter")
+        .value("to", to)
+        .value("from", from)
+        .value("v", &2)
+        .value("id", id)
+        .value("kind", &kind.number())
+        .value("key_id", &key_id)
+        .value("content", content)
+        .end()
+}
+
+/// `letters`: deliver these from now on.
+pub fn letters(take: TakeMode) -> Vec<u8> {
+    Encoder::action("letters").value("v", &2).value("take", take.as_str()).end()
+}
+
+/// `ack`: the letter that was delivered under this number is needed no more.
+pub fn ack(number: u64) -> Vec<u8> {
+    Encoder::action("ack").value("v", &2).value("box", &number).end()
 }
 
 /// `send_key`; `key` is base64url.
@@ -72,7 +109,14 @@ mod tests {
     }
 
     fn some_prekey() -> Prekey {
-        Prekey { id: 1, created: 2, expires: 3, x25519: [4; 32], signature: vec![5; 384] }
+        Prekey {
+            id: 1,
+            created: 2,
+            expires: 3,
+            x25519: [4; 32],
+            mlkem: None,
+            signature: vec![5; 384],
+        }
     }
 
     #[test]
@@ -104,7 +148,7 @@ mod tests {
         assert_eq!(parse(&prove(&[7; 384])), expected);
         let expected = Request { id: None, version2: true, body: Body::Prekey(some_prekey()) };
         assert_eq!(parse(&prekey(&some_prekey())), expected);
-        let body = Body::Lookup { target: "a\"b".into() };
+        let body = Body::Lookup { target: "a\"b".into(), letters: true };
         let expected = Request { id: None, version2: false, body };
         assert_eq!(parse(&get_pubkey("a\"b", "alice")), expected);
         let expected = Request { id, version2: false, body: Body::Ping };
@@ -119,7 +163,7 @@ mod tests {
             assert_eq!((request.id.as_deref(), request.version2), (id, true));
             let Body::Forward(forward) = request.body else { panic!("not forwarded") };
             assert_eq!((&*forward.to, forward.body_len), ("bob", 2));
-            assert_eq!(forward.parts(b"\"alice\"").concat(), *frame);
+            assert_eq!(forward.bytes.parts(b"\"alice\"").concat(), *frame);
         }
     }
 }

@@ -41,6 +41,14 @@ pub enum ErrorCode {
     RateLimited,
     /// The whole list of users does not fit a frame.
     RosterTooLarge,
+    /// Too much waits in the addressee's letterbox, or of the sender's letters.
+    MailboxFull,
+    /// The addressee has published a newer letter key: ask for it.
+    StaleKey,
+    /// The relay's disk did not take it.
+    StoreFailed,
+    /// The addressee has left no key for letters, or this relay keeps no letters.
+    NoLetterbox,
     /// Last frame: the same user connected again.
     Replaced,
     /// Last frame: no registration came in time.
@@ -57,7 +65,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the protocol, which is that of their numbers (`code as usize`).
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::BadFrame,
         Self::FrameTooLarge,
         Self::UnknownAction,
@@ -75,6 +83,10 @@ impl ErrorCode {
         Self::QueueFull,
         Self::RateLimited,
         Self::RosterTooLarge,
+        Self::MailboxFull,
+        Self::StaleKey,
+        Self::StoreFailed,
+        Self::NoLetterbox,
         Self::Replaced,
         Self::RegisterTimeout,
         Self::FrameTimeout,
@@ -103,6 +115,10 @@ impl ErrorCode {
             Self::QueueFull => "queue_full",
             Self::RateLimited => "rate_limited",
             Self::RosterTooLarge => "roster_too_large",
+            Self::MailboxFull => "mailbox_full",
+            Self::StaleKey => "stale_key",
+            Self::StoreFailed => "store_failed",
+            Self::NoLetterbox => "no_letterbox",
             Self::Replaced => "replaced",
             Self::RegisterTimeout => "register_timeout",
             Self::FrameTimeout => "frame_timeout",
@@ -140,6 +156,7 @@ mod tests {
         let published = "bad_frame frame_too_large unknown_action not_registered \
             already_registered bad_name bad_key bad_prekey bad_proof name_in_use name_bound \
             directory_full unknown_user not_v2 queue_full rate_limited roster_too_large \
+            mailbox_full stale_key store_failed no_letterbox \
             replaced register_timeout frame_timeout slow_reader shutting_down tls_required";
         let ours = ErrorCode::ALL.map(ErrorCode::as_str);
         assert_eq!(published.split(' ').collect::<Vec<_>>(), ours);

@@ -27,7 +27,7 @@
 
 use memchr::memchr2;
 
-use super::{Body, Forward, ForwardKind, Request};
+use super::{Body, Forward, ForwardKind, Request, SenderBytes};
 use crate::limits::MAX_ID;
 
 /// Reads the frame at the front of `unconsumed`, white space before it passed over, if it is of the
@@ -153,7 +153,8 @@ impl<'a> CommonMembers<'a> {
             id => id.map(Into::into),
         };
         let (to, from) = (self.to?.into(), self.from.map(|(start, end)| start..end));
-        let forward = Forward { kind, to, body_len: body.len(), frame, from };
+        let bytes = SenderBytes { frame, from };
+        let forward = Forward { kind, to, body_len: body.len(), bytes };
         Some(Request { id, version2: self.v.is_some(), body: Body::Forward(forward) })
     }
 }

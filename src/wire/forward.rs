@@ -18,6 +18,13 @@ pub struct Forward<'a> {
     pub to: Cow<'a, str>,
     /// The length of `key` or `content` as it stands in the frame, in bytes: for the log.
     pub body_len: usize,
+    /// The frame itself.
+    pub bytes: SenderBytes<'a>,
+}
+
+/// A frame as its sender wrote it, and the place of its `from`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderBytes<'a> {
     pub(super) frame: &'a [u8],
     /// Where the value of `from` stands in `frame`, quotes included.
     pub(super) from: Option<Range<usize>>,
@@ -32,7 +39,7 @@ pub enum ForwardKind {
     Message,
 }
 
-impl<'a> Forward<'a> {
+impl SenderBytes<'_> {
     /// The length of the frame as it came, in bytes.
     pub fn frame_len(&self) -> usize {
         self.frame.len()
@@ -52,20 +59,30 @@ impl<'a> Forward<'a> {
             None => [&self.frame[..self.frame.len() - 1], b",\"from\":", sender_json, b"}\n"],
         }
     }
+}
 
+impl<'a> SenderBytes<'a> {
+    /// The frame of an object to which the relay adds `from` where it is missing, and `added`
+    /// members more.
+    pub(super) fn interpret(object: &Object<'a>, added: usize) -> Result<Self, BadFrame> {
+        let from = object.place("from")?;
+        if !object.has_room_for(added + usize::from(from.is_none())) {
+            let detail = "no room beside so many members for what the relay adds";
+            return Err(BadFrame(detail.into()));
+        }
+        Ok(Self { frame: object.frame(), from })
+    }
+}
+
+impl<'a> Forward<'a> {
     pub(super) fn interpret(object: &Object<'a>, kind: ForwardKind) -> Result<Self, BadFrame> {
         let body = object.place(kind.body_name())?;
         let body = body.ok_or_else(|| BadFrame::missing(kind.body_name()))?;
-        let from = object.place("from")?;
-        if from.is_none() && object.is_full() {
-            return Err(BadFrame("no room for `from` beside so many members".into()));
-        }
         Ok(Self {
             kind,
             to: object.text("to")?,
             body_len: body.len() - 2,
-            frame: object.frame(),
-            from,
+            bytes: SenderBytes::interpret(object, 0)?,
         })
     }
 }
@@ -97,7 +114,7 @@ mod tests {
     fn passed_on(frame: &str) -> String {
         let object = Object::parse(frame.as_bytes()).unwrap();
         let forward = Forward::interpret(&object, ForwardKind::Message).unwrap();
-        String::from_utf8(forward.parts(b"\"JG\"").concat()).unwrap()
+        String::from_utf8(forward.bytes.parts(b"\"JG\"").concat()).unwrap()
     }
 
     #[test]
@@ -128,7 +145,7 @@ mod tests {
         let read = |frame: &str| {
             let object = Object::parse(frame.as_bytes()).unwrap();
             let forward = Forward::interpret(&object, ForwardKind::Message)?;
-            Ok::<_, BadFrame>(forward.parts(b"\"JG\"").concat())
+            Ok::<_, BadFrame>(forward.bytes.parts(b"\"JG\"").concat())
         };
         assert!(read(&frame(r#""x":0"#, MAX_MEMBERS - 3)).is_err());
         for taken in [frame(r#""x":0"#, MAX_MEMBERS - 4), frame(r#""from":"""#, MAX_MEMBERS - 3)] {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::object::JsonText;
-use super::{BadFrame, ForwardKind, Object, Reply};
+use super::{BadFrame, ForwardKind, LetterKind, Object, Reply, letter};
 
 /// One frame from the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Incoming<'a> {
     },
     /// `send_key` or `message` of another user.
     Forwarded(Forwarded<'a>),
+    /// `letter` of another user, which the relay has kept.
+    Letter(KeptLetter<'a>),
     /// An action that this version does not know; to be ignored.
     Unknown {
         /// Which.
@@ -50,6 +52,25 @@ pub struct Forwarded<'a> {
     pub version2: bool,
 }
 
+/// A letter that another user sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLetter<'a> {
+    /// The number by which it is acknowledged.
+    pub number: u64,
+    /// The sender, as the relay says.
+    pub from: Cow<'a, str>,
+    /// The addressee.
+    pub to: Cow<'a, str>,
+    /// Its id, as its sender wrote it.
+    pub id: Cow<'a, str>,
+    /// What it says it holds.
+    pub kind: LetterKind,
+    /// Which letter key it says that it was sealed to.
+    pub key_id: u32,
+    /// `content`: base64url.
+    pub body: Cow<'a, str>,
+}
+
 impl<'a> Incoming<'a> {
     /// Reads a frame: exactly the bytes of a [`Scan::Frame`](super::Scan::Frame). Members that
     /// this version does not know are passed over.
@@ -65,6 +86,7 @@ impl<'a> Incoming<'a> {
             },
             "send_key" => Self::Forwarded(Forwarded::interpret(&object, ForwardKind::SendKey)?),
             "message" => Self::Forwarded(Forwarded::interpret(&object, ForwardKind::Message)?),
+            "letter" => Self::Letter(KeptLetter::interpret(&object)?),
             _ => match Reply::interpret(&action, &object)? {
                 Some(reply) => Self::Reply(reply),
                 None => Self::Unknown { action },
@@ -85,15 +107,37 @@ impl<'a> Forwarded<'a> {
     }
 }
 
+impl<'a> KeptLetter<'a> {
+    fn interpret(object: &Object<'a>) -> Result<Self, BadFrame> {
+        if !object.version2()? {
+            return Err(BadFrame::form("v"));
+        }
+        Ok(Self {
+            number: object.required(letter::BOX)?,
+            from: object.text("from")?,
+            to: object.text("to")?,
+            id: object.text("id")?,
+            kind: LetterKind::interpret(object)?,
+            key_id: object.required("key_id")?,
+            body: object.text("content")?,
+        })
+    }
+}
+
 fn names(list: Vec<JsonText>) -> Vec<Cow<str>> {
     list.into_iter().map(|JsonText(name)| name).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ErrorCode, Fingerprint, Prekey, Refusal, WireLimits};
+    use super::super::{
+        ErrorCode, Fingerprint, KeyCount, LetterKey, LetterKind, Prekey, Refusal, TakeMode,
+        WireLimits, compose,
+    };
     use super::super::{base64, encode_roster, encode_userlist};
     use super::*;
+    use crate::limits::MLKEM_KEY;
+    use crate::wire::{Body, Request, letter_end};
 
     /// `frame` without its line end, read.
     fn parse(frame: &[u8]) -> Result<Incoming<'_>, BadFrame> {
@@ -102,8 +146,22 @@ mod tests {
 
     #[test]
     fn what_the_relay_writes_the_client_reads() {
-        let prekey =
-            Prekey { id: 1, created: 2, expires: 3, x25519: [4; 32], signature: vec![5; 384] };
+        let prekey = Prekey {
+            id: 1,
+            created: 2,
+            expires: 3,
+            x25519: [4; 32],
+            mlkem: None,
+            signature: vec![5; 384],
+        };
+        let letter_key = LetterKey {
+            id: 1,
+            created: 2,
+            expires: 3,
+            x25519: [4; 32],
+            mlkem: Box::new([7; MLKEM_KEY]),
+            signature: vec![5; 384],
+        };
         let refusal = Refusal {
             id: Some("\"7\"".to_owned()),
             ..Refusal::new(ErrorCode::QueueFull, "try again\n")
@@ -115,12 +173,31 @@ mod tests {
                 fp: Fingerprint([6; 32]),
                 limits: WireLimits::new(65536),
             },
-            Reply::Pubkey { from: "JG".into(), pubkey: "-----\n".into(), prekey: None },
+            Reply::Pubkey {
+                from: "JG".into(),
+                pubkey: "-----\n".into(),
+                prekey: None,
+                away: false,
+                letter_key: None,
+            },
             Reply::Pubkey {
                 from: "bob".into(),
                 pubkey: "".into(),
                 prekey: Some(Cow::Owned(prekey)),
+                away: false,
+                letter_key: Some(Cow::Borrowed(&letter_key)),
             },
+            Reply::Pubkey {
+                from: "bob".into(),
+                pubkey: "".into(),
+                prekey: None,
+                away: true,
+                letter_key: Some(Cow::Borrowed(&letter_key)),
+            },
+            Reply::Letterbox { waiting: vec![KeyCount { key_id: u32::MAX, count: 2 }] },
+            Reply::Letterbox { waiting: vec![] },
+            Reply::Stored { id: "7".into(), to: "bob".into() },
+            Reply::LetterboxEmpty,
             Reply::Relayed { id: "ⵣ".into(), to: "bob".into(), prekey: Some(u32::MAX) },
             Reply::Relayed { id: "".into(), to: "JG".into(), prekey: None },
             Reply::from(&refusal),
@@ -159,6 +236,30 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_is_delivered_as_it_was_sent_under_its_number() {
+        let sent = compose::letter("bob", "alice", "7", (LetterKind::Receipt, 9), "AQ");
+        let request = Request::parse(sent.trim_ascii_end()).unwrap();
+        let Body::Letter(letter) = request.body else { panic!("no letter") };
+        let kept = [letter.to_keep(b"\"alice\""), letter_end(12).into_bytes()].concat();
+        let expected = KeptLetter {
+            number: 12,
+            from: "alice".into(),
+            to: "bob".into(),
+            id: "7".into(),
+            kind: LetterKind::Receipt,
+            key_id: 9,
+            body: "AQ".into(),
+        };
+        assert_eq!(parse(&kept), Ok(Incoming::Letter(expected)));
+        let take = compose::letters(TakeMode::Receipts);
+        let taken = Request::parse(take.trim_ascii_end()).unwrap().body;
+        assert_eq!(taken, Body::Take(TakeMode::Receipts));
+        let ack = compose::ack(u64::MAX);
+        let number = Request::parse(ack.trim_ascii_end()).unwrap().body;
+        assert_eq!(number, Body::Ack { number: u64::MAX });
+    }
+
+    #[test]
     fn an_unknown_action_is_named_and_a_malformed_one_is_refused() {
         let unknown = Incoming::Unknown { action: "dance".into() };
         assert_eq!(parse(br#"{"action":"dance"}"#), Ok(unknown));
@@ -177,6 +278,10 @@ mod tests {
             r#"{"action":"relayed","id":"1","to":"b","prekey":4294967296}"#,
             r#"{"action":"registered","name":"a","limits":{}}"#,
             r#"{"action":"error","detail":7}"#,
+            r#"{"action":"pubkey","from":"b","pubkey":"p","v":2,"away":true,"letter_key":{}}"#,
+            r#"{"action":"letterbox","waiting":[{"key_id":-1,"count":1}]}"#,
+            r#"{"action":"stored","id":"1"}"#,
+            r#"{"action":"letter","to":"b","from":"a","id":"1","kind":0,"key_id":1,"content":"x"}"#,
             &format!(r#"{{"action":"challenge","relay":"{key}","nonce":"","sig":""}}"#),
         ];
         for frame in wrong {
@@ -211,7 +316,13 @@ mod tests {
     #[test]
     fn a_prekey_without_its_version_is_not_taken() {
         let frame = br#"{"action":"pubkey","from":"b","pubkey":"p","prekey":{}}"#;
-        let reply = Reply::Pubkey { from: "b".into(), pubkey: "p".into(), prekey: None };
+        let reply = Reply::Pubkey {
+            from: "b".into(),
+            pubkey: "p".into(),
+            prekey: None,
+            away: false,
+            letter_key: None,
+        };
         assert_eq!(parse(frame), Ok(Incoming::Reply(reply)));
     }
 }

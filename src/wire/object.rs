@@ -92,9 +92,9 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whether it may have no further member.
-    pub(super) fn is_full(&self) -> bool {
-        self.members.len() >= MAX_MEMBERS
+    /// Whether it may have so many more members.
+    pub(super) fn has_room_for(&self, added: usize) -> bool {
+        self.members.len() + added <= MAX_MEMBERS
     }
 
     /// The whole frame.

@@ -29,7 +29,7 @@ impl Refusal {
 
     /// The refusal of the request that had these members. A value that is too long is not repeated,
     /// so that the answer keeps to the limits too.
-    pub(super) fn about(self, id: Option<&str>, to: Option<&str>, target: Option<&str>) -> Self {
+    pub fn about(self, id: Option<&str>, to: Option<&str>, target: Option<&str>) -> Self {
         let echo = |text: Option<&str>, most| {
             text.filter(|text| text.len() <= most).map(ToOwned::to_owned)
         };

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::encode::Encoder;
-use super::{BadFrame, Fingerprint, Object, Prekey, Refusal, base64};
+use super::{BadFrame, Fingerprint, LetterKey, Object, Prekey, Refusal, base64};
 use crate::limits::{MAX_DEPTH, MAX_FRAME, MAX_ID, MAX_MEMBERS, MAX_NAME, MAX_PUBKEY_PEM};
 
 /// One answer of the relay.
@@ -36,9 +36,27 @@ pub enum Reply<'a> {
         from: Cow<'a, str>,
         /// PEM, as it was registered.
         pubkey: Cow<'a, str>,
-        /// Of a version-2 user, and of no other.
+        /// Of a version-2 user who is there, and of no other.
         prekey: Option<Cow<'a, Prekey>>,
+        /// A version-2 user who is not there.
+        away: bool,
+        /// What letters are sealed to, if it was asked for and there is one.
+        letter_key: Option<Cow<'a, LetterKey>>,
     },
+    /// `letterbox`: the key is kept, and so many letters wait.
+    Letterbox {
+        /// For each key under which letters wait.
+        waiting: Vec<KeyCount>,
+    },
+    /// `stored`: the letter is on the relay's disk.
+    Stored {
+        /// Of the letter.
+        id: Cow<'a, str>,
+        /// The addressee.
+        to: Cow<'a, str>,
+    },
+    /// `letterbox_empty`: all that waited was delivered.
+    LetterboxEmpty,
     /// `relayed`: the frame stands whole in the addressee's queue.
     Relayed {
         /// Of the request.
@@ -67,6 +85,15 @@ pub enum Reply<'a> {
         /// Of the `ping`.
         id: Option<Cow<'a, str>>,
     },
+}
+
+/// How many letters wait that were sealed to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCount {
+    /// The id of the letter key.
+    pub key_id: u32,
+    /// How many letters.
+    pub count: u32,
 }
 
 /// The limits of section 1, as the relay tells them.
@@ -122,14 +149,31 @@ impl<'a> Reply<'a> {
                 .value("fp", &fp.to_string())
                 .json("limits", &serde_json::json!(limits).to_string())
                 .end(),
-            Self::Pubkey { from, pubkey, prekey } => {
-                let frame = Encoder::action("pubkey").value("from", from);
-                let frame = frame.value("pubkey", pubkey);
-                match prekey {
-                    Some(prekey) => frame.value("v", &2).json("prekey", &prekey.to_json()).end(),
-                    None => frame.end(),
+            Self::Pubkey { from, pubkey, prekey, away, letter_key } => {
+                let mut frame = Encoder::action("pubkey").value("from", from);
+                frame = frame.value("pubkey", pubkey);
+                if prekey.is_some() || *away {
+                    frame = frame.value("v", &2);
                 }
+                if let Some(prekey) = prekey {
+                    frame = frame.json("prekey", &prekey.to_json());
+                }
+                if *away {
+                    frame = frame.value("away", &true);
+                }
+                if let Some(key) = letter_key {
+                    frame = frame.json("letter_key", &key.to_json());
+                }
+                frame.end()
             }
+            Self::Letterbox { waiting } => {
+                let waiting = serde_json::json!(waiting).to_string();
+                Encoder::action("letterbox").json("waiting", &waiting).end()
+            }
+            Self::Stored { id, to } => {
+                Encoder::action("stored").value("id", id).value("to", to).end()
+            }
+            Self::LetterboxEmpty => Encoder::action("letterbox_empty").end(),
             Self::Relayed { id, to, prekey } => {
                 let frame = Encoder::action("relayed").value("id", id).value("to", to);
                 match prekey {
@@ -161,11 +205,23 @@ impl<'a> Reply<'a> {
                 fp: object.text("fp")?.parse().map_err(|_| BadFrame::form("fp"))?,
                 limits: object.value("limits")?.unwrap_or_default(),
             },
-            "pubkey" => Self::Pubkey {
-                from: object.text("from")?,
-                pubkey: object.text("pubkey")?,
-                prekey: published_prekey(object)?.map(Cow::Owned),
-            },
+            "pubkey" => {
+                let is_version2 = object.version2()?;
+                let away = is_version2 && object.value("away")?.unwrap_or(false);
+                let letter_key = object.raw("letter_key").filter(|_| is_version2);
+                Self::Pubkey {
+                    from: object.text("from")?,
+                    pubkey: object.text("pubkey")?,
+                    prekey: published_prekey(object, is_version2 && !away)?.map(Cow::Owned),
+                    away,
+                    letter_key: letter_key.map(LetterKey::parse).transpose()?.map(Cow::Owned),
+                }
+            }
+            "letterbox" => {
+                Self::Letterbox { waiting: object.value("waiting")?.unwrap_or_default() }
+            }
+            "stored" => Self::Stored { id: object.text("id")?, to: object.text("to")? },
+            "letterbox_empty" => Self::LetterboxEmpty,
             "relayed" => Self::Relayed {
                 id: object.text("id")?,
                 to: object.text("to")?,
@@ -196,9 +252,10 @@ impl<'a> From<&'a Refusal> for Reply<'a> {
     }
 }
 
-/// The prekey of a `pubkey` frame. One without `"v":2` would be an original user's, who has none.
-fn published_prekey(object: &Object) -> Result<Option<Prekey>, BadFrame> {
-    if !object.version2()? {
+/// The prekey of a `pubkey` frame, if its user has to have one: an original user has none, and who
+/// is away neither.
+fn published_prekey(object: &Object, has_one: bool) -> Result<Option<Prekey>, BadFrame> {
+    if !has_one {
         return Ok(None);
     }
     let json = object.raw("prekey").ok_or_else(|| BadFrame::missing("prekey"))?;

@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use super::{
-    BadFrame, ErrorCode, Forward, ForwardKind, Object, Prekey, Refusal, Scan, Scanner, scan_common,
+    BadFrame, ErrorCode, Forward, ForwardKind, Letter, LetterKey, Object, Prekey, Refusal, Scan,
+    Scanner, TakeMode, scan_common,
 };
 use crate::limits::MAX_ID;
 
@@ -39,6 +40,19 @@ pub enum Body<'a> {
     Lookup {
         /// Whose.
         target: Cow<'a, str>,
+        /// Whether the key for letters is wanted too, and an answer about a user who is away.
+        letters: bool,
+    },
+    /// `letterbox`: keep letters that are sealed to this key.
+    Letterbox(LetterKey),
+    /// `letter`: a frame that waits for another user.
+    Letter(Letter<'a>),
+    /// `letters`: deliver what waits, and what will come.
+    Take(TakeMode),
+    /// `ack`: this letter is needed no more.
+    Ack {
+        /// The number under which it was delivered.
+        number: u64,
     },
     /// `send_key` or `message`: a frame for another user.
     Forward(Forward<'a>),
@@ -128,7 +142,8 @@ impl<'a> Request<'a> {
     pub fn refuse(&self, code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Refusal {
         let (to, target) = match &self.body {
             Body::Forward(forward) => (Some(&*forward.to), None),
-            Body::Lookup { target } => (None, Some(&**target)),
+            Body::Letter(letter) => (Some(&*letter.to), None),
+            Body::Lookup { target, .. } => (None, Some(&**target)),
             _ => (None, None),
         };
         Refusal::new(code, detail).about(self.id.as_deref(), to, target)
@@ -146,7 +161,17 @@ impl<'a> Request<'a> {
             "register" => Body::Register(Register::interpret(object, version2)?),
             "prove" => Body::Prove { signature: object.bytes("sig")? },
             "prekey" => Body::Prekey(prekey(object)?),
-            "get_pubkey" => Body::Lookup { target: object.text("target")? },
+            "get_pubkey" => Body::Lookup {
+                target: object.text("target")?,
+                letters: object.value("letters")?.unwrap_or(false),
+            },
+            "letterbox" => Body::Letterbox(letter_key(object)?),
+            "letter" => Body::Letter(Letter::interpret(object)?),
+            "letters" => {
+                let mode = TakeMode::named(&object.text("take")?);
+                Body::Take(mode.ok_or_else(|| BadFrame::form("take"))?)
+            }
+            "ack" => Body::Ack { number: object.required("box")? },
             "send_key" => Body::Forward(Forward::interpret(object, ForwardKind::SendKey)?),
             "message" => Body::Forward(Forward::interpret(object, ForwardKind::Message)?),
             "ping" => Body::Ping,
@@ -201,9 +226,16 @@ fn prekey(object: &Object) -> Result<Prekey, Refusal> {
     Prekey::parse(json).map_err(|bad| Refusal::new(ErrorCode::BadPrekey, bad.0))
 }
 
+fn letter_key(object: &Object) -> Result<LetterKey, Refusal> {
+    let json = object.raw("key").ok_or_else(|| BadFrame::missing("key"))?;
+    LetterKey::parse(json).map_err(|bad| Refusal::new(ErrorCode::BadPrekey, bad.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_LETTER_TEXT;
+    use crate::wire::letter_end;
 
     fn parse(frame: &str) -> Result<Request<'_>, Refusal> {
         Request::parse(frame.as_bytes())
@@ -269,6 +301,13 @@ mod tests {
             r#"{"action":"message","content":"x"}"#,
             r#"{"action":"message","to":"bob","content":"x","from":null}"#,
             r#"{"action":"send_key","to":"bob","content":"x"}"#,
+            r#"{"action":"get_pubkey","target":"bob","letters":1}"#,
+            r#"{"action":"letters"}"#,
+            r#"{"action":"letters","take":"some"}"#,
+            r#"{"action":"ack"}"#,
+            r#"{"action":"ack","box":-1}"#,
+            r#"{"action":"ack","box":18446744073709551616}"#,
+            r#"{"action":"letterbox"}"#,
         ];
         for frame in wrong {
             assert_eq!(code(frame), ErrorCode::BadFrame, "{frame}");
@@ -276,8 +315,33 @@ mod tests {
     }
 
     #[test]
+    fn every_member_of_a_letter_has_its_form() {
+        let good = r#"{"action":"letter","to":"bob","id":"7","kind":0,"key_id":1,"content":"x"}"#;
+        let Body::Letter(letter) = parse(good).unwrap().body else { panic!("no letter") };
+        assert_eq!((&*letter.to, &*letter.id, letter.key_id), ("bob", "7", 1));
+        let kept = [letter.to_keep(b"\"JG\""), letter_end(9).into_bytes()].concat();
+        let delivered = good.replace('}', r#","from":"JG", "box": 9}"#) + "\n";
+        assert_eq!(String::from_utf8(kept).unwrap(), delivered);
+        let too_long = format!("\"content\":\"{}\"", "x".repeat(MAX_LETTER_TEXT + 1));
+        let changes = [
+            (r#""to":"bob""#, r#""to":1"#),
+            (r#""id":"7""#, r#""new":1"#),
+            (r#""kind":0"#, r#""kind":2"#),
+            (r#""kind":0"#, r#""kind":"0""#),
+            (r#""key_id":1"#, r#""key_id":4294967296"#),
+            (r#""content":"x""#, r#""content":1"#),
+            (r#""content":"x""#, too_long.as_str()),
+            (r#""content":"x""#, r#""content":"x","box":1"#),
+        ];
+        for (member, change) in changes {
+            assert_eq!(code(&good.replace(member, change)), ErrorCode::BadFrame, "{change}");
+        }
+    }
+
+    #[test]
     fn a_prekey_of_the_wrong_form_has_its_own_code() {
         assert_eq!(code(r#"{"action":"prekey","prekey":{}}"#), ErrorCode::BadPrekey);
+        assert_eq!(code(r#"{"action":"letterbox","key":{}}"#), ErrorCode::BadPrekey);
         let frame =
             r#"{"action":"register","name":"a","pubkey":"p","v":2,"cnonce":"C","prekey":7}"#;
         assert_eq!(code(&frame.replace('C', &"A".repeat(43))), ErrorCode::BadPrekey);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Client, Event, Failure, Refused, Standing, Trust};
+use sealwax::client::{Client, Event, Failure, Refused, Standing, Trust, Way};
 use sealwax::crypto::RelayNotary;
 use sealwax::limits::{MAX_TEXT, WINDOW, WINDOW_FIRST};
 use sealwax::relay::journal::{Format, Journal};
@@ -18,7 +18,12 @@ fn a_text_arrives_is_confirmed_and_both_learn_each_others_key() {
     let mut world = World::of_two();
     world.say("alice", "bob", "hi");
     world.run(Duration::from_millis(100));
-    let heard = Heard { from: "alice".into(), text: "hi".into(), n: 0, trust: Trust::Tofu };
+    let heard = Heard {
+        from: "alice".into(),
+        text: "hi".into(),
+        way: Way::Session { n: 0 },
+        trust: Trust::Tofu,
+    };
     assert_eq!(world.user("bob").probe.heard, [heard]);
     let (id, to) = ("hi".to_owned(), "bob".to_owned());
     let tofu = Standing::Pinned(Trust::Tofu);
@@ -28,7 +33,7 @@ fn a_text_arrives_is_confirmed_and_both_learn_each_others_key() {
         Event::Queued { id: id.clone(), to: to.clone() },
         Event::Peer { name: "bob".into(), fp: bob, standing: tofu },
         Event::Relayed { id: id.clone(), to: to.clone() },
-        Event::Delivered { id, to },
+        Event::Delivered { id, to, stored_at: None },
     ];
     let events = world.events("alice");
     let told = events.into_iter().filter(|event| !matches!(event, Event::Progress(_)));
@@ -104,7 +109,8 @@ fn texts_of_every_length_arrive() {
     for text in &texts {
         world.user("alice").probe.client.say("bob", text, None).unwrap();
     }
-    world.run_seconds(1);
+    // Together they are more than what waits for the key of a stranger: the longest comes again.
+    world.run_seconds(5);
     let heard = world.user("bob").probe.heard.iter().map(|heard| heard.text.clone());
     assert!(heard.eq(texts));
 }

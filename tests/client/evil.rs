@@ -8,6 +8,7 @@ use sealwax::reactor::{CloseReason, Context, Handler, Opened, Timeout, Token};
 use sealwax::wire::{Scan, Scanner};
 use serde_json::{Value, json};
 
+use crate::boxes::Boxes;
 use crate::support::guest::{Guest, nobody};
 
 /// What becomes of a frame that a user sends another.
@@ -37,6 +38,10 @@ pub(crate) struct EvilRelay {
     pub(crate) max_frame: usize,
     /// Says nothing.
     pub(crate) is_mute: bool,
+    /// It keeps letters.
+    pub(crate) boxes: Option<Boxes>,
+    /// Asked about each `letter`, which it may change.
+    pub(crate) letter_fate: Fate,
     /// All frames that came, in order.
     pub(crate) log: Vec<Value>,
     /// All frames that were forwarded, as they were then.
@@ -60,6 +65,8 @@ impl EvilRelay {
             forges: false,
             max_frame: MAX_FRAME,
             is_mute: false,
+            boxes: None,
+            letter_fate: Box::new(|_| Verdict::Forward),
             log: Vec::new(),
             forwarded: Vec::new(),
             connections: BTreeMap::new(),
@@ -74,7 +81,15 @@ impl EvilRelay {
     /// The answer to a `get_pubkey` for `name`, to be changed by a test.
     pub(crate) fn pubkey_of(&self, name: &str) -> Value {
         let mut guests = self.connections.values().map(|user| &user.guest);
-        guests.find(|guest| guest.name == name).map_or_else(|| nobody(name), Guest::as_pubkey)
+        let Some(guest) = guests.find(|guest| guest.name == name && guest.is_registered) else {
+            let away = self.boxes.as_ref().and_then(|boxes| boxes.away(name));
+            return away.unwrap_or_else(|| nobody(name));
+        };
+        let mut answer = guest.as_pubkey();
+        if let Some(key) = self.boxes.as_ref().and_then(|boxes| boxes.key(name)) {
+            answer["letter_key"] = key.clone();
+        }
+        answer
     }
 
     /// Sends `frame` to the user `name`.
@@ -129,11 +144,41 @@ impl EvilRelay {
                 frame["from"] = guest.name.clone().into();
                 self.forward(cx, from, frame);
             }
+            "letterbox" | "letters" | "ack" | "letter" => self.letters(cx, from, frame),
             "register" | "prove" | "prekey" | "ping" => {
+                if let (Some(boxes), true) = (&mut self.boxes, frame["action"] == "register") {
+                    boxes.registers(frame["name"].as_str().expect("a name"), &frame["pubkey"]);
+                }
                 let answer = guest.answer(&self.key, self.max_frame, &frame);
                 answer.inspect(|answer| cx.send(from, &[answer]));
             }
             other => panic!("the client sent {other}"),
+        }
+    }
+
+    fn letters(&mut self, cx: &mut Context, from: Token, mut frame: Value) {
+        let Some(boxes) = &mut self.boxes else {
+            let error = json!({"action": "error", "code": "unknown_action", "detail": "new"});
+            return cx.send(from, &[error.to_string().as_bytes()]);
+        };
+        let name = self.connections[&from].guest.name.clone();
+        if frame["action"] == "letter" {
+            match (self.letter_fate)(&mut frame) {
+                Verdict::Forward => {}
+                Verdict::Swallow => return,
+                Verdict::Refuse(code) => {
+                    let (id, to) = (&frame["id"], &frame["to"]);
+                    let error = json!({"action": "error", "code": code, "detail": "because",
+                                       "id": id, "to": to});
+                    return cx.send(from, &[error.to_string().as_bytes()]);
+                }
+            }
+        }
+        let (answer, to) = boxes.frame(&name, &frame);
+        let delivered = boxes.deliver(&to);
+        answer.inspect(|answer| cx.send(from, &[answer.to_string().as_bytes(), b"\n"]));
+        for frame in &delivered {
+            self.tell(cx, &to, frame);
         }
     }
 

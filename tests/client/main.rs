@@ -5,9 +5,11 @@
 
 #![allow(clippy::expect_used)] // helpers of tests are tests
 
+mod boxes;
 mod conversation;
 mod evil;
 mod hostile;
+mod letters;
 mod link;
 mod recovery;
 mod strangers;

@@ -1,17 +1,18 @@
 //! A relay and its users on one simulated machine.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Channel, Client, ClientUser, Event, Failure, MemoryPins, Parts, PeerPin, PinBook,
-    Pins, Receipt, RelayPin, Resolver, Settings, Trust,
+    Caution, Channel, Client, ClientUser, Event, Failure, MemoryLetters, MemoryPins, Parts,
+    PeerPin, PinBook, Pins, Receipt, RelayPin, Resolver, Settings, Trust, Way,
 };
-use sealwax::crypto::IdentityVault;
+use sealwax::crypto::{IdentityVault, PrekeyPair, Vault, prekey_to_be_signed};
 use sealwax::reactor::{Config, Context, Handler, Reactor, Sys, Timer};
-use sealwax::wire::RosterMode;
+use sealwax::wire::{Prekey, RosterMode};
 
 use crate::evil::EvilRelay;
 pub(crate) use crate::support::fixtures::{identity, public};
@@ -33,6 +34,10 @@ pub(crate) struct World<R = EvilRelay> {
     relay_kernel: Kernel,
     pub(crate) at: SocketAddr,
     pub(crate) users: Vec<User>,
+    /// How far everybody's wall clock is ahead, in milliseconds.
+    days_ms: Rc<Cell<u64>>,
+    /// What those who start have kept of letters in earlier runs.
+    kept: BTreeMap<String, (MemoryLetters, MemoryPins)>,
 }
 
 /// One client, as a view would drive it.
@@ -44,6 +49,9 @@ pub(crate) struct User {
     /// What the trust file holds; shared with the client as with another process.
     pub(crate) peers: MemoryPins,
     pub(crate) relays: MemoryPins,
+    /// What it keeps of letters, also over a crash.
+    pub(crate) letters: MemoryLetters,
+    pub(crate) marks: MemoryPins,
     /// How far the user's wall clock is ahead, in milliseconds.
     pub(crate) ahead_ms: Rc<Cell<u64>>,
     /// What a name server says of [`LATE_NAME`], once it does.
@@ -66,7 +74,7 @@ pub(crate) struct Probe {
 pub(crate) struct Heard {
     pub(crate) from: String,
     pub(crate) text: String,
-    pub(crate) n: u64,
+    pub(crate) way: Way,
     pub(crate) trust: Trust,
 }
 
@@ -105,7 +113,16 @@ impl<R: Handler> World<R> {
         let relay_kernel = kernel.process();
         let relay_loop = Reactor::new(relay_kernel.clone(), &Config::default());
         let at = SocketAddr::from(([127, 0, 0, 1], 12345));
-        Self { kernel, relay, relay_loop, relay_kernel, at, users: Vec::new() }
+        Self {
+            kernel,
+            relay,
+            relay_loop,
+            relay_kernel,
+            at,
+            users: Vec::new(),
+            days_ms: Rc::default(),
+            kept: BTreeMap::new(),
+        }
     }
 
     /// A user with the key of the fixture of the same name.
@@ -149,19 +166,23 @@ impl<R: Handler> World<R> {
             roster: RosterMode::None,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             timer: TIMER,
         };
         set(&mut settings);
         let ahead_ms = Rc::new(Cell::new(0));
+        let (letters, marks) = self.kept.remove(name).unwrap_or_default();
         let name_server = NameServer::default();
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity(key))),
             peers: store,
             relays: Box::new(relays.clone()),
+            marks: Box::new(marks.clone()),
+            letters: Box::new(letters.clone()),
             channel: Channel::default(),
-            wall: wall(&self.kernel, &ahead_ms),
+            wall: wall(&self.kernel, &ahead_ms, &self.days_ms),
             resolve: Box::new(name_server.clone()),
         };
         let client = Client::new(settings, parts);
@@ -176,7 +197,18 @@ impl<R: Handler> World<R> {
         };
         probe.client.start(reactor.context());
         let name = name.to_owned();
-        let user = User { name, kernel, probe, reactor, peers, relays, ahead_ms, name_server };
+        let user = User {
+            name,
+            kernel,
+            probe,
+            reactor,
+            peers,
+            relays,
+            letters,
+            marks,
+            ahead_ms,
+            name_server,
+        };
         self.users.push(user);
     }
 
@@ -251,8 +283,46 @@ impl<R: Handler> World<R> {
             user.reactor.tick(&mut user.probe, Some(Duration::ZERO)).expect("a wait");
         }
         self.settle();
+        self.kept.insert(name.to_owned(), (user.letters, user.marks));
         (user.peers, user.relays)
     }
+
+    /// The user's process ends at once, with all that it was about to do.
+    pub(crate) fn crash(&mut self, name: &str) -> (MemoryPins, MemoryPins) {
+        let place = self.users.iter().position(|user| user.name == name).expect("a user");
+        let user = self.users.remove(place);
+        self.kept.insert(name.to_owned(), (user.letters.clone(), user.marks.clone()));
+        let pins = (user.peers.clone(), user.relays.clone());
+        drop(user);
+        self.settle();
+        pins
+    }
+
+    /// What a user that does not run has kept of letters.
+    pub(crate) fn kept_letters(&self, name: &str) -> &MemoryLetters {
+        &self.kept[name].0
+    }
+
+    /// Nothing happens for so many days.
+    pub(crate) fn sleep_days(&mut self, days: u64) {
+        self.days_ms.set(self.days_ms.get() + days * 24 * 3_600_000);
+    }
+}
+
+impl Probe {
+    /// Standard output takes all that was written.
+    pub(crate) fn show_all(&mut self) {
+        self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+    }
+}
+
+/// A prekey without an ML-KEM key, as an earlier version publishes it.
+pub(crate) fn prekey_of_suite_1(vault: &IdentityVault, name: &str) -> serde_json::Value {
+    let prekey = PrekeyPair::new(vault, START_MS + 60_000).publish(vault, name);
+    let mut prekey = Prekey { mlkem: None, ..prekey };
+    let fp = vault.public().fingerprint();
+    prekey.signature = vault.sign(&prekey_to_be_signed(name, &fp, &prekey));
+    serde_json::from_str(&prekey.to_json()).expect("it is JSON")
 }
 
 impl User {
@@ -326,9 +396,14 @@ fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
     addresses.map_err(|_| "no such host".to_owned())
 }
 
-fn wall(kernel: &Kernel, ahead_ms: &Rc<Cell<u64>>) -> Box<dyn FnMut() -> u64> {
-    let (mut kernel, ahead_ms) = (kernel.clone(), Rc::clone(ahead_ms));
-    Box::new(move || START_MS + kernel.now().as_nanos() / 1_000_000 + ahead_ms.get())
+fn wall(
+    kernel: &Kernel,
+    ahead_ms: &Rc<Cell<u64>>,
+    days_ms: &Rc<Cell<u64>>,
+) -> Box<dyn FnMut() -> u64> {
+    let (mut kernel, ahead_ms, days_ms) = (kernel.clone(), Rc::clone(ahead_ms), Rc::clone(days_ms));
+    let ahead_ms = move || ahead_ms.get() + days_ms.get();
+    Box::new(move || START_MS + kernel.now().as_nanos() / 1_000_000 + ahead_ms())
 }
 
 impl ClientUser for Probe {
@@ -338,15 +413,15 @@ impl ClientUser for Probe {
 
     fn take_events(&mut self, _cx: &mut Context) {
         while let Some(event) = self.client.next_event() {
-            let Event::Message { from, text, n, trust, receipt } = event else {
+            let Event::Message { from, text, way, trust, receipt } = event else {
                 self.events.push(event);
                 continue;
             };
-            self.heard.push(Heard { from, text, n, trust });
+            self.heard.push(Heard { from, text, way, trust });
             self.unshown.push(receipt);
         }
         if self.shows {
-            self.unshown.drain(..).for_each(|receipt| self.client.shown(receipt));
+            self.show_all();
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) const FOREIGN_FILES: &[&str] = &[
     // Made by `tests/python/setup`.
     "target/venv",
     // In the data directory of a user.
+    "letters.sqlite",
     "sealwax/relay",
     // Of the kernel and of other servers (`docs/loop`).
     "ae.c",

@@ -101,6 +101,13 @@ acquainted() {
     sealwax send bob hello
 }
 
+# Bob was here and is away; `hello` waits for him.
+left() {
+    acquainted
+    leave
+    sealwax send --until stored bob hello
+}
+
 # Bob's name is bound, and bob has not been here since 1970.
 long_ago() {
     relay

@@ -55,7 +55,7 @@ impl Impostor {
             if let Some(key) = frame["key"].as_str() {
                 let names = Names { from, to };
                 let offer = SessionOffer::parse(key).expect("ours are well formed");
-                let verified = offer.verify(&self.vault, &public(from), names);
+                let verified = offer.verify(&self.vault, &public(from), names, &self.prekey);
                 let chain = verified.and_then(|offer| offer.accept(&self.vault, &self.prekey));
                 chains.extend(chain);
             } else if let Some(content) = frame["content"].as_str() {

@@ -18,6 +18,8 @@ const RECIPIENT: usize = 60;
 const PREKEY: usize = 92;
 const EPHEMERAL: usize = 96;
 const WRAPPED: usize = 130;
+/// Behind what a key of 2048 bits wraps.
+const ENCAPSULATED: usize = WRAPPED + 256 + 2;
 
 fn bytes(offer: &Value) -> Vec<u8> {
     base64::decode(offer["key"].as_str().expect("text")).expect("ours is canonical")
@@ -68,8 +70,10 @@ fn an_offer_that_is_replayed_forged_or_changed_is_refused_before_anything_is_dec
     for (frame, expected) in cases {
         assert_eq!(stage.warned(&frame), expected, "{frame}");
     }
-    // What says nothing of its own: the session's id, the prekey, and the two shares.
-    for place in [4, PREKEY, EPHEMERAL, WRAPPED] {
+    // The signature can be checked against a prekey of bob's only.
+    assert_eq!(stage.warned(&changed(PREKEY)), "session_refused");
+    // What says nothing of its own: the session's id, and the shares.
+    for place in [4, EPHEMERAL, WRAPPED, ENCAPSULATED] {
         let code = stage.warned(&changed(place));
         assert!(["bad_signature", "stale_session"].contains(&code.as_str()), "{code} at {place}");
     }

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A second client of version 2, to talk through our relay with ours.
 
-    second_client.py HOST:PORT NAME IDENTITY.pem [--record FILE]
+    second_client.py HOST:PORT NAME IDENTITY.pem [--without-kem] [--record FILE]
 
 Reads JSON lines, {"to","text"[,"id"]} or {"command":"prekey"} (make a new prekey and publish it),
 and prints JSON lines by their `event`: registered, message, delivered, failed, gap, warning,
-closed. At the end of its input it waits for what is unconfirmed and ends with 0. `--record` writes
-what its registration and its sessions were made of, secrets and all: see check_vectors.py.
+closed. At the end of its input it waits for what is unconfirmed and ends with 0. `--without-kem`:
+its prekeys have no ML-KEM key. `--record` writes what its registration and its sessions were made
+of, secrets and all: see check_vectors.py.
 
 For tests: it trusts whom it meets first and keeps that in memory, and does nothing by the clock (no
 resending, no new session or prekey by age).
@@ -71,8 +72,8 @@ class Connection:
 
 
 class Client:
-    def __init__(self, address, name, path):
-        self.own = identity.Own(name, identity.load(path))
+    def __init__(self, address, name, path, with_kem):
+        self.own = identity.Own(name, identity.load(path), with_kem)
         self.connection = Connection(address)
         self.peers, self.tokens = {}, Tokens(10, 10)
         self.input_ended = False
@@ -109,8 +110,8 @@ class Client:
         }
 
     def renew_prekey(self):
-        secret = self.own.renew_prekey(now()).private_bytes_raw().hex()
-        self.record["prekeys"].append({"secret": secret, "published": self.own.prekey})
+        made = self.own.renew_prekey(now()).recorded()
+        self.record["prekeys"].append(made | {"published": self.own.prekey})
 
     def await_frame(self, action):
         while True:
@@ -255,9 +256,10 @@ def main():
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument("name")
     parser.add_argument("identity", metavar="IDENTITY.pem")
+    parser.add_argument("--without-kem", dest="with_kem", action="store_false")
     parser.add_argument("--record", metavar="FILE", type=pathlib.Path)
     options = parser.parse_args()
-    client = Client(options.address, options.name, options.identity)
+    client = Client(options.address, options.name, options.identity, options.with_kem)
     try:
         client.register()
         client.run()

@@ -266,6 +266,7 @@ fn relay_ends(world: &mut World) {
     }
     if world.dice.chance(300) {
         world.disk.erase();
+        world.ledger.letters_are_lost();
         world.weather.count("relay's state lost");
         world.note(|| "the disk is erased".to_owned());
     }

@@ -26,6 +26,10 @@ struct Text {
     disturbed: u64,
     fate: Fate,
     was_relayed: bool,
+    /// The relay keeps it as a letter.
+    is_stored: bool,
+    /// The relay has lost what it kept, this letter too.
+    is_lost: bool,
     /// The runs of the addressee's client that showed it.
     shown: BTreeSet<u64>,
 }
@@ -60,6 +64,8 @@ impl Ledger {
             disturbed: now,
             fate: Fate::Open,
             was_relayed: false,
+            is_stored: false,
+            is_lost: false,
             shown: BTreeSet::new(),
         };
         assert!(self.texts.insert(id, entry).is_none());
@@ -93,11 +99,23 @@ impl Ledger {
         assert!(!std::mem::replace(&mut entry.was_relayed, true), "{id} is relayed twice");
     }
 
+    /// The sender's client told that the relay had stored `id`.
+    pub(crate) fn stored(&mut self, id: &str) {
+        let Some(entry) = self.texts.get_mut(id) else { panic!("{id} was never said") };
+        assert!(!std::mem::replace(&mut entry.is_stored, true), "{id} is stored twice");
+    }
+
+    /// The relay's disk is empty: nobody is ever told of the letters on it.
+    pub(crate) fn letters_are_lost(&mut self) {
+        self.texts.values_mut().for_each(|text| text.is_lost |= text.is_stored);
+    }
+
     /// Texts of this run of `from` to somebody who is `there`, of whose fate it was not told. Those
     /// to others wait for them.
     pub(crate) fn open(&self, from: &str, run: u64, there: &BTreeSet<String>) -> Vec<&str> {
         let open = self.texts.iter().filter(|(_, text)| {
             text.fate == Fate::Open
+                && !text.is_lost
                 && text.from == from
                 && text.run == run
                 && there.contains(&text.to)

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use sealwax::client::{Channel, Client, ClientUser, Event, MemoryPins, Parts, Receipt, Settings};
+use sealwax::client::{
+    Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, Receipt, Settings,
+};
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
-use sealwax::wire::RosterMode;
+use sealwax::wire::{RosterMode, TakeMode};
 
 use crate::support::kernel::Kernel;
 use crate::support::relay::PEM;
@@ -23,6 +25,9 @@ pub(crate) struct User {
     key: PublicKey,
     peers: MemoryPins,
     relays: MemoryPins,
+    /// What its client keeps of letters, however a run of it ends.
+    letters: MemoryLetters,
+    has_letterbox: bool,
     roster: RosterMode,
     /// How far its wall clock is ahead, in milliseconds.
     ahead_ms: Rc<Cell<i64>>,
@@ -72,6 +77,8 @@ impl User {
             key: key(number),
             peers: MemoryPins::default(),
             relays: MemoryPins::default(),
+            letters: MemoryLetters::default(),
+            has_letterbox: number % 3 != 0,
             roster,
             ahead_ms: Rc::default(),
             most_ahead_ms: 0,
@@ -114,6 +121,7 @@ impl User {
             roster: self.roster,
             strict: false,
             waits_for_absent: false,
+            letterbox: self.has_letterbox.then_some(TakeMode::All),
             every_warning: true,
             keys: "sealwax keys".to_owned(),
             timer: TIMER,
@@ -123,6 +131,8 @@ impl User {
             vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(self.letters.clone()),
             channel,
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),
             resolve: Box::new(move |_: &str| Ok(relay.clone())),

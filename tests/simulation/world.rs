@@ -449,6 +449,7 @@ impl World {
             Event::Delivered { id, .. } => self.ledger.told(id, Fate::Delivered),
             Event::Failed { id, code, .. } => self.ledger.told(id, Fate::Failed(*code)),
             Event::Relayed { id, .. } => self.ledger.relayed(id),
+            Event::Stored { id, .. } => self.ledger.stored(id),
             Event::Warning { code, detail } => {
                 assert!(is_honest(*code), "{name} suspects somebody: {code:?}, {detail}");
                 self.disturb(name);
@@ -567,6 +568,8 @@ fn is_honest(code: Caution) -> bool {
             | Caution::UnknownSession
             | Caution::NoKey
             | Caution::ClockSkew
+            | Caution::Refused
+            | Caution::StaleLetter
     )
 }
 

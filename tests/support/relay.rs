@@ -20,7 +20,7 @@ use sealwax::crypto::{
 };
 use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker};
 use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::sqlite::SqliteStore;
+use sealwax::relay::sqlite::{LetterLimits, SqliteStore};
 use sealwax::relay::store::{MemoryStore, Store};
 use sealwax::relay::{Relay, RelayConfig};
 use sealwax::wire::{
@@ -63,7 +63,7 @@ impl Setup {
     /// Names are kept in the file at `path`.
     pub fn keeping(path: PathBuf) -> Self {
         let open = move || {
-            let (store, bound) = SqliteStore::open(&path).unwrap();
+            let (store, bound) = SqliteStore::open(&path, LetterLimits::default()).unwrap();
             (Box::new(store) as Box<dyn Store>, bound)
         };
         Self { store: Box::new(open), ..Self::default() }

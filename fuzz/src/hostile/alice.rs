@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sealwax::client::{
-    Channel, Client, ClientUser, Event, MemoryPins, Parts, PeerPin, PinBook, Receipt,
-    RelayFingerprint, RelayMark, RelayPin, Settings, Trust,
+    Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, PeerPin, PinBook,
+    Receipt, RelayFingerprint, RelayMark, RelayPin, Settings, Trust,
 };
 use sealwax::reactor::{Context, Sys, Timer};
 use sealwax::tls::ClientTls;
@@ -49,6 +49,7 @@ impl Alice {
             roster: RosterMode::Delta,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             every_warning: false,
             keys: "sealwax keys".to_owned(),
             timer: TIMER,
@@ -70,6 +71,8 @@ impl Alice {
             peers: Box::new(peers),
             relays: Box::new(relays),
             channel: if is_tls { tls(at) } else { Channel::default() },
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(MemoryLetters::default()),
             wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
             resolve: Box::new(move |_: &str| Ok(vec![at])),
         };
@@ -111,7 +114,7 @@ impl ClientUser for Alice {
                     self.messages.push((from, text, trust));
                     self.unshown.push(receipt);
                 }
-                Event::Delivered { id, to } => self.confirmed.push((id, to)),
+                Event::Delivered { id, to, .. } => self.confirmed.push((id, to)),
                 Event::Failed { id, .. } => {
                     assert!(self.settled.insert(id), "settled twice");
                 }

@@ -71,7 +71,8 @@ impl Friend {
     pub(crate) fn as_pubkey(&self) -> Vec<u8> {
         let pubkey = self.key().to_pem().into();
         let prekey = Some(Cow::Borrowed(&self.prekey));
-        Reply::Pubkey { from: self.name.into(), pubkey, prekey }.encode()
+        Reply::Pubkey { from: self.name.into(), pubkey, prekey, away: false, letter_key: None }
+            .encode()
     }
 
     // --- To Alice ---
@@ -123,7 +124,7 @@ impl Friend {
         let Ok(offer) = SessionOffer::parse(key) else { panic!("Alice offers in no form") };
         assert_eq!(*offer.recipient(), self.key().fingerprint(), "sealed to another key");
         let names = Names { from: ME, to: self.name };
-        let verified = offer.verify(&self.vault, alice, names);
+        let verified = offer.verify(&self.vault, alice, names, &self.pair);
         let accepted = verified.and_then(|offer| offer.accept(&self.vault, &self.pair));
         // It may be for a prekey that somebody else made up.
         self.receive.extend(accepted);

@@ -177,7 +177,14 @@ impl Stage {
         let friends = self.friends.iter().map(|friend| &friend.prekey);
         let mut prekeys = friends.chain(&self.prekey);
         let prekey = prekeys.nth(choice / 4 % 5).map(Cow::Borrowed);
-        Reply::Pubkey { from: name.into(), pubkey: key.to_pem().into(), prekey }.encode()
+        Reply::Pubkey {
+            from: name.into(),
+            pubkey: key.to_pem().into(),
+            prekey,
+            away: false,
+            letter_key: None,
+        }
+        .encode()
     }
 
     /// The number of some request of hers.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 use sealwax::crypto::{PrekeyPair, Vault, register_proof, sha256, tuple};
+use sealwax::limits::MLKEM_KEY;
 use sealwax::tls::{FIRST_BYTE, Fault};
 use sealwax::wire::{
-    Bind, Body, Forwarded, Incoming, Prekey, Registration2, Reply, Request, RosterMode, Scan,
-    Scanner, base64, compose,
+    Bind, Body, Forwarded, Incoming, LetterKey, LetterKind, Prekey, Registration2, Reply, Request,
+    RosterMode, Scan, Scanner, TakeMode, base64, compose,
 };
 
 use super::super::json::Members;
@@ -48,6 +49,8 @@ pub(crate) struct Guest {
     claim: Option<(&'static str, Prekey)>,
     challenge: Option<([u8; 32], [u8; 32])>,
     asked: usize,
+    /// The number of the letter that came last.
+    letter: u64,
 }
 
 /// Something that it was told, of interest to the room.
@@ -78,6 +81,7 @@ impl Guest {
             claim: None,
             challenge: None,
             asked: 0,
+            letter: 0,
         };
         guest.seal(); // whoever speaks TLS begins at once
         guest
@@ -174,6 +178,34 @@ impl Guest {
         self.say(frame.as_bytes());
     }
 
+    pub(crate) fn look_up_with_letters(&mut self, target: &str) {
+        self.say(&compose::get_pubkey(target, "me"));
+    }
+
+    /// Leaves a key for letters.
+    pub(crate) fn open_letterbox(&mut self, id: u32) {
+        let (mlkem, signature) = (Box::new([7; MLKEM_KEY]), vec![9; 4]);
+        let (created, expires, x25519) = (u64::from(id), 1_000_000, [8; 32]);
+        let key = LetterKey { id, created, expires, x25519, mlkem, signature };
+        self.say(&compose::letterbox(&key));
+    }
+
+    /// Stores a letter.
+    pub(crate) fn store(&mut self, to: &str, kind: LetterKind, key_id: u32, size: usize) {
+        let id = self.id();
+        self.say(&compose::letter(to, "me", &id, (kind, key_id), &"-".repeat(size)));
+    }
+
+    pub(crate) fn take_letters(&mut self, mode: TakeMode) {
+        self.say(&compose::letters(mode));
+    }
+
+    /// Acknowledges the letter that came last.
+    pub(crate) fn acknowledge(&mut self) {
+        let number = self.letter;
+        self.say(&compose::ack(number));
+    }
+
     /// Sends a message, or a key, with an id that comes in its body again. Returns the id.
     pub(crate) fn send(&mut self, is_message: bool, to: &str, size: usize) -> String {
         let id = self.id();
@@ -257,6 +289,11 @@ impl Guest {
                 self.users = users.into_iter().map(Into::into).collect();
                 return None;
             }
+            Incoming::Letter(letter) => {
+                self.letter = letter.number;
+                return None;
+            }
+            Incoming::Reply(Reply::Stored { id, .. }) => (Some(id), None),
             Incoming::Reply(Reply::Relayed { id, .. }) => {
                 (Some(id.clone()), Some(Told::Relayed(id.into_owned())))
             }
@@ -306,7 +343,7 @@ impl Guest {
             let (id, is_owed) = match Request::parse(frame) {
                 Err(refusal) => (refusal.id, true),
                 Ok(Request { id, body, .. }) => {
-                    let is_owed = matches!(body, Body::Forward(_) | Body::Ping);
+                    let is_owed = matches!(body, Body::Forward(_) | Body::Letter(_) | Body::Ping);
                     (id.map(Into::into), is_owed)
                 }
             };

@@ -11,8 +11,8 @@ use sealwax::reactor::{
     Token,
 };
 use sealwax::relay::event::Level;
+use sealwax::relay::inline_store::InlineStore;
 use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::store::MemoryStore;
 use sealwax::relay::{Relay, RelayConfig};
 use sealwax::wire::RosterMode;
 
@@ -82,7 +82,9 @@ impl Room {
             ..RelayConfig::default()
         };
         let notary = Box::new(FakeNotary::new([5; 32], 0));
-        let store = Box::<MemoryStore>::default();
+        let store = InlineStore::new(Box::new(|| 0));
+        let store = store.unwrap_or_else(|fault| panic!("tables in memory: {fault}"));
+        let store = Box::new(store);
         let journal = Journal::new(Format::Json, Level::Debug);
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         relay.speak_tls(Box::new(server_tls()));

@@ -12,7 +12,10 @@ use crate::limits::{MAX_FRAME, MAX_FRAME_OPTION};
 use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN, SOCKET_BUFFER};
 use crate::reactor::{Config, Trigger};
 use crate::relay::RelayConfig;
-use crate::relay::limits::{LEAST_COMMON, MAX_CONNECTIONS, OUTBOX_HARD, OUTBOX_SOFT};
+use crate::relay::limits::{
+    LEAST_COMMON, LETTERS_BYTES, LETTERS_DAYS, MAX_CONNECTIONS, OUTBOX_HARD, OUTBOX_SOFT,
+};
+use crate::relay::sqlite::LetterLimits;
 
 /// The addresses of a `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,14 @@ pub struct Serve {
     /// How long a frame may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
+    /// Letters that wait for users who are not connected are deleted after this many days
+    #[arg(long, value_name = "DAYS", default_value_t = LETTERS_DAYS,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LETTERS_DAYS)))]
+    pub letters_days: u32,
+    /// The letters of all users together may take so many bytes of the disk; 0: keep no letters
+    #[arg(long, value_name = "BYTES", default_value_t = LETTERS_BYTES,
+        value_parser = clap::value_parser!(u64).range(..=1 << 50))]
+    pub letters_bytes: u64,
     /// Limit the rates of connections from this machine like those of any other address: for a
     /// relay behind a proxy
     #[arg(long)]
@@ -137,6 +148,11 @@ impl Serve {
             kept_limit: capacity.inbox_common,
             ..Config::default()
         }
+    }
+
+    /// What the relay keeps of letters.
+    pub(in crate::command) const fn letter_limits(&self) -> LetterLimits {
+        LetterLimits { bytes: self.letters_bytes, days: self.letters_days }
     }
 
     /// The settings of the relay for these options; `capacity` is what this process can serve.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 use super::{DemoReport, SCRIPT};
-use crate::client::{Channel, Client, ClientUser, Ending, Event, MemoryPins, Parts, Settings};
+use crate::client::{
+    Channel, Client, ClientUser, Ending, Event, MemoryLetters, MemoryPins, Parts, Settings,
+};
 use crate::command::talk::wall_clock;
 use crate::command::view;
 use crate::crypto::{Identity, IdentityVault};
@@ -43,6 +45,7 @@ impl Actor {
             roster: RosterMode::Delta,
             strict: false,
             waits_for_absent: false,
+            letterbox: None,
             keys: "sealwax keys".to_owned(),
             every_warning: true,
             timer: CLIENT_TIMER,
@@ -51,6 +54,8 @@ impl Actor {
             vault: Box::new(IdentityVault::new(key)),
             peers: Box::new(MemoryPins::default()),
             relays: Box::new(MemoryPins::default()),
+            marks: Box::new(MemoryPins::default()),
+            letters: Box::new(MemoryLetters::default()),
             channel: Channel::default(),
             wall: Box::new(wall_clock),
             resolve: Box::new(move |_: &str| Ok(vec![relay])),

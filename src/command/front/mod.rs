@@ -51,6 +51,8 @@ pub(super) struct Task {
     pub is_typed: bool,
     /// Leave after so many received messages.
     pub count: Option<u64>,
+    /// A message is done when the relay has stored it.
+    pub until_stored: bool,
     /// Nothing is waited for that is not there: neither a recipient nor a relay.
     pub is_impatient: bool,
     /// How long to wait: from the end of input, or where there is none from the start; and, where
@@ -78,6 +80,8 @@ pub(super) struct ChatHandler {
     changed: BTreeSet<String>,
     /// An answer to that is owed.
     asks_who_is_here: bool,
+    /// All that waited in the letterbox has come, and nothing else is waited for.
+    has_looked_in: bool,
     /// The peer whose key is to be accepted once the relay has said which it is.
     trusting: Option<String>,
     exit: Exit,
@@ -114,6 +118,7 @@ impl ChatHandler {
             received: 0,
             changed: BTreeSet::new(),
             asks_who_is_here: false,
+            has_looked_in: false,
             trusting: None,
             exit: Exit::Done,
             recorder,
@@ -193,21 +198,36 @@ impl ChatHandler {
         }
         let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
         let is_answered = !self.asks_who_is_here && self.trusting.is_none();
-        if pending.unconfirmed > 0 || has_lines_left || !is_answered || !received_all {
+        let unfinished = self.unfinished();
+        if unfinished > 0 || has_lines_left || !is_answered || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         if has_lines_left {
             let line = self.line_number();
             self.talk(cx, Level::Warning, &format!("line {line} and what follows was not sent"));
         }
-        if pending.unconfirmed > 0 {
-            let sentence = match pending.unconfirmed {
-                1 => "1 message was not confirmed in time".to_owned(),
-                count => format!("{count} messages were not confirmed in time"),
-            };
+        if let Some(sentence) = still_unconfirmed(pending.unconfirmed - pending.stored) {
+            self.talk(cx, Level::Warning, &sentence);
+        }
+        if let Some(sentence) = still_stored(pending.stored).filter(|_| unfinished > 0) {
             self.talk(cx, Level::Warning, &sentence);
         }
         self.leave(cx);
+    }
+
+    /// Messages that are not done.
+    fn unfinished(&self) -> usize {
+        let pending = self.client.pending_counts();
+        let stored = if self.task.until_stored { pending.stored } else { 0 };
+        pending.unconfirmed - stored
+    }
+
+    /// Whether nothing more is to be waited for: who does not wait for a recipient has left all
+    /// that there was in letterboxes.
+    fn has_left_all(&self) -> bool {
+        let pending = self.client.pending_counts();
+        let is_over = self.task.is_impatient && self.phase == Phase::Finishing;
+        is_over && pending.stored > 0 && pending.stored == pending.unconfirmed
     }
 
     /// Tells what has happened to the client.
@@ -244,7 +264,7 @@ impl ChatHandler {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
             Phase::Finishing => {
                 let is_answered = !self.asks_who_is_here && self.trusting.is_none();
-                self.client.pending_counts().unconfirmed == 0 && is_answered
+                self.unfinished() == 0 && is_answered
             }
             Phase::Leaving => false,
         };
@@ -313,7 +333,7 @@ impl Handler for ChatHandler {
     }
 
     fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        if self.client.pending_counts().unconfirmed > 0 || !self.has_received_all() {
+        if self.unfinished() > 0 || !self.has_received_all() {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         self.leave(cx);
@@ -356,11 +376,38 @@ impl Handler for ChatHandler {
         self.leave_if_done(cx);
         self.client.end_of_tick(cx);
         self.tell_events(cx);
+        let has_shown_all = !self.streams.as_ref().is_some_and(Streams::has_backlog);
+        let has_looked_in = self.has_looked_in && has_shown_all;
+        if has_looked_in || self.has_left_all() && self.unfinished() > 0 {
+            self.give_up_waiting(cx);
+        }
         self.leave_if_done(cx); // that may have been all that was waited for
         if self.streams.as_ref().is_some_and(|streams| streams.is_full(cx)) {
             self.client.hold(cx, true);
         }
     }
+}
+
+/// What is told of messages that are not confirmed when the wait is over.
+fn still_unconfirmed(count: usize) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 message was not confirmed in time".to_owned()),
+        count => Some(format!("{count} messages were not confirmed in time")),
+    }
+}
+
+/// What is told of those that the relay has stored.
+fn still_stored(count: usize) -> Option<String> {
+    let count = match count {
+        0 => return None,
+        1 => "1 message is".to_owned(),
+        count => format!("{count} messages are"),
+    };
+    Some(format!(
+        "{count} stored at the relay and will be delivered; a later `sealwax send` or `chat` tells \
+         when"
+    ))
 }
 
 /// Why nothing can be read from standard input. That is not its end.

@@ -3,8 +3,9 @@
 use super::super::Exit;
 use super::super::view;
 use super::super::view::Level;
-use super::{ChatHandler, SHOWN_TIMER};
+use super::{ChatHandler, SHOWN_TIMER, WAIT_TIMER};
 use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
+use crate::limits::END_WAIT;
 use crate::reactor::Context;
 
 /// Whether an event was the client's last.
@@ -33,10 +34,20 @@ impl ChatHandler {
         if self.task.is_impatient && matches!(event, Event::Progress(Progress::Retrying { .. })) {
             self.give_up_waiting(cx);
         }
-        if self.only_looks_in() && matches!(event, Event::Registered { .. }) {
-            self.begin_wait(cx);
+        if self.only_looks_in() {
+            match event {
+                // What waits comes first; a relay that never tells its end is not waited for.
+                Event::Registered { .. } if self.client.is_emptying_letterbox() => {
+                    cx.set_timer(WAIT_TIMER, Some(cx.now() + END_WAIT));
+                }
+                Event::LetterboxEmpty {} => self.has_looked_in = true,
+                Event::Registered { .. } | Event::Progress(Progress::NoLetterbox { .. }) => {
+                    self.begin_wait(cx);
+                }
+                _ => {}
+            }
         }
-        if matches!(event, Event::Delivered { .. } | Event::Failed { .. }) {
+        if matches!(event, Event::Delivered { .. } | Event::Stored { .. } | Event::Failed { .. }) {
             self.has_gone_on(cx);
         }
         let receipt = match event {

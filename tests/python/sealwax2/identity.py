@@ -6,6 +6,7 @@ import pathlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from .notation import H, Refused, T, b64, number, refuse_unless, sign, u32, u64, unb64, verify
@@ -14,6 +15,7 @@ MINUTE = 60 * 1000  # milliseconds, as every time here
 AHEAD = 10 * MINUTE
 PREKEY_LIFE = 48 * 60 * MINUTE
 PREKEY_GRACE = 10 * MINUTE
+KEM_KEY = 1184
 
 SPKI = serialization.PublicFormat.SubjectPublicKeyInfo
 
@@ -40,20 +42,42 @@ def raw(public):
 
 def tbs_prekey(name, fp, prekey):
     numbers = (u32(prekey["id"]), u64(prekey["created"]), u64(prekey["expires"]))
-    return T("sealwax/v2/prekey", name, fp, *numbers, unb64(prekey["x25519"], 32), "")
+    return T("sealwax/v2/prekey", name, fp, *numbers, unb64(prekey["x25519"], 32), kem_key(prekey))
 
 
-def new_prekey(name, key, now):
-    """The secret, and what is published of it."""
-    secret = X25519PrivateKey.generate()
-    prekey = {
-        "id": number(os.urandom(4)),
-        "created": now,
-        "expires": now + PREKEY_LIFE,
-        "x25519": b64(raw(secret.public_key())),
-    }
+def kem_key(published):
+    return unb64(published["mlkem"], KEM_KEY) if "mlkem" in published else b""
+
+
+class Secrets:
+    """The secret halves of a prekey or a letter key; `kem` is None where it has no ML-KEM key."""
+
+    def __init__(self, x25519, kem=None):
+        self.x25519 = X25519PrivateKey.from_private_bytes(x25519)
+        self.kem = kem and MLKEM768PrivateKey.from_seed_bytes(kem)
+
+    def published(self, created, life):
+        published = {
+            "id": number(os.urandom(4)),
+            "created": created,
+            "expires": created + life,
+            "x25519": b64(raw(self.x25519.public_key())),
+        }
+        if self.kem:
+            published["mlkem"] = b64(raw(self.kem.public_key()))
+        return published
+
+    def recorded(self):
+        seed = {"seed": self.kem.private_bytes_raw().hex()} if self.kem else {}
+        return {"secret": self.x25519.private_bytes_raw().hex()} | seed
+
+
+def new_prekey(name, key, now, with_kem=True):
+    """The secrets, and what is published of them."""
+    secrets = Secrets(os.urandom(32), os.urandom(64) if with_kem else None)
+    prekey = secrets.published(now, PREKEY_LIFE)
     tbs = tbs_prekey(name, fingerprint(key.public_key()), prekey)
-    return secret, prekey | {"sig": b64(sign(key, tbs))}
+    return secrets, prekey | {"sig": b64(sign(key, tbs))}
 
 
 def check_prekey(name, public, prekey, now):
@@ -68,23 +92,24 @@ def check_prekey(name, public, prekey, now):
 class Own:
     """Ourselves: a name, a key, the prekeys that are still good."""
 
-    def __init__(self, name, key):
+    def __init__(self, name, key, with_kem=True):
         self.name, self.key, self.fp = name, key, fingerprint(key.public_key())
-        self.prekey, self.secrets = None, {}
+        self.with_kem, self.prekey, self.secrets = with_kem, None, {}
 
     def renew_prekey(self, now):
         """Makes a new one; the one before is good for ten minutes more."""
         if self.prekey:
-            secret, _ = self.secrets[self.prekey["id"]]
-            self.secrets = {self.prekey["id"]: (secret, now + PREKEY_GRACE)}
-        secret, self.prekey = new_prekey(self.name, self.key, now)
-        self.secrets[self.prekey["id"]] = (secret, self.prekey["expires"])
-        return secret
+            held, _ = self.secrets[self.prekey["id"]]
+            self.secrets = {self.prekey["id"]: (held, now + PREKEY_GRACE)}
+        secrets, self.prekey = new_prekey(self.name, self.key, now, self.with_kem)
+        self.secrets[self.prekey["id"]] = ((secrets, self.prekey), self.prekey["expires"])
+        return secrets
 
-    def prekey_secret(self, prekey_id, now):
-        secret, until = self.secrets.get(prekey_id, (None, 0))
+    def held_prekey(self, prekey_id, now):
+        """Its secrets, and what was published of them."""
+        held, until = self.secrets.get(prekey_id, (None, 0))
         refuse_unless(now < until, "unknown_prekey", "a session for a prekey that we do not hold")
-        return secret
+        return held
 
 
 def tbs_challenge(relay, cnonce, nonce, fp, *cb):

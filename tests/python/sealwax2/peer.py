@@ -93,11 +93,12 @@ class Peer:
         refuse_unless(made.fps[0] == self.fp, "changed_key", f"a session by another {self.name}")
         refuse_unless(made.created > self.mark, "replay", "a session that came before")
         refuse_unless(made.created <= now + AHEAD, "clock_skew", "a session of the future")
-        made.verify(names, self.public)
+        secrets, prekey = self.own.held_prekey(made.prekey_id, now)
+        made.verify(names, self.public, prekey)
         self.pinned = True
         self.tokens.take(now)
         self.all_tokens.take(now)
-        chain = made.open(names, self.own.key, self.own.prekey_secret(made.prekey_id, now))
+        chain = made.open(names, self.own.key, secrets, prekey)
         self.mark = made.created
         self.previous, self.previous_until = self.receiving, now + PREVIOUS_LIFE
         self.receiving = chain

@@ -30,14 +30,18 @@ impl Stage {
                     let (fp, limits) = (ALICE.fingerprint(), WireLimits::new(MAX_FRAME));
                     self.tell(&Reply::Registered { name: ME.into(), fp, limits }.encode());
                 }
-                Body::Lookup { target } => {
+                Body::Lookup { target, .. } => {
                     let friend = self.friends.iter().find(|friend| friend.name == target);
                     let answer = friend.map_or_else(|| unknown(&target), Friend::as_pubkey);
                     self.tell(&answer);
                 }
                 Body::Forward(forward) => self.pass_on(&frame, &forward, id.as_deref()),
                 Body::Ping => self.tell(&Reply::Pong { id }.encode()),
-                Body::Prekey(_) => {}
+                Body::Prekey(_)
+                | Body::Letterbox(_)
+                | Body::Letter(_)
+                | Body::Take(_)
+                | Body::Ack { .. } => {}
             }
         }
     }

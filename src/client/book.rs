@@ -1,0 +1,243 @@
+//! What is still to be written to the [`LetterBook`], and what may be done only after that.
+//!
+//! ```text
+//!   shown ──▶ changes ──commit──▶ the acknowledgement and the receipt leave
+//! ```
+//!
+//! If the process ends before the commit, the letter comes again and is shown a second time; it is
+//! never lost. Changes of one tick are one commit. Ids of texts that came in sessions are written
+//! at most once a [`SEEN_INTERVAL`], so that a stream of texts does not wait for the disk.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::clocks::{Backoff, earliest};
+use super::letter_book::{Change, KeptLetters, KeptPeer, LetterBook, MemoryLetters, WaitingLetter};
+use crate::crypto::Mid;
+use crate::limits::{RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, WRITE_AGAIN};
+use crate::reactor::Time;
+use crate::wire::Fingerprint;
+
+/// The book, and the changes that are not in it yet.
+pub(super) struct Book {
+    store: Box<dyn LetterBook>,
+    changes: Vec<Change>,
+    after: Vec<After>,
+    /// Shown texts of sessions, by their senders.
+    texts: BTreeMap<Fingerprint, VecDeque<Mid>>,
+    texts_due: Option<Time>,
+    again: Backoff,
+    rests_until: Option<Time>,
+    /// Letters of ours that are not confirmed, by their addressees.
+    waiting: BTreeMap<String, Vec<WaitingLetter>>,
+}
+
+/// What may be done once the changes before it are written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The relay is told that this letter is needed no more.
+    Acknowledge(u64),
+    /// The sender of a letter is told that it was shown.
+    Confirm {
+        /// The sender.
+        to: String,
+        /// Its text.
+        mid: Mid,
+    },
+}
+
+impl Book {
+    /// The book kept in `store`, with what is in it. If it cannot be read, letters are kept in
+    /// memory only, and the error says why.
+    pub(super) fn open(mut store: Box<dyn LetterBook>) -> (Self, Result<KeptLetters, String>) {
+        let kept = store.load();
+        if kept.is_err() {
+            store = Box::new(MemoryLetters::default());
+        }
+        let mut waiting = BTreeMap::<String, Vec<WaitingLetter>>::new();
+        for letter in kept.iter().flat_map(|kept| &kept.waiting) {
+            waiting.entry(letter.to.clone()).or_default().push(letter.clone());
+        }
+        let book = Self {
+            store,
+            changes: Vec::new(),
+            after: Vec::new(),
+            texts: BTreeMap::new(),
+            texts_due: None,
+            again: Backoff::new(WRITE_AGAIN, RESEND_MAX),
+            rests_until: None,
+            waiting,
+        };
+        (book, kept)
+    }
+
+    /// What was written of the peer with this key.
+    pub(super) fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String> {
+        self.store.peer(fp)
+    }
+
+    /// A change to be written at the end of the tick.
+    pub(super) fn note(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// To be done once all that was noted is written.
+    pub(super) fn then(&mut self, after: After) {
+        self.after.push(after);
+    }
+
+    /// A text that came in a session was shown.
+    pub(super) fn note_text(&mut self, fp: Fingerprint, mid: Mid, now: Time) {
+        let texts = self.texts.entry(fp).or_default();
+        if texts.len() >= SEEN_SESSION_TEXTS {
+            texts.pop_front();
+        }
+        texts.push_back(mid);
+        self.texts_due.get_or_insert(now + SEEN_INTERVAL);
+    }
+
+    // --- Letters of ours that are not confirmed ---
+
+    /// The relay has stored a letter of ours.
+    pub(super) fn wait(&mut self, letter: WaitingLetter) {
+        self.changes.push(Change::Wait(letter.clone()));
+        let waiting = self.waiting.entry(letter.to.clone()).or_default();
+        waiting.retain(|it| it.mid != letter.mid);
+        waiting.push(letter);
+    }
+
+    /// It is confirmed. Returns it, if one waited.
+    pub(super) fn settle(&mut self, to: &str, mid: &Mid) -> Option<WaitingLetter> {
+        let waiting = self.waiting.get_mut(to)?;
+        let letter = waiting.remove(waiting.iter().position(|letter| letter.mid == *mid)?);
+        if waiting.is_empty() {
+            self.waiting.remove(to);
+        }
+        self.changes.push(Change::Settled { to: to.to_owned(), mid: *mid });
+        Some(letter)
+    }
+
+    /// Whether letters to this peer are not confirmed, those of earlier runs included.
+    pub(super) fn waits_for(&self, to: &str) -> bool {
+        self.waiting.contains_key(to)
+    }
+
+    /// Takes out all that were stored before `stored`, in milliseconds since 1970.
+    pub(super) fn give_up_before(&mut self, stored: u64) -> Vec<WaitingLetter> {
+        let all = self.waiting.values().flatten();
+        let old: Vec<_> = all.filter(|letter| letter.stored < stored).cloned().collect();
+        old.into_iter().filter_map(|letter| self.settle(&letter.to, &letter.mid)).collect()
+    }
+
+    // --- Writing ---
+
+    /// Writes what is due, and returns what may be done then. If it cannot be written, it is tried
+    /// again later. `now_ms`: milliseconds since 1970.
+    pub(super) fn write(&mut self, now: Time, now_ms: u64) -> Result<Vec<After>, String> {
+        let is_due = self.texts_due.is_some_and(|due| due <= now);
+        if self.changes.is_empty() && !is_due {
+            return Ok(std::mem::take(&mut self.after));
+        }
+        if self.rests_until.is_some_and(|until| now < until) {
+            return Ok(Vec::new());
+        }
+        self.write_all(now, now_ms)
+    }
+
+    /// Writes everything, due or not.
+    pub(super) fn write_all(&mut self, now: Time, now_ms: u64) -> Result<Vec<After>, String> {
+        self.texts_due = None;
+        for (fp, mids) in std::mem::take(&mut self.texts) {
+            let seen = |mid| Change::Seen { fp, mid, created: None, now: now_ms };
+            // Before what else is noted: a letter of the same peer counts as shown later.
+            self.changes.splice(0..0, mids.into_iter().map(seen));
+        }
+        if !self.changes.is_empty()
+            && let Err(why) = self.store.commit(&self.changes)
+        {
+            self.rests_until = Some(now + self.again.take());
+            return Err(why);
+        }
+        self.changes.clear();
+        self.again.reset();
+        self.rests_until = None;
+        Ok(std::mem::take(&mut self.after))
+    }
+
+    /// Whether something waits until it is written.
+    pub(super) fn has_more_to_do(&self) -> bool {
+        !self.after.is_empty()
+    }
+
+    /// When [`write`](Self::write) has something to do that is not due yet.
+    pub(super) fn due(&self) -> Option<Time> {
+        earliest([self.texts_due, self.rests_until])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOB: Fingerprint = Fingerprint([7; 32]);
+
+    fn at(milliseconds: u64) -> Time {
+        Time::from_nanos(1_000_000_000 + milliseconds * 1_000_000)
+    }
+
+    fn book() -> (Book, MemoryLetters) {
+        let letters = MemoryLetters::default();
+        (Book::open(Box::new(letters.clone())).0, letters)
+    }
+
+    #[test]
+    fn what_follows_waits_until_everything_is_written() {
+        let (mut book, mut letters) = book();
+        letters.fill(true);
+        book.note(Change::Seen { fp: BOB, mid: [1; 16], created: Some(1), now: 1 });
+        book.then(After::Acknowledge(7));
+        assert!(book.write(at(0), 1).is_err());
+        letters.fill(false);
+        assert_eq!(book.write(at(1), 1), Ok(Vec::new()), "not again at once");
+        assert_eq!(book.due(), Some(at(1000)));
+        assert_eq!(book.write(at(1000), 1), Ok(vec![After::Acknowledge(7)]));
+        assert_eq!(letters.peer(&BOB).unwrap().seen, [[1; 16]]);
+        assert_eq!((book.due(), book.write(at(1001), 1)), (None, Ok(Vec::new())));
+    }
+
+    #[test]
+    fn texts_of_sessions_are_written_once_a_second_and_before_letters() {
+        let (mut book, mut letters) = book();
+        book.note_text(BOB, [1; 16], at(0));
+        book.note_text(BOB, [2; 16], at(900));
+        assert_eq!(book.write(at(999), 1), Ok(Vec::new()));
+        assert_eq!(letters.peer(&BOB).unwrap().seen.len(), 0);
+        book.write(at(1000), 1).unwrap();
+        assert_eq!(letters.peer(&BOB).unwrap().seen.len(), 2);
+        book.note_text(BOB, [3; 16], at(1001));
+        book.note(Change::Seen { fp: BOB, mid: [4; 16], created: Some(1), now: 1 });
+        book.write(at(1001), 1).unwrap();
+        assert_eq!(letters.peer(&BOB).unwrap().seen[2..], [[3; 16], [4; 16]]);
+    }
+
+    #[test]
+    fn what_waits_is_confirmed_once_or_given_up() {
+        let (mut book, letters) = book();
+        let letter = |to: &str, number: u8| WaitingLetter {
+            to: to.to_owned(),
+            mid: [number; 16],
+            id: number.to_string(),
+            stored: number.into(),
+        };
+        for (to, number) in [("bob", 1), ("bob", 2), ("carol", 3), ("bob", 2)] {
+            book.wait(letter(to, number));
+        }
+        assert_eq!(book.settle("carol", &[1; 16]), None);
+        assert_eq!(book.settle("carol", &[3; 16]), Some(letter("carol", 3)));
+        assert!(book.waits_for("bob") && !book.waits_for("carol"));
+        assert_eq!(book.give_up_before(2), [letter("bob", 1)]);
+        book.write(at(0), 1).unwrap();
+        assert_eq!(letters.kept().waiting, [letter("bob", 2)]);
+        let (again, _) = Book::open(Box::new(letters));
+        assert!(again.waits_for("bob"));
+    }
+}

@@ -1,0 +1,77 @@
+//! `sealwax letters`: what the user has left for others and nobody has confirmed yet.
+//!
+//! Works beside a running `chat`: both write to one database.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::cli::{Letters, LettersCommand};
+use super::owner::{LETTERS_FILE, not_usable};
+use super::view::ago;
+use super::{Exit, Failure, Outcome, talk};
+use crate::client::{FileLetters, LetterBook, LetterChange, WaitingLetter};
+use crate::home::Home;
+use crate::wire::escape_visible;
+
+/// `sealwax letters …`
+pub(super) fn letters(arguments: &Letters) -> Outcome {
+    let path = match &arguments.home {
+        Some(path) => path.clone(),
+        None => Home::default_path().map_err(not_usable)?,
+    };
+    let home = Home::open(path).map_err(not_usable)?;
+    let mut book = if home.path(LETTERS_FILE).exists() {
+        Some(FileLetters::open(&home, LETTERS_FILE).map_err(unusable)?)
+    } else {
+        None // no client has run here
+    };
+    let waiting = match &mut book {
+        Some(book) => book.load().map_err(unusable)?.waiting,
+        None => Vec::new(),
+    };
+    match &arguments.command {
+        LettersCommand::List => print(&waiting, arguments.json, "waits to be confirmed"),
+        LettersCommand::Forget { which, .. } => {
+            let is_it = |letter: &WaitingLetter| {
+                which.as_ref().is_none_or(|which| letter.to == *which || letter.id == *which)
+            };
+            let (forgotten, _): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_it);
+            if let Some(which) = which.as_ref().filter(|_| forgotten.is_empty()) {
+                let which = escape_visible(which);
+                let message =
+                    format!("no letter to {which} waits; `sealwax letters list` names all");
+                return Err(Failure::new(Exit::UnknownRecipient, message));
+            }
+            if let Some(book) = &mut book {
+                let settled = |letter: &WaitingLetter| LetterChange::Settled {
+                    to: letter.to.clone(),
+                    mid: letter.mid,
+                };
+                let changes: Vec<_> = forgotten.iter().map(settled).collect();
+                book.commit(&changes).map_err(unusable)?;
+            }
+            print(&forgotten, arguments.json, "is not waited for any more")
+        }
+    }
+}
+
+fn print(letters: &[WaitingLetter], as_json: bool, what: &str) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    let now = talk::wall_clock();
+    for WaitingLetter { to, id, stored, .. } in letters {
+        let line = if as_json {
+            json!({"to": to, "id": id, "stored_at": stored}).to_string()
+        } else {
+            let line = format!("{id} to {to}, left {}, {what}", ago(now, *stored));
+            escape_visible(&line).into_owned()
+        };
+        writeln!(out, "{line}")
+            .map_err(|error| Failure::new(Exit::Failed, format!("standard output: {error}")))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn unusable(why: String) -> Failure {
+    Failure::new(Exit::Identity, why)
+}

@@ -1,0 +1,229 @@
+//! Letters as scripts and people leave and take them: the built program, through pipes.
+
+#![allow(clippy::expect_used)] // a test says what it expects
+
+mod support;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::fixtures::public;
+use support::process::{Ended, Homes, Process, Relay};
+
+/// A relay with a home, and users who were there once.
+struct Stage {
+    homes: Homes,
+    relay: Relay,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let homes = Homes::new();
+        let relay = Relay::at_home(&homes.path("relay"));
+        let stage = Self { homes, relay };
+        for name in ["alice", "bob"] {
+            stage.look_in(name).with_code(0);
+        }
+        stage
+    }
+
+    fn client(&self, name: &str, command: &[&str]) -> Process {
+        self.homes.client(name, &self.relay.address, command)
+    }
+
+    /// Takes what waits for `name`, and leaves.
+    fn look_in(&self, name: &str) -> Ended {
+        self.client(name, &["recv", "--wait", "0", "--json"]).end()
+    }
+
+    /// `sealwax letters COMMAND` of alice.
+    fn letters(&self, command: &[&str]) -> Ended {
+        let home = self.homes.of("alice");
+        let arguments = [&["letters"], command, &["--home", support::process::text(&home)]];
+        Process::start(&arguments.concat()).end()
+    }
+
+    /// Sends these lines to bob.
+    fn send(&self, lines: std::ops::Range<usize>, options: &[&str]) -> Ended {
+        let mut send = self.client("alice", &[&["send", "bob"], options].concat());
+        for number in lines {
+            send.say(&number.to_string());
+        }
+        send.end()
+    }
+}
+
+fn objects(ended: &Ended) -> Vec<Value> {
+    let parse = |line: &String| serde_json::from_str(line).expect("an object a line");
+    ended.stdout.iter().map(parse).collect()
+}
+
+/// The texts of all messages.
+fn texts(ended: &Ended) -> Vec<String> {
+    let objects = objects(ended);
+    let messages = objects.iter().filter(|object| object["event"] == "message");
+    messages.map(|message| message["text"].as_str().expect("a text").to_owned()).collect()
+}
+
+fn events<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["event"] == kind).collect()
+}
+
+fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn what_is_left_survives_the_relay_and_both_are_told() {
+    let stage = Stage::new();
+    let left = stage.send(0..5, &["--until", "stored", "--json"]).with_code(0);
+    assert_eq!(events(&objects(&left), "stored").len(), 5);
+    let waits = stage.send(5..6, &["--wait", "1"]).with_code(7);
+    assert!(waits.transcript.contains("1 message is stored at the relay"), "{waits:?}");
+
+    let Stage { homes, relay: Relay { process, address } } = stage;
+    process.signal(Signal::SIGKILL);
+    process.end();
+    let home = homes.path("relay");
+    let home = support::process::text(&home).to_owned();
+    let serve = ["serve", "--listen", &address, "--home", &home, "-vv"];
+    let stage = Stage { homes, relay: Relay::of(Process::start(&serve)) };
+    let listed = stage.letters(&["list", "--json"]).with_code(0);
+    assert_eq!(listed.stdout.len(), 6);
+
+    let bob = stage.look_in("bob").with_code(0);
+    assert_eq!(texts(&bob), numbered(0..6));
+    let told = objects(&bob);
+    let message = events(&told, "message")[0];
+    assert!(message["letter"] == true && message["at"].is_u64(), "{message}");
+    assert!(message["n"].is_null(), "{message}");
+    assert_eq!(events(&told, "letterbox_empty").len(), 1);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), [""; 0]);
+
+    let alice = objects(&stage.look_in("alice").with_code(0));
+    let delivered = events(&alice, "delivered");
+    assert_eq!(delivered.len(), 6);
+    assert!(delivered.iter().all(|event| event["stored_at"].is_u64()), "{delivered:?}");
+    assert_eq!(stage.letters(&["list"]).with_code(0).stdout, [""; 0]);
+}
+
+#[test]
+fn a_recipient_who_comes_within_the_wait_confirms() {
+    let stage = Stage::new();
+    let send = stage.client("alice", &["send", "--wait", "60", "--json", "bob", "hi"]);
+    send.event("stored");
+    let bob = stage.client("bob", &["recv", "-n", "1"]);
+    send.event("delivered");
+    send.end().with_code(0);
+    assert_eq!(bob.end().with_code(0).stdout, ["alice: hi"], "in a pipe it is a line like others");
+}
+
+#[test]
+fn letters_and_what_comes_now_are_shown_once_in_order_and_counted() {
+    let stage = Stage::new();
+    stage.send(0..8, &["--until", "stored"]).with_code(0);
+    let bob = stage.client("bob", &["recv", "--json", "-n", "40", "--wait", "60"]);
+    let alice = stage.send(8..40, &["--wait", "60"]).with_code(0);
+    drop(alice);
+    assert_eq!(texts(&bob.end().with_code(0)), numbered(0..40));
+}
+
+#[test]
+fn who_does_not_wait_leaves_its_letter_and_goes() {
+    let stage = Stage::new();
+    let sent = stage.client("alice", &["send", "--wait", "0", "bob", "hi"]).end().with_code(7);
+    assert!(sent.transcript.contains("1 message is stored at the relay"), "{sent:?}");
+    let stored = ["send", "--wait", "0", "--until", "stored", "bob", "again"];
+    stage.client("alice", &stored).end().with_code(0);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), ["hi", "again"]);
+}
+
+#[test]
+fn a_letterbox_that_is_full_is_waited_for_and_nothing_is_lost() {
+    let stage = Stage::new();
+    // Bob never wrote to alice: she is a stranger to him, and has room for eight.
+    let full = stage.send(0..12, &["--until", "stored", "--wait", "2"]).with_code(7);
+    assert!(full.transcript.contains("no more letters fit"), "{full:?}");
+    assert!(full.transcript.contains("4 messages were not confirmed in time"), "{full:?}");
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+#[test]
+fn without_a_letterbox_it_is_as_it_was() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let recv = |options: &[&str]| {
+        let command = [&["recv", "--wait", "0"], options].concat();
+        homes.client("bob", &relay.address, &command).end().with_code(0)
+    };
+    let told = recv(&[]);
+    assert!(told.transcript.contains("keeps no letters"), "{told:?}");
+    let send = ["send", "--wait", "1", "bob", "hi"];
+    homes.client("alice", &relay.address, &send).end().with_code(4);
+
+    let stage = Stage::new();
+    let homes = &stage.homes;
+    homes.client("carol", &stage.relay.address, &["recv", "--wait", "0", "--no-letterbox"]).end();
+    let carol = ["send", "--wait", "1", "carol", "hi"];
+    let failed = stage.client("alice", &carol).end().with_code(4);
+    assert!(failed.transcript.contains("no letter can be left for carol"), "{failed:?}");
+}
+
+#[test]
+fn a_letter_under_a_key_that_is_not_accepted_waits_until_it_is() {
+    let stage = Stage::new();
+    let home = stage.homes.of("bob");
+    let keys = |command: &[&str]| {
+        let home = ["--home", support::process::text(&home)];
+        Process::start(&[&["keys"], command, &home].concat()).end().with_code(0)
+    };
+    let (alice, other) = (public("alice").fingerprint(), public("carol").fingerprint());
+    keys(&["trust", "alice", &other.to_string()]);
+    stage.send(0..2, &["--until", "stored"]).with_code(0);
+    let changed = stage.look_in("bob").with_code(3);
+    assert_eq!(texts(&changed), [""; 0]);
+    assert!(changed.transcript.contains("has to wait"), "{changed:?}");
+    keys(&["trust", "alice", &alice.to_string()]);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..2));
+}
+
+#[test]
+fn strict_waits_for_a_key_that_was_compared() {
+    let stage = Stage::new();
+    stage.send(0..1, &["--until", "stored"]).with_code(0);
+    let strict = ["recv", "--wait", "0", "--strict", "--json"];
+    let refused = stage.client("bob", &strict).end().with_code(0);
+    assert_eq!(texts(&refused), [""; 0]);
+    assert_eq!(events(&objects(&refused), "warning")[0]["code"], "not_verified");
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..1), "without it");
+}
+
+#[test]
+fn what_is_waited_for_is_listed_and_can_be_forgotten() {
+    let stage = Stage::new();
+    assert_eq!(stage.letters(&["list"]).with_code(0).stdout, [""; 0]);
+    stage.send(0..3, &["--until", "stored"]).with_code(0);
+    let listed = stage.letters(&["list"]).with_code(0).stdout;
+    assert_eq!(listed.len(), 3);
+    assert!(listed[0].starts_with("1 to bob, left "), "{listed:?}");
+    stage.letters(&["forget", "2"]).with_code(0);
+    stage.letters(&["forget", "carol"]).with_code(4);
+    stage.letters(&["forget"]).with_code(2);
+    assert_eq!(stage.letters(&["forget", "--all", "--json"]).with_code(0).stdout.len(), 2);
+    assert_eq!(stage.letters(&["list"]).with_code(0).stdout, [""; 0]);
+    // Not taken back.
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..3));
+}
+
+#[test]
+fn a_file_of_letters_that_cannot_be_used_is_told_and_the_rest_works() {
+    let stage = Stage::new();
+    fs::write(stage.homes.of("bob").join("letters.sqlite"), "no database, ".repeat(100))
+        .expect("ours");
+    stage.send(0..1, &["--until", "stored"]).with_code(0);
+    let bob = stage.client("bob", &["recv", "--json"]);
+    assert_eq!(bob.event("warning")["code"], "letters_file");
+    bob.event("registered");
+    bob.signal(Signal::SIGTERM);
+    assert_eq!(texts(&bob.end().with_code(0)), [""; 0], "the letter waits");
+}
