@@ -5,7 +5,7 @@
 //! fiftieth of the letters.
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
-#[allow(dead_code, reason = "tests use the rest")]
+#[allow(dead_code, unreachable_pub, reason = "tests use the rest, and are another crate")]
 #[path = "../tests/support/relay.rs"]
 mod relay;
 
@@ -93,7 +93,7 @@ fn depth(most: usize) {
             assert_eq!(answer, LetterAnswer::Kept(Ok(())));
             kept += 1;
         }
-        let each = (cpu() - begun) / u32::try_from(kept - before).expect("few");
+        let each = cpu().saturating_sub(begun) / u32::try_from(kept - before).expect("few");
         println!("letters up to {until}, kept in memory: {each:?} each");
     }
 }
@@ -124,7 +124,7 @@ fn through(what: &str, path: &Path, letters: usize, box_of: fn(usize) -> usize) 
         reactor.tick(&mut relay, Some(Duration::from_millis(1))).expect("a tick");
         if taken.load(Ordering::Relaxed) > 0 {
             start.get_or_insert(before);
-            let spent = cpu() - cpu_before;
+            let spent = cpu().saturating_sub(cpu_before);
             (longest, busy) = (longest.max(spent), busy + spent);
             wall = wall.max(before.elapsed());
         }

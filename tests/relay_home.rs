@@ -207,7 +207,8 @@ fn a_letter_for_which_the_disk_has_no_room_is_refused_and_kept_when_it_has() {
     assert_eq!(store("1")["action"], "stored");
     disk.fill("filler");
     // The log of the database may have room for some.
-    let refused = (2..).map(|id| store(&id.to_string())).find(|it| it["action"] != "stored");
+    let mut more = (2..100).map(|id| store(&id.to_string()));
+    let refused = more.find(|answer| answer["action"] != "stored");
     let refused = refused.expect("one is");
     assert_eq!(refused["code"], "store_failed", "{refused}");
     let id = refused["id"].as_str().expect("a text").to_owned();
