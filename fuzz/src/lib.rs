@@ -8,6 +8,7 @@ mod hostile;
 mod identity;
 mod incoming;
 mod json;
+mod letter;
 mod message;
 mod offer;
 mod opening;
@@ -31,6 +32,7 @@ use support::kernel;
 pub use hostile::hostile;
 pub use identity::identity;
 pub use incoming::incoming;
+pub use letter::letter;
 pub use message::message;
 pub use offer::offer;
 pub use pins::pins;
@@ -44,7 +46,7 @@ pub use tls::tls;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("stream", stream),
     ("request", request),
     ("incoming", incoming),
@@ -52,6 +54,7 @@ pub const TARGETS: [Target; 11] = [
     ("identity", identity),
     ("pins", pins),
     ("offer", offer),
+    ("letter", letter),
     ("message", message),
     ("relay", relay),
     ("hostile", hostile),
