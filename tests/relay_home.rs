@@ -13,9 +13,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use sealwax::limits::MAX_NAMES_PER_KEY;
+use sealwax::limits::{MAX_NAMES_PER_KEY, MLKEM_KEY};
 use sealwax::relay::limits::BINDINGS_BURST;
-use sealwax::wire::RosterMode;
+use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
 use serde_json::{Value, json};
 use support::process::{Ended, Homes, Process, Relay, text};
 use support::relay::{Account, Client};
@@ -175,6 +175,52 @@ fn a_disk_that_is_full_at_the_start_is_no_outage_for_those_who_are_known() {
 fn nor_is_one_that_was_made_read_only() {
     let protect = |disk: &Disk| disk.remount("ro");
     known_users_come_in("a disk?", protect, |disk| disk.remount("rw"));
+}
+
+#[test]
+fn a_letter_for_which_the_disk_has_no_room_is_refused_and_kept_when_it_has() {
+    let homes = Homes::new();
+    let at = homes.path("disk");
+    let Some(disk) = Disk::mount(&at) else {
+        assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
+        return println!("not run: no disk can be mounted here");
+    };
+    let relay = Relay::at_home(&at.join("home"));
+    let enter = |account: &Account| {
+        let mut client = Client::connect(relay.address.parse().expect("an address"));
+        assert_eq!(answer(&mut client, account)["action"], "registered");
+        client
+    };
+    let (mut alice, mut bob) = (enter(&Account::alice()), enter(&Account::bob()));
+    let (mlkem, signature) = (Box::new([7; MLKEM_KEY]), vec![9; 384]);
+    let created = u64::MAX / 4; // whatever the clock says, it has not expired
+    let expires = created + 1;
+    let key = LetterKey { id: 1, created, expires, x25519: [8; 32], mlkem, signature };
+    bob.write(&compose::letterbox(&key));
+    assert_eq!(bob.frame()["action"], "letterbox");
+    let mut store = |id: &str| {
+        let content = "A".repeat(20_000);
+        let kind = (LetterKind::Text, 1);
+        alice.write(&compose::letter("bob", "alice", id, kind, &content));
+        alice.frame()
+    };
+    assert_eq!(store("1")["action"], "stored");
+    disk.fill("filler");
+    // The log of the database may have room for some.
+    let mut more = (2..100).map(|id| store(&id.to_string()));
+    let refused = more.find(|answer| answer["action"] != "stored");
+    let refused = refused.expect("one is");
+    assert_eq!(refused["code"], "store_failed", "{refused}");
+    let id = refused["id"].as_str().expect("a text").to_owned();
+    fs::remove_file(disk.0.join("filler")).expect("it is there");
+    assert_eq!(store(&id)["action"], "stored");
+    bob.write(&compose::letters(TakeMode::All));
+    let kept: usize = id.parse().expect("a number");
+    for expected in 1..=kept {
+        assert_eq!(bob.frame()["id"], expected.to_string());
+    }
+    assert_eq!(bob.frame()["action"], "letterbox_empty");
+    stop(relay);
 }
 
 /// Those who are known come in although the disk was spoiled before the start, and others once it

@@ -8,13 +8,17 @@ mod support;
 use std::path::Path;
 
 use sealwax::limits::MLKEM_KEY;
+use sealwax::reactor::Waker;
+use sealwax::relay::letter_store::{LetterAnswer, LetterAsk, LetterStore};
 use sealwax::relay::limits::{
-    BOX_LETTERS, DELIVERY_LETTERS, FULL_OF, FULL_UNTIL, STRANGER_LETTERS,
+    BOX_LETTERS, DELIVERY_LETTERS, FINDS_UNDER_WAY, FULL_OF, FULL_UNTIL, LETTER_KEYS_UNDER_WAY,
+    LETTERS_A_SENDER, STRANGER_LETTERS,
 };
 use sealwax::relay::names::BoundNames;
-use sealwax::wire::{LetterKey, LetterKind, TakeMode, compose};
+use sealwax::relay::store::{Answer, MemoryStore, QueueFull, Store};
+use sealwax::wire::{Fingerprint, LetterKey, LetterKind, TakeMode, compose};
 use serde_json::{Value, json};
-use support::relay::{Account, Client, RunningRelay, Setup};
+use support::relay::{Account, Bystanders, Client, RunningRelay, Setup};
 use tempfile::TempDir;
 
 /// A relay whose names are in a directory, and three users who are known to it.
@@ -380,6 +384,64 @@ fn acknowledge(stage: &Stage, count: u32) {
     }
     bob.finish_writing();
     while bob.try_line().is_some() {}
+}
+
+/// A store that keeps names, and never answers about letters: its disk stands still.
+#[derive(Default)]
+struct Stuck(MemoryStore);
+
+impl Store for Stuck {
+    fn bind(&mut self, at: u64, name: &str, fp: &Fingerprint, pem: &str) -> Result<(), QueueFull> {
+        self.0.bind(at, name, fp, pem)
+    }
+
+    fn next_answer(&mut self) -> Option<Answer> {
+        self.0.next_answer()
+    }
+
+    fn letters(&mut self) -> Option<&mut dyn LetterStore> {
+        Some(self)
+    }
+
+    fn waker(&self) -> Option<Waker> {
+        None
+    }
+}
+
+impl LetterStore for Stuck {
+    fn ask(&mut self, _: u64, _: LetterAsk) -> Result<(), QueueFull> {
+        Ok(())
+    }
+
+    fn next_letter_answer(&mut self) -> Option<(u64, LetterAnswer)> {
+        None
+    }
+}
+
+#[test]
+fn while_the_disk_stands_still_a_bounded_number_of_questions_waits_and_all_else_goes_on() {
+    let store = || (Box::<Stuck>::default() as Box<dyn Store>, Vec::new());
+    let relay = RunningRelay::start(Setup { store: Box::new(store), ..Setup::default() });
+    let mut bystanders = Bystanders::of(&relay);
+    let mut alice = relay.version2(&user("alice"));
+    let mut bob = relay.version2(&user("bob"));
+    for id in 0..LETTERS_A_SENDER {
+        alice.write(&letter("bob", &id.to_string(), 1));
+    }
+    assert_eq!(outcome(&mut alice, &letter("bob", "one more", 1)), "rate_limited");
+    assert_eq!(outcome(&mut alice, &letter("nobody", "1", 1)), "unknown_user");
+    for _ in 0..FINDS_UNDER_WAY {
+        alice.write(&compose::get_pubkey("bob", "alice"));
+    }
+    let refused = ask_for(&mut alice, "bob");
+    assert_eq!((&refused["code"], &refused["target"]), (&json!("rate_limited"), &json!("bob")));
+    for _ in 0..LETTER_KEYS_UNDER_WAY {
+        bob.write(&compose::letterbox(&key(1, now())));
+    }
+    assert_eq!(outcome(&mut bob, &compose::letterbox(&key(1, now()))), "rate_limited");
+    bob.write(&compose::letters(TakeMode::All));
+    bob.ping();
+    bystanders.go_on();
 }
 
 #[test]
