@@ -80,7 +80,7 @@ impl User {
             peers: MemoryPins::default(),
             relays: MemoryPins::default(),
             letters: MemoryLetters::default(),
-            has_letterbox: number % 3 != 0,
+            has_letterbox: !number.is_multiple_of(3),
             roster,
             ahead_ms: Rc::default(),
             most_ahead_ms: 0,
