@@ -358,7 +358,7 @@ impl Peer {
         }
         let is_in_line = self.is_in_line(core);
         let lookup = self.lookup.due().filter(|_| !is_in_line);
-        let online = [self.sending.due(core.now), lookup].map(|due| due.filter(|_| is_online));
+        let online = [self.sending.due(), lookup].map(|due| due.filter(|_| is_online));
         earliest(online.into_iter().chain([self.receiving.due(), self.waiting.due()]))
     }
 

@@ -29,18 +29,18 @@ pub(super) struct Posting {
     /// The peer is connected.
     is_there: bool,
     /// Texts are not sealed before this instant.
-    from: Time,
+    held_until: Option<Time>,
 }
 
 impl Posting {
     fn new(now: Time, owner: PublicKey, key: LetterKey, is_there: bool) -> Self {
-        let from = if is_there { now + LETTER_HOLD } else { now };
-        Self { key, owner, is_there, from }
+        let held_until = is_there.then(|| now + LETTER_HOLD);
+        Self { key, owner, is_there, held_until }
     }
 
     /// When texts may be sealed, where that is not yet.
-    pub(super) fn due(&self, now: Time) -> Option<Time> {
-        Some(self.from).filter(|from| *from > now)
+    pub(super) const fn due(&self) -> Option<Time> {
+        self.held_until
     }
 }
 
@@ -99,19 +99,29 @@ impl Sending {
     /// Gives up what is not needed any more: where nothing waits to be posted; and where only an
     /// earlier run has left letters, and the peer is there and had time to take them.
     pub(super) fn review_posting(&mut self, now: Time) {
-        let Some(posting) = &self.posting else { return };
-        let has_letters = self.texts.letters() > 0;
-        let passes = posting.is_there && posting.from <= now && !has_letters;
-        if passes || !self.wants() {
+        let wants_letters = self.wants_letters();
+        let Some(posting) = &mut self.posting else { return };
+        posting.held_until.take_if(|until| *until <= now);
+        let is_over = posting.is_there && posting.held_until.is_none();
+        let passes = is_over && self.texts.letters() == 0;
+        let is_of_use = wants_letters || posting.is_there && !self.receipts.is_empty();
+        if passes || !is_of_use {
             (self.passes_earlier, self.posting) = (passes, None);
         }
+    }
+
+    /// Whether something is to be sent that a letter may carry to a peer who is away. Receipts for
+    /// texts of sessions are not: they wait until it is back.
+    pub(super) fn wants_letters(&self) -> bool {
+        let has_texts = !self.texts.is_empty() || self.receipt_letter.is_some();
+        has_texts || self.receipts.iter().any(|mid| self.owed.contains(mid))
     }
 
     /// Seals what may be sealed as letters.
     pub(super) fn seal_letters(&mut self, core: &mut ClientCore, name: &str) {
         self.seal_receipt_letter(core, name);
         let Some(posting) = &self.posting else { return };
-        if core.now < posting.from {
+        if posting.held_until.is_some() {
             return;
         }
         let (key, owner) = (posting.key.clone(), posting.owner.clone());
@@ -249,7 +259,7 @@ impl Sending {
         if !has_letters_out {
             self.posting = None;
         } else if posting.is_there {
-            posting.from = core.now + LETTER_HOLD;
+            posting.held_until = Some(core.now + LETTER_HOLD);
         }
     }
 }

@@ -294,9 +294,9 @@ impl Sending {
     }
 
     /// When [`pump`](Self::pump) has something to do.
-    pub(super) fn due(&self, now: Time) -> Option<Time> {
+    pub(super) fn due(&self) -> Option<Time> {
         let rests_until = self.rests_until.filter(|_| self.wants());
-        let posting = self.posting.as_ref().and_then(|posting| posting.due(now));
+        let posting = self.posting.as_ref().and_then(Posting::due);
         earliest([self.resend_due(), self.probe_due(), rests_until, self.pauses_until, posting])
     }
 
@@ -354,7 +354,7 @@ impl Sending {
     ) -> Result<(), Unfit> {
         self.passes_earlier = false;
         match self.check_letter_key(core, contact, answer.letter_key)? {
-            Some(key) => {
+            Some(key) if self.wants_letters() => {
                 contact.admit(core, !self.texts.is_empty())?;
                 if self.texts.are_to_be_sent() && !std::mem::replace(&mut self.was_told, true) {
                     let name = contact.name.clone();
@@ -362,7 +362,7 @@ impl Sending {
                 }
                 self.post_to(core, contact, key, false);
             }
-            None => self.not_found(core, &contact.name),
+            _ => self.not_found(core, &contact.name),
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub enum Exit {
     Usage = 2,
     /// A key is not trusted: changed, or not verified under `--strict`.
     NotTrusted = 3,
-    /// The recipient is unknown or not connected.
+    /// The recipient is unknown, or not connected and without a letterbox.
     UnknownRecipient = 4,
     /// The relay cannot be reached, refused us, or the connection was lost for good.
     Relay = 5,

@@ -598,3 +598,20 @@ fn a_prekey_without_ml_kem_of_who_had_one_is_a_downgrade() {
     world.run_seconds(2);
     assert_eq!(failures(&world.events("alice")), []);
 }
+
+#[test]
+fn what_an_earlier_run_left_holds_texts_back_for_a_moment_only() {
+    let (mut world, bob) = bob_is_away();
+    world.say("alice", "bob", "0");
+    world.run_seconds(1);
+    let alice = world.kill("alice");
+    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::Receipts));
+    world.run_seconds(1);
+    join(&mut world, "alice", alice);
+    world.say("alice", "bob", "1");
+    world.run_seconds(2);
+    assert_eq!(world.heard("bob"), [""; 0], "he may confirm what lies in his letterbox");
+    world.run_seconds(2);
+    heard_all(&mut world, 1..2);
+    assert_eq!(delivered(&world.events("alice")), ["1"]);
+}

@@ -111,11 +111,13 @@ impl Ledger {
     }
 
     /// Texts of this run of `from` to somebody who is `there`, of whose fate it was not told. Those
-    /// to others wait for them.
+    /// to others wait for them. That a letter was shown may never be told: its receipt counts as
+    /// sent when the relay has passed it on, and may be lost with the sender's connection.
     pub(crate) fn open(&self, from: &str, run: u64, there: &BTreeSet<String>) -> Vec<&str> {
         let open = self.texts.iter().filter(|(_, text)| {
             text.fate == Fate::Open
                 && !text.is_lost
+                && (!text.is_stored || text.shown.is_empty())
                 && text.from == from
                 && text.run == run
                 && there.contains(&text.to)
