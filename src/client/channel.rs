@@ -5,9 +5,9 @@
 //! it had a bound channel with (`known_marks`). With such a relay it tries again after a failure of
 //! TLS, and it refuses a connection without TLS.
 
-use super::pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
+use super::marks::Mark;
+use super::pins::{MemoryPins, PinBook, PinFile, Pins};
 use super::{Ending, core::ClientCore};
-use crate::address::canonical;
 use crate::reactor::{Context, Token, Transform};
 use crate::tls::Fault;
 
@@ -18,7 +18,7 @@ pub type MakeEngine = Box<dyn Fn() -> Option<Box<dyn Transform>>>;
 pub struct Channel {
     kind: Kind,
     /// `known_marks`.
-    marks: PinBook<RelayMark>,
+    marks: PinBook<Mark>,
 }
 
 enum Kind {
@@ -27,29 +27,6 @@ enum Kind {
     Bound(MakeEngine),
     /// TLS to a proxy whose certificate is checked.
     Checked(MakeEngine),
-}
-
-/// A line of `known_marks`: the relay at this address spoke TLS that was bound to its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayMark {
-    /// `HOST:PORT`, in its one form.
-    pub address: String,
-}
-
-impl Pin for RelayMark {
-    fn owner(&self) -> &str {
-        &self.address
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let address = canonical(words.next()?);
-        (words.next() == Some("tls") && words.next().is_none()).then_some(Self { address })
-    }
-
-    fn render(&self) -> String {
-        format!("{} tls", self.address)
-    }
 }
 
 impl Default for Channel {
@@ -116,8 +93,8 @@ impl Channel {
         if self.knows(core, relay)? {
             return Ok(());
         }
-        let mark = |file: &mut PinFile<RelayMark>| {
-            file.set(RelayMark { address: relay.to_owned() });
+        let mark = |file: &mut PinFile<Mark>| {
+            file.set(Mark::tls(relay));
         };
         self.marks.change(mark).map_err(|why| not_kept(&why))
     }
@@ -206,19 +183,4 @@ fn no_tls(relay: &str, seen: &str, advice: &str) -> (Ending, String) {
 
 fn not_kept(why: &str) -> (Ending, String) {
     (Ending::TrustFile, format!("which relays speak TLS cannot be remembered: {why}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_is_a_line() {
-        let mark = RelayMark { address: "[::1]:12345".to_owned() };
-        assert_eq!(RelayMark::parse(&mark.render()), Some(mark));
-        assert_eq!(RelayMark::parse("LOCALHOST:01 tls").unwrap().address, "localhost:1");
-        for wrong in ["", "localhost:1", "localhost:1 ssl", "localhost:1 tls tls"] {
-            assert_eq!(RelayMark::parse(wrong), None, "{wrong}");
-        }
-    }
 }

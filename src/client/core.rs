@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::book::Book;
-use super::kem_mark::KemMark;
+use super::marks::Mark;
 use super::pins::PinBook;
 use super::prekeys::Prekeys;
 use super::tokens::Tokens;
@@ -39,7 +39,7 @@ pub(super) struct ClientCore {
     /// `known_peers`.
     pub(super) peers: PinBook<PeerPin>,
     /// `known_marks`, as far as it is about peers.
-    pub(super) kem: PinBook<KemMark>,
+    pub(super) kem: PinBook<Mark>,
     /// `letters.sqlite`
     pub(super) book: Book,
     pub(super) warnings: Warnings,

@@ -35,7 +35,6 @@ mod core;
 mod event;
 mod handler;
 mod incoming;
-mod kem_mark;
 mod letter_book;
 mod letter_file;
 mod letter_keys;
@@ -43,6 +42,7 @@ mod letter_reading;
 mod letterbox;
 mod link;
 mod lookup;
+mod marks;
 mod peer;
 mod peers;
 mod pin_store;
@@ -87,16 +87,16 @@ use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, TakeMode, check_name_v2, compose};
 
 pub use answers::{NotTrusted, PendingCounts, Refused};
-pub use channel::{Channel, MakeEngine, RelayMark};
+pub use channel::{Channel, MakeEngine};
 use event::LetterReceipt;
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Way};
 pub use handler::ClientUser;
-pub use kem_mark::KemMark;
 pub use letter_book::{
     Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt,
     ParkedLetter, UnusableLetters, WaitingLetter,
 };
 pub use letter_file::FileLetters;
+pub use marks::Mark;
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
 pub use settings::{Parts, Resolver, Settings};

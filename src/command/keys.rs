@@ -14,7 +14,7 @@ use super::passphrase::{self, Passphrase};
 use super::{Exit, Failure, Outcome, owner, qr, trusted};
 use crate::address::{Address, canonical};
 use crate::client::{
-    FilePins, KemMark, PeerPin, Pin, PinBook, PinFile, RelayFingerprint, RelayMark, RelayPin, Trust,
+    FilePins, Mark, PeerPin, Pin, PinBook, PinFile, RelayFingerprint, RelayPin, Trust,
 };
 use crate::crypto::safety_number;
 use crate::home::Home;
@@ -159,7 +159,7 @@ impl Keyring<'_> {
     /// Forgets that the owner of this key has had an ML-KEM key: whoever accepts the key again knows
     /// why its owner has none.
     fn forget_kem(&self, fp: &Fingerprint) -> Result<(), Failure> {
-        let mut marks = self.book::<KemMark>(owner::MARKS_FILE)?;
+        let mut marks = self.marks()?;
         if marks.file().find(&fp.to_string()).is_some() {
             marks.change(|file| file.remove(&fp.to_string())).map_err(unreadable)?;
         }
@@ -231,7 +231,7 @@ impl Keyring<'_> {
         self.book(owner::RELAYS_FILE)
     }
 
-    fn marks(&self) -> Result<PinBook<RelayMark>, Failure> {
+    fn marks(&self) -> Result<PinBook<Mark>, Failure> {
         self.book(owner::MARKS_FILE)
     }
 

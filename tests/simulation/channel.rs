@@ -6,7 +6,7 @@
 
 use std::io::IoSlice;
 
-use sealwax::client::{Channel, MemoryPins, PinBook, RelayMark};
+use sealwax::client::{Channel, Mark, MemoryPins, PinBook};
 use sealwax::reactor::{Garbled, Step, Transform};
 use sealwax::tls::{ClientTls, Engines, ServerTls};
 
@@ -17,8 +17,8 @@ use crate::weather::Weather;
 /// or else whoever is cut off in the middle of the first handshake would leave.
 pub(crate) fn channel(seed: u64, weather: &Weather) -> Channel {
     let marks = MemoryPins::default();
-    let mut book = PinBook::<RelayMark>::new(Box::new(marks.clone()));
-    let mark = RelayMark { address: "relay".to_owned() };
+    let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
+    let mark = Mark::tls("relay");
     match seed % 3 {
         0 => Channel::default(),
         1 => {

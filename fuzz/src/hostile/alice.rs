@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sealwax::client::{
-    Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, PeerPin, PinBook,
-    Receipt, RelayFingerprint, RelayMark, RelayPin, Settings, Trust,
+    Channel, Client, ClientUser, Event, Mark, MemoryLetters, MemoryPins, Parts, PeerPin, PinBook,
+    Receipt, RelayFingerprint, RelayPin, Settings, Trust,
 };
 use sealwax::reactor::{Context, Sys, Timer};
 use sealwax::tls::ClientTls;
@@ -94,8 +94,8 @@ impl Alice {
 /// no reason to give up.
 fn tls(at: SocketAddr) -> Channel {
     let marks = MemoryPins::default();
-    let mut book = PinBook::<RelayMark>::new(Box::new(marks.clone()));
-    let mark = RelayMark { address: at.to_string() };
+    let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
+    let mark = Mark::tls(at.to_string());
     assert_eq!(book.change(|file| file.set(mark)), Ok(()));
     let Ok(tls) = ClientTls::bound() else { panic!("no settings") };
     Channel::bound(Box::new(move || tls.engine()), Box::new(marks))
