@@ -14,7 +14,7 @@
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::letter_book::{Change, WaitingLetter};
-use super::sending::{Sending, failed};
+use super::sending::{Sending, failed, too_long};
 use super::session::{bad_prekey, unfit};
 use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
@@ -135,9 +135,7 @@ impl Sending {
                 return self.fail(core, name, Failure::BadPrekey, &detail);
             };
             if frame.len() > core.max_frame {
-                let detail = format!("this relay takes no frames over {} bytes", core.max_frame);
-                let done = self.texts.remove(place);
-                failed(core, name, done, Failure::TooLong, &detail);
+                too_long(core, name, self.texts.remove(place));
                 from = place;
                 continue;
             }

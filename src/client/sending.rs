@@ -269,9 +269,7 @@ impl Sending {
             let Some((place, body)) = self.texts.next_to_seal(from) else { return };
             let Some((request, frame)) = session.seal(core, name, body) else { return };
             if frame.len() > core.max_frame {
-                let detail = format!("this relay takes no frames over {} bytes", core.max_frame);
-                let done = self.texts.remove(place);
-                failed(core, name, done, Failure::TooLong, &detail);
+                too_long(core, name, self.texts.remove(place));
                 from = place;
                 continue;
             }
@@ -580,6 +578,12 @@ impl Sending {
         debug_assert!(self.texts.is_empty(), "texts are not forgotten in silence");
         *self = Self { marks: self.marks, was_found: self.was_found, ..Self::new() };
     }
+}
+
+/// A text whose frame this relay does not take.
+pub(super) fn too_long(core: &mut ClientCore, name: &str, done: Option<Done>) {
+    let detail = format!("this relay takes no frames over {} bytes", core.max_frame);
+    failed(core, name, done, Failure::TooLong, &detail);
 }
 
 pub(super) fn failed(
