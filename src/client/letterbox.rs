@@ -201,7 +201,7 @@ impl Letterbox {
     /// The connection is lost: what was not acknowledged comes again.
     pub(super) fn disconnected(&mut self) {
         self.state = BoxState::None;
-        self.ask_at = None;
+        (self.ask_at, self.look_at) = (None, None); // letters are read on line only
         self.letters.retain(|letter| letter.number.is_none());
     }
 
@@ -235,10 +235,10 @@ impl Letterbox {
 
     /// Looks at all letters, in order; one that has to wait holds back those of the same sender.
     pub(super) fn read_letters(&mut self, core: &mut ClientCore, peers: &mut Peers) {
-        self.look_at = None;
         if self.letters.is_empty() {
             return;
         }
+        self.look_at = None;
         let mut held = BTreeSet::new();
         for mut letter in std::mem::take(&mut self.letters) {
             if !held.contains(&letter.from) {
