@@ -28,7 +28,10 @@ struct Text {
     was_relayed: bool,
     /// The relay keeps it as a letter.
     is_stored: bool,
-    /// The relay has lost what it kept, this letter too.
+    /// The relay has lost what it kept while this text had no fate: it may have been among that,
+    /// and the answer on its way.
+    may_be_lost: bool,
+    /// It was a letter when the relay lost what it kept, or soon after.
     is_lost: bool,
     /// The runs of the addressee's client that showed it.
     shown: BTreeSet<u64>,
@@ -65,6 +68,7 @@ impl Ledger {
             fate: Fate::Open,
             was_relayed: false,
             is_stored: false,
+            may_be_lost: false,
             is_lost: false,
             shown: BTreeSet::new(),
         };
@@ -103,11 +107,15 @@ impl Ledger {
     pub(crate) fn stored(&mut self, id: &str) {
         let Some(entry) = self.texts.get_mut(id) else { panic!("{id} was never said") };
         assert!(!std::mem::replace(&mut entry.is_stored, true), "{id} is stored twice");
+        entry.is_lost |= entry.may_be_lost;
     }
 
     /// The relay's disk is empty: nobody is ever told of the letters on it.
     pub(crate) fn letters_are_lost(&mut self) {
-        self.texts.values_mut().for_each(|text| text.is_lost |= text.is_stored);
+        for text in self.texts.values_mut() {
+            text.is_lost |= text.is_stored;
+            text.may_be_lost |= text.fate == Fate::Open;
+        }
     }
 
     /// Texts of this run of `from` to somebody who is `there`, of whose fate it was not told. Those
