@@ -520,7 +520,8 @@ impl Client {
     }
 
     fn set_timer(&mut self, cx: &mut Context) {
-        let letters = earliest([self.core.book.due(), self.letterbox.due()]);
+        let letterbox = self.letterbox.due().filter(|_| self.link.is_up());
+        let letters = earliest([self.core.book.due(), letterbox]);
         let own = [self.link.due(), self.core.prekeys.due(), self.leaving];
         let due = own.into_iter().chain([self.peers.due(), letters]);
         cx.set_timer(self.timer, earliest(due));
