@@ -201,7 +201,7 @@ impl Letterbox {
     /// The connection is lost: what was not acknowledged comes again.
     pub(super) fn disconnected(&mut self) {
         self.state = BoxState::None;
-        self.ask_at = None;
+        (self.ask_at, self.look_at) = (None, None);
         self.letters.retain(|letter| letter.number.is_none());
     }
 
