@@ -225,8 +225,6 @@ pub const LETTER_KEY_INTERVAL: Duration = Duration::from_hours(24);
 pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
 /// How old a letter may be. A relay keeps none for longer than 14 days.
 pub const LETTER_AGE: Duration = Duration::from_hours(15 * 24);
-/// Letters that one peer is sent before the relay has stored the first of them.
-pub const LETTER_WINDOW: usize = 16;
 /// Letters that were delivered and are neither opened nor parked yet: as many as a relay delivers
 /// before some are acknowledged.
 pub const LETTERS_DELIVERED: usize = 16;

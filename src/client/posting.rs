@@ -18,7 +18,7 @@ use super::sending::{Sending, failed, too_long};
 use super::session::{bad_prekey, unfit};
 use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
-use crate::limits::{LETTER_HOLD, LETTER_WINDOW, MAX_RECEIPT, RESEND_MIN};
+use crate::limits::{LETTER_HOLD, MAX_RECEIPT, RESEND_MIN};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, LetterKey, LetterKind, base64, compose};
 
@@ -117,17 +117,16 @@ impl Sending {
         has_texts || self.receipts.iter().any(|mid| self.owed.contains(mid))
     }
 
-    /// Seals what may be sealed as letters.
+    /// Seals what may be sealed as letters. One text is on its way at a time: the relay may refuse
+    /// one and take the next, and then they would arrive in another order.
     pub(super) fn seal_letters(&mut self, core: &mut ClientCore, name: &str) {
         self.seal_receipt_letter(core, name);
         let Some(posting) = &self.posting else { return };
-        if posting.held_until.is_some() {
+        if posting.held_until.is_some() || self.texts.has_posted() {
             return;
         }
         let (key, owner) = (posting.key.clone(), posting.owner.clone());
-        let mut from = 0;
-        while self.texts.posted() < LETTER_WINDOW {
-            let Some((place, body)) = self.texts.next_to_seal(from) else { return };
+        while let Some((place, body)) = self.texts.next_to_seal(0) {
             let Body::Text { mid, .. } = *body else { return };
             let frame = seal(core, name, (&owner, &key), mid, body);
             let Ok(frame) = frame else {
@@ -136,12 +135,10 @@ impl Sending {
             };
             if frame.len() > core.max_frame {
                 too_long(core, name, self.texts.remove(place));
-                from = place;
                 continue;
             }
             core.post(&frame);
-            self.texts.post(place);
-            from = place + 1;
+            return self.texts.post(place);
         }
     }
 

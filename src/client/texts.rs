@@ -80,9 +80,9 @@ impl Texts {
         self.in_flight
     }
 
-    /// Letters that the relay has not answered.
-    pub(super) fn posted(&self) -> usize {
-        self.posted
+    /// Whether a letter is on its way that the relay has not answered.
+    pub(super) fn has_posted(&self) -> bool {
+        self.posted > 0
     }
 
     /// Letters that the relay has stored.
