@@ -156,8 +156,8 @@ impl Keyring<'_> {
         self.print(&peer_object(peer, &fp, None), &format!("the key of {peer} is forgotten: {fp}"))
     }
 
-    /// Forgets that the owner of this key has had an ML-KEM key: whoever accepts the key again knows
-    /// why its owner has none.
+    /// Forgets that the owner of this key has had an ML-KEM key: whoever accepts the key again
+    /// knows why its owner has none.
     fn forget_kem(&self, fp: &Fingerprint) -> Result<(), Failure> {
         let mut marks = self.book::<KemMark>(owner::MARKS_FILE)?;
         if marks.file().find(&fp.to_string()).is_some() {
