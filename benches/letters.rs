@@ -1,19 +1,180 @@
-//! What a letter costs the tables of the relay, in memory: with few letters in them and with many.
+//! What a letter costs the tables of the relay, in memory, with few letters in them and with many; and
+//! what it costs the storage thread and the disk.
 //!
-//! `--test` is the same with a fiftieth of the letters.
+//! `--test` is the same with a fiftieth of the letters. The disk is that of the temporary directory
+//! (`TMPDIR`).
 #![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use sealwax::limits::MLKEM_KEY;
 use sealwax::relay::inline_store::InlineStore;
-use sealwax::relay::letter_store::{LetterAnswer, LetterAsk, NewLetter, Owner};
-use sealwax::wire::{Fingerprint, LetterKey, LetterKind};
+use sealwax::relay::letter_store::{
+    Delivery, LetterAnswer, LetterAsk, LetterStore, NewLetter, Owner,
+};
+use sealwax::relay::limits::{LETTERS_UNDER_WAY, SPARE_PAGES, WAL_BYTES};
+use sealwax::relay::sqlite::{LetterLimits, SqliteStore};
+use sealwax::relay::store::Store;
+use sealwax::wire::{Fingerprint, LetterKey, LetterKind, TakeMode};
 
 fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
-    depth(if is_test { 20_000 } else { 1_000_000 });
+    let part = if is_test { 50 } else { 1 };
+    depth(1_000_000 / part);
+    for (boxes, rounds) in [(1, 200 / part), (1600 / part, 1)] {
+        disk(boxes, rounds);
+    }
+}
+
+/// Letters that wait in a box at a time, each from whom its owner wrote to.
+const IN_A_BOX: usize = 64;
+/// Letters that are acknowledged in one step of a delivery.
+const IN_A_STEP: usize = 16;
+
+/// A store on the disk, with some questions on their way.
+struct OnDisk {
+    store: SqliteStore,
+    tickets: u64,
+    under_way: usize,
+}
+
+impl OnDisk {
+    /// Asks, as soon as few enough questions are on their way.
+    fn ask(&mut self, ask: LetterAsk) {
+        while self.under_way >= LETTERS_UNDER_WAY {
+            self.answer();
+        }
+        self.tickets += 1;
+        self.under_way += 1;
+        self.store.ask(self.tickets, ask).expect("room in the queue");
+    }
+
+    /// The next answer.
+    fn answer(&mut self) -> LetterAnswer {
+        loop {
+            if let Some((_, answer)) = self.store.next_letter_answer() {
+                self.under_way -= 1;
+                let is_refused =
+                    matches!(answer, LetterAnswer::Kept(Err(_)) | LetterAnswer::Published(Err(_)));
+                assert!(!is_refused, "{answer:?}");
+                return answer;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    fn settle(&mut self) {
+        while self.under_way > 0 {
+            self.answer();
+        }
+    }
+}
+
+/// Letters come into so many boxes and go, and that so many times.
+fn disk(boxes: usize, rounds: usize) {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("names.sqlite");
+    let (store, _) = SqliteStore::open(&path, LetterLimits::default()).expect("a new file");
+    let mut disk = OnDisk { store, tickets: 0, under_way: 0 };
+    let name = |number: usize| format!("user{number}");
+    let owner = |number: usize| {
+        let mut fp = [0; 32];
+        fp[..8].copy_from_slice(&number.to_be_bytes());
+        Owner { name: name(number), fp: Fingerprint(fp) }
+    };
+    for user in 0..=boxes {
+        disk.store.bind(0, &name(user), &owner(user).fp, "PEM").expect("room in the queue");
+        while disk.store.next_answer().is_none() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+    for user in 0..boxes {
+        let pem = "PEM".to_owned();
+        disk.ask(LetterAsk::Publish { owner: owner(user), pem, key: key() });
+        disk.ask(LetterAsk::Wrote { owner: owner(user), to: name(user + 1) });
+    }
+    disk.settle();
+    let least = bytes_of(home.path());
+    let (mut most, mut kept, mut gone) = (0, Spent::default(), Spent::default());
+    for round in 0..rounds {
+        kept.more(|| {
+            for id in 0..IN_A_BOX {
+                for user in 0..boxes {
+                    let id = format!("{round}-{id}");
+                    let (from, to, kind) = (owner(user + 1), name(user), LetterKind::Text);
+                    let kept = vec![b'x'; 300];
+                    disk.ask(LetterAsk::Keep(NewLetter { from, to, id, kind, key_id: 1, kept }));
+                }
+            }
+            disk.settle();
+        });
+        most = most.max(bytes_of(home.path()));
+        gone.more(|| (0..boxes).for_each(|user| take_all(&mut disk, &owner(user))));
+    }
+    let begun = Instant::now();
+    // A page is 4 KiB.
+    let spare = u64::from(SPARE_PAGES) * 4096 + u64::from(WAL_BYTES);
+    while bytes_of(home.path()) > least + spare && begun.elapsed() < Duration::from_mins(1) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let shrunk = begun.elapsed();
+    let letters = boxes * IN_A_BOX * rounds;
+    println!("{letters} letters of 300 bytes through {boxes} boxes on the disk:");
+    println!("  kept: {}; taken and deleted: {}", kept.of(letters), gone.of(letters));
+    let (least, most, last) = (least / 1024, most / 1024, bytes_of(home.path()) / 1024);
+    println!(
+        "  file and -wal: {least} KiB, at most {most}, and {last} {shrunk:.1?} after the last"
+    );
+}
+
+/// Takes what waits in a box, step by step.
+fn take_all(disk: &mut OnDisk, owner: &Owner) {
+    let (mut acknowledged, mut after) = (Vec::new(), 0);
+    loop {
+        let (owner, take, letters, bytes) = (owner.clone(), TakeMode::All, IN_A_STEP, 256 * 1024);
+        disk.ask(LetterAsk::Deliver(Delivery { owner, take, acknowledged, after, letters, bytes }));
+        let LetterAnswer::Delivered(came) = disk.answer() else { panic!("another answer") };
+        acknowledged = came.letters.iter().map(|letter| letter.0).collect();
+        let Some(&last) = acknowledged.last() else { return };
+        after = last;
+    }
+}
+
+/// The bytes of all files in a directory.
+fn bytes_of(directory: &Path) -> u64 {
+    let files = directory.read_dir().expect("ours");
+    files.map(|file| file.and_then(|file| file.metadata()).map_or(0, |it| it.len())).sum()
+}
+
+/// What was spent on something.
+#[derive(Default)]
+struct Spent {
+    time: Duration,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn more(&mut self, what: impl FnOnce()) {
+        let (begun, before) = (Instant::now(), storage_cpu());
+        what();
+        self.time += begun.elapsed();
+        self.cpu += storage_cpu().saturating_sub(before);
+    }
+
+    /// By the letter.
+    fn of(&self, letters: usize) -> String {
+        let letters = u32::try_from(letters).expect("few");
+        let a_second = f64::from(letters) / self.time.as_secs_f64();
+        format!("{a_second:.0} a second, {:.1?} of the storage thread each", self.cpu / letters)
+    }
+}
+
+/// What all threads but this one have used of a processor: the storage thread's.
+fn storage_cpu() -> Duration {
+    let all = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock of Linux");
+    Duration::from(all).saturating_sub(cpu())
 }
 
 fn key() -> LetterKey {

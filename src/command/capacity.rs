@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn where_all_is_there_all_is_served() {
-        let all = fitted("", 1 << 20, 4096).unwrap_or_else(|failure| panic!("{}", failure.message));
+        let all = fitted("", 1 << 20, 8192).unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!((all.connections, all.fewer), (100_000, None));
         assert_eq!((all.inbox_common, all.outbox_common), (INBOX_COMMON, OUTBOX_COMMON));
     }

@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::payload::Payload;
 use super::protocol::{PARTS, Parsed, Protocol};
 use crate::crypto::register_proof;
-use crate::limits::{LOAD_MAX_FRAME, NEW_RSA_BITS, PREKEY_LIFETIME};
+use crate::limits::{LOAD_MAX_FRAME, MLKEM_KEY, NEW_RSA_BITS, PREKEY_LIFETIME};
 use crate::wire::compose::{ping, prove, register};
 use crate::wire::{
     Bind, ErrorCode, Incoming, Prekey, Registration2, Reply, RosterMode, Scan, Scanner,
@@ -118,7 +118,7 @@ fn registration(user: u32) -> Registration2 {
         created: CREATED,
         expires: CREATED + lifetime,
         x25519: [9; 32],
-        mlkem: None,
+        mlkem: Some(Box::new([9; MLKEM_KEY])),
         signature: vec![0; NEW_RSA_BITS / 8],
     };
     Registration2 { cnonce: [7; 32], prekey, bind: Bind::None }

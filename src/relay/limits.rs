@@ -21,11 +21,13 @@ pub const MAX_CONNECTIONS: usize = 100_000;
 pub const SPARE_DESCRIPTORS: usize = 24 + TURNED_AWAY_PER_TICK;
 /// A relay for which fewer connections than these are left cannot serve: one writes, one reads.
 pub const LEAST_CONNECTIONS: usize = 2;
-/// What a connection takes of memory, in bytes, and its user with a key, a prekey and a name;
-/// frames on their way in and out are counted in [`INBOX_COMMON`] and [`OUTBOX_COMMON`].
+/// What a connection takes of memory, in bytes, and its user with a key, a prekey (1,184 bytes of
+/// it are its ML-KEM key) and a name, and the letters that it was delivered and has not
+/// acknowledged; frames on their way in and out are counted in [`INBOX_COMMON`] and
+/// [`OUTBOX_COMMON`].
 ///
 /// [`INBOX_COMMON`]: crate::reactor::limits::INBOX_COMMON
-pub const CONNECTION_BYTES: usize = 2 * 1024;
+pub const CONNECTION_BYTES: usize = 4 * 1024;
 /// What a connection that speaks TLS takes beside that, in bytes: keys, states, and one buffer of
 /// 4 KiB.
 pub const TLS_CONNECTION_BYTES: usize = 8 * 1024;

@@ -16,7 +16,7 @@ mod wire;
 
 use std::cell::{RefCell, RefMut};
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ type Inject = Box<dyn FnMut(Op, Option<usize>) -> Option<Fault>>;
 impl Kernel {
     /// A machine with one process. Its sockets and pipes hold 64 KiB.
     pub fn new() -> Self {
-        let machine = Machine { buffer: 64 * 1024, host: [127, 0, 0, 1], ..Machine::default() };
+        let machine = Machine { buffer: 64 * 1024, ..Machine::default() };
         Self { machine: Rc::new(RefCell::new(machine)), process: 0 }.process()
     }
 
@@ -136,8 +136,8 @@ impl Kernel {
     }
 
     /// From which address connections come from now on.
-    pub fn set_host(&self, host: [u8; 4]) {
-        self.machine.borrow_mut().host = host;
+    pub fn set_host(&self, host: impl Into<IpAddr>) {
+        self.machine.borrow_mut().host = Some(host.into());
     }
 
     /// How many bytes sockets and pipes hold that are opened from now on.

@@ -8,13 +8,15 @@ use std::time::Duration;
 use sealwax::crypto::{RelayKey, RelayNotary};
 use sealwax::reactor::{Config, ProcessFd, Reactor};
 use sealwax::relay::event::Level;
+use sealwax::relay::inline_store::InlineStore;
 use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::store::MemoryStore;
+use sealwax::relay::store::{MemoryStore, Store};
 use sealwax::relay::{Relay, RelayConfig};
+use sealwax::wire::RosterMode;
 use serde_json::{Value, json};
 
 use super::kernel::{Device, Kernel, Op, Peer};
-use super::relay::register;
+use super::relay::{Account, register};
 
 pub struct Simulated {
     pub kernel: Kernel,
@@ -31,9 +33,18 @@ impl Simulated {
     }
 
     pub fn with(config: RelayConfig, reactor: &Config) -> Self {
+        Self::over(config, reactor, Box::new(MemoryStore::default()))
+    }
+
+    /// A relay that keeps letters; their clock stands still at `now`, milliseconds since 1970.
+    pub fn with_letters(config: RelayConfig, now: u64) -> Self {
+        let store = InlineStore::new(Box::new(move || now)).unwrap();
+        Self::over(config, &Config::default(), Box::new(store))
+    }
+
+    fn over(config: RelayConfig, reactor: &Config, store: Box<dyn Store>) -> Self {
         let kernel = Kernel::new();
         let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
-        let store = Box::new(MemoryStore::default());
         let journal = Journal::new(Format::Json, Level::Debug);
         let mut relay = Relay::new(config, notary, store, Vec::new(), journal, Box::new(|| 0));
         let mut reactor = Reactor::new(kernel.clone(), reactor);
@@ -83,6 +94,18 @@ impl Simulated {
         let mut peer = self.dial();
         say(&mut peer, &register(name, roster));
         self.settle();
+        peer
+    }
+
+    /// A client of version 2 that is registered, and wants no rosters.
+    pub fn enter(&mut self, account: &Account) -> Peer {
+        let mut peer = self.dial();
+        say(&mut peer, &account.claim(RosterMode::None));
+        self.settle();
+        let challenge = String::from_utf8(peer.receive_all()).unwrap();
+        say(&mut peer, &account.prove(challenge.trim_end()));
+        self.settle();
+        assert_eq!(actions(&hear(&mut peer)), ["registered"]);
         peer
     }
 

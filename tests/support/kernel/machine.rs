@@ -1,7 +1,7 @@
 //! What processes share: files, sockets, the clock. Knows how each behaves and not who asks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::Result;
 use nix::errno::Errno;
@@ -19,7 +19,7 @@ pub(super) struct Machine {
     pub(super) processes: Vec<Process>,
     pub(super) listening: BTreeMap<SocketAddr, usize>,
     /// From which address connections come.
-    pub(super) host: [u8; 4],
+    pub(super) host: Option<IpAddr>,
     pub(super) ports_used: u16,
     pub(super) buffer: usize,
     /// How long what is sent is on its way; none: it arrives at once.
@@ -158,7 +158,8 @@ impl Machine {
             self.transmit(fd, Packet::Reset { errno, destroys });
             return Ok(fd);
         };
-        let from = SocketAddr::from((self.host, self.free_port()));
+        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let from = SocketAddr::from((host, self.free_port()));
         let server = self.file(listener).process;
         let (ours, theirs) = self.pair(Kind::Socket, process, server);
         self.file(ours).established = false;
