@@ -218,10 +218,11 @@ impl Relay {
         ticket: u64,
         answer: Delivered,
     ) -> Option<String> {
-        let Delivered { deleted, letters, has_more } = answer;
+        let Delivered { deleted, mut letters, has_more } = answer;
         self.counters.letters_acknowledged += *deleted.as_ref().unwrap_or(&0) as u64;
-        // What waits for it is short: its letters were asked for when nothing waited.
-        let may = cx.is_open(id) && !self.is_scarce(cx) && !self.is_full(cx, id);
+        let read = letters.len();
+        letters.truncate(self.room_for(cx, id, &letters));
+        let are_left = letters.len() < read;
         let taker = self.letters.takers.all.get_mut(&id);
         let Some(taker) = taker.filter(|taker| taker.ticket == Some(ticket)) else {
             return deleted.err(); // it has left, or begun anew
@@ -233,15 +234,13 @@ impl Relay {
         } else {
             taker.delivered.retain(|letter| letter.state != Step::Deleting);
         }
-        let brings_none = taker.asks_for_more && (letters.is_empty() || !may);
-        taker.has_more = has_more || taker.has_news || !letters.is_empty() && !may;
-        if may {
-            for (number, kept) in &letters {
-                let bytes = kept.len();
-                taker.after = *number;
-                taker.delivered.push(OnItsWay { number: *number, bytes, state: Step::Delivered });
-                taker.owes_end = true;
-            }
+        let brings_none = taker.asks_for_more && letters.is_empty();
+        taker.has_more = has_more || taker.has_news || are_left;
+        for (number, kept) in &letters {
+            let bytes = kept.len();
+            taker.after = *number;
+            taker.delivered.push(OnItsWay { number: *number, bytes, state: Step::Delivered });
+            taker.owes_end = true;
         }
         let is_told = !taker.has_more && std::mem::take(&mut taker.owes_end);
         let must_rest = failure.is_some() || brings_none && taker.has_more && !taker.has_news;
@@ -250,15 +249,28 @@ impl Relay {
         } else {
             self.letters.takers.queue(id);
         }
-        if may {
-            for (number, kept) in &letters {
-                self.send_letter(cx, id, *number, kept);
-            }
+        for (number, kept) in &letters {
+            self.send_letter(cx, id, *number, kept);
         }
         if is_told {
             self.answer(cx, id, &Reply::LetterboxEmpty.encode());
         }
         failure
+    }
+
+    /// How many of these letters may be queued for `id`: until so much waits for it that it counts
+    /// as full. The others are read from the store again.
+    fn room_for(&self, cx: &Context, id: Token, letters: &[(u64, Vec<u8>)]) -> usize {
+        if !cx.is_open(id) || self.is_scarce(cx) {
+            return 0;
+        }
+        let (soft, mut queued) = (self.soft_limit(cx, id), cx.queued(id));
+        let fits = |(_, kept): &&(u64, Vec<u8>)| {
+            let is_full = queued > 0 && queued > soft;
+            queued += kept.len();
+            !is_full
+        };
+        letters.iter().take_while(fits).count()
     }
 
     fn send_letter(&mut self, cx: &mut Context, id: Token, number: u64, kept: &[u8]) {

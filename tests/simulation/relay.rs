@@ -9,7 +9,6 @@ use sealwax::reactor::limits::ACCEPT_BACKOFF;
 use sealwax::reactor::{ProcessFd, Reactor, Sys, Time};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
-use sealwax::relay::limits::DELIVERY_BYTES;
 use sealwax::relay::{Relay, RelayConfig};
 
 use crate::channel::Either;
@@ -88,8 +87,7 @@ impl Process {
         let held = cx.output_in_all();
         assert!(held >= queued && (held == 0) == (queued == 0), "{held} bytes hold {queued}");
         let RelayConfig { outbox_soft, outbox_hard, max_frame, .. } = self.config;
-        // Letters are answers to `letters`, and have a bound of their own.
-        let most = outbox_hard.max(outbox_soft + max_frame) + DELIVERY_BYTES + GOODBYE;
+        let most = outbox_hard.max(outbox_soft + max_frame) + GOODBYE;
         assert!(longest_queue <= most, "{longest_queue} bytes wait for somebody");
         let census = self.relay.census();
         assert!(census.connections <= sources, "{census:?} of {sources} sources");
