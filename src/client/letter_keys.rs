@@ -8,13 +8,14 @@
 //! secret half is kept sealed under a key that comes from the identity. Once it is erased nobody
 //! can open the letters that were sealed to it, not even with the identity.
 
+use std::collections::BTreeSet;
+
 use super::book::Book;
 use super::letter_book::{Change, KeptKey};
 use crate::crypto::{LetterKeyPair, Secret, Vault, open_at_rest, seal_at_rest};
 use crate::limits::{
     CLOCK_SKEW, LETTER_AGE, LETTER_KEY_GRACE, LETTER_KEY_INTERVAL, LETTER_KEY_LIFETIME,
 };
-use crate::wire::KeyCount;
 
 /// What the secret halves are sealed as: what is sealed as something else does not open here.
 const PLACE: &str = "letters.sqlite";
@@ -89,10 +90,14 @@ impl LetterKeys {
         self.keys.iter().map(|key| &key.pair).find(|pair| pair.id() == id)
     }
 
-    /// The relay has taken the newest key, and tells how many letters wait under each. Older keys
-    /// under which none waits and none can come any more are erased. Returns whether older ones are
-    /// left.
-    pub(super) fn published(&mut self, book: &mut Book, waiting: &[KeyCount], now_ms: u64) -> bool {
+    /// The relay has taken the newest key. Older keys under which no letter waits (those of
+    /// `needed`) and none can come any more are erased. Returns whether older ones are left.
+    pub(super) fn published(
+        &mut self,
+        book: &mut Book,
+        needed: &BTreeSet<u32>,
+        now_ms: u64,
+    ) -> bool {
         let Some(newest) = self.keys.last_mut() else { return false };
         let (id, is_first) = (newest.pair.id(), newest.published.is_none());
         let since = *newest.published.get_or_insert(now_ms);
@@ -102,8 +107,7 @@ impl LetterKeys {
         // Until then letters under the one before may still come. (A clock that was set back delays
         // this.)
         if now_ms >= since.saturating_add(millis(LETTER_KEY_GRACE)) {
-            let waits = |id| waiting.iter().any(|count| count.key_id == id && count.count > 0);
-            self.erase(book, |key| key.pair.id() != id && !waits(key.pair.id()));
+            self.erase(book, |key| key.pair.id() != id && !needed.contains(&key.pair.id()));
         }
         self.keys.len() > 1
     }
@@ -156,10 +160,9 @@ mod tests {
             id
         }
 
-        fn published(&mut self, waiting: &[(u32, u32)], now_ms: u64) -> Vec<u32> {
-            let count = |&(key_id, count)| KeyCount { key_id, count };
-            let waiting: Vec<_> = waiting.iter().map(count).collect();
-            self.keys.published(&mut self.book, &waiting, now_ms);
+        fn published(&mut self, needed: &[u32], now_ms: u64) -> Vec<u32> {
+            let needed = needed.iter().copied().collect();
+            self.keys.published(&mut self.book, &needed, now_ms);
             self.book.write(Time::default(), now_ms).unwrap();
             self.letters.kept().keys.iter().map(|key| key.id).collect()
         }
@@ -192,15 +195,15 @@ mod tests {
         let at = START + DAY + 1;
         assert_eq!(stage.published(&[], at), [first, second], "letters may still come");
         let later = at + millis(LETTER_KEY_GRACE);
-        assert_eq!(stage.published(&[(first, 1), (second, 9)], later), [first, second]);
-        assert_eq!(stage.published(&[(first, 0), (second, 9)], later), [second]);
+        assert_eq!(stage.published(&[first, second], later), [first, second]);
+        assert_eq!(stage.published(&[second], later), [second]);
     }
 
     #[test]
     fn a_key_is_erased_at_the_latest_when_no_letter_may_be_so_old() {
         let mut stage = Stage::new();
         let first = stage.newest(START);
-        stage.published(&[(first, 1)], START);
+        stage.published(&[first], START);
         let end = START + millis(LETTER_KEY_LIFETIME + LETTER_AGE);
         stage.newest(end - DAY);
         assert!(stage.keys.find(first).is_some());
