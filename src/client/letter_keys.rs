@@ -130,9 +130,11 @@ fn millis(duration: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::MemoryLetters;
     use crate::client::core::tests::core;
+    use crate::client::{FileLetters, LetterBook, MemoryLetters, ParkedLetter};
+    use crate::home::Home;
     use crate::reactor::Time;
+    use crate::wire::Fingerprint;
 
     const DAY: u64 = 24 * 3_600_000;
     const START: u64 = 20_000 * DAY + 5 * 3_600_000;
@@ -209,6 +211,53 @@ mod tests {
         assert!(stage.keys.find(first).is_some());
         stage.newest(end + 1);
         assert!(stage.keys.find(first).is_none());
+    }
+
+    /// Each byte of each file: the database, its free pages, and a journal that was left.
+    #[test]
+    fn what_is_secret_is_never_in_the_home_and_what_is_erased_nowhere_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("home");
+        let home = Home::open(path.clone()).unwrap();
+        let file = FileLetters::open(&home, PLACE).unwrap();
+        let vault = core().vault;
+        let (mut book, _) = Book::open(Box::new(file));
+        let (mut keys, _) = LetterKeys::open(vault.as_ref(), &[]);
+        let is_in_home = |bytes: &[u8]| {
+            let files = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+            let mut contents = files.map(|file| std::fs::read(file).unwrap());
+            contents.any(|content| memchr::memmem::find(&content, bytes).is_some())
+        };
+        let mut erased = Vec::new();
+        for day in 0..20 {
+            let now_ms = START + day * DAY;
+            let pair = keys.newest(vault.as_ref(), &mut book, now_ms);
+            let (id, stored) = (pair.id(), pair.to_stored());
+            let content = format!("sealed by somebody on day {day} ").repeat(800);
+            let parked = |mid: u8| ParkedLetter {
+                from: "bob".to_owned(),
+                fp: Fingerprint([7; 32]),
+                mid: [mid; 16],
+                content: content.clone(),
+            };
+            book.note(Change::Park(parked(1)));
+            book.write(Time::default(), now_ms).unwrap();
+            let kept = FileLetters::open(&home, PLACE).unwrap().load().unwrap().keys;
+            let sealed = kept.into_iter().find(|kept| kept.id == id).unwrap().sealed;
+            assert!(is_in_home(&sealed[..32]) && is_in_home(&content.as_bytes()[..99]));
+            for secret in [vault.at_rest_key().expose().as_slice(), stored.expose()] {
+                assert!(secret.chunks_exact(16).all(|part| !is_in_home(part)), "in the clear");
+            }
+            keys.published(&mut book, &BTreeSet::new(), now_ms);
+            let later = now_ms + millis(LETTER_KEY_GRACE);
+            keys.published(&mut book, &BTreeSet::new(), later);
+            book.note(Change::Unpark { from: "bob".to_owned(), mid: [1; 16] });
+            book.write(Time::default(), later).unwrap();
+            let parts = erased.iter().flat_map(|sealed: &Vec<u8>| sealed.chunks_exact(16));
+            assert_eq!(parts.filter(|part| is_in_home(part)).count(), 0, "day {day}: older keys");
+            assert!(!is_in_home(&content.as_bytes()[..99]), "nor is what was parked");
+            erased.push(sealed);
+        }
     }
 
     #[test]
