@@ -39,6 +39,8 @@ pub(super) struct Letterbox {
     /// What is taken out of it; `None`: nothing, and no key is left there.
     take: Option<TakeMode>,
     state: BoxState,
+    /// The relay was given a key, and has not answered.
+    awaits_counts: bool,
     keys: LetterKeys,
     /// Letters that are not told yet, in order.
     letters: VecDeque<LooseLetter>,
@@ -103,6 +105,7 @@ impl Letterbox {
         let mut new = Self {
             take,
             state: BoxState::None,
+            awaits_counts: false,
             keys,
             letters: VecDeque::new(),
             unacknowledged: BTreeSet::new(),
@@ -139,12 +142,12 @@ impl Letterbox {
         if self.state == BoxState::None {
             self.state = BoxState::Publishing;
         }
-        self.ask_at = None;
+        (self.awaits_counts, self.ask_at) = (true, None);
     }
 
     /// The relay keeps the key.
     pub(super) fn published(&mut self, core: &mut ClientCore, waiting: &[KeyCount]) {
-        if self.state == BoxState::None {
+        if self.state == BoxState::None || !std::mem::take(&mut self.awaits_counts) {
             return; // nothing was asked
         }
         let now_ms = core.wall_ms();

@@ -388,6 +388,26 @@ fn a_peer_that_comes_and_goes_with_each_answer_is_told_each_text_once() {
 }
 
 #[test]
+fn a_prekey_out_of_which_ml_kem_was_taken_is_refused_and_the_true_one_is_taken() {
+    let mut world = world();
+    for name in ["bob", "alice"] {
+        join(&mut world, name, Kept::default());
+    }
+    let mut answer = world.relay.pubkey_of("bob");
+    let prekey = answer["prekey"].as_object_mut().expect("a prekey");
+    assert!(prekey.remove("mlkem").is_some());
+    world.relay.pubkeys.insert("bob".to_owned(), answer);
+    world.say("alice", "bob", "0");
+    world.run_seconds(5);
+    assert_eq!(failures(&world.events("alice")), [Failure::BadPrekey]);
+    assert_eq!((world.relay.count("send_key"), world.relay.count("letter")), (0, 0));
+    world.relay.pubkeys.clear();
+    world.say("alice", "bob", "1");
+    world.run_seconds(5);
+    assert_eq!(world.heard("bob"), ["alice: 1"]);
+}
+
+#[test]
 fn refusals_without_end_are_waited_for_at_a_pace() {
     for code in ["stale_key", "mailbox_full", "store_failed"] {
         let (mut world, _bob) = bob_is_away();
