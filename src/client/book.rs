@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::clocks::{Backoff, earliest};
+use super::clocks::Backoff;
 use super::letter_book::{Change, KeptLetters, KeptPeer, LetterBook, MemoryLetters, WaitingLetter};
 use crate::crypto::Mid;
 use crate::limits::{LETTER_PEERS, RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, WRITE_AGAIN};
@@ -184,7 +184,7 @@ impl Book {
 
     /// When [`write`](Self::write) has something to do that is not due yet.
     pub(super) fn due(&self) -> Option<Time> {
-        earliest([self.texts_due, self.rests_until])
+        self.rests_until.or(self.texts_due) // nothing is tried before
     }
 }
 
@@ -251,6 +251,19 @@ mod tests {
         book.write(at(2_000_000), 1).unwrap();
         assert_eq!(letters.peer(&BOB).unwrap().seen.len(), SEEN_SESSION_TEXTS);
         assert_eq!(book.due(), None);
+    }
+
+    #[test]
+    fn texts_that_come_while_nothing_can_be_written_wake_nobody_before_the_next_attempt() {
+        let (mut book, letters) = book();
+        letters.fill(true);
+        book.note(Change::Erase { id: 1 });
+        for millis in [0, 1000] {
+            assert!(book.write(at(millis), 1).is_err());
+        }
+        book.note_text(BOB, [1; 16], at(1100));
+        assert_eq!(book.write(at(2200), 1), Ok(Vec::new()));
+        assert!(book.due() > Some(at(2200)), "it would wake at once, and again");
     }
 
     #[test]

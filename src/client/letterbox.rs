@@ -222,9 +222,9 @@ impl Letterbox {
     /// The connection is lost: what was not acknowledged comes again.
     pub(super) fn disconnected(&mut self, core: &mut ClientCore) {
         self.state = BoxState::None;
+        (self.ask_at, self.look_at) = (None, None);
         self.unacknowledged.clear();
         core.book.forget_acknowledgements();
-        self.ask_at = None;
         self.letters.retain(|letter| letter.number.is_none());
     }
 
