@@ -376,3 +376,58 @@ fn a_letter_is_never_lost_whenever_its_recipient_is_killed() {
     let waits = Process::start(&list).end().with_code(0).stdout;
     assert!(waits.is_empty() && delivered > 0, "{waits:?}");
 }
+
+/// A sender is killed between sealing, `stored` and writing down. What it has told as stored waits
+/// for its recipient and is waited for; and where it has not, it can be left again and is shown
+/// once for each time that it was stored.
+#[test]
+fn what_a_sender_called_stored_is_waited_for_whenever_it_was_killed() {
+    if !may_trace() {
+        return;
+    }
+    let homes = Homes::new();
+    let relay = Relay::at_home(&homes.path("relay"));
+    let client =
+        |name: &str, command: &[&str]| homes.client(name, &relay.address, command).end().stdout;
+    client("bob", &["recv", "--wait", "0"]);
+    client("alice", &["send", "--until", "stored", "bob", "first"]);
+    client("bob", &["recv", "--wait", "0"]);
+    let home = homes.of("alice");
+    let list = || {
+        let list = ["letters", "list", "--json", "--home", text(&home)];
+        Process::start(&list).end().with_code(0).stdout.len()
+    };
+    client("alice", &["recv", "--wait", "0"]);
+    assert_eq!(list(), 0);
+    let send = |text_of_it: &str| {
+        let mut send = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+        send.args(["send", "--json", "--until", "stored", "--home", text(&home), "bob"]);
+        send.arg(text_of_it);
+        send
+    };
+    let all = calls(&send("traced"), &home);
+    client("bob", &["recv", "--wait", "0"]);
+    client("alice", &["recv", "--wait", "0"]);
+    let writing: Vec<_> = all.into_iter().filter(|call| WRITING.contains(&&*call.name)).collect();
+    assert!(writing.len() > 10, "it does something");
+    let (mut told, mut left) = (0, 0);
+    for (at, Call { name, number }) in writing.iter().enumerate() {
+        let (trace, inject) =
+            (format!("trace={name}"), format!("inject={name}:signal=KILL:when={number}"));
+        let options = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let killed = traced(&options, &send(&at.to_string()));
+        let is_told = String::from_utf8_lossy(&killed.stdout).contains("\"stored\"");
+        let (waits, run) = (list(), format!("killed at {name} {number}"));
+        assert!(waits >= usize::from(is_told), "{run}: told as stored, and not waited for");
+        let shown = client("bob", &["recv", "--wait", "0"]);
+        let line = format!("alice: {at}");
+        assert!(shown.len() <= 1 && shown.iter().all(|shown| *shown == line), "{run}: {shown:?}");
+        assert!(shown.len() >= waits.max(usize::from(is_told)), "{run}: it was lost: {shown:?}");
+        let confirmed = client("alice", &["recv", "--wait", "0", "--json"]);
+        let delivered = confirmed.iter().filter(|line| line.contains("\"delivered\"")).count();
+        assert_eq!((delivered, list()), (waits, 0), "{run}");
+        (told, left) = (told + usize::from(is_told), left + shown.len());
+    }
+    println!("told {told} times as stored, and left {left} times, of {}", writing.len());
+    assert!(left > 0 && left >= told && left < writing.len(), "{told} {left}");
+}

@@ -216,6 +216,18 @@ fn what_is_waited_for_is_listed_and_can_be_forgotten() {
 }
 
 #[test]
+fn letters_whose_key_was_lost_are_all_told() {
+    let stage = Stage::new();
+    stage.send(0..3, &["--until", "stored"]).with_code(0);
+    fs::remove_file(stage.homes.of("bob").join("letters.sqlite")).expect("it was there");
+    let bob = stage.client("bob", &["recv", "--wait", "0"]).end().with_code(0);
+    assert!(bob.transcript.contains("our letter key that it names is gone"), "{bob:?}");
+    assert!(bob.transcript.contains("(session_refused): 2 more like it"), "{bob:?}");
+    let alice = stage.look_in("alice").with_code(0);
+    assert_eq!(events(&objects(&alice), "delivered").len(), 0);
+}
+
+#[test]
 fn a_file_of_letters_that_cannot_be_used_is_told_and_the_rest_works() {
     let stage = Stage::new();
     fs::write(stage.homes.of("bob").join("letters.sqlite"), "no database, ".repeat(100))

@@ -173,6 +173,39 @@ fn a_letter_waits_for_who_is_away_and_leaves_when_it_is_acknowledged() {
 }
 
 #[test]
+fn nobody_deletes_what_waits_for_another() {
+    let stage = Stage::new();
+    stage.with_box("bob");
+    stage.with_box("carol");
+    let mut alice = stage.enter("alice");
+    store(&mut alice, "bob", "1");
+    store(&mut alice, "carol", "2");
+    let mut bob = stage.enter("bob");
+    take(&mut bob, TakeMode::All);
+    let (number, id) = next(&mut bob);
+    assert_eq!(id, "1");
+    let mut carol = stage.enter("carol");
+    // Bob's number, those around it, and before anything was delivered to her.
+    for guess in (0..number + 8).chain([u64::MAX]) {
+        carol.write(&compose::ack(guess));
+    }
+    take(&mut carol, TakeMode::All);
+    let (own, id) = next(&mut carol);
+    assert_eq!(id, "2", "her own is there: it had not been delivered");
+    for guess in (0..number + 8).filter(|guess| *guess != own) {
+        carol.write(&compose::ack(guess));
+    }
+    drop(carol);
+    drop(bob);
+    let mut bob = stage.enter("bob");
+    take(&mut bob, TakeMode::All);
+    assert_eq!(next(&mut bob), (number, "1".to_owned()));
+    let mut carol = stage.enter("carol");
+    take(&mut carol, TakeMode::All);
+    assert_eq!(next(&mut carol), (own, "2".to_owned()));
+}
+
+#[test]
 fn more_than_may_be_under_way_follows_as_it_is_acknowledged() {
     let stage = Stage::new();
     stage.with_box("bob");

@@ -10,10 +10,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::clocks::{Backoff, earliest};
+use super::clocks::Backoff;
 use super::letter_book::{Change, KeptLetters, KeptPeer, LetterBook, MemoryLetters, WaitingLetter};
 use crate::crypto::Mid;
-use crate::limits::{RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, WRITE_AGAIN};
+use crate::limits::{LETTER_PEERS, RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, WRITE_AGAIN};
 use crate::reactor::Time;
 use crate::wire::Fingerprint;
 
@@ -85,8 +85,16 @@ impl Book {
         self.after.push(after);
     }
 
+    /// The connection is lost: what came on it comes again, under other numbers perhaps.
+    pub(super) fn forget_acknowledgements(&mut self) {
+        self.after.retain(|after| !matches!(after, After::Acknowledge(_)));
+    }
+
     /// A text that came in a session was shown.
     pub(super) fn note_text(&mut self, fp: Fingerprint, mid: Mid, now: Time) {
+        if self.texts.len() >= LETTER_PEERS && !self.texts.contains_key(&fp) {
+            return; // nothing can be written, and for long
+        }
         let texts = self.texts.entry(fp).or_default();
         if texts.len() >= SEEN_SESSION_TEXTS {
             texts.pop_front();
@@ -145,18 +153,24 @@ impl Book {
 
     /// Writes everything, due or not.
     pub(super) fn write_all(&mut self, now: Time, now_ms: u64) -> Result<Vec<After>, String> {
-        self.texts_due = None;
-        for (fp, mids) in std::mem::take(&mut self.texts) {
-            let seen = |mid| Change::Seen { fp, mid, created: None, now: now_ms };
-            // Before what else is noted: a letter of the same peer counts as shown later.
-            self.changes.splice(0..0, mids.into_iter().map(seen));
-        }
+        // Before what else is noted: a letter of the same peer counts as shown later.
+        let texts =
+            self.texts.iter().flat_map(|(&fp, mids)| mids.iter().map(move |&mid| (fp, mid)));
+        let seen = texts.map(|(fp, mid)| Change::Seen { fp, mid, created: None, now: now_ms });
+        let texts: Vec<_> = seen.collect();
+        let count = texts.len();
+        self.changes.splice(0..0, texts);
         if !self.changes.is_empty()
             && let Err(why) = self.store.commit(&self.changes)
         {
-            self.rests_until = Some(now + self.again.take());
+            self.changes.drain(..count); // they stay bounded where they are
+            let until = now + self.again.take();
+            self.rests_until = Some(until);
+            self.texts_due = self.texts_due.map(|_| until);
             return Err(why);
         }
+        self.texts_due = None;
+        self.texts.clear();
         self.changes.clear();
         self.again.reset();
         self.rests_until = None;
@@ -170,7 +184,7 @@ impl Book {
 
     /// When [`write`](Self::write) has something to do that is not due yet.
     pub(super) fn due(&self) -> Option<Time> {
-        earliest([self.texts_due, self.rests_until])
+        self.rests_until.or(self.texts_due) // nothing is tried before
     }
 }
 
@@ -217,6 +231,39 @@ mod tests {
         book.note(Change::Seen { fp: BOB, mid: [4; 16], created: Some(1), now: 1 });
         book.write(at(1001), 1).unwrap();
         assert_eq!(letters.peer(&BOB).unwrap().seen[2..], [[3; 16], [4; 16]]);
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_for_long_costs_bounded_memory() {
+        let (mut book, mut letters) = book();
+        letters.fill(true);
+        for second in 0..1000_u64 {
+            for text in 0..10_u64 {
+                let mid = u128::from(second * 10 + text).to_be_bytes();
+                book.note_text(BOB, mid, at(second * 1000));
+            }
+            let _ = book.write(at(second * 1000), 1);
+        }
+        assert!(book.write_all(at(1_000_000), 1).is_err());
+        assert_eq!((book.changes.len(), book.texts[&BOB].len()), (0, SEEN_SESSION_TEXTS));
+        letters.fill(false);
+        assert!(book.due().is_some());
+        book.write(at(2_000_000), 1).unwrap();
+        assert_eq!(letters.peer(&BOB).unwrap().seen.len(), SEEN_SESSION_TEXTS);
+        assert_eq!(book.due(), None);
+    }
+
+    #[test]
+    fn texts_that_come_while_nothing_can_be_written_wake_nobody_before_the_next_attempt() {
+        let (mut book, letters) = book();
+        letters.fill(true);
+        book.note(Change::Erase { id: 1 });
+        for millis in [0, 1000] {
+            assert!(book.write(at(millis), 1).is_err());
+        }
+        book.note_text(BOB, [1; 16], at(1100));
+        assert_eq!(book.write(at(2200), 1), Ok(Vec::new()));
+        assert!(book.due() > Some(at(2200)), "it would wake at once, and again");
     }
 
     #[test]

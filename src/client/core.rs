@@ -103,6 +103,14 @@ impl ClientCore {
         self.tell(Event::Warning { code, detail });
     }
 
+    /// Tells how many warnings were withheld: no later one will.
+    pub(super) fn tell_withheld_warnings(&mut self) {
+        for (code, count) in self.warnings.take_withheld() {
+            let detail = format!("{count} more like it that were not told one by one");
+            self.tell(Event::Warning { code, detail });
+        }
+    }
+
     /// Queues a frame for the relay. Call only while connected.
     pub(super) fn post(&mut self, frame: &[u8]) {
         self.outgoing.extend_from_slice(frame);

@@ -65,7 +65,7 @@ impl Handler for Client {
         peers.for_each(|peer| peer.disconnected(core));
         self.core.outgoing.clear();
         self.core.unanswered = 0;
-        self.letterbox.disconnected();
+        self.letterbox.disconnected(&mut self.core);
         self.write_letters(WriteWhat::Everything);
         self.roster.forget();
         self.set_timer(cx); // `closed` comes after the end of the tick

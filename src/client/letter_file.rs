@@ -7,7 +7,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
 
 use super::letter_book::{
     Change, KeptKey, KeptLetters, KeptPeer, LetterBook, OwedReceipt, ParkedLetter, WaitingLetter,
@@ -57,15 +59,8 @@ impl FileLetters {
     pub fn open(home: &Home, name: &str) -> Result<Self, String> {
         home.make(name).map_err(|error| error.to_string())?;
         let path = home.path(name);
-        let refused = |error: &rusqlite::Error| {
-            format!(
-                "letters cannot be kept in '{}': {error}: make room, or move the file away to \
-                 begin anew without the letters and keys in it",
-                path.display()
-            )
-        };
-        let book = Self::connect(&path).map_err(|error| refused(&error))?;
-        match book.schema().map_err(|error| refused(&error))? {
+        let book = Self::connect(&path).map_err(|error| unusable(&path, &error))?;
+        match book.schema().map_err(|error| unusable(&path, &error))? {
             SCHEMA => Ok(book),
             found => Err(format!(
                 "letters in '{}' have schema {found}, and this version knows {SCHEMA}: run the \
@@ -158,7 +153,8 @@ impl FileLetters {
 
 impl LetterBook for FileLetters {
     fn load(&mut self) -> Result<KeptLetters, String> {
-        self.kept().map_err(|error| error.to_string())
+        let path = Path::new(self.0.path().unwrap_or_default());
+        self.kept().map_err(|error| unusable(path, &error))
     }
 
     fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String> {
@@ -168,6 +164,21 @@ impl LetterBook for FileLetters {
     fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
         self.change(changes).map_err(|error| error.to_string())
     }
+}
+
+/// What is wrong with the file, and what to do.
+fn unusable(path: &Path, error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room on its disk",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "make it a file that you may read and write"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process uses it: try again when that has ended"
+        }
+        _ => "move the file away to begin anew, without the letters and keys in it",
+    };
+    format!("'{}' cannot be used: {error}: {advice}", path.display())
 }
 
 /// All rows of a table, in the order of their places.
@@ -384,5 +395,44 @@ mod tests {
         std::fs::write(home.path(NAME), "no database at all, ".repeat(100)).unwrap();
         let refused = FileLetters::open(&home, NAME).unwrap_err();
         assert!(refused.contains(&path) && refused.contains("move the file away"), "{refused}");
+    }
+
+    /// Cut at each page, and with each page written over: it is refused when it is opened or
+    /// read, or what was damaged is not needed. Only one of no bytes is taken for a new one.
+    #[test]
+    fn a_damaged_file_is_told_with_what_to_do() {
+        let (_folder, home) = home();
+        let key = |id| Change::Key(KeptKey { id, sealed: vec![1; 40], published: None });
+        let letter = |number: u8| ParkedLetter {
+            from: "bob".to_owned(),
+            fp: Fingerprint([7; 32]),
+            mid: [number; 16],
+            content: "A".repeat(20_000),
+        };
+        let parked = (0..3).map(|number| Change::Park(letter(number)));
+        let all: Vec<_> = [key(1), key(2)].into_iter().chain(parked).collect();
+        open(&home).commit(&all).unwrap();
+        let whole = std::fs::read(home.path(NAME)).unwrap();
+        let kept = open(&home).load().unwrap();
+        let mut refused = 0;
+        for at in (0..whole.len()).step_by(4096) {
+            let mut written_over = whole.clone();
+            written_over[at..at + 4096].fill(0x5a);
+            for damaged in [&whole[..at], &whole[..at + 100], &written_over] {
+                std::fs::write(home.path(NAME), damaged).unwrap();
+                match FileLetters::open(&home, NAME).and_then(|mut book| book.load()) {
+                    Err(why) => {
+                        refused += 1;
+                        assert!(why.contains("move the file away"), "at {at}: {why}");
+                    }
+                    Ok(found) if at == 0 && damaged.is_empty() => assert_eq!(found.keys, []),
+                    Ok(found) => assert_eq!(found.keys, kept.keys, "at {at}"),
+                }
+            }
+        }
+        assert!(refused > 10, "{refused}");
+        std::fs::remove_file(home.path(NAME)).unwrap();
+        std::fs::create_dir(home.path(NAME)).unwrap();
+        assert!(FileLetters::open(&home, NAME).is_err());
     }
 }

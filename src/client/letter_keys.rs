@@ -8,13 +8,14 @@
 //! secret half is kept sealed under a key that comes from the identity. Once it is erased nobody
 //! can open the letters that were sealed to it, not even with the identity.
 
+use std::collections::BTreeSet;
+
 use super::book::Book;
 use super::letter_book::{Change, KeptKey};
 use crate::crypto::{LetterKeyPair, Secret, Vault, open_at_rest, seal_at_rest};
 use crate::limits::{
     CLOCK_SKEW, LETTER_AGE, LETTER_KEY_GRACE, LETTER_KEY_INTERVAL, LETTER_KEY_LIFETIME,
 };
-use crate::wire::KeyCount;
 
 /// What the secret halves are sealed as: what is sealed as something else does not open here.
 const PLACE: &str = "letters.sqlite";
@@ -89,10 +90,14 @@ impl LetterKeys {
         self.keys.iter().map(|key| &key.pair).find(|pair| pair.id() == id)
     }
 
-    /// The relay has taken the newest key, and tells how many letters wait under each. Older keys
-    /// under which none waits and none can come any more are erased. Returns whether older ones are
-    /// left.
-    pub(super) fn published(&mut self, book: &mut Book, waiting: &[KeyCount], now_ms: u64) -> bool {
+    /// The relay has taken the newest key. Older keys under which no letter waits (those of
+    /// `needed`) and none can come any more are erased. Returns whether older ones are left.
+    pub(super) fn published(
+        &mut self,
+        book: &mut Book,
+        needed: &BTreeSet<u32>,
+        now_ms: u64,
+    ) -> bool {
         let Some(newest) = self.keys.last_mut() else { return false };
         let (id, is_first) = (newest.pair.id(), newest.published.is_none());
         let since = *newest.published.get_or_insert(now_ms);
@@ -102,8 +107,7 @@ impl LetterKeys {
         // Until then letters under the one before may still come. (A clock that was set back delays
         // this.)
         if now_ms >= since.saturating_add(millis(LETTER_KEY_GRACE)) {
-            let waits = |id| waiting.iter().any(|count| count.key_id == id && count.count > 0);
-            self.erase(book, |key| key.pair.id() != id && !waits(key.pair.id()));
+            self.erase(book, |key| key.pair.id() != id && !needed.contains(&key.pair.id()));
         }
         self.keys.len() > 1
     }
@@ -126,9 +130,11 @@ fn millis(duration: std::time::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::MemoryLetters;
     use crate::client::core::tests::core;
+    use crate::client::{FileLetters, LetterBook, MemoryLetters, ParkedLetter};
+    use crate::home::Home;
     use crate::reactor::Time;
+    use crate::wire::Fingerprint;
 
     const DAY: u64 = 24 * 3_600_000;
     const START: u64 = 20_000 * DAY + 5 * 3_600_000;
@@ -156,10 +162,9 @@ mod tests {
             id
         }
 
-        fn published(&mut self, waiting: &[(u32, u32)], now_ms: u64) -> Vec<u32> {
-            let count = |&(key_id, count)| KeyCount { key_id, count };
-            let waiting: Vec<_> = waiting.iter().map(count).collect();
-            self.keys.published(&mut self.book, &waiting, now_ms);
+        fn published(&mut self, needed: &[u32], now_ms: u64) -> Vec<u32> {
+            let needed = needed.iter().copied().collect();
+            self.keys.published(&mut self.book, &needed, now_ms);
             self.book.write(Time::default(), now_ms).unwrap();
             self.letters.kept().keys.iter().map(|key| key.id).collect()
         }
@@ -192,20 +197,67 @@ mod tests {
         let at = START + DAY + 1;
         assert_eq!(stage.published(&[], at), [first, second], "letters may still come");
         let later = at + millis(LETTER_KEY_GRACE);
-        assert_eq!(stage.published(&[(first, 1), (second, 9)], later), [first, second]);
-        assert_eq!(stage.published(&[(first, 0), (second, 9)], later), [second]);
+        assert_eq!(stage.published(&[first, second], later), [first, second]);
+        assert_eq!(stage.published(&[second], later), [second]);
     }
 
     #[test]
     fn a_key_is_erased_at_the_latest_when_no_letter_may_be_so_old() {
         let mut stage = Stage::new();
         let first = stage.newest(START);
-        stage.published(&[(first, 1)], START);
+        stage.published(&[first], START);
         let end = START + millis(LETTER_KEY_LIFETIME + LETTER_AGE);
         stage.newest(end - DAY);
         assert!(stage.keys.find(first).is_some());
         stage.newest(end + 1);
         assert!(stage.keys.find(first).is_none());
+    }
+
+    /// Each byte of each file: the database, its free pages, and a journal that was left.
+    #[test]
+    fn what_is_secret_is_never_in_the_home_and_what_is_erased_nowhere_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("home");
+        let home = Home::open(path.clone()).unwrap();
+        let file = FileLetters::open(&home, PLACE).unwrap();
+        let vault = core().vault;
+        let (mut book, _) = Book::open(Box::new(file));
+        let (mut keys, _) = LetterKeys::open(vault.as_ref(), &[]);
+        let is_in_home = |bytes: &[u8]| {
+            let files = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+            let mut contents = files.map(|file| std::fs::read(file).unwrap());
+            contents.any(|content| memchr::memmem::find(&content, bytes).is_some())
+        };
+        let mut erased = Vec::new();
+        for day in 0..20 {
+            let now_ms = START + day * DAY;
+            let pair = keys.newest(vault.as_ref(), &mut book, now_ms);
+            let (id, stored) = (pair.id(), pair.to_stored());
+            let content = format!("sealed by somebody on day {day} ").repeat(800);
+            let parked = |mid: u8| ParkedLetter {
+                from: "bob".to_owned(),
+                fp: Fingerprint([7; 32]),
+                mid: [mid; 16],
+                content: content.clone(),
+            };
+            book.note(Change::Park(parked(1)));
+            book.write(Time::default(), now_ms).unwrap();
+            let kept = FileLetters::open(&home, PLACE).unwrap().load().unwrap().keys;
+            let sealed = kept.into_iter().find(|kept| kept.id == id).unwrap().sealed;
+            assert!(is_in_home(&sealed[..32]) && is_in_home(&content.as_bytes()[..99]));
+            for secret in [vault.at_rest_key().expose().as_slice(), stored.expose()] {
+                assert!(secret.chunks_exact(16).all(|part| !is_in_home(part)), "in the clear");
+            }
+            keys.published(&mut book, &BTreeSet::new(), now_ms);
+            let later = now_ms + millis(LETTER_KEY_GRACE);
+            keys.published(&mut book, &BTreeSet::new(), later);
+            book.note(Change::Unpark { from: "bob".to_owned(), mid: [1; 16] });
+            book.write(Time::default(), later).unwrap();
+            let parts = erased.iter().flat_map(|sealed: &Vec<u8>| sealed.chunks_exact(16));
+            assert_eq!(parts.filter(|part| is_in_home(part)).count(), 0, "day {day}: older keys");
+            assert!(!is_in_home(&content.as_bytes()[..99]), "nor is what was parked");
+            erased.push(sealed);
+        }
     }
 
     #[test]

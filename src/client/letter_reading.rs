@@ -72,6 +72,9 @@ impl Peer {
     /// Whether the text of a letter came before.
     fn known(&mut self, core: &mut ClientCore, letter: &LooseLetter) -> Option<Reading> {
         let sight = self.receiving.sight(&letter.mid);
+        if sight == Some(Sight::Told) {
+            return Some(Reading::Later);
+        }
         let kept = match core.book.peer(&letter.fp) {
             Ok(kept) => kept,
             Err(why) => {
@@ -79,9 +82,6 @@ impl Peer {
                 return Some(Reading::Later);
             }
         };
-        if sight == Some(Sight::Told) {
-            return Some(Reading::Later);
-        }
         if sight == Some(Sight::Shown) || kept.seen.contains(&letter.mid) {
             self.confirm_again(core, letter);
             return Some(Reading::Again);

@@ -39,9 +39,13 @@ pub(super) struct Letterbox {
     /// What is taken out of it; `None`: nothing, and no key is left there.
     take: Option<TakeMode>,
     state: BoxState,
+    /// The relay was given a key, and has not answered.
+    awaits_counts: bool,
     keys: LetterKeys,
     /// Letters that are not told yet, in order.
     letters: VecDeque<LooseLetter>,
+    /// The numbers of those that came on this connection and are not acknowledged.
+    unacknowledged: BTreeSet<u64>,
     parked: Vec<ParkedLetter>,
     tokens: LetterTokens,
     /// When the relay is asked again: because it could not answer, or whether letters wait under
@@ -72,6 +76,7 @@ pub(super) struct LooseLetter {
     pub(super) fp: Fingerprint,
     pub(super) mid: Mid,
     pub(super) created_ms: u64,
+    key_id: u32,
     pub(super) content: String,
     has_token: bool,
 }
@@ -100,8 +105,10 @@ impl Letterbox {
         let mut new = Self {
             take,
             state: BoxState::None,
+            awaits_counts: false,
             keys,
             letters: VecDeque::new(),
+            unacknowledged: BTreeSet::new(),
             parked,
             tokens: LetterTokens::default(),
             ask_at: None,
@@ -135,15 +142,26 @@ impl Letterbox {
         if self.state == BoxState::None {
             self.state = BoxState::Publishing;
         }
-        self.ask_at = None;
+        (self.awaits_counts, self.ask_at) = (true, None);
     }
 
     /// The relay keeps the key.
     pub(super) fn published(&mut self, core: &mut ClientCore, waiting: &[KeyCount]) {
+        if self.state == BoxState::None || !std::mem::take(&mut self.awaits_counts) {
+            return; // nothing was asked
+        }
         let now_ms = core.wall_ms();
-        if self.keys.published(&mut core.book, waiting, now_ms) {
+        // Letters that wait with us need their keys as much as those that wait at the relay.
+        let with_us = self.parked.iter().filter_map(LooseLetter::of_parked);
+        let unparked = self.letters.iter().filter(|letter| letter.number.is_none());
+        let mut needed: BTreeSet<_> =
+            with_us.map(|it| it.key_id).chain(unparked.map(|it| it.key_id)).collect();
+        let waits = waiting.iter().filter(|waiting| waiting.count > 0);
+        needed.extend(waits.map(|waiting| waiting.key_id));
+        if self.keys.published(&mut core.book, &needed, now_ms) {
             self.ask_at = Some(core.now + LETTER_KEY_GRACE);
         }
+        self.unpark(core); // time has passed
         self.begin_taking(core);
     }
 
@@ -171,7 +189,10 @@ impl Letterbox {
                 }
             }
             ErrorCode::StoreFailed | ErrorCode::RateLimited => {
-                self.state = BoxState::None;
+                // What it delivers already it goes on delivering.
+                if self.state == BoxState::Publishing {
+                    self.state = BoxState::None;
+                }
                 self.ask_at = Some(core.now + RESEND_MIN);
                 let detail = format!("the relay cannot keep our letter key now: {detail}");
                 core.warn("", Caution::Refused, detail);
@@ -190,8 +211,8 @@ impl Letterbox {
 
     /// All that waited in it was delivered.
     pub(super) fn emptied(&mut self, core: &mut ClientCore) {
-        if let BoxState::Taking { is_empty } = &mut self.state {
-            *is_empty = true;
+        if self.state == (BoxState::Taking { is_empty: false }) {
+            self.state = BoxState::Taking { is_empty: true };
             if self.letters.is_empty() {
                 core.tell(Event::LetterboxEmpty {});
             }
@@ -199,9 +220,11 @@ impl Letterbox {
     }
 
     /// The connection is lost: what was not acknowledged comes again.
-    pub(super) fn disconnected(&mut self) {
+    pub(super) fn disconnected(&mut self, core: &mut ClientCore) {
         self.state = BoxState::None;
         (self.ask_at, self.look_at) = (None, None);
+        self.unacknowledged.clear();
+        core.book.forget_acknowledgements();
         self.letters.retain(|letter| letter.number.is_none());
     }
 
@@ -216,14 +239,18 @@ impl Letterbox {
         if !matches!(self.state, BoxState::Taking { .. }) {
             return Err("a letter that nobody asked for");
         }
-        if self.letters.iter().any(|it| it.number == Some(letter.number)) {
+        if self.unacknowledged.contains(&letter.number) {
             return Err("a letter that is here already");
         }
-        if self.letters.iter().filter(|it| it.number.is_some()).count() >= LETTERS_DELIVERED {
+        if self.unacknowledged.len() >= LETTERS_DELIVERED {
             return Err("more letters at once than we take");
         }
+        self.unacknowledged.insert(letter.number);
         match read(core, letter) {
-            Ok(letter) => self.letters.push_back(letter),
+            Ok(letter) => {
+                self.letters.push_back(letter);
+                self.state = BoxState::Taking { is_empty: false }; // the relay tells when it is
+            }
             Err((code, why)) => {
                 let from = &letter.from;
                 core.warn(from, code, format!("a letter of {from} is dropped: {why}"));
@@ -231,6 +258,11 @@ impl Letterbox {
             }
         }
         Ok(())
+    }
+
+    /// The relay was told that it may delete this one.
+    pub(super) fn acknowledged(&mut self, number: u64) {
+        self.unacknowledged.remove(&number);
     }
 
     /// Looks at all letters, in order; one that has to wait holds back those of the same sender.
@@ -295,6 +327,9 @@ impl Letterbox {
             Outcome::Park(code, why) => match self.park(core, &letter) {
                 Ok(()) => {
                     core.warn(&from, code, format!("a letter of {from} has to wait: {why}"));
+                    if letter.number.is_none() {
+                        return; // it was written down when it came
+                    }
                 }
                 Err(most) => {
                     let detail = format!("a letter of {from} is dropped, as {most} wait: {why}");
@@ -323,18 +358,30 @@ impl Letterbox {
         }
         let (from, content) = (from.clone(), content.clone());
         let parked = ParkedLetter { from, fp: *fp, mid: *mid, content };
-        core.book.note(Change::Park(parked.clone()));
+        if letter.number.is_some() {
+            core.book.note(Change::Park(parked.clone()));
+        }
         self.parked.push(parked);
         Ok(())
     }
 
     /// The trust file may have changed, or time has passed: letters that could be opened now are
-    /// looked at again.
+    /// looked at again. Those that nobody can open any more are dropped.
     pub(super) fn unpark(&mut self, core: &mut ClientCore) {
-        let latest = core.wall_ms().saturating_add(millis(CLOCK_SKEW));
+        let now_ms = core.wall_ms();
+        let latest = now_ms.saturating_add(millis(CLOCK_SKEW));
         let mut senders = BTreeMap::new();
         self.parked.retain(|parked| {
             let Some(letter) = LooseLetter::of_parked(parked) else { return false };
+            let is_old = letter.created_ms.saturating_add(millis(LETTER_AGE)) < now_ms;
+            if is_old || self.keys.find(letter.key_id).is_none() {
+                let from = &parked.from;
+                let why = if is_old { "it is too old now" } else { "the key for it is erased" };
+                let detail = format!("a letter of {from} that had to wait is dropped: {why}");
+                core.warn(from, Caution::StaleLetter, detail);
+                letter.finish(core);
+                return false;
+            }
             let is_accepted = match core.judge(&parked.from, parked.fp) {
                 Verdict::Pinned(trust) => !core.strict || trust == super::Trust::Verified,
                 Verdict::Unknown => !core.strict,
@@ -382,6 +429,7 @@ impl LooseLetter {
             fp: *letter.sender(),
             mid: *letter.mid(),
             created_ms: letter.created_ms(),
+            key_id: letter.key_id(),
             content: content.to_owned(),
             has_token: false,
         }

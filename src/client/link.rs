@@ -288,6 +288,7 @@ impl Link {
 
     fn end(&mut self, core: &mut ClientCore, code: Ending, detail: String) {
         self.state = LinkState::Over;
+        core.tell_withheld_warnings();
         core.tell(Event::Closed { code, detail });
     }
 

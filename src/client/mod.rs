@@ -282,18 +282,17 @@ impl Client {
     /// A message was written out: its sender is told so at the end of this tick.
     pub fn shown(&mut self, receipt: Receipt) {
         let Receipt { peer: name, mid, letter } = receipt;
-        let Some(peer) = self.peers.known(&name) else { return };
-        match letter {
-            None => {
-                peer.shown(mid);
-                if let Some((_, fp)) = peer.contact.key() {
-                    self.core.book.note_text(fp, mid, self.core.now);
-                }
-            }
-            Some(letter) => {
+        let peer = self.peers.known(&name);
+        if let Some(letter) = letter {
+            if let Some(peer) = peer {
                 peer.receiving.shown(&mid);
-                self.letter_shown(&name, mid, &letter);
             }
+            return self.letter_shown(&name, mid, &letter);
+        }
+        let Some(peer) = peer else { return };
+        peer.shown(mid);
+        if let Some((_, fp)) = peer.contact.key() {
+            self.core.book.note_text(fp, mid, self.core.now);
         }
     }
 
@@ -496,6 +495,7 @@ impl Client {
                 // What is not acknowledged comes again.
                 After::Acknowledge(number) if self.link.is_up() => {
                     self.core.post(&compose::ack(number));
+                    self.letterbox.acknowledged(number);
                 }
                 After::Acknowledge(_) => {}
                 After::Confirm { to, mid } => self.peers.meet(&to).sending.owe(mid),
@@ -508,7 +508,10 @@ impl Client {
         let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
         let before = self.core.wall_ms().saturating_sub(age);
         for letter in self.core.book.give_up_before(before) {
-            let WaitingLetter { to, id, stored, .. } = letter;
+            let WaitingLetter { to, mid, id, stored } = letter;
+            if let Some(peer) = self.peers.known(&to) {
+                peer.sending.texts.take(&mid); // what is written from now on does not wait for it
+            }
             self.core.tell(Event::Unconfirmed { id, to, stored_at: stored });
         }
     }

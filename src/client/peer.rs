@@ -284,6 +284,7 @@ impl Peer {
     pub(super) fn disconnected(&mut self, core: &mut ClientCore) {
         self.lookup.disconnected();
         self.waiting.take(core);
+        (self.has_letters, self.is_unknown) = (false, false); // they come again
         self.sending.disconnected();
     }
 

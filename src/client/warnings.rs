@@ -1,4 +1,5 @@
-//! Which warnings are told: the same one about one peer once a minute, with a count.
+//! Which warnings are told: the same one about one peer once a minute, with a count. What was
+//! withheld last is told by its count when the client ends, so that no loss is left unsaid.
 //!
 //! Others can make a client warn without end, and what matters would scroll away. A script
 //! (`--json`) is told every warning. Warnings about strangers have a table of their own, so that a
@@ -63,6 +64,17 @@ impl Warnings {
         table.insert((peer.to_owned(), code), Told { at: now, withheld: 0 });
         Some(0)
     }
+
+    /// How many were withheld and are not told yet, by their codes. From now on they count as told.
+    pub(super) fn take_withheld(&mut self) -> BTreeMap<Caution, u64> {
+        let mut counts = BTreeMap::new();
+        for ((_, code), told) in self.known.iter_mut().chain(&mut self.strangers) {
+            if told.withheld > 0 {
+                *counts.entry(*code).or_default() += std::mem::take(&mut told.withheld);
+            }
+        }
+        counts
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +83,17 @@ mod tests {
 
     fn at(seconds: u64) -> Time {
         Time::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn what_was_withheld_can_be_told_at_the_end_once() {
+        let mut warnings = Warnings::new(false);
+        for (peer, is_stranger) in [("bob", false), ("bob", false), ("eve", true), ("eve", true)] {
+            warnings.admit(peer, is_stranger, Caution::StaleLetter, at(1));
+        }
+        warnings.admit("bob", false, Caution::Replay, at(1));
+        assert_eq!(warnings.take_withheld(), [(Caution::StaleLetter, 2)].into());
+        assert!(warnings.take_withheld().is_empty());
     }
 
     #[test]

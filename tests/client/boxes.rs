@@ -79,7 +79,7 @@ impl Boxes {
                 let letters = &mut self.users.entry(to.clone()).or_default().letters;
                 let is_it = |it: &Value| it["id"] == *id && it["from"] == name;
                 if !letters.values().any(is_it) {
-                    self.next += 1;
+                    self.next = self.next.max(1) + 1; // 1 is: told that it is empty
                     let mut letter = frame.clone();
                     letter["from"] = name.into();
                     letter["box"] = self.next.into();

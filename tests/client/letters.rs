@@ -15,17 +15,17 @@ use crate::world::{World, cautions, delivered, failures, public};
 
 const HOUR_MS: u64 = 3_600_000;
 
-type Kept = (MemoryPins, MemoryPins);
+pub(crate) type Kept = (MemoryPins, MemoryPins);
 
 /// A relay that keeps letters.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::new();
     world.relay.boxes = Some(Boxes::default());
     world
 }
 
 /// A user who takes all letters, with what it knew.
-fn join(world: &mut World, name: &str, kept: Kept) {
+pub(crate) fn join(world: &mut World, name: &str, kept: Kept) {
     join_strict(world, name, kept, false);
 }
 
@@ -37,7 +37,7 @@ fn join_strict(world: &mut World, name: &str, kept: Kept, strict: bool) {
 }
 
 /// Alice and bob have been there; bob is away now.
-fn bob_is_away() -> (World, Kept) {
+pub(crate) fn bob_is_away() -> (World, Kept) {
     let mut world = world();
     join(&mut world, "bob", Kept::default());
     join(&mut world, "alice", Kept::default());
@@ -46,7 +46,7 @@ fn bob_is_away() -> (World, Kept) {
     (world, bob)
 }
 
-fn stored(events: &[Event]) -> Vec<&str> {
+pub(crate) fn stored(events: &[Event]) -> Vec<&str> {
     let stored = events.iter().filter_map(|event| match event {
         Event::Stored { id, .. } => Some(id.as_str()),
         _ => None,
@@ -54,21 +54,21 @@ fn stored(events: &[Event]) -> Vec<&str> {
     stored.collect()
 }
 
-fn box_of(world: &mut World, name: &str) -> usize {
+pub(crate) fn box_of(world: &mut World, name: &str) -> usize {
     world.relay.boxes.as_mut().expect("boxes").of(name).letters.len()
 }
 
-fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
+pub(crate) fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-fn say_all(world: &mut World, range: std::ops::Range<usize>) {
+pub(crate) fn say_all(world: &mut World, range: std::ops::Range<usize>) {
     for text in numbered(range) {
         world.say("alice", "bob", &text);
     }
 }
 
-fn heard_all(world: &mut World, range: std::ops::Range<usize>) {
+pub(crate) fn heard_all(world: &mut World, range: std::ops::Range<usize>) {
     let expected: Vec<_> = range.map(|number| format!("alice: {number}")).collect();
     assert_eq!(world.heard("bob"), expected);
 }

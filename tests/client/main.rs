@@ -8,6 +8,7 @@
 mod boxes;
 mod conversation;
 mod evil;
+mod evil_letters;
 mod hostile;
 mod letters;
 mod link;

@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use sealwax::wire::base64;
+use sealwax::crypto::{Body, IdentityVault, Mid, Names, PublicKey, seal_letter};
+use sealwax::wire::{LetterKey, base64};
 use serde_json::{Value, json};
 
 use crate::impostor::Impostor;
 use crate::relay::EvilRelay;
 use crate::stage::{chat, say};
-use crate::support::fixtures::public;
+use crate::support::fixtures::{identity, public};
 use crate::support::process::{Homes, Process};
 
 /// What a flood may add to the memory of the client, in KiB: all its bounds together are less.
@@ -119,4 +120,77 @@ fn floods_cost_bounded_memory_and_the_next_good_message_comes_through() {
     }
     let offers: Vec<_> = names.iter().map(|name| stranger.offer(name, &to_bob, 0).1).collect();
     scene.flood("valid offers of strangers", offers.into_iter());
+}
+
+/// Letters of alice to bob, as his key for letters allows them.
+struct Letters {
+    key: LetterKey,
+    now_ms: u64,
+    number: u64,
+}
+
+impl Letters {
+    /// Bob is to take letters from now on.
+    fn begin(relay: &EvilRelay) -> Self {
+        let key = relay.first(1, "letterbox", "bob")[0]["key"].to_string();
+        let key = LetterKey::parse(serde_json::from_str(&key).expect("JSON")).expect("a key");
+        relay.tell("bob", &json!({"action": "letterbox", "waiting": []}));
+        relay.first(1, "letters", "bob");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = u64::try_from(now.expect("after 1970").as_millis()).expect("few");
+        Self { key, now_ms, number: 0 }
+    }
+
+    fn seal(&self, owner: &PublicKey, mid: Mid, created_ms: u64) -> Value {
+        let vault = IdentityVault::new(identity("alice"));
+        let names = Names { from: "alice", to: "bob" };
+        let body = Body::Text { mid, text: "a letter".to_owned() };
+        let content = seal_letter(&vault, names, owner, &self.key, created_ms, mid, &body);
+        json!({"action": "letter", "v": 2, "to": "bob", "from": "alice", "kind": 0,
+               "id": base64::encode(&mid), "key_id": self.key.id,
+               "content": content.expect("sealed")})
+    }
+
+    /// The same letter under so many numbers.
+    fn again(&mut self, letter: &Value, count: u64) -> Vec<Value> {
+        let first = self.number;
+        self.number += count;
+        let numbered = |number: u64| {
+            let mut letter = letter.clone();
+            letter["box"] = number.into();
+            letter
+        };
+        (first..self.number).map(numbered).collect()
+    }
+}
+
+/// A relay that gives letters without end, however few were acknowledged.
+#[test]
+fn floods_of_letters_cost_bounded_memory_too() {
+    let mut scene = Scene::new();
+    let mut letters = Letters::begin(&scene.relay);
+    let (now, bob) = (letters.now_ms, public("bob"));
+    let day = 24 * 3_600_000;
+    let mut formless = letters.seal(&bob, [1; 16], now);
+    formless["content"] = "A".repeat(4000).into();
+    let kinds = [
+        ("letters of no form", formless),
+        ("letters for somebody else", letters.seal(&public("carol"), [2; 16], now)),
+        ("letters that are too old", letters.seal(&bob, [3; 16], now - 20 * day)),
+        ("letters from the future", letters.seal(&bob, [4; 16], now + day)),
+    ];
+    for (what, letter) in &kinds {
+        let flood = letters.again(letter, 10_000);
+        scene.flood(what, flood.into_iter());
+    }
+    let good = letters.seal(&bob, [5; 16], now);
+    let first = letters.again(&good, 1);
+    scene.relay.tell("bob", &first[0]);
+    assert_eq!(scene.bob.line(), "alice: a letter");
+    let flood = letters.again(&good, 10_000);
+    scene.flood("letters that were shown before", flood.into_iter());
+    let empty = vec![json!({"action": "letterbox_empty"}); 10_000];
+    scene.flood("times that no letters wait", empty.into_iter());
+    let counts = json!({"action": "letterbox", "waiting": [{"key_id": 1, "count": u32::MAX}]});
+    scene.flood("counts of letters", vec![counts; 10_000].into_iter());
 }
