@@ -124,6 +124,8 @@ impl Contact {
     /// The trust file changed. Returns whether the known key is still the pinned one; otherwise it
     /// is forgotten.
     pub(super) fn review(&mut self, core: &mut ClientCore) -> bool {
+        let name = &self.name;
+        self.refused.take_if(|fp| !matches!(core.judge(name, *fp), Verdict::Changed(_)));
         let Some(fp) = self.key.as_ref().map(|known| known.fp) else { return false };
         let Some(trust) = self.trust(core) else {
             self.forget();

@@ -272,6 +272,8 @@ pub enum Progress {
     MailboxFull {
         /// The peer.
         name: String,
+        /// Why, as the relay says.
+        why: String,
     },
     /// This relay keeps no letters for us. Told once.
     NoLetterbox {

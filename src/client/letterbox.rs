@@ -14,7 +14,7 @@
 //! What fails for good is acknowledged with a warning. A letter whose sender's key is not accepted,
 //! or that is from the future, is parked: kept as it came, acknowledged, and looked at again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::book::After;
@@ -370,7 +370,6 @@ impl Letterbox {
     pub(super) fn unpark(&mut self, core: &mut ClientCore) {
         let now_ms = core.wall_ms();
         let latest = now_ms.saturating_add(millis(CLOCK_SKEW));
-        let mut senders = BTreeMap::new();
         self.parked.retain(|parked| {
             let Some(letter) = LooseLetter::of_parked(parked) else { return false };
             let is_old = letter.created_ms.saturating_add(millis(LETTER_AGE)) < now_ms;
@@ -387,13 +386,12 @@ impl Letterbox {
                 Verdict::Unknown => !core.strict,
                 Verdict::Changed(_) => false,
             };
-            // One that has to wait holds back those of the same sender.
-            let is_open = senders.entry(parked.from.clone()).or_insert(true);
-            *is_open &= is_accepted && letter.created_ms <= latest;
-            if *is_open {
+            // One that waits for its time holds back no other.
+            let is_open = is_accepted && letter.created_ms <= latest;
+            if is_open {
                 self.letters.push_back(letter);
             }
-            !*is_open
+            !is_open
         });
     }
 

@@ -202,10 +202,10 @@ impl Sending {
         }
         match code {
             Some(ErrorCode::MailboxFull) => {
-                self.pause_for_room(core, name, !is_receipt);
+                self.pause_for_room(core, name, (!is_receipt).then_some(detail));
             }
             Some(ErrorCode::StoreFailed | ErrorCode::RateLimited | ErrorCode::QueueFull) => {
-                self.pause_for_room(core, name, false);
+                self.pause_for_room(core, name, None);
             }
             Some(ErrorCode::StaleKey) => {
                 self.posting = None;
@@ -224,14 +224,16 @@ impl Sending {
         }
     }
 
-    /// The relay has no room now: tries again after a pause. `is_full`: the letterbox has none,
-    /// which is told once.
-    fn pause_for_room(&mut self, core: &mut ClientCore, name: &str, is_full: bool) {
+    /// The relay has no room now: tries again after a pause. `full`: the letterbox has none, and
+    /// why, which is told once.
+    fn pause_for_room(&mut self, core: &mut ClientCore, name: &str, full: Option<&str>) {
         if self.pauses_until.is_none() {
             self.pauses_until = Some(core.now + self.queue_full.take());
         }
-        if is_full && !std::mem::replace(&mut self.was_full, true) {
-            core.tell(Event::Progress(Progress::MailboxFull { name: name.to_owned() }));
+        if let Some(why) = full.filter(|_| !self.was_full) {
+            self.was_full = true;
+            let (name, why) = (name.to_owned(), why.to_owned());
+            core.tell(Event::Progress(Progress::MailboxFull { name, why }));
         }
     }
 

@@ -242,16 +242,15 @@ fn progress(progress: &Progress) -> (Level, String) {
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
         Progress::Absent { name } => (
             Level::Info,
-            format!("{name} is not connected now: what you write waits until {name} is back"),
+            format!("{name} is not connected: what you write waits here until {name} comes"),
         ),
         Progress::Away { name } => (
             Level::Info,
             format!("{name} is away: what you write is stored, and delivered when {name} is back"),
         ),
-        Progress::MailboxFull { name } => (
-            Level::Warning,
-            format!("no more letters fit into the letterbox of {name} now: trying again"),
-        ),
+        Progress::MailboxFull { name, why } => {
+            (Level::Warning, format!("no letter can be left for {name} now, trying again: {why}"))
+        }
         Progress::NoLetterbox { why } => {
             (Level::Detail, format!("this relay keeps no letters for you: {why}"))
         }

@@ -16,6 +16,7 @@ use super::limits::{
     BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, LETTERS_BYTES, LETTERS_DAYS,
     SENDER_BYTES, STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
 };
+use crate::limits::CLOCK_SKEW;
 use crate::wire::{ErrorCode, Fingerprint, KeyCount, LetterKey, LetterKind, TakeMode};
 
 /// Instants are milliseconds since 1970 by the relay's clock. The numbers of users and letters are
@@ -222,7 +223,10 @@ impl<'a> Boxes<'a> {
             .query_row([user], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let [created, expires] =
             [key.created, key.expires].map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-        if newest.1.is_some_and(|newest| newest > created) {
+        // A key from the future was made while its owner's clock was wrong: nobody would seal to
+        // it, and it must not stand in the way of those that follow.
+        let latest = self.now.saturating_add(millis(CLOCK_SKEW));
+        if newest.1.is_some_and(|newest| newest > created && newest <= latest) {
             let detail = "a newer letter key of yours is kept: publish a newer one";
             return Ok(Err(LetterFault::refused(ErrorCode::StaleKey, detail)));
         }

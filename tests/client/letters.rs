@@ -378,6 +378,31 @@ fn what_is_too_old_is_dropped_and_what_is_from_the_future_waits() {
     assert_eq!(world.user("bob").letters.kept().parked, []);
 }
 
+/// It waits for its time, and the other for its key: one does not wait for both.
+#[test]
+fn a_letter_from_the_future_holds_back_no_other_that_is_parked() {
+    let mut world = world();
+    let other = public("carol").fingerprint();
+    join(&mut world, "bob", Kept::default());
+    join(&mut world, "alice", Kept::default());
+    world.user("bob").probe.client.trust("alice", Some(other)).expect("memory");
+    let bob = world.kill("bob");
+    world.user("alice").ahead_ms.set(HOUR_MS);
+    world.say("alice", "bob", "ahead");
+    world.run_seconds(1);
+    world.user("alice").ahead_ms.set(0);
+    world.say("alice", "bob", "of now");
+    world.run_seconds(1);
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    assert_eq!(world.user("bob").letters.kept().parked.len(), 2);
+    let alice = public("alice").fingerprint();
+    world.user("bob").probe.client.trust("alice", Some(alice)).expect("memory");
+    world.run_seconds(8);
+    assert_eq!(world.heard("bob"), ["alice: of now"]);
+    assert_eq!(world.user("bob").letters.kept().parked.len(), 1);
+}
+
 #[test]
 fn letters_under_a_key_that_is_not_accepted_are_parked_until_it_is() {
     let mut world = world();
@@ -446,7 +471,8 @@ fn a_full_letterbox_and_a_newer_key_are_matters_of_time() {
     world.run_seconds(60);
     let events = world.events("alice");
     assert_eq!((stored(&events), failures(&events)), (vec!["0"], vec![]));
-    assert!(events.contains(&Event::Progress(Progress::MailboxFull { name: "bob".to_owned() })));
+    let is_told = |event: &Event| matches!(event, Event::Progress(Progress::MailboxFull { name, .. }) if name == "bob");
+    assert!(events.iter().any(is_told));
     join(&mut world, "bob", bob);
     world.run_seconds(2);
     heard_all(&mut world, 0..1);

@@ -222,11 +222,12 @@ impl ChatHandler {
         pending.unconfirmed - stored
     }
 
-    /// Whether nothing more is to be waited for: who does not wait for a recipient has left all
-    /// that there was in letterboxes.
+    /// Whether nothing more is to be waited for: who does not wait for a recipient, or leaves a
+    /// chat at a terminal, has left all that there was in letterboxes.
     fn has_left_all(&self) -> bool {
         let pending = self.client.pending_counts();
-        let is_over = self.task.is_impatient && self.phase == Phase::Finishing;
+        let may_leave = self.task.is_impatient || self.task.is_typed;
+        let is_over = may_leave && self.phase == Phase::Finishing;
         is_over && pending.stored > 0 && pending.stored == pending.unconfirmed
     }
 

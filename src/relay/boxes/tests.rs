@@ -111,6 +111,21 @@ fn all_that_a_box_holds_is_counted_however_it_comes_and_goes() {
     assert_eq!(file.next("bob"), []);
 }
 
+/// Its owner's clock was wrong for a while.
+#[test]
+fn a_key_from_the_future_gives_way_to_one_of_today() {
+    let mut file = File::with(&["alice", "bob"]);
+    let mut publish = |id, created: u64| {
+        let (expires, mlkem) = (created + 90 * DAY, Box::new([7; MLKEM_KEY]));
+        let key = LetterKey { id, created, expires, x25519: [8; 32], mlkem, signature: vec![9] };
+        let published = |boxes: &Boxes| boxes.publish(&owner("bob"), "PEM", &key);
+        file.at((LIMITS, NOW), published).unwrap().is_ok()
+    };
+    assert!(publish(1, NOW + 3650 * DAY));
+    assert!(publish(2, NOW), "the one of today");
+    assert!(!publish(3, NOW - DAY), "an older one");
+}
+
 #[test]
 fn the_key_before_the_newest_is_taken_for_its_time() {
     let mut file = File::with(&["alice", "bob"]);
