@@ -205,8 +205,10 @@ fn what_is_waited_for_is_listed_and_can_be_forgotten() {
     stage.send(0..3, &["--until", "stored"]).with_code(0);
     let listed = stage.letters(&["list"]).with_code(0).stdout;
     assert_eq!(listed.len(), 3);
-    assert!(listed[0].starts_with("1 to bob, left "), "{listed:?}");
-    stage.letters(&["forget", "2"]).with_code(0);
+    let (mark, said) = listed[1].split_once(' ').expect("a mark");
+    assert!(said.starts_with("to bob, left "), "{listed:?}");
+    let forgotten = stage.letters(&["forget", mark, "--json"]).with_code(0);
+    assert_eq!(objects(&forgotten)[0]["letter"], mark);
     stage.letters(&["forget", "carol"]).with_code(4);
     stage.letters(&["forget"]).with_code(2);
     assert_eq!(stage.letters(&["forget", "--all", "--json"]).with_code(0).stdout.len(), 2);

@@ -34,7 +34,7 @@ pub(super) fn letters(arguments: &Letters) -> Outcome {
         LettersCommand::List => print(&waiting, arguments.json, "waits to be confirmed"),
         LettersCommand::Forget { which, .. } => {
             let is_it = |letter: &WaitingLetter| {
-                which.as_ref().is_none_or(|which| letter.to == *which || letter.id == *which)
+                which.as_ref().is_none_or(|which| letter.to == *which || mark(letter) == *which)
             };
             let (forgotten, _): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_it);
             if let Some(which) = which.as_ref().filter(|_| forgotten.is_empty()) {
@@ -56,14 +56,23 @@ pub(super) fn letters(arguments: &Letters) -> Outcome {
     }
 }
 
+/// What a letter is named by: the beginning of its random id. The `id` that its run of `send` or
+/// `chat` gave it is that of others too.
+fn mark(letter: &WaitingLetter) -> String {
+    let [a, b, c, d, ..] = letter.mid;
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
 fn print(letters: &[WaitingLetter], as_json: bool, what: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
     let now = talk::wall_clock();
-    for WaitingLetter { to, id, stored, .. } in letters {
+    for letter in letters {
+        let WaitingLetter { to, id, stored, .. } = letter;
+        let mark = mark(letter);
         let line = if as_json {
-            json!({"to": to, "id": id, "stored_at": stored}).to_string()
+            json!({"letter": mark, "to": to, "id": id, "stored_at": stored}).to_string()
         } else {
-            let line = format!("{id} to {to}, left {}, {what}", ago(now, *stored));
+            let line = format!("{mark} to {to}, left {}, {what}", ago(now, *stored));
             escape_visible(&line).into_owned()
         };
         writeln!(out, "{line}")

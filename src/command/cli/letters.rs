@@ -35,13 +35,13 @@ pub enum LettersCommand {
   sealwax letters list
   sealwax letters list --json")]
     List,
-    /// Wait no longer for the confirmation of letters to NAME, of the letter ID, or of all
+    /// Wait no longer for the confirmation of letters to NAME, of one LETTER, or of all
     #[command(after_help = "Examples:
   sealwax letters forget bob
   sealwax letters forget --all")]
     Forget {
-        /// The recipient, or the id of a letter
-        #[arg(value_name = "NAME|ID", required_unless_present = "all", conflicts_with = "all")]
+        /// The recipient, or a letter as `list` names it
+        #[arg(value_name = "NAME|LETTER", required_unless_present = "all", conflicts_with = "all")]
         which: Option<String>,
         /// All of them
         #[arg(long)]
