@@ -225,12 +225,14 @@ pub enum Until {
 #[command(after_help = "Examples:
   sealwax recv --name bob                    print messages until it is stopped
   sealwax recv --name bob -n 1 --wait 60     wait a minute for one message; exit 7 if none came
+  sealwax recv --wait 0                      print the letters that wait for you, and exit
   sealwax recv --name bob --json | jq -r 'select(.event == \"message\").text'")]
 pub struct Recv {
-    /// Exit after this many messages
+    /// Exit after this many messages, letters among them
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub count: Option<u64>,
-    /// Exit if the last of them has not come within this many seconds
+    /// Exit if the last of them has not come within this many seconds; 0: take the letters that
+    /// wait, and exit
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub wait: Option<Duration>,
     /// What `chat`, `send` and `recv` have in common.

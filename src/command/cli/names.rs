@@ -37,7 +37,8 @@ pub enum NamesCommand {
   sealwax names list
   sealwax names list --home /srv/relay --json | jq -r .name")]
     List,
-    /// Free NAME, or all names that were not used for a long time, for other keys
+    /// Free NAME, or all names that were not used for a long time, for other keys; the letters that
+    /// wait for them are deleted
     #[command(after_help = "Examples:
   sealwax names release bob && pkill -HUP -x sealwax    a running relay frees it at SIGHUP")]
     Release {
