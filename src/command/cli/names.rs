@@ -31,8 +31,8 @@ pub struct Names {
 /// What can be done with bound names.
 #[derive(Debug, Subcommand)]
 pub enum NamesCommand {
-    /// Print every bound name, the fingerprint of its key, and on which days it was bound and last
-    /// used (UTC)
+    /// Print every bound name, the fingerprint of its key, on which days it was bound and last used
+    /// (UTC), and how many letters and bytes wait for its user
     #[command(after_help = "Examples:
   sealwax names list
   sealwax names list --home /srv/relay --json | jq -r .name")]
