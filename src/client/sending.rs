@@ -392,8 +392,7 @@ impl Sending {
     /// The user does not wait for the peer any more.
     pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
         let detail = format!(
-            "{name} is not connected, and no letter can be left for {name} here: check the name, or \
-             try again when {name} is connected"
+            "{name} is away, and no letter can be left for {name}: check the name, or try later"
         );
         self.fail(core, name, Failure::UnknownUser, &detail);
     }
