@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::Relay;
 use super::event::Event;
 use super::fault::Fault;
+use super::letter_store::KnownKeys;
 use super::limits::{USER_LOOKUPS_BURST, USER_LOOKUPS_PER_SECOND};
 use super::peer::User;
 use super::rates::{Origin, RateClass};
@@ -55,7 +56,7 @@ impl Relay {
             Body::Lookup { target, .. } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
             Body::Lookup { target, letters } => {
                 let is_asked = *letters && self.find_keys(from, request.id.as_deref(), target)?;
-                if is_asked { Ok(()) } else { self.look_up(cx, from, target) }
+                if is_asked { Ok(()) } else { self.look_up(cx, from, target, None) }
             }
             Body::Ping => {
                 if version2 == Some(true) {
@@ -68,12 +69,13 @@ impl Relay {
         }
     }
 
-    /// `get_pubkey`.
+    /// `get_pubkey`. `known`: what the store knows of that user, if it was asked.
     pub(super) fn look_up(
         &mut self,
         cx: &mut Context,
         from: Token,
         target: &str,
+        known: Option<KnownKeys>,
     ) -> Result<(), Fault> {
         let found =
             self.directory.holder(target, &self.peers).and_then(|token| self.peers.user(token));
@@ -81,13 +83,18 @@ impl Relay {
             let (by, found) = (asking.name.as_str(), found.is_some());
             self.log.tell(&Event::KeyAsked { by, target, found });
         }
-        let User { key, prekey, .. } = found.ok_or_else(unknown_user)?;
+        let (pem, letter_key) = known.map(|known| (known.pem, known.letter_key)).unzip();
+        let (pubkey, prekey) = match (found, pem) {
+            (Some(User { key, prekey, .. }), _) => (key.to_text(), prekey.as_deref()),
+            (None, Some(pem)) => (pem, None),
+            (None, None) => return Err(unknown_user()),
+        };
         let reply = Reply::Pubkey {
             from: target.into(),
-            pubkey: key.to_text().into(),
-            prekey: prekey.as_deref().map(Cow::Borrowed),
-            away: false,
-            letter_key: None,
+            pubkey: pubkey.into(),
+            prekey: prekey.map(Cow::Borrowed),
+            away: found.is_none(),
+            letter_key: letter_key.flatten().map(Cow::Owned),
         };
         self.answer(cx, from, &reply.encode());
         Ok(())

@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 
 use super::letter_store::{
-    Delivered, Delivery, KnownKeys, LetterAnswer, LetterAsk, LetterFault, NewLetter, Owner,
+    Delivered, Delivery, KnownKeys, LetterAnswer, LetterAsk, LetterFault, NAME_RELEASED, NewLetter,
+    Owner,
 };
 use super::limits::{
     BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, LETTERS_BYTES, LETTERS_DAYS,
@@ -82,9 +83,12 @@ pub(super) const CREATE: &str = "
         UPDATE total SET bytes = bytes - old.bytes;
     END";
 
-/// A name that is bound to this key, and what is known of its user beside.
+/// The user of a name that is bound to this key.
 const USER: &str = "
-    SELECT users.id FROM names LEFT JOIN users USING (name) WHERE name = ?1 AND fp = ?2";
+    SELECT users.id FROM names JOIN users USING (name) WHERE name = ?1 AND fp = ?2";
+
+const ADD_USER: &str =
+    "INSERT INTO users (name) SELECT name FROM names WHERE name = ?1 AND fp = ?2";
 
 /// Writes nothing where the text is the same already.
 const NOTE_PEM: &str = "
@@ -175,21 +179,20 @@ impl<'a> Boxes<'a> {
         Self { tables, limits, now: i64::try_from(now).unwrap_or(i64::MAX) }
     }
 
-    /// The number of a user, unless the name is not bound to that key.
+    /// The number of a user, if it has one and the name is bound to that key.
+    fn known_user(&self, owner: &Owner) -> rusqlite::Result<Option<i64>> {
+        let mut find = self.tables.prepare_cached(USER)?;
+        find.query_row(params![owner.name, owner.fp.0], |row| row.get(0)).optional()
+    }
+
+    /// The number of a user, who is given one; `None` where the name is not bound to that key.
     fn user(&self, owner: &Owner) -> rusqlite::Result<Option<i64>> {
-        let found = self
-            .tables
-            .prepare_cached(USER)?
-            .query_row(params![owner.name, owner.fp.0], |row| row.get::<_, Option<i64>>(0))
-            .optional()?;
-        match found {
-            Some(None) => {
-                self.tables.execute("INSERT INTO users (name) VALUES (?1)", [&owner.name])?;
-                Ok(Some(self.tables.last_insert_rowid()))
-            }
-            Some(known) => Ok(known),
-            None => Ok(None),
+        if let Some(known) = self.known_user(owner)? {
+            return Ok(Some(known));
         }
+        let added =
+            self.tables.prepare_cached(ADD_USER)?.execute(params![owner.name, owner.fp.0])?;
+        Ok((added > 0).then(|| self.tables.last_insert_rowid()))
     }
 
     /// Makes a change, and answers; `None` for what is none.
@@ -405,12 +408,7 @@ impl<'a> Boxes<'a> {
     /// The letters that come next.
     pub(super) fn next(&self, delivery: &Delivery) -> rusqlite::Result<Delivered> {
         let mut next = Delivered::default();
-        let find = "
-            SELECT users.id FROM names JOIN users USING (name) WHERE name = ?1 AND fp = ?2";
-        let owner = &delivery.owner;
-        let mut find = self.tables.prepare_cached(find)?;
-        let found = find.query_row(params![owner.name, owner.fp.0], |row| row.get::<_, i64>(0));
-        let Some(owner) = found.optional()? else { return Ok(next) };
+        let Some(owner) = self.known_user(&delivery.owner)? else { return Ok(next) };
         let takes_all = delivery.take == TakeMode::All;
         let receipt = LetterKind::Receipt.number();
         let mut select = self.tables.prepare_cached(NEXT)?;
@@ -474,8 +472,7 @@ pub(super) fn forget(tables: &Connection, name: &str) -> rusqlite::Result<()> {
 }
 
 fn not_bound() -> LetterFault {
-    let detail = "your name was released on this relay: connect again";
-    LetterFault::refused(ErrorCode::NoLetterbox, detail)
+    LetterFault::refused(ErrorCode::NoLetterbox, NAME_RELEASED)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use super::store::QueueFull;
 use crate::wire::{ErrorCode, Fingerprint, KeyCount, LetterKey, LetterKind, TakeMode};
 
+/// What is told to a user whose name the operator has released meanwhile.
+pub(super) const NAME_RELEASED: &str = "your name was released on this relay: connect again";
+
 /// Where letters outlive the relay.
 pub trait LetterStore {
     /// Asks for something. The answer comes under `ticket`, a number that only the relay

@@ -5,7 +5,6 @@
 //! needs is kept here until it has come. How much may be on its way is bounded for each kind of
 //! question, so no kind takes the room of another. How letters are delivered is in `delivery.rs`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,14 +13,13 @@ use super::delivery::Takers;
 use super::event::Event;
 use super::fault::Fault;
 use super::letter_store::{
-    KnownKeys, LetterAnswer, LetterAsk, LetterFault, LetterStore, NewLetter, Owner,
+    KnownKeys, LetterAnswer, LetterAsk, LetterFault, LetterStore, NAME_RELEASED, NewLetter, Owner,
 };
 use super::limits::{
     ADDRESS_BYTES_A_DAY, ADDRESS_PART, FINDS_UNDER_WAY, LETTER_BYTES_UNDER_WAY,
     LETTER_KEY_LIFETIME, LETTER_KEYS_UNDER_WAY, LETTERS_A_SENDER, LETTERS_UNDER_WAY,
     WRITTEN_UNDER_WAY,
 };
-use super::peer::User;
 use super::rates::{Origin, Places};
 use super::user_name::UserName;
 use crate::limits::MAX_NAME_ORIGINAL;
@@ -223,8 +221,7 @@ impl Relay {
             let fp = *self.directory.bound_to(name)?;
             Some(Owner { name: name.to_owned(), fp })
         });
-        let detail = "your name was released on this relay: connect again";
-        owner.ok_or_else(|| Fault::new(ErrorCode::NoLetterbox, detail))
+        owner.ok_or_else(|| Fault::new(ErrorCode::NoLetterbox, NAME_RELEASED))
     }
 
     /// Asks the store, and returns the ticket; an error where its queue is full.
@@ -337,43 +334,17 @@ impl Relay {
         (id, target): (Option<String>, &str),
         found: Result<Option<KnownKeys>, String>,
     ) -> Option<String> {
-        let here = self.directory.holder(target, &self.peers);
-        let here = here.and_then(|token| self.peers.user(token));
-        if let Some(asking) = self.peers.user(from) {
-            let (by, found) = (asking.name.as_str(), here.is_some());
-            self.log.tell(&Event::KeyAsked { by, target, found });
-        }
         let (known, failure) = match found {
             Ok(known) => (known, None),
             Err(failure) => (None, Some(failure)),
         };
-        let reply = match (here, known) {
-            (Some(User { key, prekey, .. }), known) => Reply::Pubkey {
-                from: target.into(),
-                pubkey: key.to_text().into(),
-                prekey: prekey.as_deref().map(Cow::Borrowed),
-                away: false,
-                letter_key: known.and_then(|known| known.letter_key).map(Cow::Owned),
-            },
-            (None, Some(KnownKeys { pem, letter_key })) => Reply::Pubkey {
-                from: target.into(),
-                pubkey: pem.into(),
-                prekey: None,
-                away: true,
-                letter_key: letter_key.map(Cow::Owned),
-            },
-            (None, None) => {
-                let (code, detail) = match &failure {
-                    None => (ErrorCode::UnknownUser, "no such user is connected"),
-                    Some(_) => (ErrorCode::StoreFailed, "the relay cannot look it up now"),
-                };
-                let refusal = Refusal::new(code, detail);
-                self.refuse(cx, from, &refusal.about(id.as_deref(), None, Some(target)));
-                return failure;
+        if let Err(Fault { mut code, mut detail, .. }) = self.look_up(cx, from, target, known) {
+            if failure.is_some() {
+                (code, detail) = (ErrorCode::StoreFailed, "the relay cannot look it up now".into());
             }
-        };
-        let frame = reply.encode();
-        self.answer(cx, from, &frame);
+            let refusal = Refusal::new(code, detail);
+            self.refuse(cx, from, &refusal.about(id.as_deref(), None, Some(target)));
+        }
         failure
     }
 
