@@ -6,7 +6,6 @@
 //! TLS, and it refuses a connection without TLS.
 
 use super::marks::Mark;
-use super::pins::{MemoryPins, PinBook, PinFile, Pins};
 use super::{Ending, core::ClientCore};
 use crate::reactor::{Context, Token, Transform};
 use crate::tls::Fault;
@@ -14,12 +13,8 @@ use crate::tls::Fault;
 /// Makes the engine of a new connection; `None` if that failed.
 pub type MakeEngine = Box<dyn Fn() -> Option<Box<dyn Transform>>>;
 
-/// The chosen channel, and the relays that are remembered to speak TLS.
-pub struct Channel {
-    kind: Kind,
-    /// `known_marks`.
-    marks: PinBook<Mark>,
-}
+/// The chosen channel.
+pub struct Channel(Kind);
 
 enum Kind {
     Plain,
@@ -29,42 +24,33 @@ enum Kind {
     Checked(MakeEngine),
 }
 
-impl Default for Channel {
-    /// Plain, and nothing is remembered.
-    fn default() -> Self {
-        Self::plain(Box::new(MemoryPins::default()))
-    }
-}
-
 impl Channel {
     /// No TLS: for a relay that speaks none.
-    pub fn plain(marks: Box<dyn Pins>) -> Self {
-        Self { kind: Kind::Plain, marks: PinBook::new(marks) }
+    pub const fn plain() -> Self {
+        Self(Kind::Plain)
     }
 
     /// TLS, bound to the relay's key.
-    pub fn bound(engine: MakeEngine, marks: Box<dyn Pins>) -> Self {
-        Self { kind: Kind::Bound(engine), marks: PinBook::new(marks) }
+    pub fn bound(engine: MakeEngine) -> Self {
+        Self(Kind::Bound(engine))
     }
 
     /// TLS to a proxy whose certificate the engine checks. The channel is not bound.
     pub fn checked(engine: MakeEngine) -> Self {
-        let marks = PinBook::new(Box::new(MemoryPins::default()));
-        Self { kind: Kind::Checked(engine), marks }
+        Self(Kind::Checked(engine))
     }
 
     pub(super) const fn is_bound(&self) -> bool {
-        matches!(self.kind, Kind::Bound(_))
+        matches!(self.0, Kind::Bound(_))
     }
 
     /// Whether the client may connect to `relay` in this way.
-    pub(super) fn check(
-        &mut self,
-        core: &mut ClientCore,
-        relay: &str,
-    ) -> Result<(), (Ending, String)> {
-        let is_known = self.knows(core, relay)?; // damaged lines are told now, at the start
-        if !matches!(self.kind, Kind::Plain) || !is_known {
+    pub(super) fn check(&self, core: &mut ClientCore, relay: &str) -> Result<(), (Ending, String)> {
+        if matches!(self.0, Kind::Checked(_)) {
+            return Ok(());
+        }
+        let is_known = knows(core, relay)?; // damaged lines are told now, at the start
+        if self.is_bound() || !is_known {
             return Ok(());
         }
         let detail = format!(
@@ -77,7 +63,7 @@ impl Channel {
 
     /// Gives a new connection its engine. Returns false if that could not be made.
     pub(super) fn begin(&self, cx: &mut Context, id: Token) -> bool {
-        let (Kind::Bound(make) | Kind::Checked(make)) = &self.kind else { return true };
+        let (Kind::Bound(make) | Kind::Checked(make)) = &self.0 else { return true };
         make().is_some_and(|engine| {
             cx.transform(id, engine);
             true
@@ -86,31 +72,28 @@ impl Channel {
 
     /// Remembers a relay that has proven its key over a bound channel.
     pub(super) fn remember(
-        &mut self,
+        &self,
         core: &mut ClientCore,
         relay: &str,
     ) -> Result<(), (Ending, String)> {
-        if self.knows(core, relay)? {
+        if !self.is_bound() || knows(core, relay)? {
             return Ok(());
         }
-        let mark = |file: &mut PinFile<Mark>| {
-            file.set(Mark::tls(relay));
-        };
-        self.marks.change(mark).map_err(|why| not_kept(&why))
+        core.marks.change(|file| file.set(Mark::tls(relay))).map_err(|why| not_kept(&why))
     }
 
     /// The relay has closed the connection `id`. Returns as [`failed`] does.
     ///
     /// [`failed`]: Self::failed
     pub(super) fn hung_up(
-        &mut self,
+        &self,
         cx: &Context,
         core: &mut ClientCore,
         id: Option<Token>,
         relay: &str,
     ) -> Result<String, (Ending, String)> {
         let has_agreed = id.is_some_and(|id| cx.binding(id).is_some());
-        if !self.is_bound() || has_agreed || self.knows(core, relay)? {
+        if !self.is_bound() || has_agreed || knows(core, relay)? {
             return Ok("the relay hung up".to_owned());
         }
         Err(no_tls(relay, "it took the connection and hung up without an answer", NO_RELAY))
@@ -120,7 +103,7 @@ impl Channel {
     /// it. With a relay that is known to speak TLS it tries again, because a machine on the way may
     /// have caused the failure.
     pub(super) fn failed(
-        &mut self,
+        &self,
         core: &mut ClientCore,
         relay: &str,
         fault: Fault,
@@ -129,7 +112,7 @@ impl Channel {
             let detail = format!("{relay} shows a certificate that is refused: {fault}");
             return Err((Ending::NoTls, detail));
         }
-        if matches!(self.kind, Kind::Checked(_)) {
+        if matches!(self.0, Kind::Checked(_)) {
             return match fault {
                 Fault::NoTls | Fault::Version | Fault::NothingInCommon => {
                     Err(no_tls(relay, &seen(fault), NO_PROXY))
@@ -137,21 +120,18 @@ impl Channel {
                 _ => Ok(format!("TLS failed: {fault}")),
             };
         }
-        if self.knows(core, relay)? {
+        if knows(core, relay)? {
             return Ok(format!("TLS failed, which the relay has spoken before: {fault}"));
         }
         let advice = if fault == Fault::NoTls { NO_RELAY } else { OTHER_TLS };
         Err(no_tls(relay, &seen(fault), advice))
     }
+}
 
-    /// Whether `relay` is remembered. What is wrong with the file becomes a warning.
-    fn knows(&mut self, core: &mut ClientCore, relay: &str) -> Result<bool, (Ending, String)> {
-        if self.marks.refresh().map_err(|why| not_kept(&why))? {
-            let damaged: Vec<_> = self.marks.file().damaged().collect();
-            core.name_damaged_lines("known_marks", &damaged);
-        }
-        Ok(self.marks.file().find(relay).is_some())
-    }
+/// Whether `relay` is remembered to speak TLS.
+fn knows(core: &mut ClientCore, relay: &str) -> Result<bool, (Ending, String)> {
+    core.refresh_marks().map_err(|why| not_kept(&why))?;
+    Ok(core.marks.file().find(relay).is_some())
 }
 
 /// What to do where nobody speaks TLS.

@@ -38,8 +38,8 @@ pub(super) struct ClientCore {
     pub(super) prekeys: Prekeys,
     /// `known_peers`.
     pub(super) peers: PinBook<PeerPin>,
-    /// `known_marks`, as far as it is about peers.
-    pub(super) kem: PinBook<Mark>,
+    /// `known_marks`.
+    pub(super) marks: PinBook<Mark>,
     /// `letters.sqlite`
     pub(super) book: Book,
     pub(super) warnings: Warnings,
@@ -243,7 +243,7 @@ pub(super) mod tests {
             relays: Box::new(MemoryPins::default()),
             marks: Box::new(MemoryPins::default()),
             letters: Box::new(MemoryLetters::default()),
-            channel: Channel::default(),
+            channel: Channel::plain(),
             wall: Box::new(|| 1_800_000_000_000),
             resolve: Box::new(|_: &str| Ok(Vec::new())),
         };

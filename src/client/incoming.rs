@@ -29,9 +29,7 @@ impl Client {
         match self.registration.answer(&mut self.core, frame, binding) {
             NextStep::Send(answer) => {
                 let relay = self.registration.relay();
-                if self.channel.is_bound()
-                    && let Err((code, detail)) = self.channel.remember(&mut self.core, relay)
-                {
+                if let Err((code, detail)) = self.channel.remember(&mut self.core, relay) {
                     return self.link.finish(cx, &mut self.core, code, detail);
                 }
                 self.link.send(cx, &answer);

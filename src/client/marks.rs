@@ -64,20 +64,29 @@ impl Pin for Mark {
 }
 
 impl ClientCore {
+    /// Reads the marks again, if they have changed. Damaged lines become a warning.
+    pub(super) fn refresh_marks(&mut self) -> Result<(), String> {
+        if self.marks.refresh()? {
+            let damaged: Vec<_> = self.marks.file().damaged().collect();
+            self.name_damaged_lines("known_marks", &damaged);
+        }
+        Ok(())
+    }
+
     /// Whether the owner of this key has had an ML-KEM key. Where the file cannot be read, nobody
     /// has, and the user is warned.
     pub(super) fn had_kem(&mut self, fp: &Fingerprint) -> bool {
-        if let Err(why) = self.kem.refresh() {
+        if let Err(why) = self.refresh_marks() {
             let detail = format!("whose prekeys had an ML-KEM key cannot be read: {why}");
             self.warn("", Caution::TrustFile, detail);
         }
-        self.kem.file().find(&fp.to_string()).is_some()
+        self.marks.file().find(&fp.to_string()).is_some()
     }
 
     /// Forgets it, because the user has accepted the key again.
     pub(super) fn forget_kem(&mut self, fp: &Fingerprint) -> Result<(), String> {
         if self.had_kem(fp) {
-            self.kem.change(|file| file.remove(&fp.to_string()))?;
+            self.marks.change(|file| file.remove(&fp.to_string()))?;
         }
         Ok(())
     }
@@ -88,7 +97,7 @@ impl ClientCore {
         if !self.knows(name) || self.had_kem(fp) {
             return;
         }
-        if let Err(why) = self.kem.change(|file| file.set(Mark::kem(fp))) {
+        if let Err(why) = self.marks.change(|file| file.set(Mark::kem(fp))) {
             let detail = format!("it cannot be kept that {name} has an ML-KEM key: {why}");
             self.warn(name, Caution::TrustFile, detail);
         }

@@ -179,7 +179,7 @@ impl Client {
             wall: parts.wall,
             now: Time::default(),
             peers: PinBook::new(parts.peers),
-            kem: PinBook::new(parts.marks),
+            marks: PinBook::new(parts.marks),
             book,
             warnings: Warnings::new(every_warning),
             tokens: Tokens::default(),

@@ -45,7 +45,7 @@ pub struct Parts {
     pub peers: Box<dyn Pins>,
     /// Where the relays' keys are pinned: `known_relays`.
     pub relays: Box<dyn Pins>,
-    /// Which peers have had an ML-KEM key: `known_marks`.
+    /// Which relays have spoken TLS, and which peers have had an ML-KEM key: `known_marks`.
     pub marks: Box<dyn Pins>,
     /// What is kept of letters: `letters.sqlite`.
     pub letters: Box<dyn LetterBook>,

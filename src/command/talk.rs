@@ -1,7 +1,6 @@
 //! `sealwax chat`, `send` and `recv`: one user's client on the loop, each with its task.
 
 use std::io::IsTerminal;
-use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cli::{Chat, Common, Recv, Send, TraceArgs, Until};
@@ -106,7 +105,7 @@ fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
         keys: common.identity.keys_command(),
         timer: CLIENT_TIMER,
     };
-    let channel = channel(common.plain, &relay, &owner.home)?;
+    let channel = channel(common.plain, &relay)?;
     let waker = Waker::new().map_err(kernel)?;
     let parts = Parts {
         vault: Box::new(IdentityVault::new(owner.identity)),
@@ -139,15 +138,14 @@ fn letters(home: &Home) -> Box<dyn LetterBook> {
 }
 
 /// What the bytes travel in: bound TLS, unless `--plain` or the address says otherwise.
-fn channel(is_plain: bool, relay: &Address, home: &Rc<Home>) -> Result<Channel, Failure> {
-    let marks = Box::new(FilePins::new(home.clone(), owner::MARKS_FILE));
+fn channel(is_plain: bool, relay: &Address) -> Result<Channel, Failure> {
     let failed = |why| Failure::new(Exit::Relay, why);
     match (is_plain, relay.is_checked()) {
         (true, true) => {
             let why = format!("--plain cannot be had with {relay}: leave one of them away");
             Err(Failure::new(Exit::Usage, why))
         }
-        (true, false) => Ok(Channel::plain(marks)),
+        (true, false) => Ok(Channel::plain()),
         (false, true) => {
             let roots = certificate::roots()?;
             let tls = ClientTls::checked(relay.host(), roots).map_err(failed)?;
@@ -155,7 +153,7 @@ fn channel(is_plain: bool, relay: &Address, home: &Rc<Home>) -> Result<Channel, 
         }
         (false, false) => {
             let tls = ClientTls::bound().map_err(failed)?;
-            Ok(Channel::bound(Box::new(move || tls.engine()), marks))
+            Ok(Channel::bound(Box::new(move || tls.engine())))
         }
     }
 }

@@ -181,7 +181,7 @@ impl<R: Handler> World<R> {
             relays: Box::new(relays.clone()),
             marks: Box::new(marks.clone()),
             letters: Box::new(letters.clone()),
-            channel: Channel::default(),
+            channel: Channel::plain(),
             wall: wall(&self.kernel, &ahead_ms, &self.days_ms),
             resolve: Box::new(name_server.clone()),
         };

@@ -13,28 +13,30 @@ use sealwax::tls::{ClientTls, Engines, ServerTls};
 use crate::support::transform::{Fake, server_tls};
 use crate::weather::Weather;
 
-/// How a run of a client speaks, which its seed decides. That the relay speaks TLS is remembered,
-/// or else whoever is cut off in the middle of the first handshake would leave.
+/// How a run of a client speaks, which its seed decides.
 pub(crate) fn channel(seed: u64, weather: &Weather) -> Channel {
-    let marks = MemoryPins::default();
-    let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
-    let mark = Mark::tls("relay");
     match seed % 3 {
-        0 => Channel::default(),
-        1 => {
-            book.change(|file| file.set(mark)).expect("memory can be written");
-            Channel::bound(Box::new(|| Some(Box::new(Fake::new(true)))), Box::new(marks))
-        }
+        0 => Channel::plain(),
+        1 => Channel::bound(Box::new(|| Some(Box::new(Fake::new(true))))),
         _ => {
-            book.change(|file| file.set(mark)).expect("memory can be written");
             let (tls, weather) = (ClientTls::bound().expect("settings"), weather.clone());
-            let engine = move || {
+            Channel::bound(Box::new(move || {
                 weather.count("client speaks TLS");
                 tls.engine()
-            };
-            Channel::bound(Box::new(engine), Box::new(marks))
+            }))
         }
     }
+}
+
+/// What such a run remembers: that the relay speaks TLS, or else whoever is cut off in the middle
+/// of the first handshake would leave.
+pub(crate) fn marks(seed: u64) -> MemoryPins {
+    let marks = MemoryPins::default();
+    if !seed.is_multiple_of(3) {
+        let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
+        book.change(|file| file.set(Mark::tls("relay"))).expect("memory can be written");
+    }
+    marks
 }
 
 /// Where the relay gets its engines from: they take the fake and TLS.

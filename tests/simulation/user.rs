@@ -131,7 +131,7 @@ impl User {
             vault: Box::new(FakeVault::seeded(self.key.clone(), seed)),
             peers: Box::new(self.peers.clone()),
             relays: Box::new(self.relays.clone()),
-            marks: Box::new(MemoryPins::default()),
+            marks: Box::new(crate::channel::marks(seed)),
             letters: Box::new(self.letters.clone()),
             channel,
             wall: Box::new(move || wall(clock.now(), ahead_ms.get())),

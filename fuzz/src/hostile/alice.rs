@@ -65,13 +65,19 @@ impl Alice {
         let mut book = PinBook::<RelayPin>::new(Box::new(relays.clone()));
         let relay = RelayPin { address: at.to_string(), key: RelayFingerprint(PINNED) };
         assert_eq!(book.change(|file| file.set(relay)), Ok(()));
+        // What a machine on the way does to TLS is no reason to give up.
+        let marks = MemoryPins::default();
+        if is_tls {
+            let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
+            assert_eq!(book.change(|file| file.set(Mark::tls(at.to_string()))), Ok(()));
+        }
         let mut clock = kernel.clone();
         let parts = Parts {
             vault: Box::new(FakeVault::new(ALICE.clone())),
             peers: Box::new(peers),
             relays: Box::new(relays),
-            channel: if is_tls { tls(at) } else { Channel::default() },
-            marks: Box::new(MemoryPins::default()),
+            channel: if is_tls { tls() } else { Channel::plain() },
+            marks: Box::new(marks),
             letters: Box::new(MemoryLetters::default()),
             wall: Box::new(move || START_MS + clock.now().as_nanos() / 1_000_000),
             resolve: Box::new(move |_: &str| Ok(vec![at])),
@@ -90,15 +96,9 @@ impl Alice {
     }
 }
 
-/// TLS with the relay at `at`, which is known to speak it: what a machine on the way does to it is
-/// no reason to give up.
-fn tls(at: SocketAddr) -> Channel {
-    let marks = MemoryPins::default();
-    let mut book = PinBook::<Mark>::new(Box::new(marks.clone()));
-    let mark = Mark::tls(at.to_string());
-    assert_eq!(book.change(|file| file.set(mark)), Ok(()));
+fn tls() -> Channel {
     let Ok(tls) = ClientTls::bound() else { panic!("no settings") };
-    Channel::bound(Box::new(move || tls.engine()), Box::new(marks))
+    Channel::bound(Box::new(move || tls.engine()))
 }
 
 impl ClientUser for Alice {

@@ -56,7 +56,7 @@ impl Actor {
             relays: Box::new(MemoryPins::default()),
             marks: Box::new(MemoryPins::default()),
             letters: Box::new(MemoryLetters::default()),
-            channel: Channel::default(),
+            channel: Channel::plain(),
             wall: Box::new(wall_clock),
             resolve: Box::new(move |_: &str| Ok(vec![relay])),
         };
