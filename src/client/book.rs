@@ -157,13 +157,10 @@ impl Book {
         let texts =
             self.texts.iter().flat_map(|(&fp, mids)| mids.iter().map(move |&mid| (fp, mid)));
         let seen = texts.map(|(fp, mid)| Change::Seen { fp, mid, created: None, now: now_ms });
-        let texts: Vec<_> = seen.collect();
-        let count = texts.len();
-        self.changes.splice(0..0, texts);
-        if !self.changes.is_empty()
-            && let Err(why) = self.store.commit(&self.changes)
+        let changes: Vec<_> = seen.chain(self.changes.iter().cloned()).collect();
+        if !changes.is_empty()
+            && let Err(why) = self.store.commit(&changes)
         {
-            self.changes.drain(..count); // they stay bounded where they are
             let until = now + self.again.take();
             self.rests_until = Some(until);
             self.texts_due = self.texts_due.map(|_| until);

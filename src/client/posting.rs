@@ -20,7 +20,7 @@ use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
 use crate::limits::{LETTER_HOLD, MAX_RECEIPT, RESEND_MIN};
 use crate::reactor::Time;
-use crate::wire::{ErrorCode, LetterKey, LetterKind, base64, compose};
+use crate::wire::{ErrorCode, LetterKey, base64, compose};
 
 /// How letters are sent to a peer.
 pub(super) struct Posting {
@@ -271,10 +271,6 @@ fn seal(
     let now_ms = core.wall_ms();
     let names = Names { from: &core.name, to: name };
     let content = seal_letter(core.vault.as_ref(), names, owner, key, now_ms, mid, body)?;
-    let kind = match body {
-        Body::Text { .. } => LetterKind::Text,
-        Body::Receipt(_) => LetterKind::Receipt,
-    };
-    let id = base64::encode(&mid);
-    Ok(compose::letter(name, &core.name, &id, (kind, key.id), &content))
+    let (id, marks) = (base64::encode(&mid), (body.letter_kind(), key.id));
+    Ok(compose::letter(name, &core.name, &id, marks, &content))
 }

@@ -45,6 +45,14 @@ const RECEIPT: u8 = 1;
 const LENGTH_LEN: usize = 4;
 
 impl Body {
+    /// What a letter that holds it says of itself.
+    pub fn letter_kind(&self) -> LetterKind {
+        match self {
+            Self::Text { .. } => LetterKind::Text,
+            Self::Receipt(_) => LetterKind::Receipt,
+        }
+    }
+
     /// The type byte in the head of the content.
     pub(super) fn kind(&self) -> u8 {
         match self {

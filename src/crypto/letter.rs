@@ -94,16 +94,12 @@ pub fn seal_letter(
     mid: Mid,
     body: &Body,
 ) -> Result<String, SealFault> {
-    let kind = match body {
-        Body::Text { mid: own, .. } => {
-            debug_assert_eq!(*own, mid, "a text has one id");
-            LetterKind::Text
-        }
-        Body::Receipt(_) => LetterKind::Receipt,
-    };
+    if let Body::Text { mid: own, .. } = body {
+        debug_assert_eq!(*own, mid, "a text has one id");
+    }
     let mut plain = Vec::new();
     body.pad_letter_into(&mut plain).map_err(SealFault::TooLong)?;
-    seal_plain(vault, names, peer, letter_key, (kind, mid, created_ms), plain)
+    seal_plain(vault, names, peer, letter_key, (body.letter_kind(), mid, created_ms), plain)
         .map_err(SealFault::Key)
 }
 
