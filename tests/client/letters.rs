@@ -29,6 +29,11 @@ pub(crate) fn join(world: &mut World, name: &str, kept: Kept) {
     join_strict(world, name, kept, false);
 }
 
+/// As [`join`], without the second that it has to be told what waits.
+fn come(world: &mut World, name: &str, kept: Kept) {
+    world.join_with(name, name, kept, |settings| settings.letterbox = Some(TakeMode::All));
+}
+
 fn join_strict(world: &mut World, name: &str, kept: Kept, strict: bool) {
     world.join_with(name, name, kept, |settings| {
         (settings.letterbox, settings.strict) = (Some(TakeMode::All), strict);
@@ -251,14 +256,14 @@ fn between_showing_and_writing_down_a_crash_shows_twice_and_later_not() {
     say_all(&mut world, 0..3);
     world.run_seconds(1);
     // Opened, and not shown.
-    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::All));
+    come(&mut world, "bob", bob);
     world.user("bob").probe.shows = false;
     world.run_seconds(1);
     heard_all(&mut world, 0..3);
     let bob = world.crash("bob");
     assert_eq!(box_of(&mut world, "bob"), 3);
     // Shown, and not written down.
-    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::All));
+    come(&mut world, "bob", bob);
     world.user("bob").letters.fill(true);
     world.run_seconds(1);
     heard_all(&mut world, 0..3);
@@ -269,7 +274,7 @@ fn between_showing_and_writing_down_a_crash_shows_twice_and_later_not() {
     // Written down, and neither acknowledged nor confirmed: the relay takes neither.
     world.kept_letters("bob").fill(false);
     world.relay.is_mute = false;
-    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::All));
+    come(&mut world, "bob", bob);
     world.user("bob").probe.shows = false;
     world.run_seconds(1);
     heard_all(&mut world, 0..3);
@@ -290,7 +295,7 @@ fn a_disk_that_has_room_again_is_written_to() {
     let (mut world, bob) = bob_is_away();
     say_all(&mut world, 0..2);
     world.run_seconds(1);
-    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::All));
+    come(&mut world, "bob", bob);
     world.user("bob").letters.fill(true);
     world.run_seconds(5);
     heard_all(&mut world, 0..2);
@@ -513,7 +518,7 @@ fn strangers_have_letters_opened_at_a_pace_and_none_is_lost() {
     let (mut world, bob) = bob_is_away();
     say_all(&mut world, 0..12);
     world.run_seconds(2);
-    world.join_with("bob", "bob", bob, |settings| settings.letterbox = Some(TakeMode::All));
+    come(&mut world, "bob", bob);
     world.run(Duration::from_millis(100));
     heard_all(&mut world, 0..8);
     world.run_seconds(2);

@@ -137,14 +137,7 @@ impl Original {
         let Some(tunnel) = &mut self.tunnel else {
             return self.outgoing.append(&mut self.unsealed);
         };
-        loop {
-            let (wire, taken) = tunnel.seal(&self.unsealed);
-            self.outgoing.extend(wire);
-            self.unsealed.drain(..taken);
-            if taken == 0 {
-                return;
-            }
-        }
+        tunnel.seal_all(&mut self.unsealed, &mut self.outgoing);
     }
 
     /// Takes what has come. False where TLS does not open it.

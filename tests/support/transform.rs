@@ -183,6 +183,19 @@ impl Tunnel {
         Self::new(ClientTls::bound().unwrap().engine().unwrap())
     }
 
+    /// Seals what TLS takes of `said`, and what TLS has to say itself. Returns what it took.
+    pub fn seal_all(&mut self, said: &mut Vec<u8>, wire: &mut Vec<u8>) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let (records, taken) = self.seal(said);
+            wire.extend(records);
+            all.extend(said.drain(..taken));
+            if taken == 0 {
+                return all;
+            }
+        }
+    }
+
     /// What is to be written so that `plain` arrives, as far as the engine takes it, and what it
     /// has to say itself.
     pub fn seal(&mut self, plain: &[u8]) -> (Vec<u8>, usize) {

@@ -409,14 +409,7 @@ impl Line {
         let Some(tunnel) = &mut self.tunnel else {
             return self.unsent.append(&mut self.unsealed);
         };
-        loop {
-            let (wire, taken) = tunnel.seal(&self.unsealed);
-            self.unsent.extend(wire);
-            self.unsealed.drain(..taken);
-            if taken == 0 {
-                return;
-            }
-        }
+        tunnel.seal_all(&mut self.unsealed, &mut self.unsent);
     }
 
     /// Takes what she sent. Returns false where she ends TLS with an alert.

@@ -107,14 +107,7 @@ impl Guest {
         let Some(tunnel) = &mut self.tunnel else {
             return self.unsent.append(&mut self.unsealed);
         };
-        loop {
-            let (wire, taken) = tunnel.seal(&self.unsealed);
-            self.unsent.extend(wire);
-            self.said.extend(self.unsealed.drain(..taken));
-            if taken == 0 {
-                return;
-            }
-        }
+        self.said.extend(tunnel.seal_all(&mut self.unsealed, &mut self.unsent));
     }
 
     /// Whether the handshake of TLS goes on.
