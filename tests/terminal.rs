@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use sealwax::home::Home;
 use sealwax::reactor::end_with_parent;
 use support::fixtures::identity;
-use support::process::{Homes, Relay};
+use support::process::{Homes, Process, Relay, text};
 
 /// In milliseconds: a test that waits longer than this for something to be shown has failed.
 const PATIENCE: u16 = 60_000;
@@ -171,4 +171,20 @@ fn a_recv_that_is_ended_before_its_count_was_reached_is_code_7() {
         recv.signal(Signal::SIGTERM);
         recv.end().with_code(code);
     }
+}
+
+#[test]
+fn names_stand_in_columns_under_a_head_on_a_terminal_and_alone_in_a_pipe() {
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    let relay = Relay::at_home(&home);
+    homes.client("alice", &relay.address, &["recv", "--wait", "0"]).end().with_code(0);
+    let list = ["names", "list", "--home", text(&home)];
+    let piped = Process::start(&list).end().with_code(0).stdout;
+    assert_eq!(piped.len(), 1);
+    assert!(piped[0].starts_with("alice SHA256:"), "{piped:?}");
+    let mut seat = Seat::new(&list);
+    seat.wait_for("alice SHA256:");
+    let head: Vec<_> = seat.shown.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(head, ["name", "key", "bound", "last", "used", "letters", "bytes"]);
 }

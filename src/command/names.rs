@@ -3,7 +3,7 @@
 //! Works beside the running relay, which keeps the names that it knows until it is told to look
 //! (`SIGHUP`) or starts again.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 
 use serde_json::json;
 
@@ -58,14 +58,27 @@ pub(super) fn names(arguments: &Names) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Prints names, a line each.
+/// Prints names, a line each; on a terminal in columns, under a head.
 fn list(names: &[BoundName], json: bool) -> Result<(), Failure> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let stdout = std::io::stdout();
+    let is_table = !json && stdout.is_terminal();
+    let name = names.iter().map(|bound| bound.name.len()).max().unwrap_or_default();
+    let key = Fingerprint([0; 32]).to_string().len();
+    let date = "2026-02-28".len();
+    let widths = if is_table { [name.max("name".len()), key, date, date] } else { [0; 4] };
+    let row = |[name, key, bound, used, letters, bytes]: [&str; 6]| {
+        let [a, b, c, d] = widths;
+        format!("{name:a$} {key:b$} {bound:c$} {used:d$} {letters} {bytes}")
+    };
+    let mut out = BufWriter::new(stdout.lock());
+    if is_table {
+        let head = row(["name", "key", "bound", "last used", "letters", "bytes"]);
+        writeln!(out, "{head}").map_err(unwritten)?;
+    }
     for BoundName { name, fp, bound_day, used_day, letters, letter_bytes } in names {
-        let (bound, used) = (bound_day.map(Day), used_day.map(Day));
-        let date = |day: Option<Day>| day.map(|day| day.to_string());
+        let date = |day: Option<u32>| day.map(|day| Day(day).to_string());
+        let (fp, bound, used) = (fp.to_string(), date(*bound_day), date(*used_day));
         let line = if json {
-            let (fp, bound, used) = (fp.to_string(), date(bound), date(used));
             json!({
                 "name": name,
                 "fp": fp,
@@ -76,9 +89,9 @@ fn list(names: &[BoundName], json: bool) -> Result<(), Failure> {
             })
             .to_string()
         } else {
-            let date = |day| date(day).unwrap_or_else(|| "-".to_owned());
+            let date = |day: Option<String>| day.unwrap_or_else(|| "-".to_owned());
             let (bound, used) = (date(bound), date(used));
-            format!("{name} {fp} {bound} {used} {letters} {letter_bytes}")
+            row([name, &fp, &bound, &used, &letters.to_string(), &letter_bytes.to_string()])
         };
         writeln!(out, "{line}").map_err(unwritten)?;
     }

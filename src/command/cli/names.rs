@@ -40,7 +40,7 @@ pub enum NamesCommand {
     /// Free NAME, or all names that were not used for a long time, for other keys; the letters that
     /// wait for them are deleted
     #[command(after_help = "Examples:
-  sealwax names release bob && pkill -HUP -x sealwax    a running relay frees it at SIGHUP")]
+  sealwax names release bob    prints the `kill -HUP PID` at which the running relay frees it")]
     Release {
         /// The name
         #[arg(required_unless_present = "unused_since", conflicts_with = "unused_since")]
