@@ -215,6 +215,8 @@ pub const MAX_LINE: usize = 64 * 1024;
 pub const OUTPUT_QUEUE: usize = 1024 * 1024;
 /// How long the end of input waits for confirmations, unless `--wait` says otherwise.
 pub const END_WAIT: Duration = Duration::from_secs(10);
+/// How long a client gathers letters that came or were delivered, to tell them in one line a peer.
+pub const GATHER_INTERVAL: Duration = Duration::from_secs(1);
 
 // --- Letters, at the client: `docs/protocol.md` section 10 ---
 

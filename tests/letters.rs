@@ -39,9 +39,13 @@ impl Stage {
 
     /// `sealwax letters COMMAND` of alice.
     fn letters(&self, command: &[&str]) -> Ended {
-        let home = self.homes.of("alice");
-        let arguments = [&["letters"], command, &["--home", support::process::text(&home)]];
-        Process::start(&arguments.concat()).end()
+        self.of_home("alice", &[&["letters"], command].concat())
+    }
+
+    /// `sealwax COMMAND` for the home of `name`.
+    fn of_home(&self, name: &str, command: &[&str]) -> Ended {
+        let home = self.homes.of(name);
+        Process::start(&[command, &["--home", support::process::text(&home)]].concat()).end()
     }
 
     /// Sends these lines to bob.
@@ -170,32 +174,124 @@ fn without_a_letterbox_it_is_as_it_was() {
 }
 
 #[test]
-fn a_letter_under_a_key_that_is_not_accepted_waits_until_it_is() {
+fn each_run_tells_what_is_held_for_its_key_and_ends_with_3_until_it_is_accepted() {
     let stage = Stage::new();
-    let home = stage.homes.of("bob");
-    let keys = |command: &[&str]| {
-        let home = ["--home", support::process::text(&home)];
-        Process::start(&[&["keys"], command, &home].concat()).end().with_code(0)
+    let trust = |fp: &str| {
+        stage.of_home("bob", &["keys", "trust", "alice", fp]).with_code(0);
     };
     let (alice, other) = (public("alice").fingerprint(), public("carol").fingerprint());
-    keys(&["trust", "alice", &other.to_string()]);
+    trust(&other.to_string());
     stage.send(0..2, &["--until", "stored"]).with_code(0);
     let changed = stage.look_in("bob").with_code(3);
     assert_eq!(texts(&changed), [""; 0]);
     assert!(changed.transcript.contains("has to wait"), "{changed:?}");
-    keys(&["trust", "alice", &alice.to_string()]);
+    let (first, again) = (objects(&changed), objects(&stage.look_in("bob").with_code(3)));
+    assert_eq!(events(&first, "letters_held"), events(&again, "letters_held"));
+    let held = events(&again, "letters_held")[0];
+    assert_eq!((&held["from"], &held["count"]), (&"alice".into(), &2.into()), "{held}");
+    assert_eq!((&held["reason"], &held["fp"]), (&"key_changed".into(), &alice.to_string().into()));
+    for command in [&["recv", "--wait", "0", "-q"][..], &["chat", "-q"]] {
+        let told = stage.client("bob", command).end().with_code(3).stderr;
+        assert!(told[0].contains("2 letters of alice are held"), "{told:?}");
+        assert!(told[0].contains(&format!("trust alice {alice}`")), "{told:?}");
+    }
+    // Who sends, or takes no letters, has done what was asked.
+    stage.client("bob", &["recv", "--wait", "0", "--no-letterbox"]).end().with_code(0);
+    trust(&alice.to_string());
     assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..2));
 }
 
 #[test]
-fn strict_waits_for_a_key_that_was_compared() {
+fn strict_waits_for_a_key_that_was_compared_and_no_stranger_makes_it_fail() {
     let stage = Stage::new();
+    let alice = public("alice").fingerprint().to_string();
+    let strict = |code| {
+        let strict = ["recv", "--wait", "0", "--strict", "--json"];
+        objects(&stage.client("bob", &strict).end().with_code(code))
+    };
     stage.send(0..1, &["--until", "stored"]).with_code(0);
-    let strict = ["recv", "--wait", "0", "--strict", "--json"];
-    let refused = stage.client("bob", &strict).end().with_code(0);
-    assert_eq!(texts(&refused), [""; 0]);
-    assert_eq!(events(&objects(&refused), "warning")[0]["code"], "not_verified");
-    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..1), "without it");
+    let refused = strict(0);
+    assert_eq!(events(&refused, "message").len(), 0);
+    assert_eq!(events(&refused, "warning")[0]["code"], "not_verified");
+    assert_eq!(events(&strict(0), "letters_held").len(), 0, "of a stranger");
+    stage.of_home("bob", &["keys", "trust", "alice", &alice]).with_code(0);
+    stage.send(1..2, &["--until", "stored"]).with_code(0);
+    let told = strict(3);
+    assert_eq!(events(&told, "letters_held")[0]["count"], 1, "of the run before");
+    assert_eq!(events(&strict(3), "letters_held")[0]["reason"], "not_verified");
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..2), "without it");
+}
+
+#[test]
+fn what_is_held_is_listed_and_can_be_dropped() {
+    let stage = Stage::new();
+    let other = public("carol").fingerprint().to_string();
+    stage.of_home("bob", &["keys", "trust", "alice", &other]).with_code(0);
+    stage.send(0..3, &["--until", "stored"]).with_code(0);
+    stage.look_in("bob").with_code(3);
+    let letters = |command: &[&str]| stage.of_home("bob", &[&["letters"], command].concat());
+    let listed = letters(&["list"]).with_code(0).stdout;
+    assert_eq!(listed.len(), 3);
+    let (mark, said) = listed[1].split_once(' ').expect("a mark");
+    assert!(said.starts_with("of alice, written less than a minute ago, is held for 14 days more"));
+    assert!(said.contains(" trust alice SHA256:"), "{said}");
+    let held = &objects(&letters(&["list", "--json"]).with_code(0))[1];
+    assert_eq!((&held["letter"], &held["from"]), (&mark.into(), &"alice".into()), "{held}");
+    assert_eq!(held["reason"], "key_changed");
+    let days = |name: &str| held[name].as_u64().expect("a time") / (24 * 3_600_000);
+    assert_eq!(days("until") - days("written_at"), 15);
+    // Nothing that is unread is dropped by the way.
+    let refused = letters(&["forget", "alice"]).with_code(4);
+    assert!(refused.transcript.contains("--held drops those of alice"), "{refused:?}");
+    assert_eq!(letters(&["forget", "--all"]).with_code(0).stdout, [""; 0]);
+    assert_eq!(letters(&["forget", mark]).with_code(0).stdout.len(), 1);
+    assert_eq!(letters(&["forget", "--held", "alice", "--json"]).with_code(0).stdout.len(), 2);
+    letters(&["forget", "--held", "alice"]).with_code(4);
+    stage.look_in("bob").with_code(0);
+}
+
+#[test]
+fn a_home_that_is_not_there_and_one_without_letters_are_told_apart() {
+    let stage = Stage::new();
+    let none = stage.letters(&["list"]).with_code(0);
+    assert_eq!((none.stdout.len(), none.stderr), (0, vec!["* no letters".to_owned()]));
+    let typo = stage.homes.path("alcie");
+    let list = ["letters", "list", "--home", support::process::text(&typo)];
+    let missing = Process::start(&list).end().with_code(8);
+    assert!(missing.transcript.contains("alcie"), "{missing:?}");
+    assert!(!typo.exists(), "nor was it made");
+}
+
+/// A letterbox may hold many.
+#[test]
+fn letters_that_came_and_letters_that_were_delivered_are_told_in_a_line_a_peer() {
+    let stage = Stage::new();
+    stage.send(0..5, &["--until", "stored"]).with_code(0);
+    let with = |ended: &Ended, words: &str| -> Vec<String> {
+        ended.stderr.iter().filter(|line| line.contains(words)).cloned().collect()
+    };
+    let bob = stage.client("bob", &["recv", "--wait", "0"]).end().with_code(0);
+    assert_eq!(bob.stdout.len(), 5);
+    let came = "* 5 letters of alice came, the oldest written less than a minute ago";
+    assert_eq!(with(&bob, "written"), [came]);
+    let alice = stage.client("alice", &["recv", "--wait", "0"]).end().with_code(0);
+    let told = "* 5 letters to bob were delivered, the oldest left less than a minute ago";
+    assert_eq!(with(&alice, "left less"), [told]);
+}
+
+#[test]
+fn that_letters_of_strangers_wait_for_their_turn_is_told_once_also_when_quiet() {
+    let stage = Stage::new();
+    stage.look_in("carol").with_code(0);
+    stage.send(0..8, &["--until", "stored"]).with_code(0);
+    let carol = ["send", "--until", "stored", "bob"];
+    for text in ["a", "b"] {
+        stage.client("carol", &[&carol[..], &[text]].concat()).end().with_code(0);
+    }
+    let bob = stage.client("bob", &["recv", "--wait", "0", "-q"]).end().with_code(0);
+    assert_eq!(bob.stdout.len(), 10);
+    let wait = bob.stderr.iter().filter(|line| line.contains("wait for their turn: 5 of them"));
+    assert_eq!(wait.count(), 1, "{bob:?}");
 }
 
 #[test]
@@ -223,7 +319,8 @@ fn letters_whose_key_was_lost_are_all_told() {
     stage.send(0..3, &["--until", "stored"]).with_code(0);
     fs::remove_file(stage.homes.of("bob").join("letters.sqlite")).expect("it was there");
     let bob = stage.client("bob", &["recv", "--wait", "0"]).end().with_code(0);
-    assert!(bob.transcript.contains("our letter key that it names is gone"), "{bob:?}");
+    assert!(bob.transcript.contains("is not in letters.sqlite any more"), "{bob:?}");
+    assert!(bob.transcript.contains("its sender is told `unconfirmed`"), "{bob:?}");
     assert!(bob.transcript.contains("(session_refused): 2 more like it"), "{bob:?}");
     let alice = stage.look_in("alice").with_code(0);
     assert_eq!(events(&objects(&alice), "delivered").len(), 0);
@@ -239,5 +336,23 @@ fn a_file_of_letters_that_cannot_be_used_is_told_and_the_rest_works() {
     assert_eq!(bob.event("warning")["code"], "letters_file");
     bob.event("registered");
     bob.signal(Signal::SIGTERM);
-    assert_eq!(texts(&bob.end().with_code(0)), [""; 0], "the letter waits");
+    assert_eq!(texts(&bob.end().with_code(8)), [""; 0], "the letter waits");
+    let list = stage.of_home("bob", &["letters", "list"]).with_code(8);
+    assert!(list.transcript.contains("letters.sqlite"), "{list:?}");
+}
+
+#[test]
+fn a_file_of_letters_that_breaks_meanwhile_is_named_with_what_to_do() {
+    let stage = Stage::new();
+    let bob = stage.client("bob", &["recv", "--json"]);
+    bob.event("letterbox_empty");
+    let file = rusqlite::Connection::open(stage.homes.of("bob").join("letters.sqlite"));
+    file.expect("a database").execute_batch("DROP TABLE seen").expect("ours");
+    stage.send(0..1, &[]).with_code(0);
+    let warning = bob.event("warning");
+    assert_eq!(warning["code"], "letters_file");
+    let detail = warning["detail"].as_str().expect("a text");
+    assert!(detail.contains("bob/letters.sqlite'") && detail.contains("move the file away"));
+    bob.signal(Signal::SIGTERM);
+    bob.end().with_code(8);
 }

@@ -20,6 +20,10 @@ use crate::wire::Fingerprint;
 /// The book, and the changes that are not in it yet.
 pub(super) struct Book {
     store: Box<dyn LetterBook>,
+    /// The store could not be read when it was opened.
+    is_unusable: bool,
+    /// The last look into it has failed.
+    is_unreadable: bool,
     changes: Vec<Change>,
     after: Vec<After>,
     /// Shown texts of sessions, by their senders.
@@ -59,6 +63,8 @@ impl Book {
         }
         let book = Self {
             store,
+            is_unusable: kept.is_err(),
+            is_unreadable: false,
             changes: Vec::new(),
             after: Vec::new(),
             texts: BTreeMap::new(),
@@ -72,7 +78,9 @@ impl Book {
 
     /// What was written of the peer with this key.
     pub(super) fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String> {
-        self.store.peer(fp)
+        let kept = self.store.peer(fp);
+        self.is_unreadable = kept.is_err();
+        kept
     }
 
     /// A change to be written at the end of the tick.
@@ -172,6 +180,12 @@ impl Book {
         self.again.reset();
         self.rests_until = None;
         Ok(std::mem::take(&mut self.after))
+    }
+
+    /// Whether letters cannot be kept: the store could not be opened, or the last attempt to read
+    /// or write it has failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_unusable || self.is_unreadable || self.rests_until.is_some()
     }
 
     /// Whether something waits until it is written.

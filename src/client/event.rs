@@ -113,6 +113,20 @@ pub enum Event {
     },
     /// All letters that waited for us have been told.
     LetterboxEmpty {},
+    /// Letters of a peer whom we know came and are not shown. Told at the start, of those that an
+    /// earlier run has kept, and of all before `LetterboxEmpty` where more came.
+    LettersHeld {
+        /// Who sent them, by what the relay said.
+        from: String,
+        /// The key that they claim to be of.
+        #[serde(serialize_with = "text")]
+        fp: Fingerprint,
+        /// How many.
+        count: usize,
+        /// `KeyChanged`: another key of the peer is pinned. `NotVerified`: it was never compared,
+        /// which we are to insist on. `ClockSkew`: they are from the future by our clock.
+        reason: Caution,
+    },
     /// Messages of a session are missing before the next `Message`; they may come again.
     Gap {
         /// Who sent them.
@@ -280,6 +294,8 @@ pub enum Progress {
         /// Why, as the relay says.
         why: String,
     },
+    /// Letters of strangers wait for their turn to be opened. Told once.
+    LettersInLine,
     /// It is tried again after this pause.
     Retrying {
         /// How long from now.

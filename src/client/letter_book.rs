@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::crypto::Mid;
+use crate::crypto::{Letter, Mid};
 use crate::limits::{
     LETTER_PEERS, OWED_RECEIPTS, SEEN_LETTERS, SEEN_SESSION_TEXTS, WAITING_LETTERS,
 };
@@ -70,6 +70,14 @@ pub struct ParkedLetter {
     pub mid: Mid,
     /// `content` of its frame.
     pub content: String,
+}
+
+impl ParkedLetter {
+    /// When its sender made it, by the sender's clock, in milliseconds since 1970; `None`: it is
+    /// not of the form that this version knows.
+    pub fn created_ms(&self) -> Option<u64> {
+        Letter::parse(&self.content).ok().map(|letter| letter.created_ms())
+    }
 }
 
 /// A receipt that has not left.

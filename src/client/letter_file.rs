@@ -93,6 +93,11 @@ impl FileLetters {
         version()
     }
 
+    /// For messages.
+    fn path(&self) -> &Path {
+        Path::new(self.0.path().unwrap_or_default())
+    }
+
     /// A transaction that may write from its first step: it waits for the lock here or nowhere.
     fn write(&self) -> rusqlite::Result<Transaction<'_>> {
         Transaction::new_unchecked(&self.0, TransactionBehavior::Immediate)
@@ -153,16 +158,15 @@ impl FileLetters {
 
 impl LetterBook for FileLetters {
     fn load(&mut self) -> Result<KeptLetters, String> {
-        let path = Path::new(self.0.path().unwrap_or_default());
-        self.kept().map_err(|error| unusable(path, &error))
+        self.kept().map_err(|error| unusable(self.path(), &error))
     }
 
     fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String> {
-        self.kept_of(fp).map_err(|error| error.to_string())
+        self.kept_of(fp).map_err(|error| unusable(self.path(), &error))
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
-        self.change(changes).map_err(|error| error.to_string())
+        self.change(changes).map_err(|error| unusable(self.path(), &error))
     }
 }
 
@@ -170,6 +174,7 @@ impl LetterBook for FileLetters {
 fn unusable(path: &Path, error: &rusqlite::Error) -> String {
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room on its disk",
+        Some(ErrorCode::SystemIoFailure) => "look at its disk, and at what the system says of it",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             "make it a file that you may read and write"
         }
@@ -383,6 +388,19 @@ mod tests {
         assert_eq!(ids, [3]);
         let full: i64 = book.0.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         assert_eq!(full, 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_looked_up_is_told_with_the_file_and_what_to_do() {
+        let (_folder, home) = home();
+        let mut book = open(&home);
+        book.0.execute_batch("DROP TABLE keys; DROP TABLE peers").unwrap();
+        let path = home.path(NAME).display().to_string();
+        let told = [
+            book.commit(&[Change::Erase { id: 7 }]).unwrap_err(),
+            book.peer(&Fingerprint([7; 32])).unwrap_err(),
+        ];
+        assert!(told.iter().all(|why| why.contains(&path) && why.contains("move")), "{told:?}");
     }
 
     #[test]

@@ -13,6 +13,13 @@ use crate::limits::{CONFIRM_AGAIN, SEEN_LETTERS};
 use crate::tokens::Bucket;
 use crate::wire::LetterKind;
 
+/// Why a letter can never be opened whose letter key we do not have. Its file was lost, or the key
+/// was erased when its time was over.
+pub(super) const NO_LETTER_KEY: &str = "the letter key that it is sealed to is not in \
+                                        letters.sqlite any more (the file was lost, or the key \
+                                        erased after its time), so nobody can open it; its sender \
+                                        is told `unconfirmed` 15 days after leaving it";
+
 /// What came of reading a letter.
 pub(super) enum Reading {
     /// It was told, or its receipts were taken.
@@ -165,7 +172,7 @@ fn bad(fault: LetterFault) -> Reading {
         LetterFault::Form => (Caution::Malformed, "its form is not known to this version"),
         LetterFault::Recipient => (Caution::WrongRecipient, "it is meant for another key"),
         LetterFault::Sender => (Caution::WrongSender, "it names another key than the one kept"),
-        LetterFault::Key => (Caution::SessionRefused, "our letter key that it names is gone"),
+        LetterFault::Key => (Caution::SessionRefused, NO_LETTER_KEY),
         LetterFault::Signature => (Caution::BadSignature, "its signature does not hold"),
         LetterFault::Agreement => (Caution::SessionRefused, "its key is weak"),
         LetterFault::Tag => (Caution::BadMessage, "what it seals does not open"),

@@ -20,12 +20,14 @@ use std::time::Duration;
 use super::book::After;
 use super::clocks::earliest;
 use super::core::ClientCore;
+use super::held::{tell_held, untrusted, why_held};
 use super::letter_book::{Change, ParkedLetter};
 use super::letter_keys::LetterKeys;
+use super::letter_reading::NO_LETTER_KEY;
 use super::peer::{Peer, Reading};
 use super::peers::Peers;
 use super::tokens::LetterTokens;
-use super::{Caution, Event, Progress, Verdict};
+use super::{Caution, Event, Progress};
 use crate::crypto::{Letter, Mid};
 use crate::limits::{
     CLOCK_SKEW, HINT_INTERVAL, LETTER_AGE, LETTER_KEY_GRACE, LETTERS_DELIVERED, PARKED_A_SENDER,
@@ -47,6 +49,8 @@ pub(super) struct Letterbox {
     /// The numbers of those that came on this connection and are not acknowledged.
     unacknowledged: BTreeSet<u64>,
     parked: Vec<ParkedLetter>,
+    /// Some were parked since it was last told which are held.
+    has_parked: bool,
     tokens: LetterTokens,
     /// When the relay is asked again: because it could not answer, or whether letters wait under
     /// older keys.
@@ -55,6 +59,8 @@ pub(super) struct Letterbox {
     look_at: Option<Time>,
     /// That there is no letterbox was told.
     was_told: bool,
+    /// That letters of strangers wait for their turn was told.
+    told_of_turns: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +116,37 @@ impl Letterbox {
             letters: VecDeque::new(),
             unacknowledged: BTreeSet::new(),
             parked,
+            has_parked: false,
             tokens: LetterTokens::default(),
             ask_at: None,
             look_at: None,
             was_told: false,
+            told_of_turns: false,
         };
         new.unpark(core);
+        new.tell_held(core);
         new
+    }
+
+    /// Tells which letters are held, where they would be shown.
+    fn tell_held(&mut self, core: &mut ClientCore) {
+        self.has_parked = false;
+        if self.take == Some(TakeMode::All) {
+            tell_held(core, &self.parked);
+        }
+    }
+
+    /// All letters that waited have been told.
+    fn tell_empty(&mut self, core: &mut ClientCore) {
+        if self.has_parked {
+            self.tell_held(core);
+        }
+        core.tell(Event::LetterboxEmpty {});
+    }
+
+    /// How many letters of peers whom we know are not shown because their key is not accepted.
+    pub(super) fn untrusted(&self, core: &ClientCore) -> usize {
+        untrusted(core, &self.parked)
     }
 
     /// Letters may still come that have waited in it.
@@ -214,7 +244,7 @@ impl Letterbox {
         if self.state == (BoxState::Taking { is_empty: false }) {
             self.state = BoxState::Taking { is_empty: true };
             if self.letters.is_empty() {
-                core.tell(Event::LetterboxEmpty {});
+                self.tell_empty(core);
             }
         }
     }
@@ -287,7 +317,7 @@ impl Letterbox {
             self.letters.push_back(letter);
         }
         if self.letters.is_empty() && self.state == (BoxState::Taking { is_empty: true }) {
-            core.tell(Event::LetterboxEmpty {});
+            self.tell_empty(core);
         }
     }
 
@@ -308,7 +338,12 @@ impl Letterbox {
             let is_stranger = peer.is_stranger(core);
             match self.tokens.take(peer.letter_bucket(), is_stranger, core.now) {
                 Ok(()) => letter.has_token = true,
-                Err(next) => return Outcome::Later(next),
+                Err(next) => {
+                    if is_stranger && !std::mem::replace(&mut self.told_of_turns, true) {
+                        core.tell(Event::Progress(Progress::LettersInLine));
+                    }
+                    return Outcome::Later(next);
+                }
             }
         }
         match peer.read(core, &self.keys, letter) {
@@ -325,12 +360,9 @@ impl Letterbox {
         let is_told = matches!((&outcome, letter.kind), (Outcome::Read, LetterKind::Text));
         match outcome {
             Outcome::Park(code, why) => match self.park(core, &letter) {
-                Ok(()) => {
-                    core.warn(&from, code, format!("a letter of {from} has to wait: {why}"));
-                    if letter.number.is_none() {
-                        return; // it was written down when it came
-                    }
-                }
+                // It was told, and written down, when it came.
+                Ok(()) if letter.number.is_none() => return,
+                Ok(()) => core.warn(&from, code, format!("a letter of {from} has to wait: {why}")),
                 Err(most) => {
                     let detail = format!("a letter of {from} is dropped, as {most} wait: {why}");
                     core.warn(&from, code, detail);
@@ -360,6 +392,7 @@ impl Letterbox {
         let parked = ParkedLetter { from, fp: *fp, mid: *mid, content };
         if letter.number.is_some() {
             core.book.note(Change::Park(parked.clone()));
+            self.has_parked = true;
         }
         self.parked.push(parked);
         Ok(())
@@ -369,29 +402,23 @@ impl Letterbox {
     /// looked at again. Those that nobody can open any more are dropped.
     pub(super) fn unpark(&mut self, core: &mut ClientCore) {
         let now_ms = core.wall_ms();
-        let latest = now_ms.saturating_add(millis(CLOCK_SKEW));
         self.parked.retain(|parked| {
             let Some(letter) = LooseLetter::of_parked(parked) else { return false };
             let is_old = letter.created_ms.saturating_add(millis(LETTER_AGE)) < now_ms;
             if is_old || self.keys.find(letter.key_id).is_none() {
                 let from = &parked.from;
-                let why = if is_old { "it is too old now" } else { "the key for it is erased" };
+                let why = if is_old { "it is too old now" } else { NO_LETTER_KEY };
                 let detail = format!("a letter of {from} that had to wait is dropped: {why}");
                 core.warn(from, Caution::StaleLetter, detail);
                 letter.finish(core);
                 return false;
             }
-            let is_accepted = match core.judge(&parked.from, parked.fp) {
-                Verdict::Pinned(trust) => !core.strict || trust == super::Trust::Verified,
-                Verdict::Unknown => !core.strict,
-                Verdict::Changed(_) => false,
-            };
             // One that waits for its time holds back no other.
-            let is_open = is_accepted && letter.created_ms <= latest;
-            if is_open {
+            let is_held = why_held(core.peers.file(), parked, core.strict, now_ms).is_some();
+            if !is_held {
                 self.letters.push_back(letter);
             }
-            !is_open
+            is_held
         });
     }
 

@@ -13,7 +13,7 @@
 //!         (one frame)                    ├─ lookup                    get_pubkey
 //!                                        ├─ sending ── session, posting, texts, unanswered
 //!                                        └─ receiving ── waiting, seen
-//!          letterbox ── letter_keys, letter_reading                  what waited for us
+//!          letterbox ── letter_keys, letter_reading, held            what waited for us
 //!           core: what all of them share; events and frames are put there, and what concerns
 //!                 letters is written down (book, letter_book, letter_file)
 //! ```
@@ -34,6 +34,7 @@ mod contact;
 mod core;
 mod event;
 mod handler;
+mod held;
 mod incoming;
 mod letter_book;
 mod letter_file;
@@ -67,7 +68,7 @@ use std::collections::VecDeque;
 
 use self::book::{After, Book};
 use self::clocks::earliest;
-use self::core::{ClientCore, Verdict, WaitingBytes};
+use self::core::{ClientCore, WaitingBytes};
 use self::letter_book::Change;
 use self::letter_keys::LetterKeys;
 use self::letterbox::Letterbox;
@@ -91,6 +92,7 @@ pub use channel::{Channel, MakeEngine};
 use event::LetterReceipt;
 pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Way};
 pub use handler::ClientUser;
+pub use held::why_held;
 pub use letter_book::{
     Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt,
     ParkedLetter, UnusableLetters, WaitingLetter,
@@ -144,7 +146,10 @@ fn letters(
     };
     let (keys, damaged) = LetterKeys::open(core.vault.as_ref(), &kept.keys);
     if damaged > 0 {
-        let detail = format!("{damaged} letter keys do not open: letters to them are lost");
+        let detail = format!(
+            "{damaged} letter keys in letters.sqlite do not open (it is damaged, or of another \
+             identity): letters that are sealed to them are lost"
+        );
         core.warn("", Caution::LettersFile, detail);
     }
     let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
@@ -312,6 +317,18 @@ impl Client {
     /// Whether letters may still come that have waited for us.
     pub fn is_emptying_letterbox(&self) -> bool {
         self.letterbox.is_being_emptied()
+    }
+
+    /// How many letters of peers whom we know are not shown, because the key that they are sealed
+    /// under is not accepted: another one is pinned, or we are strict and it was never compared.
+    pub fn held_letters(&self) -> usize {
+        self.letterbox.untrusted(&self.core)
+    }
+
+    /// Whether what is kept of letters cannot be used: it could not be read at the start, or the
+    /// last attempt to read or write it has failed.
+    pub fn fails_to_keep_letters(&self) -> bool {
+        self.core.book.is_failing()
     }
 
     /// What is still on its way, over all peers.

@@ -9,7 +9,7 @@ mod trace;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,7 +61,7 @@ pub enum Command {
     Recv(Recv),
     /// Show and change whose keys you trust
     Keys(Keys),
-    /// Show and forget what you have left for others and nobody has confirmed yet
+    /// Show and forget what you have left for others and nobody has confirmed yet, and what is held
     Letters(Letters),
     /// Measure a relay
     Load(Load),
@@ -145,10 +145,15 @@ pub struct IdentityArgs {
 impl IdentityArgs {
     /// How `sealwax keys` is called so that it finds the same home, as a shell takes it.
     pub fn keys_command(&self) -> String {
-        match &self.home {
-            None => "sealwax keys".to_owned(),
-            Some(home) => format!("sealwax keys --home {}", quoted(home.as_os_str())),
-        }
+        keys_command(self.home.as_deref())
+    }
+}
+
+/// How `sealwax keys` is called for the identity in `home`, as a shell takes it.
+pub fn keys_command(home: Option<&Path>) -> String {
+    match home {
+        None => "sealwax keys".to_owned(),
+        Some(home) => format!("sealwax keys --home {}", quoted(home.as_os_str())),
     }
 }
 
@@ -159,6 +164,10 @@ impl IdentityArgs {
   @NAME text       to NAME, once                   /to NAME choose the recipient
   /users           who is here                     /verify NAME, /trust NAME
   /help, /quit
+
+What you write to a user who is away is left at the relay as a letter, for up to 14 days; letters
+that wait for you are shown when it begins. `sealwax letters list` tells which of yours are not
+confirmed, and which are held.
 
 With --json, standard input takes one object on each line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
 optional) or {\"command\":\"users\"} or {\"command\":\"quit\"}.

@@ -1,80 +1,202 @@
-//! `sealwax letters`: what the user has left for others and nobody has confirmed yet.
+//! `sealwax letters`: what the user has left for others and nobody has confirmed yet, and what came
+//! for the user and is held.
 //!
 //! Works beside a running `chat`: both write to one database.
 
 use std::io::Write;
+use std::rc::Rc;
 
 use serde_json::json;
 
-use super::cli::{Letters, LettersCommand};
-use super::owner::{LETTERS_FILE, not_usable};
-use super::view::ago;
+use super::cli::{Letters, LettersCommand, keys_command};
+use super::owner::{LETTERS_FILE, PEERS_FILE, not_usable};
+use super::view::{ago, span};
 use super::{Exit, Failure, Outcome, talk};
-use crate::client::{FileLetters, LetterBook, LetterChange, WaitingLetter};
+use crate::client::{
+    Caution, FileLetters, FilePins, KeptLetters, LetterBook, LetterChange, ParkedLetter, PeerPin,
+    PinBook, WaitingLetter, why_held,
+};
+use crate::crypto::Mid;
 use crate::home::Home;
+use crate::limits::LETTER_AGE;
 use crate::wire::escape_visible;
 
 /// `sealwax letters …`
 pub(super) fn letters(arguments: &Letters) -> Outcome {
-    let path = match &arguments.home {
-        Some(path) => path.clone(),
-        None => Home::default_path().map_err(not_usable)?,
-    };
-    let home = Home::open(path).map_err(not_usable)?;
+    let home = Rc::new(open_home(arguments)?);
     let mut book = if home.path(LETTERS_FILE).exists() {
         Some(FileLetters::open(&home, LETTERS_FILE).map_err(unusable)?)
     } else {
         None // no client has run here
     };
-    let waiting = match &mut book {
-        Some(book) => book.load().map_err(unusable)?.waiting,
-        None => Vec::new(),
+    let kept = match &mut book {
+        Some(book) => book.load().map_err(unusable)?,
+        None => KeptLetters::default(),
+    };
+    let writer = Writer {
+        json: arguments.json,
+        keys: keys_command(arguments.home.as_deref()),
+        now: talk::wall_clock(),
     };
     match &arguments.command {
-        LettersCommand::List => print(&waiting, arguments.json, "waits to be confirmed"),
-        LettersCommand::Forget { which, .. } => {
-            let is_it = |letter: &WaitingLetter| {
-                which.as_ref().is_none_or(|which| letter.to == *which || mark(letter) == *which)
-            };
-            let (forgotten, _): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_it);
-            if let Some(which) = which.as_ref().filter(|_| forgotten.is_empty()) {
-                let which = escape_visible(which);
-                let message =
-                    format!("no letter to {which} waits; `sealwax letters list` names all");
-                return Err(Failure::new(Exit::UnknownRecipient, message));
+        LettersCommand::List => {
+            if kept.waiting.is_empty() && kept.parked.is_empty() {
+                eprintln!("* no letters");
             }
+            let peers = peers(&home)?;
+            let held = kept.parked.iter().map(|letter| {
+                let why = why_held(peers.file(), letter, true, writer.now);
+                writer.held(letter, why)
+            });
+            let waiting = kept.waiting.iter().map(|it| writer.waiting(it, "waits to be confirmed"));
+            print(waiting.chain(held))
+        }
+        LettersCommand::Forget { which, held, .. } => {
+            let (waiting, parked) = chosen(kept, which.as_deref(), *held)?;
             if let Some(book) = &mut book {
-                let settled = |letter: &WaitingLetter| LetterChange::Settled {
-                    to: letter.to.clone(),
-                    mid: letter.mid,
-                };
-                let changes: Vec<_> = forgotten.iter().map(settled).collect();
-                book.commit(&changes).map_err(unusable)?;
+                book.commit(&forgotten(&waiting, &parked)).map_err(unusable)?;
             }
-            print(&forgotten, arguments.json, "is not waited for any more")
+            let parked = parked.iter().map(|letter| writer.dropped(letter));
+            let settled = "is not waited for any more";
+            print(waiting.iter().map(|letter| writer.waiting(letter, settled)).chain(parked))
         }
     }
 }
 
+/// The home that the arguments name, or the default one. None is made: there would be no letters.
+fn open_home(arguments: &Letters) -> Result<Home, Failure> {
+    let path = match &arguments.home {
+        Some(path) => path.clone(),
+        None => Home::default_path().map_err(not_usable)?,
+    };
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        let path = path.display();
+        return Err(unusable(format!("there is no '{path}': give your home with --home")));
+    }
+    Home::open(path).map_err(not_usable)
+}
+
+/// The keys of peers that are known.
+fn peers(home: &Rc<Home>) -> Result<PinBook<PeerPin>, Failure> {
+    let mut peers = PinBook::new(Box::new(FilePins::new(Rc::clone(home), PEERS_FILE)));
+    peers.refresh().map_err(unusable)?;
+    Ok(peers)
+}
+
+/// The letters that `which` names (a peer, or one letter; none: all): those that were left, or
+/// those that are held.
+fn chosen(
+    kept: KeptLetters,
+    which: Option<&str>,
+    held: bool,
+) -> Result<(Vec<WaitingLetter>, Vec<ParkedLetter>), Failure> {
+    let is_it = |is_meant: bool, peer: &str, mid: &Mid| {
+        is_meant && which.is_none_or(|which| which == peer) || which == Some(mark(mid).as_str())
+    };
+    let is_there = |letter: &ParkedLetter| which == Some(letter.from.as_str());
+    let has_held = kept.parked.iter().any(is_there);
+    let waiting = kept.waiting.into_iter().filter(|it| is_it(!held, &it.to, &it.mid));
+    let parked = kept.parked.into_iter().filter(|it| is_it(held, &it.from, &it.mid));
+    let chosen: (Vec<_>, Vec<_>) = (waiting.collect(), parked.collect());
+    match which.map(escape_visible) {
+        Some(which) if chosen.0.is_empty() && chosen.1.is_empty() => {
+            let message = match (held, has_held) {
+                (true, _) => format!("no letter of {which} is held"),
+                (false, true) => {
+                    format!("no letter to {which} waits; --held drops those of {which} that came")
+                }
+                (false, false) => format!("no letter to {which} waits"),
+            };
+            let message = format!("{message}; `sealwax letters list` names all");
+            Err(Failure::new(Exit::UnknownRecipient, message))
+        }
+        _ => Ok(chosen),
+    }
+}
+
+fn forgotten(waiting: &[WaitingLetter], parked: &[ParkedLetter]) -> Vec<LetterChange> {
+    let settled = waiting.iter().map(|letter| {
+        let WaitingLetter { to, mid, .. } = letter.clone();
+        LetterChange::Settled { to, mid }
+    });
+    let dropped = parked.iter().map(|letter| {
+        let ParkedLetter { from, mid, .. } = letter.clone();
+        LetterChange::Unpark { from, mid }
+    });
+    settled.chain(dropped).collect()
+}
+
 /// What a letter is named by: the beginning of its random id. The `id` that its run of `send` or
 /// `chat` gave it is that of others too.
-fn mark(letter: &WaitingLetter) -> String {
-    let [a, b, c, d, ..] = letter.mid;
+fn mark(mid: &Mid) -> String {
+    let [a, b, c, d, ..] = *mid;
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
-fn print(letters: &[WaitingLetter], as_json: bool, what: &str) -> Outcome {
-    let mut out = std::io::stdout().lock();
-    let now = talk::wall_clock();
-    for letter in letters {
-        let WaitingLetter { to, id, stored, .. } = letter;
-        let mark = mark(letter);
-        let line = if as_json {
-            json!({"letter": mark, "to": to, "id": id, "stored_at": stored}).to_string()
-        } else {
-            let line = format!("{mark} to {to}, left {}, {what}", ago(now, *stored));
-            escape_visible(&line).into_owned()
+/// How letters are written.
+struct Writer {
+    json: bool,
+    /// How the user calls `sealwax keys` for this home.
+    keys: String,
+    /// In milliseconds since 1970.
+    now: u64,
+}
+
+impl Writer {
+    /// A letter that was left, and what about it.
+    fn waiting(&self, letter: &WaitingLetter, what: &str) -> String {
+        let WaitingLetter { to, id, mid, stored } = letter;
+        let mark = mark(mid);
+        if self.json {
+            return json!({"letter": mark, "to": to, "id": id, "stored_at": stored}).to_string();
+        }
+        let line = format!("{mark} to {to}, left {}, {what}", ago(self.now, *stored));
+        escape_visible(&line).into_owned()
+    }
+
+    /// A letter that came and is held, until when, and why: `None` where only the run that takes it
+    /// can tell.
+    fn held(&self, letter: &ParkedLetter, why: Option<Caution>) -> String {
+        let ParkedLetter { from, fp, mid, .. } = letter;
+        let (mark, keys) = (mark(mid), &self.keys);
+        let written = letter.created_ms().unwrap_or_default();
+        let until = written.saturating_add(u64::try_from(LETTER_AGE.as_millis()).unwrap_or(0));
+        if self.json {
+            let (fp, reason) = (fp.to_string(), why.map(Caution::as_str));
+            let object = json!({"letter": mark, "from": from, "fp": fp, "written_at": written,
+                                "until": until, "reason": reason});
+            return object.to_string();
+        }
+        let why = match why {
+            Some(Caution::KeyChanged) => format!(
+                "it is sealed under another key of {from} than the one that you know; if {from} \
+                 says that it is right: `{keys} trust {from} {fp}`"
+            ),
+            Some(Caution::NotVerified) => format!(
+                "the key of {from} was never compared; `{keys} verify {from}`, or a `recv` without \
+                 --strict, shows it"
+            ),
+            Some(_) => format!("the clock of {from} was ahead of yours"),
+            None => "the next `recv` or `chat` looks at it".to_owned(),
         };
+        let (age, left) = (ago(self.now, written), span(self.now, until));
+        let line = format!("{mark} of {from}, written {age}, is held for {left} more: {why}");
+        escape_visible(&line).into_owned()
+    }
+
+    /// A letter that was held and is dropped.
+    fn dropped(&self, letter: &ParkedLetter) -> String {
+        if self.json {
+            return self.held(letter, None);
+        }
+        let ParkedLetter { from, mid, .. } = letter;
+        escape_visible(&format!("{} of {from} is dropped, unread", mark(mid))).into_owned()
+    }
+}
+
+fn print(lines: impl Iterator<Item = String>) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
         writeln!(out, "{line}")
             .map_err(|error| Failure::new(Exit::Failed, format!("standard output: {error}")))?;
     }

@@ -211,6 +211,7 @@ text              to the current recipient
 /verify NAME      show the safety number with NAME; with the number behind it: compare, and mark
 /trust NAME       accept the key that NAME has now; with a fingerprint behind it: that key
 /quit             leave (so does the end of input)
+What you write to a user who is away is left as a letter, and shown there when that user is back.
 ";
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { InputForm::Json } else { InputForm::Chat };
     let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
     let is_typed = form == InputForm::Chat && std::io::stdin().is_terminal();
-    let task = Task { input: Some(form), to, wait, is_typed, ..Task::default() };
+    let takes_letters = !arguments.common.no_letterbox;
+    let task = Task { input: Some(form), to, is_typed, takes_letters, wait, ..Task::default() };
     let how = How { roster: RosterMode::Delta, ..How::default() };
     talk(&arguments.common, how, task, &arguments.trace)
 }
@@ -55,7 +56,8 @@ pub(super) fn send(arguments: &Send) -> Outcome {
 pub(super) fn recv(arguments: &Recv) -> Outcome {
     let (count, wait) = (arguments.count, arguments.wait);
     let is_impatient = wait.is_some_and(|wait| wait.is_zero());
-    let task = Task { count, is_impatient, wait, ..Task::default() };
+    let takes_letters = !arguments.common.no_letterbox;
+    let task = Task { count, takes_letters, is_impatient, wait, ..Task::default() };
     talk(&arguments.common, How::default(), task, &TraceArgs::default())
 }
 

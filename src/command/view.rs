@@ -8,7 +8,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, Failure, Progress, Standing, Way};
+use crate::client::{Caution, Event, Failure, Progress, Standing, Way};
+use crate::limits::STRANGER_LETTERS_PER_SECOND;
 use crate::trace::Recorder;
 use crate::wire::{check_name_v2, escape_visible};
 
@@ -76,10 +77,6 @@ impl View {
                 Way::Letter { at } => Some(ago((self.clock)(), at)),
             };
             written.output = self.message(from, age.as_deref(), text);
-            // A line in a pipe stays what it is.
-            if let Some(age) = age.filter(|_| !self.terminal) {
-                written.talk = self.talk(Level::Info, &format!("{from} wrote the next {age}"));
-            }
             return written;
         }
         if let Some((level, sentence)) = sentence(event, &self.keys, (self.clock)()) {
@@ -127,13 +124,18 @@ fn indented(text: &str) -> String {
 
 /// How long before `now` something was, in words; both in milliseconds since 1970.
 pub(super) fn ago(now: u64, then: u64) -> String {
-    let minutes = now.saturating_sub(then) / 60_000;
+    format!("{} ago", span(then, now))
+}
+
+/// How long it is from one instant to a later one, in words; both in milliseconds since 1970.
+pub(super) fn span(from: u64, to: u64) -> String {
+    let minutes = to.saturating_sub(from) / 60_000;
     match (minutes / (24 * 60), minutes / 60, minutes) {
-        (0, 0, 0) => "less than a minute ago".to_owned(),
-        (0, 0, minutes) => format!("{minutes} min ago"),
-        (0, hours, _) => format!("{hours} h ago"),
-        (1, ..) => "1 day ago".to_owned(),
-        (days, ..) => format!("{days} days ago"),
+        (0, 0, 0) => "less than a minute".to_owned(),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, _) => format!("{hours} h"),
+        (1, ..) => "1 day".to_owned(),
+        (days, ..) => format!("{days} days"),
     }
 }
 
@@ -156,12 +158,8 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
         Event::Queued { id, to } => (Level::Detail, format!("{id} to {to}: queued")),
         Event::Relayed { id, to } => (Level::Detail, format!("{id} to {to}: relayed")),
         Event::Stored { id, to } => (Level::Detail, format!("{id} to {to}: stored")),
-        Event::Delivered { id, to, stored_at: None } => {
-            (Level::Detail, format!("{id} to {to}: delivered"))
-        }
-        Event::Delivered { id, to, stored_at: Some(then) } => {
-            (Level::Info, format!("delivered to {to}: what you left {} ({id})", ago(now, *then)))
-        }
+        // Letters of earlier runs are told together as well (`front/gathered.rs`).
+        Event::Delivered { id, to, .. } => (Level::Detail, format!("{id} to {to}: delivered")),
         Event::Unconfirmed { id, to, stored_at } => (
             Level::Warning,
             format!(
@@ -171,6 +169,9 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
             ),
         ),
         Event::LetterboxEmpty {} => (Level::Detail, "no more letters wait for you".to_owned()),
+        Event::LettersHeld { from, fp, count, reason } => {
+            (Level::Warning, held(from, &fp.to_string(), *count, *reason, keys))
+        }
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
@@ -209,6 +210,24 @@ fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String)
                  right: `{keys} trust {name} {fp}`"
             ),
         ),
+    }
+}
+
+/// The sentence for letters that are held, with what to do.
+fn held(from: &str, fp: &str, count: usize, reason: Caution, keys: &str) -> String {
+    let letters = match count {
+        1 => format!("1 letter of {from} is held"),
+        count => format!("{count} letters of {from} are held"),
+    };
+    match reason {
+        Caution::KeyChanged => format!(
+            "{letters}: sealed under {fp}, and that is not the key of {from} that you know. Ask \
+             {from} over another channel; if it is right: `{keys} trust {from} {fp}`"
+        ),
+        Caution::NotVerified => format!(
+            "{letters}: --strict refuses a key that was never compared: `{keys} verify {from}`"
+        ),
+        _ => format!("{letters} until your clock shows the time at which they were written"),
     }
 }
 
@@ -254,6 +273,13 @@ fn progress(progress: &Progress) -> (Level, String) {
         Progress::NoLetterbox { why } => {
             (Level::Detail, format!("this relay keeps no letters for you: {why}"))
         }
+        Progress::LettersInLine => (
+            Level::Warning,
+            format!(
+                "letters of users whom you do not know wait for their turn: \
+                 {STRANGER_LETTERS_PER_SECOND} of them are opened a second"
+            ),
+        ),
         Progress::KeyAnswered { name } => {
             (Level::Detail, format!("the relay has answered for the key of {name}"))
         }
@@ -317,6 +343,12 @@ fn words(event: &Event) -> (String, Value) {
             let object = json!({"event": "failed", "id": id, "to": to, "code": code});
             (format!("{id} to {to} failed: {code}"), object)
         }
+        Event::LettersHeld { from, count, reason, .. } => {
+            let reason = reason.as_str();
+            let object =
+                json!({"event": "letters_held", "from": from, "count": count, "reason": reason});
+            (format!("{count} letters of {from} are held: {reason}"), object)
+        }
         Event::Gap { from, missing } => {
             let object = json!({"event": "gap", "from": from, "missing": missing});
             (format!("{missing} messages from {from} are missing"), object)
@@ -360,6 +392,7 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::Away { .. } => "a peer is away, and is left letters",
         Progress::MailboxFull { .. } => "a letterbox is full",
         Progress::NoLetterbox { .. } => "the relay keeps no letters for us",
+        Progress::LettersInLine => "letters of strangers wait for their turn",
         Progress::KeyAnswered { .. } => "the relay has answered for a key",
         Progress::Retrying { .. } => "trying again later",
     }

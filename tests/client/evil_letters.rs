@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::evil::Verdict;
 use crate::letters::{
-    Kept, bob_is_away, box_of, heard_all, join, numbered, say_all, stored, world,
+    Kept, bob_is_away, box_of, heard_all, held, join, numbered, say_all, stored, world,
 };
 use crate::world::{START_MS, World, cautions, delivered, failures, identity, public};
 
@@ -71,7 +71,11 @@ fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
     world.user("bob").probe.client.trust("alice", Some(alice)).expect("memory");
     world.run_seconds(20);
     assert_eq!(world.heard("bob"), [""; 0]);
-    assert!(cautions(&world.events("bob")).contains(&Caution::KeyChanged));
+    let events = world.events("bob");
+    assert!(cautions(&events).contains(&Caution::KeyChanged));
+    assert_eq!(held(&events), [(3, Caution::KeyChanged)], "at the start");
+    let again = |event: &Event| matches!(event, Event::Warning { detail, .. } if detail.contains("has to wait"));
+    assert!(!events.iter().any(again), "each letter is told once: {events:?}");
     let bob = world.kill("bob");
     world.relay.pubkeys.clear();
     join(&mut world, "bob", bob);

@@ -59,6 +59,15 @@ pub(crate) fn stored(events: &[Event]) -> Vec<&str> {
     stored.collect()
 }
 
+/// How many letters are told to be held, and why.
+pub(crate) fn held(events: &[Event]) -> Vec<(usize, Caution)> {
+    let held = events.iter().filter_map(|event| match event {
+        Event::LettersHeld { count, reason, .. } => Some((*count, *reason)),
+        _ => None,
+    });
+    held.collect()
+}
+
 pub(crate) fn box_of(world: &mut World, name: &str) -> usize {
     world.relay.boxes.as_mut().expect("boxes").of(name).letters.len()
 }
@@ -427,14 +436,17 @@ fn letters_under_a_key_that_is_not_accepted_are_parked_until_it_is() {
     let warned = cautions(&world.events("bob"));
     assert_eq!(warned.iter().filter(|code| **code == Caution::KeyChanged).count(), 21);
     assert_eq!(world.user("bob").letters.kept().parked.len(), 16, "the others are dropped");
+    assert_eq!(world.user("bob").probe.client.held_letters(), 16);
     // Over a restart too, and by the command of another process.
     let bob = world.kill("bob");
     join(&mut world, "bob", bob);
     assert_eq!(world.heard("bob"), [""; 0]);
+    assert_eq!(held(&world.events("bob")), [(16, Caution::KeyChanged)]);
     let alice = public("alice").fingerprint();
     world.user("bob").probe.client.trust("alice", Some(alice)).expect("memory");
     world.run_seconds(5);
     heard_all(&mut world, 0..16);
+    assert_eq!(world.user("bob").probe.client.held_letters(), 0);
     assert_eq!(world.user("bob").letters.kept().parked, []);
     assert_eq!(delivered(&world.events("alice")).len(), 16);
 }
@@ -448,9 +460,14 @@ fn strict_parks_letters_of_who_was_never_compared() {
     world.run_seconds(2);
     assert_eq!((world.heard("bob").len(), box_of(&mut world, "bob")), (0, 0));
     assert!(cautions(&world.events("bob")).contains(&Caution::NotVerified));
+    let client = &mut world.user("bob").probe.client;
+    assert_eq!(client.held_letters(), 0, "of a stranger");
+    client.trust("alice", Some(public("alice").fingerprint())).expect("memory");
+    assert_eq!(client.held_letters(), 2);
     let bob = world.kill("bob");
     join_strict(&mut world, "bob", bob, true);
     assert_eq!(world.heard("bob"), [""; 0]);
+    assert_eq!(held(&world.events("bob")), [(2, Caution::NotVerified)]);
     world.user("bob").probe.client.verify("alice").expect("memory");
     world.run_seconds(2);
     let heard = world.user("bob").probe.heard.clone();
@@ -523,6 +540,9 @@ fn strangers_have_letters_opened_at_a_pace_and_none_is_lost() {
     heard_all(&mut world, 0..8);
     world.run_seconds(2);
     heard_all(&mut world, 8..12);
+    let in_line = Event::Progress(Progress::LettersInLine);
+    let events = world.events("bob");
+    assert_eq!(events.iter().filter(|event| **event == in_line).count(), 1, "{events:?}");
     assert_eq!(box_of(&mut world, "bob"), 0);
 }
 

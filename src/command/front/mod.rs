@@ -12,6 +12,7 @@
 //!         enough received, a signal, the client gave up, standard output is gone
 //! ```
 
+mod gathered;
 mod input;
 mod output;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use self::gathered::Gathered;
 use self::input::Input;
 use super::Exit;
 use super::lines::{InputCommand, InputForm};
@@ -27,7 +29,8 @@ use super::streams::Streams;
 use super::view::{Level, View};
 use crate::client::Client;
 use crate::reactor::{
-    CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token, Waker,
+    CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
+    Waker,
 };
 use crate::trace::Recorder;
 
@@ -37,6 +40,8 @@ pub(super) const CLIENT_TIMER: Timer = Timer(0);
 const WAIT_TIMER: Timer = Timer(1);
 /// Something was written in the tick before: check whether it was taken.
 const SHOWN_TIMER: Timer = Timer(2);
+/// What was gathered is told.
+const GATHER_TIMER: Timer = Timer(3);
 
 /// What one run is for.
 #[derive(Debug, Default)]
@@ -51,6 +56,8 @@ pub(super) struct Task {
     pub is_typed: bool,
     /// Leave after so many received messages.
     pub count: Option<u64>,
+    /// Letters are to be shown: where some cannot be, the run has failed.
+    pub takes_letters: bool,
     /// A message is done when the relay has stored it.
     pub until_stored: bool,
     /// Nothing is waited for that is not there: neither a recipient nor a relay.
@@ -80,6 +87,10 @@ pub(super) struct ChatHandler {
     changed: BTreeSet<String>,
     /// An answer to that is owed.
     asks_who_is_here: bool,
+    /// Letters that are told together.
+    gathered: Gathered,
+    /// When that is done.
+    gathering_until: Option<Time>,
     /// All that waited in the letterbox has come, and nothing else is waited for.
     has_looked_in: bool,
     /// The peer whose key is to be accepted once the relay has said which it is.
@@ -118,6 +129,8 @@ impl ChatHandler {
             received: 0,
             changed: BTreeSet::new(),
             asks_who_is_here: false,
+            gathered: Gathered::default(),
+            gathering_until: None,
             has_looked_in: false,
             trusting: None,
             exit: Exit::Done,
@@ -149,7 +162,16 @@ impl ChatHandler {
 
     /// The exit code; meaningful once the loop has stopped.
     pub(super) fn exit(&self) -> Exit {
-        if self.changed.is_empty() { self.exit } else { self.exit.and(Exit::NotTrusted) }
+        let takes_letters = self.task.takes_letters;
+        let mut exit = self.exit;
+        if takes_letters && self.client.fails_to_keep_letters() {
+            exit = exit.and(Exit::Identity);
+        }
+        let are_held = takes_letters && self.client.held_letters() > 0;
+        if are_held || !self.changed.is_empty() {
+            exit = exit.and(Exit::NotTrusted);
+        }
+        exit
     }
 
     /// The time of `--wait` begins anew.
@@ -329,6 +351,7 @@ impl Handler for ChatHandler {
         match timer {
             CLIENT_TIMER => self.client.timer(cx, timer),
             WAIT_TIMER => self.give_up_waiting(cx),
+            GATHER_TIMER => self.tell_gathered(cx),
             _ => {} // what was shown is looked at in every tick
         }
     }

@@ -3,9 +3,9 @@
 use super::super::Exit;
 use super::super::view;
 use super::super::view::Level;
-use super::{ChatHandler, SHOWN_TIMER, WAIT_TIMER};
+use super::{ChatHandler, GATHER_TIMER, SHOWN_TIMER, WAIT_TIMER};
 use crate::client::{Ending, Event, Failure, Progress, Receipt, Standing};
-use crate::limits::END_WAIT;
+use crate::limits::{END_WAIT, GATHER_INTERVAL};
 use crate::reactor::Context;
 
 /// Whether an event was the client's last.
@@ -28,6 +28,10 @@ impl ChatHandler {
         }
         let written = self.view.write(&event);
         let noted = self.note(&event);
+        self.gather(cx, &event);
+        if noted == Noted::Over {
+            self.tell_gathered(cx);
+        }
         if let Event::Progress(Progress::KeyAnswered { name }) = &event {
             self.key_answered(cx, name);
         }
@@ -58,6 +62,24 @@ impl ChatHandler {
         self.write(cx, &written.output, &written.talk, receipt);
         if noted == Noted::Over {
             self.close_streams(cx);
+        }
+    }
+
+    /// Letters are told to a person in one line a peer. On a terminal one that came has its age in
+    /// its own line.
+    fn gather(&mut self, cx: &mut Context, event: &Event) {
+        let has_its_age = self.view.terminal && matches!(event, Event::Message { .. });
+        if !self.view.json && !has_its_age && self.gathered.note(event) {
+            let due = self.gathering_until.get_or_insert(cx.now() + GATHER_INTERVAL);
+            cx.set_timer(GATHER_TIMER, Some(*due));
+        }
+    }
+
+    /// Tells what was gathered.
+    pub(super) fn tell_gathered(&mut self, cx: &mut Context) {
+        self.gathering_until = None;
+        for sentence in self.gathered.take((self.view.clock)()) {
+            self.talk(cx, Level::Info, &sentence);
         }
     }
 
