@@ -414,7 +414,8 @@ impl Letterbox {
                 return false;
             }
             // One that waits for its time holds back no other.
-            let is_held = why_held(core.peers.file(), parked, core.strict, now_ms).is_some();
+            let is_held = !takes(self.take, letter.kind)
+                || why_held(core.peers.file(), parked, core.strict, now_ms).is_some();
             if !is_held {
                 self.letters.push_back(letter);
             }
@@ -483,6 +484,15 @@ fn read(core: &ClientCore, letter: &KeptLetter) -> Result<LooseLetter, (Caution,
         return Err((Caution::WrongRecipient, "it is meant for another key than ours"));
     }
     Ok(LooseLetter::new(Some(letter.number), &letter.from, &parsed, &letter.body))
+}
+
+/// Whether a client that takes `mode` out of its box shows or counts letters of this kind.
+fn takes(mode: Option<TakeMode>, kind: LetterKind) -> bool {
+    match mode {
+        Some(TakeMode::All) => true,
+        Some(TakeMode::Receipts) => kind == LetterKind::Receipt,
+        None => false,
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -84,6 +84,33 @@ fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
     assert_eq!(world.user("bob").letters.kept().parked, []);
 }
 
+/// `send` shows nothing, and what it does not show it must not confirm.
+#[test]
+fn a_parked_text_waits_for_a_client_that_takes_texts() {
+    let mut world = world();
+    join(&mut world, "bob", Kept::default());
+    join(&mut world, "alice", Kept::default());
+    let (alice, carol) = (public("alice").fingerprint(), public("carol").fingerprint());
+    world.user("bob").probe.client.trust("alice", Some(carol)).expect("memory");
+    let bob = world.kill("bob");
+    say_all(&mut world, 0..3);
+    world.run_seconds(1);
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    let mut bob = world.kill("bob");
+    for mode in [Some(TakeMode::Receipts), None] {
+        world.join_with("bob", "bob", bob, |settings| settings.letterbox = mode);
+        world.user("bob").probe.client.trust("alice", Some(alice)).expect("memory");
+        world.run_seconds(10);
+        assert_eq!(world.heard("bob"), [""; 0], "{mode:?}");
+        bob = world.kill("bob");
+        assert_eq!(world.kept_letters("bob").kept().parked.len(), 3, "{mode:?}");
+    }
+    join(&mut world, "bob", bob);
+    world.run_seconds(10);
+    heard_all(&mut world, 0..3);
+}
+
 #[test]
 fn a_parked_letter_keeps_its_key_and_is_dropped_aloud_when_it_is_too_old() {
     let mut world = world();
