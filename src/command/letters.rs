@@ -7,10 +7,10 @@ use std::io::Write;
 use serde_json::json;
 
 use super::cli::{Letters, LettersCommand};
-use super::owner::{LETTERS_FILE, not_usable};
+use super::owner::{self, LETTERS_FILE, not_usable};
 use super::view::ago;
 use super::{Exit, Failure, Outcome, talk};
-use crate::client::{FileLetters, LetterBook, LetterChange, WaitingLetter};
+use crate::client::{FileLetters, LeftLetter, WaitingLetter};
 use crate::home::Home;
 use crate::wire::escape_visible;
 
@@ -22,19 +22,22 @@ pub(super) fn letters(arguments: &Letters) -> Outcome {
     };
     let home = Home::open(path).map_err(not_usable)?;
     let mut book = if home.path(LETTERS_FILE).exists() {
-        Some(FileLetters::open(&home, LETTERS_FILE).map_err(unusable)?)
+        let relay = owner::relay(&home)?.map(|relay| relay.to_string());
+        Some(FileLetters::open(&home, LETTERS_FILE, relay.as_deref()).map_err(unusable)?)
     } else {
         None // no client has run here
     };
     let waiting = match &mut book {
-        Some(book) => book.load().map_err(unusable)?.waiting,
+        Some(book) => book.left().map_err(unusable)?,
         None => Vec::new(),
     };
     match &arguments.command {
         LettersCommand::List => print(&waiting, arguments.json, "waits to be confirmed"),
         LettersCommand::Forget { which, .. } => {
-            let is_it = |letter: &WaitingLetter| {
-                which.as_ref().is_none_or(|which| letter.to == *which || mark(letter) == *which)
+            let is_it = |left: &LeftLetter| {
+                let names =
+                    |which: &String| left.letter.to == *which || mark(&left.letter) == *which;
+                which.as_ref().is_none_or(names)
             };
             let (forgotten, _): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_it);
             if let Some(which) = which.as_ref().filter(|_| forgotten.is_empty()) {
@@ -44,12 +47,7 @@ pub(super) fn letters(arguments: &Letters) -> Outcome {
                 return Err(Failure::new(Exit::UnknownRecipient, message));
             }
             if let Some(book) = &mut book {
-                let settled = |letter: &WaitingLetter| LetterChange::Settled {
-                    to: letter.to.clone(),
-                    mid: letter.mid,
-                };
-                let changes: Vec<_> = forgotten.iter().map(settled).collect();
-                book.commit(&changes).map_err(unusable)?;
+                book.forget(&forgotten).map_err(unusable)?;
             }
             print(&forgotten, arguments.json, "is not waited for any more")
         }
@@ -63,16 +61,20 @@ fn mark(letter: &WaitingLetter) -> String {
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
-fn print(letters: &[WaitingLetter], as_json: bool, what: &str) -> Outcome {
+fn print(letters: &[LeftLetter], as_json: bool, what: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
     let now = talk::wall_clock();
-    for letter in letters {
+    let first = letters.first().map(|left| &left.relay);
+    let is_one_relay = letters.iter().all(|left| Some(&left.relay) == first);
+    for LeftLetter { relay, letter, .. } in letters {
         let WaitingLetter { to, id, stored, .. } = letter;
         let mark = mark(letter);
         let line = if as_json {
-            json!({"letter": mark, "to": to, "id": id, "stored_at": stored}).to_string()
+            json!({"letter": mark, "to": to, "relay": relay, "id": id, "stored_at": stored})
+                .to_string()
         } else {
-            let line = format!("{mark} to {to}, left {}, {what}", ago(now, *stored));
+            let at = if is_one_relay { String::new() } else { format!(" at {relay}") };
+            let line = format!("{mark} to {to}{at}, left {}, {what}", ago(now, *stored));
             escape_visible(&line).into_owned()
         };
         writeln!(out, "{line}")
