@@ -196,7 +196,16 @@ impl LetterBook for FileLetters {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
-        self.change(changes).map_err(|error| error.to_string())
+        let made = self.change(changes);
+        if let Err(error) = &made
+            && error.sqlite_error_code() == Some(ErrorCode::ReadOnly)
+            && let Ok(anew) = connect(&self.path)
+        {
+            // SQLite opens a file for reading where it cannot write to it, and keeps to that. The
+            // next attempt may find a disk that can be written to again.
+            self.database = anew;
+        }
+        made.map_err(|error| error.to_string())
     }
 }
 
