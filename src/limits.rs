@@ -238,17 +238,23 @@ pub const SEEN_LETTERS: usize = 1024;
 /// Ids of texts shown in sessions that are kept of each sender over the end of a client: those that
 /// it may send again as letters ([`WINDOW`]).
 pub const SEEN_SESSION_TEXTS: usize = WINDOW;
-/// Peers of whom such ids, and the time of the newest letter key, are kept.
+/// How often it is written down that a relay is visited; then what is over by the clock is erased,
+/// of all relays.
+pub const VISIT_INTERVAL: Duration = Duration::from_hours(24);
+/// Relays of which letter keys, and what else a client keeps of letters, are kept.
+pub const LETTER_RELAYS: usize = 16;
+/// Peers of whom such ids, and the time of the newest letter key, are kept, over all relays.
 pub const LETTER_PEERS: usize = 4096;
 /// How often at most ids of texts shown in sessions are written down.
 pub const SEEN_INTERVAL: Duration = Duration::from_secs(1);
 /// Letters of one sender that are kept until its key is accepted.
 pub const PARKED_A_SENDER: usize = 16;
-/// Letters that are kept until keys are accepted, over all senders.
+/// Letters of a relay that are kept until keys are accepted, over all senders.
 pub const PARKED_LETTERS: usize = 64;
-/// Receipts for letters that are kept until the relay takes them.
+/// Receipts for letters of a relay that are kept until it takes them.
 pub const OWED_RECEIPTS: usize = 4096;
-/// Letters of ours that are kept as not confirmed: a relay holds at most 1 MiB of one sender's.
+/// Letters of ours at a relay that are kept as not confirmed: it holds at most 1 MiB of one
+/// sender's.
 pub const WAITING_LETTERS: usize = 4096;
 /// Letters that one peer that we know may make us open at once: a full letterbox.
 pub const LETTER_BURST: u32 = 128;

@@ -356,3 +356,56 @@ fn a_file_of_letters_that_breaks_meanwhile_is_named_with_what_to_do() {
     bob.signal(Signal::SIGTERM);
     bob.end().with_code(8);
 }
+
+#[test]
+fn each_relay_has_letters_of_its_own() {
+    let stage = Stage::new();
+    let other = Relay::at_home(&stage.homes.path("other"));
+    let there = |name: &str, command: &[&str]| stage.homes.client(name, &other.address, command);
+    let look_in = ["recv", "--wait", "0", "--json"];
+    there("bob", &look_in).end().with_code(0);
+    stage.send(0..2, &["--until", "stored"]).with_code(0);
+    there("alice", &["send", "--until", "stored", "bob", "2"]).end().with_code(0);
+    let listed = objects(&stage.letters(&["list", "--json"]).with_code(0));
+    let relays: Vec<_> = listed.iter().map(|letter| letter["relay"].clone()).collect();
+    assert_eq!(relays, [&*stage.relay.address, &*stage.relay.address, &*other.address]);
+    let said = stage.letters(&["list"]).with_code(0).stdout;
+    assert!(said[2].contains(&format!("to bob at {}, left", other.address)), "{said:?}");
+    assert_eq!(texts(&there("bob", &look_in).end().with_code(0)), ["2"]);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), ["0", "1"]);
+    let told = there("alice", &look_in).end().with_code(0);
+    assert_eq!(events(&objects(&told), "delivered").len(), 1);
+    let said = stage.letters(&["list"]).with_code(0).stdout;
+    assert!(said.len() == 2 && said[0].contains(" to bob, left"), "of one relay: {said:?}");
+    assert_eq!(events(&objects(&stage.look_in("alice")), "delivered").len(), 2);
+    // From wherever they were left.
+    there("alice", &["send", "--until", "stored", "bob", "3"]).end().with_code(0);
+    stage.send(4..5, &["--until", "stored"]).with_code(0);
+    assert_eq!(stage.letters(&["forget", "--all"]).with_code(0).stdout.len(), 2);
+}
+
+#[test]
+fn a_relay_whose_new_key_was_accepted_is_the_same_for_letters() {
+    let stage = Stage::new();
+    stage.send(0..3, &["--until", "stored"]).with_code(0);
+    let Stage { homes, relay: Relay { process, address } } = stage;
+    process.signal(Signal::SIGTERM);
+    process.end();
+    let other = Relay::at_home(&homes.path("other"));
+    other.process.signal(Signal::SIGTERM);
+    other.process.end();
+    let key = |home: &str| homes.path(home).join("relay.key");
+    fs::rename(key("other"), key("relay")).expect("both are there");
+    let home = homes.path("relay");
+    let home = support::process::text(&home).to_owned();
+    let serve = ["serve", "--listen", &address, "--home", &home, "-vv"];
+    let stage = Stage { homes, relay: Relay::of(Process::start(&serve)) };
+    for name in ["alice", "bob"] {
+        stage.look_in(name).with_code(5);
+        let home = stage.homes.of(name);
+        let untrust = ["keys", "untrust", &address, "--home", support::process::text(&home)];
+        Process::start(&untrust).end().with_code(0);
+    }
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..3));
+    assert_eq!(events(&objects(&stage.look_in("alice")), "delivered").len(), 3);
+}

@@ -12,11 +12,11 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 use sealwax::limits::{MAX_NAMES_PER_KEY, MLKEM_KEY};
 use sealwax::relay::limits::BINDINGS_BURST;
 use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
 use serde_json::{Value, json};
+use support::disk::Disk;
 use support::process::{Ended, Homes, Process, Relay, text};
 use support::relay::{Account, Client};
 
@@ -133,42 +133,9 @@ fn files_of_a_home_are_ours_alone_whatever_the_umask() {
     }
 }
 
-/// A small disk of its own, where this process may mount one.
-struct Disk<'a>(&'a Path);
-
-impl<'a> Disk<'a> {
-    fn mount(at: &'a Path) -> Option<Self> {
-        fs::create_dir(at).expect("a directory");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "none", text(at)]);
-        let is_mounted = mount.status().is_ok_and(|status| status.success());
-        is_mounted.then_some(Self(at))
-    }
-
-    /// Mounts it again, `ro` or `rw`.
-    fn remount(&self, how: &str) {
-        let options = format!("remount,{how}");
-        let status = Command::new("mount").args(["-o", &options, text(self.0)]).status();
-        assert!(status.is_ok_and(|status| status.success()), "{how}");
-    }
-
-    /// Fills it to the last byte, with this file.
-    fn fill(&self, name: &str) {
-        let full = fs::write(self.0.join(name), vec![0; 2 << 20]).expect_err("it is full");
-        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", text(self.0)]).status();
-    }
-}
-
 #[test]
 fn a_disk_that_is_full_at_the_start_is_no_outage_for_those_who_are_known() {
-    let empty = |disk: &Disk| fs::remove_file(disk.0.join("filler")).expect("it is there");
-    known_users_come_in("disk", |disk| disk.fill("filler"), empty);
+    known_users_come_in("disk", Disk::fill, Disk::make_room);
 }
 
 #[test]
@@ -181,10 +148,7 @@ fn nor_is_one_that_was_made_read_only() {
 fn a_letter_for_which_the_disk_has_no_room_is_refused_and_kept_when_it_has() {
     let homes = Homes::new();
     let at = homes.path("disk");
-    let Some(disk) = Disk::mount(&at) else {
-        assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
-        return println!("not run: no disk can be mounted here");
-    };
+    let Some(disk) = Disk::mount(&at) else { return };
     let relay = Relay::at_home(&at.join("home"));
     let enter = |account: &Account| {
         let mut client = Client::connect(relay.address.parse().expect("an address"));
@@ -205,14 +169,14 @@ fn a_letter_for_which_the_disk_has_no_room_is_refused_and_kept_when_it_has() {
         alice.frame()
     };
     assert_eq!(store("1")["action"], "stored");
-    disk.fill("filler");
+    disk.fill();
     // The log of the database may have room for some.
     let mut more = (2..100).map(|id| store(&id.to_string()));
     let refused = more.find(|answer| answer["action"] != "stored");
     let refused = refused.expect("one is");
     assert_eq!(refused["code"], "store_failed", "{refused}");
     let id = refused["id"].as_str().expect("a text").to_owned();
-    fs::remove_file(disk.0.join("filler")).expect("it is there");
+    disk.make_room();
     assert_eq!(store(&id)["action"], "stored");
     bob.write(&compose::letters(TakeMode::All));
     let kept: usize = id.parse().expect("a number");
@@ -228,10 +192,7 @@ fn a_letter_for_which_the_disk_has_no_room_is_refused_and_kept_when_it_has() {
 fn known_users_come_in(name: &str, spoil: impl Fn(&Disk), mend: impl Fn(&Disk)) {
     let homes = Homes::new();
     let at = homes.path(name);
-    let Some(disk) = Disk::mount(&at) else {
-        assert!(!geteuid().is_root() || std::env::var_os("SEALWAX_MUST_MOUNT").is_none());
-        return println!("not run: no disk can be mounted here");
-    };
+    let Some(disk) = Disk::mount(&at) else { return };
     let (alice, bob) = (Account::alice(), Account::bob());
     let thief = named("alice", &support::fixtures::pem("bob"));
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {

@@ -11,16 +11,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::clocks::Backoff;
-use super::letter_book::{Change, KeptLetters, KeptPeer, LetterBook, MemoryLetters, WaitingLetter};
+use super::letter_book::{Change, KeptLetters, KeptPeer, LetterBook, WaitingLetter};
+use super::letter_memory::MemoryLetters;
+use super::trust::RelayPin;
 use crate::crypto::Mid;
-use crate::limits::{LETTER_PEERS, RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, WRITE_AGAIN};
+use crate::limits::{
+    LETTER_PEERS, RESEND_MAX, SEEN_INTERVAL, SEEN_SESSION_TEXTS, VISIT_INTERVAL, WRITE_AGAIN,
+};
 use crate::reactor::Time;
 use crate::wire::Fingerprint;
 
 /// The book, and the changes that are not in it yet.
 pub(super) struct Book {
     store: Box<dyn LetterBook>,
-    /// The store could not be read when it was opened.
+    /// The relay that it is about, and when that was last noted, in milliseconds since 1970.
+    relay: Option<(RelayPin, Option<u64>)>,
+    /// The store could not be read when the relay was visited.
     is_unusable: bool,
     /// The last look into it has failed.
     is_unreadable: bool,
@@ -50,20 +56,12 @@ pub(super) enum After {
 }
 
 impl Book {
-    /// The book kept in `store`, with what is in it. If it cannot be read, letters are kept in
-    /// memory only, and the error says why.
-    pub(super) fn open(mut store: Box<dyn LetterBook>) -> (Self, Result<KeptLetters, String>) {
-        let kept = store.load();
-        if kept.is_err() {
-            store = Box::new(MemoryLetters::default());
-        }
-        let mut waiting = BTreeMap::<String, Vec<WaitingLetter>>::new();
-        for letter in kept.iter().flat_map(|kept| &kept.waiting) {
-            waiting.entry(letter.to.clone()).or_default().push(letter.clone());
-        }
-        let book = Self {
+    /// The book kept in `store`. Before [`visit`](Self::visit) nothing is in it.
+    pub(super) fn new(store: Box<dyn LetterBook>) -> Self {
+        Self {
             store,
-            is_unusable: kept.is_err(),
+            relay: None,
+            is_unusable: false,
             is_unreadable: false,
             changes: Vec::new(),
             after: Vec::new(),
@@ -71,9 +69,40 @@ impl Book {
             texts_due: None,
             again: Backoff::new(WRITE_AGAIN, RESEND_MAX),
             rests_until: None,
-            waiting,
-        };
-        (book, kept)
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// From now on it is about this relay. Returns what is kept of it. If that cannot be read,
+    /// letters are kept in memory only, and the error says why.
+    pub(super) fn visit(&mut self, relay: RelayPin, now_ms: u64) -> Result<KeptLetters, String> {
+        let kept = self.store.visit(&relay, now_ms);
+        self.is_unusable = kept.is_err();
+        if self.is_unusable {
+            self.store = Box::new(MemoryLetters::default());
+        }
+        for letter in kept.iter().flat_map(|kept| &kept.waiting) {
+            self.waiting.entry(letter.to.clone()).or_default().push(letter.clone());
+        }
+        self.relay = Some((relay, kept.as_ref().ok().and_then(|kept| kept.visited)));
+        self.note_visit(now_ms); // before all other changes
+        kept
+    }
+
+    /// Whether it is known which relay it is about.
+    pub(super) fn is_open(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// Notes once a day that the relay is visited: what is over by the clock is erased then.
+    fn note_visit(&mut self, now_ms: u64) {
+        let interval = u64::try_from(VISIT_INTERVAL.as_millis()).unwrap_or(u64::MAX);
+        if let Some((relay, noted)) = &mut self.relay
+            && noted.is_none_or(|noted| now_ms >= noted.saturating_add(interval))
+        {
+            *noted = Some(now_ms);
+            self.changes.push(Change::Visit { relay: relay.clone(), now: now_ms });
+        }
     }
 
     /// What was written of the peer with this key.
@@ -149,6 +178,7 @@ impl Book {
     /// Writes what is due, and returns what may be done then. If it cannot be written, it is tried
     /// again later. `now_ms`: milliseconds since 1970.
     pub(super) fn write(&mut self, now: Time, now_ms: u64) -> Result<Vec<After>, String> {
+        self.note_visit(now_ms);
         let is_due = self.texts_due.is_some_and(|due| due <= now);
         if self.changes.is_empty() && !is_due {
             return Ok(std::mem::take(&mut self.after));
@@ -202,6 +232,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::letter_book::tests::relay;
 
     const BOB: Fingerprint = Fingerprint([7; 32]);
 
@@ -210,8 +241,28 @@ mod tests {
     }
 
     fn book() -> (Book, MemoryLetters) {
-        let letters = MemoryLetters::default();
-        (Book::open(Box::new(letters.clone())).0, letters)
+        let mut letters = MemoryLetters::default();
+        let mut book = Book::new(Box::new(letters.clone()));
+        book.visit(relay(1), 1).unwrap();
+        book.write(at(0), 1).unwrap();
+        letters.visit(&relay(1), 1).unwrap();
+        (book, letters)
+    }
+
+    #[test]
+    fn a_visit_is_noted_once_a_day_and_before_all_else() {
+        let (mut book, letters) = book();
+        let day = u64::try_from(VISIT_INTERVAL.as_millis()).unwrap();
+        letters.fill(true);
+        assert_eq!(book.write(at(1), day), Ok(Vec::new()), "nothing to be written");
+        assert!(book.write(at(2), day + 1).is_err());
+        letters.fill(false);
+        book.write(at(9000), day + 2).unwrap();
+        assert_eq!(letters.kept().visited, Some(day + 1));
+        let mut again = Book::new(Box::new(letters));
+        again.visit(relay(2), day).unwrap();
+        again.note(Change::Erase { id: 1 });
+        assert!(matches!(again.changes[..], [Change::Visit { .. }, Change::Erase { .. }]));
     }
 
     #[test]
@@ -295,7 +346,8 @@ mod tests {
         assert_eq!(book.give_up_before(2), [letter("bob", 1)]);
         book.write(at(0), 1).unwrap();
         assert_eq!(letters.kept().waiting, [letter("bob", 2)]);
-        let (again, _) = Book::open(Box::new(letters));
+        let mut again = Book::new(Box::new(letters));
+        again.visit(relay(1), 1).unwrap();
         assert!(again.waits_for("bob"));
     }
 }

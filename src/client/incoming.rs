@@ -34,7 +34,7 @@ impl Client {
                 }
                 self.link.send(cx, &answer);
             }
-            NextStep::Registered => self.registered(cx),
+            NextStep::Registered(relay) => self.registered(cx, relay),
             NextStep::Retry(why) => self.link.lose(cx, why),
             NextStep::Over(code, detail) => self.link.finish(cx, &mut self.core, code, detail),
             NextStep::Nothing => {}

@@ -10,34 +10,40 @@
 //! ```
 //!
 //! All of it changes by [`Change`]s. Those that are committed together are kept together or not at
-//! all, whenever the process ends. Knows no disk: [`MemoryLetters`] is for tests, and the file is
-//! in `letter_file.rs`.
+//! all, whenever the process ends.
+//!
+//! All of it belongs to one relay: its letters are sealed to the keys that were left there, and a
+//! name is somebody else at another relay. A relay is known by its key, and where the user has
+//! accepted another key for an address, by the address. Which relay it is has to be said first
+//! ([`LetterBook::visit`]).
+//!
+//! Knows no disk: the file is in `letter_file.rs`, and memory, for tests, in `letter_memory.rs`.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
+use super::trust::RelayPin;
 use crate::crypto::{Letter, Mid};
-use crate::limits::{
-    LETTER_PEERS, OWED_RECEIPTS, SEEN_LETTERS, SEEN_SESSION_TEXTS, WAITING_LETTERS,
-};
+use crate::limits::{LETTER_AGE, LETTER_KEY_LIFETIME, LETTER_RELAYS};
 use crate::wire::Fingerprint;
 
 /// Where letters are kept. Errors are texts for people.
 pub trait LetterBook {
-    /// Everything but what is kept of each peer.
-    fn load(&mut self) -> Result<KeptLetters, String>;
+    /// From now on everything is about this relay: returns what is kept of it, but for its peers.
+    /// Nothing is written before [`Change::Visit`], which is to be the first change where
+    /// [`KeptLetters::visited`] is not of today. `now`: milliseconds since 1970. It is an error
+    /// where too many other relays are kept.
+    fn visit(&mut self, relay: &RelayPin, now: u64) -> Result<KeptLetters, String>;
 
-    /// What is kept of the peer with this key.
+    /// What is kept of the peer with this key at this relay.
     fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String>;
 
     /// Makes all changes, in order, or none of them.
     fn commit(&mut self, changes: &[Change]) -> Result<(), String>;
 }
 
-/// Everything but what is kept of each peer. Times are milliseconds since 1970.
+/// Everything that is kept of a relay but for its peers. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptLetters {
+    /// When [`Change::Visit`] was last written; `None`: never, or of another key or address.
+    pub visited: Option<u64>,
     /// Our letter keys, in the order in which they were made.
     pub keys: Vec<KeptKey>,
     /// Letters that cannot be opened yet, in the order in which they came.
@@ -55,7 +61,9 @@ pub struct KeptKey {
     pub id: u32,
     /// The pair, sealed under a key that only the owner of the identity has.
     pub sealed: Vec<u8>,
-    /// When a relay first took it; `None`: none has.
+    /// When it was made.
+    pub created: u64,
+    /// When the relay first took it; `None`: none has.
     pub published: Option<u64>,
 }
 
@@ -118,9 +126,17 @@ pub struct KeptPeer {
 /// One change of what is kept. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// This relay is visited. Letter keys and receipts of all relays that are over by the clock are
+    /// erased, and a relay of which nothing is needed any more makes room for a new one.
+    Visit {
+        /// Which relay.
+        relay: RelayPin,
+        /// Now.
+        now: u64,
+    },
     /// A letter key of ours was made.
     Key(KeptKey),
-    /// A relay took the key with this id for the first time.
+    /// The relay took the key with this id for the first time.
     Published {
         /// Which key.
         id: u32,
@@ -186,7 +202,7 @@ pub enum Change {
 pub struct UnusableLetters(pub String);
 
 impl LetterBook for UnusableLetters {
-    fn load(&mut self) -> Result<KeptLetters, String> {
+    fn visit(&mut self, _relay: &RelayPin, _now: u64) -> Result<KeptLetters, String> {
         Err(self.0.clone())
     }
 
@@ -199,152 +215,56 @@ impl LetterBook for UnusableLetters {
     }
 }
 
-/// Letters in memory; its clones share them. What was committed is there after a crash.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryLetters {
-    all: Rc<RefCell<Memory>>,
+/// What was made before these times is over by the clock: letter keys, and with them all that is
+/// kept of a relay that was not visited since; and receipts. In milliseconds since 1970.
+pub(super) fn over_before(now: u64) -> (u64, u64) {
+    let before = |age: std::time::Duration| {
+        now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+    };
+    (before(LETTER_KEY_LIFETIME + LETTER_AGE), before(LETTER_AGE))
 }
 
-#[derive(Debug, Default)]
-struct Memory {
-    kept: KeptLetters,
-    peers: BTreeMap<[u8; 32], MemoryPeer>,
-    /// The floor of peers that were forgotten.
-    floor: u64,
-    /// Nothing can be written.
-    is_full: bool,
-}
-
-#[derive(Debug, Default)]
-struct MemoryPeer {
-    seen: Vec<(Mid, Option<u64>)>,
-    floor: u64,
-    newest_key: u64,
-    heard: u64,
-}
-
-impl MemoryLetters {
-    /// From now on nothing can be written (`true`), or everything again.
-    pub fn fill(&self, is_full: bool) {
-        self.all.borrow_mut().is_full = is_full;
-    }
-
-    /// All that is kept but for the peers.
-    pub fn kept(&self) -> KeptLetters {
-        self.all.borrow().kept.clone()
-    }
-}
-
-impl LetterBook for MemoryLetters {
-    fn load(&mut self) -> Result<KeptLetters, String> {
-        Ok(self.kept())
-    }
-
-    fn peer(&mut self, fp: &Fingerprint) -> Result<KeptPeer, String> {
-        let all = self.all.borrow();
-        let Some(peer) = all.peers.get(&fp.0) else {
-            return Ok(KeptPeer { floor: all.floor, ..KeptPeer::default() });
-        };
-        let seen = peer.seen.iter().map(|(mid, _)| *mid).collect();
-        Ok(KeptPeer { seen, floor: peer.floor, newest_key: peer.newest_key })
-    }
-
-    fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
-        let mut all = self.all.borrow_mut();
-        if all.is_full {
-            return Err("no room".to_owned());
-        }
-        for change in changes {
-            all.change(change);
-        }
-        Ok(())
-    }
-}
-
-impl Memory {
-    fn change(&mut self, change: &Change) {
-        let kept = &mut self.kept;
-        match change {
-            Change::Key(key) => kept.keys.push(key.clone()),
-            Change::Published { id, at } => {
-                if let Some(key) = kept.keys.iter_mut().find(|key| key.id == *id) {
-                    key.published.get_or_insert(*at);
-                }
-            }
-            Change::Erase { id } => kept.keys.retain(|key| key.id != *id),
-            Change::Park(letter) => kept.parked.push(letter.clone()),
-            Change::Unpark { from, mid } => {
-                kept.parked.retain(|letter| (&letter.from, &letter.mid) != (from, mid));
-            }
-            Change::Seen { fp, mid, created, now } => {
-                self.heard(fp, *now).see(*mid, *created);
-            }
-            Change::Owe(receipt) => {
-                let is_it = |it: &OwedReceipt| (&it.to, it.mid) == (&receipt.to, receipt.mid);
-                if !kept.owed.iter().any(is_it) {
-                    kept.owed.push(receipt.clone());
-                }
-                let beyond = kept.owed.len().saturating_sub(OWED_RECEIPTS);
-                kept.owed.drain(..beyond);
-            }
-            Change::Paid { to, mids } => {
-                kept.owed.retain(|receipt| receipt.to != *to || !mids.contains(&receipt.mid));
-            }
-            Change::Wait(letter) => {
-                kept.waiting.retain(|it| (&it.to, it.mid) != (&letter.to, letter.mid));
-                kept.waiting.push(letter.clone());
-                let beyond = kept.waiting.len().saturating_sub(WAITING_LETTERS);
-                kept.waiting.drain(..beyond);
-            }
-            Change::Settled { to, mid } => {
-                kept.waiting.retain(|letter| (&letter.to, &letter.mid) != (to, mid));
-            }
-            Change::NewestKey { fp, created, now } => {
-                let peer = self.heard(fp, *now);
-                peer.newest_key = peer.newest_key.max(*created);
-            }
-        }
-    }
-
-    /// The peer with this key; the one of whom nothing was noted for longest makes room.
-    fn heard(&mut self, fp: &Fingerprint, now: u64) -> &mut MemoryPeer {
-        if !self.peers.contains_key(&fp.0) && self.peers.len() >= LETTER_PEERS {
-            let oldest = self.peers.iter().min_by_key(|(_, peer)| peer.heard);
-            if let Some((&oldest, peer)) = oldest {
-                self.floor = self.floor.max(peer.heard);
-                self.peers.remove(&oldest);
-            }
-        }
-        let floor = self.floor;
-        let peer = self.peers.entry(fp.0).or_insert(MemoryPeer { floor, ..MemoryPeer::default() });
-        peer.heard = peer.heard.max(now);
-        peer
-    }
-}
-
-impl MemoryPeer {
-    fn see(&mut self, mid: Mid, created: Option<u64>) {
-        if self.seen.iter().any(|(seen, _)| *seen == mid) {
-            return;
-        }
-        self.seen.push((mid, created));
-        let most = if created.is_some() { SEEN_LETTERS } else { SEEN_SESSION_TEXTS };
-        let alike = |seen: &(Mid, Option<u64>)| seen.1.is_some() == created.is_some();
-        if self.seen.iter().filter(|seen| alike(seen)).count() > most
-            && let Some(oldest) = self.seen.iter().position(alike)
-        {
-            let (_, created) = self.seen.remove(oldest);
-            self.floor = self.floor.max(created.unwrap_or_default());
-        }
-    }
+/// Why no letters are kept of one relay more. `longest`: the address of the one that was visited
+/// longest ago.
+pub(super) fn too_many_relays(longest: &str) -> String {
+    let days = (LETTER_KEY_LIFETIME + LETTER_AGE).as_secs() / (24 * 3600);
+    format!(
+        "letters are kept of {LETTER_RELAYS} other relays, which is the most, and each may still \
+         have some for you; the one that you left longest ago ({longest}) makes room {days} days \
+         after your last visit"
+    )
 }
 
 /// What every book has to do: the one in memory and the one in a file are held to it.
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::letter_memory::MemoryLetters;
+    use super::super::trust::RelayFingerprint;
     use super::*;
+    use crate::limits::{
+        LETTER_PEERS, OWED_RECEIPTS, SEEN_LETTERS, SEEN_SESSION_TEXTS, WAITING_LETTERS,
+    };
 
     const BOB: Fingerprint = Fingerprint([7; 32]);
+
+    /// The relay with this number, at the address of the same number.
+    pub(in crate::client) fn relay(number: u8) -> RelayPin {
+        let key = RelayFingerprint([number; 32]);
+        RelayPin { address: format!("relay{number}:1"), key }
+    }
+
+    /// Visits it, and writes that down where it has to be.
+    pub(in crate::client) fn visit(
+        book: &mut dyn LetterBook,
+        relay: &RelayPin,
+        now: u64,
+    ) -> KeptLetters {
+        let kept = book.visit(relay, now).unwrap();
+        if kept.visited != Some(now) {
+            book.commit(&[Change::Visit { relay: relay.clone(), now }]).unwrap();
+        }
+        KeptLetters { visited: None, ..kept }
+    }
 
     fn mid(number: usize) -> Mid {
         (number as u128).to_be_bytes()
@@ -355,9 +275,9 @@ pub(super) mod tests {
     }
 
     /// What was committed is loaded, and what was taken back is not.
-    pub(in crate::client) fn keeps_what_was_committed(book: &mut dyn LetterBook) {
-        assert_eq!(book.load(), Ok(KeptLetters::default()));
-        let key = |id| KeptKey { id, sealed: vec![1, 2, 3], published: None };
+    fn keeps_what_was_committed(book: &mut dyn LetterBook) {
+        assert_eq!(visit(book, &relay(1), 1), KeptLetters::default());
+        let key = |id| KeptKey { id, sealed: vec![1, 2, 3], created: 1, published: None };
         let parked = |number| ParkedLetter {
             from: "bob".to_owned(),
             fp: BOB,
@@ -391,8 +311,9 @@ pub(super) mod tests {
             parked: vec![parked(1), parked(2)],
             owed: vec![owed(1), owed(2)],
             waiting: vec![waiting(2), waiting(1)],
+            visited: None,
         };
-        assert_eq!(book.load().as_ref(), Ok(&kept));
+        assert_eq!(visit(book, &relay(1), 1), kept);
         let to = || "bob".to_owned();
         let undone = [
             Change::Erase { id: 1 },
@@ -406,11 +327,12 @@ pub(super) mod tests {
         kept.parked.remove(0);
         kept.owed.remove(0);
         kept.waiting.remove(0);
-        assert_eq!(book.load(), Ok(kept));
+        assert_eq!(visit(book, &relay(1), 1), kept);
     }
 
     /// Ids of shown texts are bounded, and a letter that is forgotten raises the floor.
-    pub(in crate::client) fn forgets_the_oldest_texts(book: &mut dyn LetterBook) {
+    fn forgets_the_oldest_texts(book: &mut dyn LetterBook) {
+        visit(book, &relay(1), 1);
         let letters: Vec<_> = (0..=SEEN_LETTERS).map(|n| seen(n, Some(n as u64))).collect();
         book.commit(&letters[..SEEN_LETTERS]).unwrap();
         book.commit(&[seen(1, Some(1))]).unwrap(); // again
@@ -429,7 +351,8 @@ pub(super) mod tests {
     }
 
     /// A peer that makes room leaves its floor to those who are not known.
-    pub(in crate::client) fn forgets_who_was_silent_longest(book: &mut dyn LetterBook) {
+    fn forgets_who_was_silent_longest(book: &mut dyn LetterBook) {
+        visit(book, &relay(1), 1);
         let fp = |number: usize| {
             let mut fp = [0; 32];
             fp[..16].copy_from_slice(&mid(number));
@@ -450,7 +373,8 @@ pub(super) mod tests {
     }
 
     /// Receipts and letters of ours are bounded.
-    pub(in crate::client) fn keeps_no_more_than_it_may(book: &mut dyn LetterBook) {
+    fn keeps_no_more_than_it_may(book: &mut dyn LetterBook) {
+        visit(book, &relay(1), 1);
         let to = || "bob".to_owned();
         let owe = |n| Change::Owe(OwedReceipt { to: to(), mid: mid(n), since: 1 });
         let wait = |n: usize| {
@@ -459,22 +383,121 @@ pub(super) mod tests {
         };
         book.commit(&(0..OWED_RECEIPTS + 2).map(owe).collect::<Vec<_>>()).unwrap();
         book.commit(&(0..WAITING_LETTERS + 2).map(wait).collect::<Vec<_>>()).unwrap();
-        let kept = book.load().unwrap();
+        let kept = visit(book, &relay(1), 1);
         assert_eq!((kept.owed.len(), kept.owed[0].mid), (OWED_RECEIPTS, mid(2)));
         assert_eq!((kept.waiting.len(), kept.waiting[0].mid), (WAITING_LETTERS, mid(2)));
     }
 
+    /// What is kept of one relay is not touched at another, whatever has the same names and ids.
+    fn keeps_relays_apart(book: &mut dyn LetterBook) {
+        let key = KeptKey { id: 7, sealed: vec![1], created: 5, published: None };
+        let (to, first) = ("bob".to_owned(), mid(1));
+        let waiting = WaitingLetter { to: to.clone(), mid: first, id: "1".to_owned(), stored: 9 };
+        let owed = OwedReceipt { to: to.clone(), mid: first, since: 9 };
+        let parked =
+            ParkedLetter { from: to.clone(), fp: BOB, mid: first, content: "sealed".to_owned() };
+        let all = [
+            Change::Key(key.clone()),
+            Change::Park(parked),
+            Change::Owe(owed),
+            Change::Wait(waiting),
+            seen(1, Some(4)),
+            Change::NewestKey { fp: BOB, created: 6, now: 9 },
+        ];
+        visit(book, &relay(1), 9);
+        book.commit(&all).unwrap();
+        let kept = visit(book, &relay(1), 9);
+        assert_eq!(visit(book, &relay(2), 9), KeptLetters::default());
+        assert_eq!(book.peer(&BOB), Ok(KeptPeer::default()));
+        book.commit(&all).unwrap();
+        let undone = [
+            Change::Published { id: 7, at: 8 },
+            Change::Erase { id: 7 },
+            Change::Unpark { from: to.clone(), mid: first },
+            Change::Paid { to: to.clone(), mids: vec![first] },
+            Change::Settled { to, mid: first },
+            Change::NewestKey { fp: BOB, created: 20, now: 9 },
+        ];
+        book.commit(&undone).unwrap();
+        assert_eq!(visit(book, &relay(2), 9), KeptLetters::default());
+        assert_eq!(visit(book, &relay(1), 9), kept);
+        let peer = KeptPeer { seen: vec![first], floor: 0, newest_key: 6 };
+        assert_eq!(book.peer(&BOB), Ok(peer));
+        // At another address, and then there with another key, it is the same relay.
+        let moved = RelayPin { address: "moved:1".to_owned(), ..relay(1) };
+        assert_eq!(visit(book, &moved, 9), kept);
+        let renewed = RelayPin { key: RelayFingerprint([9; 32]), ..moved };
+        assert_eq!(book.visit(&renewed, 9).unwrap().visited, None, "that is to be written down");
+        assert_eq!(visit(book, &renewed, 9), kept);
+        assert_eq!(visit(book, &relay(2), 9), KeptLetters::default());
+        assert_eq!(visit(book, &renewed, 9), kept);
+    }
+
+    /// What is over by the clock goes at whatever relay the client is.
+    fn erases_of_all_relays_by_the_clock(book: &mut dyn LetterBook) {
+        let key = |id, created| {
+            Change::Key(KeptKey { id, sealed: vec![1], created, published: Some(created) })
+        };
+        let (end, _) = over_before(0);
+        assert_eq!(end, 0);
+        let day = 24 * 3_600_000;
+        let owe = Change::Owe(OwedReceipt { to: "bob".to_owned(), mid: mid(1), since: 200 * day });
+        visit(book, &relay(1), 200 * day);
+        book.commit(&[key(1, 100 * day), key(2, 150 * day), owe]).unwrap();
+        visit(book, &relay(2), 206 * day);
+        let kept = visit(book, &relay(1), 206 * day);
+        assert_eq!((kept.keys.len(), kept.keys[0].id, kept.owed.len()), (1, 2, 1));
+        visit(book, &relay(2), 216 * day);
+        assert_eq!(visit(book, &relay(1), 216 * day).owed, []);
+    }
+
+    /// Of so many relays and no more; the one longest not visited of which nothing is needed goes.
+    fn keeps_so_many_relays(book: &mut dyn LetterBook) {
+        let day = 24 * 3_600_000;
+        let (start, most) = (200 * day, u8::try_from(LETTER_RELAYS).unwrap());
+        let keep =
+            |id| Change::Key(KeptKey { id, sealed: vec![1], created: start, published: None });
+        for number in 0..most {
+            visit(book, &relay(number), start + u64::from(number));
+            book.commit(&[keep(number.into())]).unwrap();
+        }
+        let refused = book.visit(&relay(most), start + day).unwrap_err();
+        assert!(refused.contains("relay0:1") && refused.contains("105 days"), "{refused}");
+        visit(book, &relay(3), start + day);
+        book.commit(&[Change::Erase { id: 3 }]).unwrap();
+        assert_eq!(visit(book, &relay(most), start + day), KeptLetters::default());
+        book.commit(&[keep(most.into())]).unwrap();
+        assert_eq!(visit(book, &relay(5), start + day).keys.len(), 1, "the others stay");
+        assert!(book.visit(&relay(3), start + day).is_err(), "this one made room");
+        assert_eq!(visit(book, &relay(0), start + day).keys.len(), 1);
+        // After that time nothing of the one that was left longest ago is needed.
+        assert_eq!(visit(book, &relay(3), start + 106 * day), KeptLetters::default());
+    }
+
+    type Contract = fn(&mut dyn LetterBook);
+
+    /// All of it, each for a book that is new.
+    pub(in crate::client) const CONTRACT: [Contract; 7] = [
+        keeps_what_was_committed,
+        forgets_the_oldest_texts,
+        forgets_who_was_silent_longest,
+        keeps_no_more_than_it_may,
+        keeps_relays_apart,
+        erases_of_all_relays_by_the_clock,
+        keeps_so_many_relays,
+    ];
+
     #[test]
     fn memory_keeps_what_was_committed() {
-        keeps_what_was_committed(&mut MemoryLetters::default());
-        forgets_the_oldest_texts(&mut MemoryLetters::default());
-        forgets_who_was_silent_longest(&mut MemoryLetters::default());
-        keeps_no_more_than_it_may(&mut MemoryLetters::default());
+        for test in CONTRACT {
+            test(&mut MemoryLetters::default());
+        }
     }
 
     #[test]
     fn clones_share_what_is_kept_and_a_full_one_keeps_nothing() {
         let mut ours = MemoryLetters::default();
+        visit(&mut ours, &relay(1), 1);
         let mut theirs = ours.clone();
         ours.fill(true);
         assert!(ours.commit(&[seen(1, None)]).is_err());

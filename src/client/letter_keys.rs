@@ -4,6 +4,8 @@
 //!   made ──LETTER_KEY_INTERVAL──▶ replaced ──no letter waits under it──▶ erased
 //! ```
 //!
+//! Those of one relay: at another one others are left.
+//!
 //! Unlike a prekey a letter key outlives the process: letters come while nobody is there. Its
 //! secret half is kept sealed under a key that comes from the identity. Once it is erased nobody
 //! can open the letters that were sealed to it, not even with the identity.
@@ -29,7 +31,7 @@ pub(super) struct LetterKeys {
 
 struct OwnKey {
     pair: LetterKeyPair,
-    /// When a relay first took it, in milliseconds since 1970.
+    /// When the relay first took it, in milliseconds since 1970.
     published: Option<u64>,
 }
 
@@ -70,7 +72,8 @@ impl LetterKeys {
             let plain = [&pair.created().to_be_bytes()[..], pair.to_stored().expose()].concat();
             let plain = zeroize::Zeroizing::new(plain);
             let sealed = seal_at_rest(vault, &self.at_rest, PLACE, &plain);
-            book.note(Change::Key(KeptKey { id: pair.id(), sealed, published: None }));
+            let (id, created) = (pair.id(), pair.created());
+            book.note(Change::Key(KeptKey { id, sealed, created, published: None }));
             self.keys.push(OwnKey { pair, published: None });
         }
         match self.keys.last() {
@@ -131,6 +134,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::client::core::tests::core;
+    use crate::client::letter_book::tests::relay;
     use crate::client::{FileLetters, LetterBook, MemoryLetters, ParkedLetter};
     use crate::home::Home;
     use crate::reactor::Time;
@@ -150,8 +154,9 @@ mod tests {
         fn new() -> Self {
             let vault = core().vault;
             let letters = MemoryLetters::default();
-            let (book, kept) = Book::open(Box::new(letters.clone()));
-            let (keys, damaged) = LetterKeys::open(vault.as_ref(), &kept.unwrap().keys);
+            let mut book = Book::new(Box::new(letters.clone()));
+            let kept = book.visit(relay(1), START).unwrap();
+            let (keys, damaged) = LetterKeys::open(vault.as_ref(), &kept.keys);
             assert_eq!(damaged, 0);
             Self { vault, letters, book, keys }
         }
@@ -219,9 +224,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("home");
         let home = Home::open(path.clone()).unwrap();
-        let file = FileLetters::open(&home, PLACE).unwrap();
+        let open = || FileLetters::open(&home, PLACE, None).unwrap();
         let vault = core().vault;
-        let (mut book, _) = Book::open(Box::new(file));
+        let mut book = Book::new(Box::new(open()));
+        book.visit(relay(1), START).unwrap();
         let (mut keys, _) = LetterKeys::open(vault.as_ref(), &[]);
         let is_in_home = |bytes: &[u8]| {
             let files = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
@@ -242,7 +248,7 @@ mod tests {
             };
             book.note(Change::Park(parked(1)));
             book.write(Time::default(), now_ms).unwrap();
-            let kept = FileLetters::open(&home, PLACE).unwrap().load().unwrap().keys;
+            let kept = open().visit(&relay(1), now_ms).unwrap().keys;
             let sealed = kept.into_iter().find(|kept| kept.id == id).unwrap().sealed;
             assert!(is_in_home(&sealed[..32]) && is_in_home(&content.as_bytes()[..99]));
             for secret in [vault.at_rest_key().expose().as_slice(), stored.expose()] {

@@ -15,7 +15,7 @@
 //!                                        └─ receiving ── waiting, seen
 //!          letterbox ── letter_keys, letter_reading, held            what waited for us
 //!           core: what all of them share; events and frames are put there, and what concerns
-//!                 letters is written down (book, letter_book, letter_file)
+//!                 letters is written down (book, letter_book, letter_file, letter_memory)
 //! ```
 //!
 //! No part of a conversation calls the loop: it queues its frames in the core, and they leave in
@@ -39,7 +39,10 @@ mod incoming;
 mod letter_book;
 mod letter_file;
 mod letter_keys;
+mod letter_memory;
 mod letter_reading;
+mod letter_relays;
+mod letter_tables;
 mod letterbox;
 mod link;
 mod lookup;
@@ -94,10 +97,11 @@ pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Wa
 pub use handler::ClientUser;
 pub use held::why_held;
 pub use letter_book::{
-    Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt,
-    ParkedLetter, UnusableLetters, WaitingLetter,
+    Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, OwedReceipt, ParkedLetter,
+    UnusableLetters, WaitingLetter,
 };
-pub use letter_file::FileLetters;
+pub use letter_file::{AtRelay, FileLetters};
+pub use letter_memory::MemoryLetters;
 pub use marks::Mark;
 pub use pin_store::FilePins;
 pub use pins::{MemoryPins, Pin, PinBook, PinFile, Pins};
@@ -113,6 +117,8 @@ pub struct Client {
     channel: Channel,
     registration: Registration,
     peers: Peers,
+    /// What is taken out of our letterbox.
+    take: Option<TakeMode>,
     letterbox: Letterbox,
     roster: Roster,
     timer: Timer,
@@ -139,7 +145,7 @@ fn letters(
     let (kept, take) = match kept {
         Ok(kept) => (kept, take),
         Err(why) => {
-            let detail = format!("letters cannot be read, so none are taken: {why}");
+            let detail = format!("no letters are taken: {why}");
             core.warn("", Caution::LettersFile, detail);
             (KeptLetters::default(), None)
         }
@@ -172,7 +178,6 @@ impl Client {
         let (waits_for_absent, take) = (settings.waits_for_absent, settings.letterbox);
         debug_assert!(check_name_v2(&name).is_ok(), "checked where it was read");
         let vault = parts.vault;
-        let (book, kept) = Book::open(parts.letters);
         let mut core = ClientCore {
             fp: vault.public().fingerprint(),
             prekeys: Prekeys::new(vault.as_ref(), &name, (parts.wall)()),
@@ -185,7 +190,7 @@ impl Client {
             now: Time::default(),
             peers: PinBook::new(parts.peers),
             marks: PinBook::new(parts.marks),
-            book,
+            book: Book::new(parts.letters),
             warnings: Warnings::new(every_warning),
             tokens: Tokens::default(),
             events: VecDeque::new(),
@@ -200,8 +205,9 @@ impl Client {
             unconfirmed_bytes: 0,
         };
         core.refresh_pins();
-        let mut peers = Peers::default();
-        let letterbox = letters(&mut core, &mut peers, take, kept);
+        let peers = Peers::default();
+        let (keys, _) = LetterKeys::open(core.vault.as_ref(), &[]);
+        let letterbox = Letterbox::new(&mut core, None, keys, Vec::new());
         Self {
             pins_due: Time::default(),
             core,
@@ -214,6 +220,7 @@ impl Client {
             ),
             channel: parts.channel,
             peers,
+            take,
             letterbox,
             roster: Roster::default(),
             timer,
@@ -448,13 +455,24 @@ impl Client {
         self.renew_prekey();
     }
 
-    fn registered(&mut self, cx: &mut Context) {
+    fn registered(&mut self, cx: &mut Context, relay: RelayPin) {
         self.link.registered(cx, self.core.now);
+        self.open_letters(relay);
         let (name, fp) = (self.core.name.clone(), self.core.fp);
         self.core.tell(Event::Registered { name, fp });
         self.give_letters_up();
         self.letterbox.publish(&mut self.core);
         self.peers.for_each(|_| {}); // marks all: each peer may have something to send
+    }
+
+    /// Now it is known at which relay we are, so what is kept of it is read.
+    fn open_letters(&mut self, relay: RelayPin) {
+        if self.core.book.is_open() {
+            return; // this run was there before
+        }
+        let now_ms = self.core.wall_ms();
+        let kept = self.core.book.visit(relay, now_ms);
+        self.letterbox = letters(&mut self.core, &mut self.peers, self.take, kept);
     }
 
     fn roster_changed(&mut self, events: Vec<Event>) {

@@ -25,12 +25,15 @@ pub(super) struct Registration {
     relays: PinBook<RelayPin>,
     /// Whether it is to hold on its connection only.
     is_bound: bool,
+    /// The key with which we were registered in this run.
+    used: Option<RelayFingerprint>,
     stage: Stage,
 }
 
 enum Stage {
     Registering { cnonce: [u8; 32] },
-    Proving,
+    Proving { relay: RelayFingerprint },
+    NotBegun,
 }
 
 /// What the relay has to have signed.
@@ -45,8 +48,8 @@ struct Challenge {
 pub(super) enum NextStep {
     /// Send this answer.
     Send(Vec<u8>),
-    /// We are registered.
-    Registered,
+    /// We are registered with this relay.
+    Registered(RelayPin),
     /// It failed for now: try again.
     Retry(String),
     /// It failed for good.
@@ -62,7 +65,7 @@ impl Registration {
         relays: PinBook<RelayPin>,
         is_bound: bool,
     ) -> Self {
-        Self { relay, roster, relays, is_bound, stage: Stage::Proving }
+        Self { relay, roster, relays, is_bound, used: None, stage: Stage::NotBegun }
     }
 
     /// `HOST:PORT`, as it was asked for.
@@ -98,12 +101,16 @@ impl Registration {
                 let challenge = Challenge { cnonce, relay, nonce, binding };
                 self.challenged(core, &challenge, &signature)
             }
-            (Stage::Proving, Incoming::Reply(Reply::Registered { name, fp, limits })) => {
+            (
+                &Stage::Proving { relay: key },
+                Incoming::Reply(Reply::Registered { name, fp, limits }),
+            ) => {
                 if name != core.name || fp != core.fp {
                     return NextStep::Retry("the relay registered somebody else".to_owned());
                 }
                 core.max_frame = limits.frame.min(MAX_FRAME_OPTION);
-                NextStep::Registered
+                self.used = Some(key);
+                NextStep::Registered(RelayPin { address: self.relay.clone(), key })
             }
             // It refuses to be bound: of TLS it knows nothing, so that ends before it.
             (Stage::Registering { .. }, Incoming::Reply(Reply::Error { code, .. }))
@@ -139,10 +146,15 @@ impl Registration {
         if !is_signed {
             return NextStep::Retry("the relay did not prove its key".to_owned());
         }
-        if let Err(over) = self.pin(core, RelayFingerprint(*relay)) {
+        let key = RelayFingerprint(*relay);
+        if let Err(over) = self.pin(core, key) {
             return over;
         }
-        self.stage = Stage::Proving;
+        if self.used.is_some_and(|used| used != key) {
+            let detail = format!("the key of {} was accepted anew: start again", self.relay);
+            return NextStep::Over(Ending::RelayChanged, detail);
+        }
+        self.stage = Stage::Proving { relay: key };
         let prekey = core.prekeys.published();
         let proof = register_proof(relay, nonce, cnonce, &core.name, &core.fp, prekey, binding);
         NextStep::Send(compose::prove(&core.vault.sign(&proof)))

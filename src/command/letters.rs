@@ -3,18 +3,19 @@
 //!
 //! Works beside a running `chat`: both write to one database.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::rc::Rc;
 
 use serde_json::json;
 
 use super::cli::{Letters, LettersCommand, keys_command};
-use super::owner::{LETTERS_FILE, PEERS_FILE, not_usable};
+use super::owner::{self, LETTERS_FILE, PEERS_FILE, not_usable};
 use super::view::{ago, span};
 use super::{Exit, Failure, Outcome, talk};
 use crate::client::{
-    Caution, FileLetters, FilePins, KeptLetters, LetterBook, LetterChange, ParkedLetter, PeerPin,
-    PinBook, WaitingLetter, why_held,
+    AtRelay, Caution, FileLetters, FilePins, ParkedLetter, PeerPin, PinBook, WaitingLetter,
+    why_held,
 };
 use crate::crypto::Mid;
 use crate::home::Home;
@@ -25,36 +26,39 @@ use crate::wire::escape_visible;
 pub(super) fn letters(arguments: &Letters) -> Outcome {
     let home = Rc::new(open_home(arguments)?);
     let mut book = if home.path(LETTERS_FILE).exists() {
-        Some(FileLetters::open(&home, LETTERS_FILE).map_err(unusable)?)
+        let relay = owner::relay(&home)?.map(|relay| relay.to_string());
+        Some(FileLetters::open(&home, LETTERS_FILE, relay.as_deref()).map_err(unusable)?)
     } else {
         None // no client has run here
     };
-    let kept = match &mut book {
-        Some(book) => book.load().map_err(unusable)?,
-        None => KeptLetters::default(),
+    let (waiting, parked) = match &book {
+        Some(book) => (book.left().map_err(unusable)?, book.held().map_err(unusable)?),
+        None => (Vec::new(), Vec::new()),
     };
+    let relays = waiting.iter().map(|it| &it.relay).chain(parked.iter().map(|it| &it.relay));
     let writer = Writer {
         json: arguments.json,
         keys: keys_command(arguments.home.as_deref()),
         now: talk::wall_clock(),
+        names_relays: relays.collect::<BTreeSet<_>>().len() > 1,
     };
     match &arguments.command {
         LettersCommand::List => {
-            if kept.waiting.is_empty() && kept.parked.is_empty() {
+            if waiting.is_empty() && parked.is_empty() {
                 eprintln!("* no letters");
             }
             let peers = peers(&home)?;
-            let held = kept.parked.iter().map(|letter| {
-                let why = why_held(peers.file(), letter, true, writer.now);
-                writer.held(letter, why)
+            let held = parked.iter().map(|held| {
+                let why = why_held(peers.file(), &held.letter, true, writer.now);
+                writer.held(held, why)
             });
-            let waiting = kept.waiting.iter().map(|it| writer.waiting(it, "waits to be confirmed"));
+            let waiting = waiting.iter().map(|it| writer.waiting(it, "waits to be confirmed"));
             print(waiting.chain(held))
         }
         LettersCommand::Forget { which, held, .. } => {
-            let (waiting, parked) = chosen(kept, which.as_deref(), *held)?;
+            let (waiting, parked) = chosen(waiting, parked, which.as_deref(), *held)?;
             if let Some(book) = &mut book {
-                book.commit(&forgotten(&waiting, &parked)).map_err(unusable)?;
+                book.forget(&waiting, &parked).map_err(unusable)?;
             }
             let parked = parked.iter().map(|letter| writer.dropped(letter));
             let settled = "is not waited for any more";
@@ -86,17 +90,19 @@ fn peers(home: &Rc<Home>) -> Result<PinBook<PeerPin>, Failure> {
 /// The letters that `which` names (a peer, or one letter; none: all): those that were left, or
 /// those that are held.
 fn chosen(
-    kept: KeptLetters,
+    waiting: Vec<AtRelay<WaitingLetter>>,
+    parked: Vec<AtRelay<ParkedLetter>>,
     which: Option<&str>,
     held: bool,
-) -> Result<(Vec<WaitingLetter>, Vec<ParkedLetter>), Failure> {
+) -> Result<(Vec<AtRelay<WaitingLetter>>, Vec<AtRelay<ParkedLetter>>), Failure> {
     let is_it = |is_meant: bool, peer: &str, mid: &Mid| {
         is_meant && which.is_none_or(|which| which == peer) || which == Some(mark(mid).as_str())
     };
-    let is_there = |letter: &ParkedLetter| which == Some(letter.from.as_str());
-    let has_held = kept.parked.iter().any(is_there);
-    let waiting = kept.waiting.into_iter().filter(|it| is_it(!held, &it.to, &it.mid));
-    let parked = kept.parked.into_iter().filter(|it| is_it(held, &it.from, &it.mid));
+    let has_held = parked.iter().any(|it| which == Some(it.letter.from.as_str()));
+    let is_meant = |it: &AtRelay<WaitingLetter>| is_it(!held, &it.letter.to, &it.letter.mid);
+    let waiting = waiting.into_iter().filter(is_meant);
+    let is_meant = |it: &AtRelay<ParkedLetter>| is_it(held, &it.letter.from, &it.letter.mid);
+    let parked = parked.into_iter().filter(is_meant);
     let chosen: (Vec<_>, Vec<_>) = (waiting.collect(), parked.collect());
     match which.map(escape_visible) {
         Some(which) if chosen.0.is_empty() && chosen.1.is_empty() => {
@@ -114,18 +120,6 @@ fn chosen(
     }
 }
 
-fn forgotten(waiting: &[WaitingLetter], parked: &[ParkedLetter]) -> Vec<LetterChange> {
-    let settled = waiting.iter().map(|letter| {
-        let WaitingLetter { to, mid, .. } = letter.clone();
-        LetterChange::Settled { to, mid }
-    });
-    let dropped = parked.iter().map(|letter| {
-        let ParkedLetter { from, mid, .. } = letter.clone();
-        LetterChange::Unpark { from, mid }
-    });
-    settled.chain(dropped).collect()
-}
-
 /// What a letter is named by: the beginning of its random id. The `id` that its run of `send` or
 /// `chat` gave it is that of others too.
 fn mark(mid: &Mid) -> String {
@@ -140,31 +134,42 @@ struct Writer {
     keys: String,
     /// In milliseconds since 1970.
     now: u64,
+    /// There are letters of several relays.
+    names_relays: bool,
 }
 
 impl Writer {
+    /// Where a letter is, if that has to be said.
+    fn at(&self, relay: &str) -> String {
+        if self.names_relays { format!(" at {relay}") } else { String::new() }
+    }
+
     /// A letter that was left, and what about it.
-    fn waiting(&self, letter: &WaitingLetter, what: &str) -> String {
-        let WaitingLetter { to, id, mid, stored } = letter;
+    fn waiting(&self, left: &AtRelay<WaitingLetter>, what: &str) -> String {
+        let AtRelay { relay, letter: WaitingLetter { to, id, mid, stored }, .. } = left;
         let mark = mark(mid);
         if self.json {
-            return json!({"letter": mark, "to": to, "id": id, "stored_at": stored}).to_string();
+            let object =
+                json!({"letter": mark, "to": to, "relay": relay, "id": id, "stored_at": stored});
+            return object.to_string();
         }
-        let line = format!("{mark} to {to}, left {}, {what}", ago(self.now, *stored));
+        let at = self.at(relay);
+        let line = format!("{mark} to {to}{at}, left {}, {what}", ago(self.now, *stored));
         escape_visible(&line).into_owned()
     }
 
     /// A letter that came and is held, until when, and why: `None` where only the run that takes it
     /// can tell.
-    fn held(&self, letter: &ParkedLetter, why: Option<Caution>) -> String {
+    fn held(&self, held: &AtRelay<ParkedLetter>, why: Option<Caution>) -> String {
+        let AtRelay { relay, letter, .. } = held;
         let ParkedLetter { from, fp, mid, .. } = letter;
         let (mark, keys) = (mark(mid), &self.keys);
         let written = letter.created_ms().unwrap_or_default();
         let until = written.saturating_add(u64::try_from(LETTER_AGE.as_millis()).unwrap_or(0));
         if self.json {
             let (fp, reason) = (fp.to_string(), why.map(Caution::as_str));
-            let object = json!({"letter": mark, "from": from, "fp": fp, "written_at": written,
-                                "until": until, "reason": reason});
+            let object = json!({"letter": mark, "from": from, "relay": relay, "fp": fp,
+                                "written_at": written, "until": until, "reason": reason});
             return object.to_string();
         }
         let why = match why {
@@ -180,16 +185,17 @@ impl Writer {
             None => "the next `recv` or `chat` looks at it".to_owned(),
         };
         let (age, left) = (ago(self.now, written), span(self.now, until));
-        let line = format!("{mark} of {from}, written {age}, is held for {left} more: {why}");
+        let at = self.at(relay);
+        let line = format!("{mark} of {from}{at}, written {age}, is held for {left} more: {why}");
         escape_visible(&line).into_owned()
     }
 
     /// A letter that was held and is dropped.
-    fn dropped(&self, letter: &ParkedLetter) -> String {
+    fn dropped(&self, held: &AtRelay<ParkedLetter>) -> String {
         if self.json {
-            return self.held(letter, None);
+            return self.held(held, None);
         }
-        let ParkedLetter { from, mid, .. } = letter;
+        let ParkedLetter { from, mid, .. } = &held.letter;
         escape_visible(&format!("{} of {from} is dropped, unread", mark(mid))).into_owned()
     }
 }

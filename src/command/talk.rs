@@ -114,7 +114,7 @@ fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
         peers: Box::new(FilePins::new(owner.home.clone(), owner::PEERS_FILE)),
         relays: Box::new(FilePins::new(owner.home.clone(), owner::RELAYS_FILE)),
         marks: Box::new(FilePins::new(owner.home.clone(), owner::MARKS_FILE)),
-        letters: letters(&owner.home),
+        letters: letters(&owner.home, owner.usual_relay.as_ref().unwrap_or(&relay)),
         channel,
         wall: Box::new(wall_clock),
         resolve: Box::new(Threads::new(waker.clone())),
@@ -132,8 +132,9 @@ fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
 }
 
 /// What is kept of letters. A client goes on without them where the file cannot be used.
-fn letters(home: &Home) -> Box<dyn LetterBook> {
-    match FileLetters::open(home, owner::LETTERS_FILE) {
+fn letters(home: &Home, usual_relay: &Address) -> Box<dyn LetterBook> {
+    let usual_relay = usual_relay.to_string();
+    match FileLetters::open(home, owner::LETTERS_FILE, Some(&usual_relay)) {
         Ok(letters) => Box::new(letters),
         Err(why) => Box::new(UnusableLetters(why)),
     }

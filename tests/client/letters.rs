@@ -2,16 +2,21 @@
 //! them.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sealwax::client::{Caution, Event, Failure, MemoryPins, Progress, Trust, Way};
+use sealwax::client::{
+    Caution, Event, Failure, FileLetters, LetterBook, MemoryPins, Progress, RelayPin, Trust, Way,
+};
+use sealwax::crypto::RelayKey;
+use sealwax::home::Home;
 use sealwax::wire::{TakeMode, base64};
 use serde_json::json;
 
 use crate::boxes::Boxes;
 use crate::evil::Verdict;
-use crate::world::{World, cautions, delivered, failures, public};
+use crate::world::{LETTERS, World, cautions, delivered, failures, public};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -665,4 +670,109 @@ fn what_an_earlier_run_left_holds_texts_back_for_a_moment_only() {
     world.run_seconds(2);
     heard_all(&mut world, 1..2);
     assert_eq!(delivered(&world.events("alice")), ["1"]);
+}
+
+/// A relay that is not used now: its key, its letterboxes, and where it is.
+struct Elsewhere(RelayKey, Boxes, SocketAddr);
+
+impl Elsewhere {
+    /// Everybody has left; from now on the users of this world come there, and it is the other one
+    /// that is not used.
+    fn change_places(&mut self, world: &mut World) {
+        let Self(key, boxes, at) = self;
+        std::mem::swap(key, &mut world.relay.key);
+        std::mem::swap(boxes, world.relay.boxes.as_mut().expect("boxes"));
+        std::mem::swap(at, &mut world.at);
+    }
+}
+
+/// What bob keeps in a file, as one sees who reads the disk.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn home(&self) -> Home {
+        Home::open(self.0.path().join("home")).expect("a home")
+    }
+
+    /// The sealed letter keys that he has for a relay.
+    fn keys(&self, relay: &RelayPin) -> Vec<Vec<u8>> {
+        let mut book = FileLetters::open(&self.home(), LETTERS, None).expect("a file");
+        let kept = book.visit(relay, 0).expect("it is read");
+        kept.keys.into_iter().map(|key| key.sealed).collect()
+    }
+
+    /// Whether any part of it is in any file of his home.
+    fn has(&self, sealed: &[u8]) -> bool {
+        let files = std::fs::read_dir(self.home().path("")).expect("a home");
+        let mut contents =
+            files.map(|file| std::fs::read(file.expect("one").path()).expect("read"));
+        contents.any(|content| {
+            let is_there = |part| memchr::memmem::find(&content, part).is_some();
+            sealed.chunks_exact(16).any(is_there)
+        })
+    }
+}
+
+#[test]
+fn who_spends_days_at_another_relay_comes_back_and_reads_all() {
+    let (mut world, disk) = (world(), Disk(tempfile::tempdir().expect("a directory")));
+    world.homes.insert("bob".to_owned(), disk.home());
+    let there = SocketAddr::from(([127, 0, 0, 1], 23456));
+    world.relay_loop.context().listen(there);
+    let mut elsewhere = Elsewhere(RelayKey::generate().0, Boxes::default(), there);
+    join(&mut world, "bob", Kept::default());
+    join(&mut world, "alice", Kept::default());
+    let first = world.user("bob").known_relays().remove(0);
+    let left = disk.keys(&first).remove(0);
+    let mut bob = world.kill("bob");
+    say_all(&mut world, 0..3);
+    world.run_seconds(1);
+    let mut alice = world.kill("alice");
+
+    elsewhere.change_places(&mut world);
+    let mut replaced = Vec::<Vec<u8>>::new();
+    for day in 1..6 {
+        join(&mut world, "bob", bob);
+        join(&mut world, "alice", alice);
+        let second = world.user("bob").known_relays().pop().expect("the newest");
+        assert_ne!(second, first);
+        bob = world.kill("bob");
+        say_all(&mut world, day * 10..day * 10 + 2);
+        world.run_seconds(1);
+        join(&mut world, "bob", bob);
+        heard_all(&mut world, day * 10..day * 10 + 2);
+        world.run_seconds(12 * 60);
+        for sealed in replaced.drain(..) {
+            assert!(!disk.has(&sealed), "day {day}: a key that was replaced there");
+        }
+        let own = disk.keys(&second);
+        assert!(own.len() == 1 && disk.has(&own[0]) && disk.has(&left), "day {day}");
+        replaced = own;
+        (bob, alice) = (world.kill("bob"), world.kill("alice"));
+        world.sleep_days(1);
+    }
+
+    // The key that he left at the first is older than those that alice has seen elsewhere.
+    elsewhere.change_places(&mut world);
+    join(&mut world, "alice", alice);
+    world.say("alice", "bob", "3");
+    world.run_seconds(1);
+    assert_eq!(stored(&world.events("alice")), ["3"]);
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    heard_all(&mut world, 0..4);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..4));
+    world.run_seconds(12 * 60);
+    assert!(!disk.has(&left), "the counts of the first allow it now");
+
+    // And at the latest by the clock, although he is not there.
+    let last = disk.keys(&first).remove(0);
+    (bob, _) = (world.kill("bob"), world.kill("alice"));
+    elsewhere.change_places(&mut world);
+    world.sleep_days(100);
+    join(&mut world, "bob", bob);
+    assert!(disk.has(&last));
+    world.sleep_days(6);
+    world.run_seconds(60);
+    assert!(!disk.has(&last));
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sealwax::client::{Caution, Ending, Event, Failure, Progress, RelayFingerprint};
+use sealwax::client::{
+    Caution, Ending, Event, Failure, PinBook, Progress, RelayFingerprint, RelayPin,
+};
 use sealwax::crypto::RelayKey;
 use sealwax::limits::{LOOKUP_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, REGISTRATION_TIMEOUT};
 use sealwax::wire::RosterMode;
@@ -36,6 +38,21 @@ fn the_relay_is_pinned_at_the_first_registration() {
     let connecting = Progress::Connecting { address: relay.clone() };
     let told = progress(world.events("alice"));
     assert_eq!(told, [connecting, Progress::NewRelay { relay, key }]);
+}
+
+/// What is kept of letters belongs to the relay as it was at the start of the run.
+#[test]
+fn a_relay_whose_new_key_was_accepted_during_a_run_ends_it() {
+    let mut world = World::of_two();
+    world.relay.key = RelayKey::generate().0;
+    let (address, key) = (world.at.to_string(), RelayFingerprint(world.relay.key.public()));
+    let mut others = PinBook::new(Box::new(world.user("alice").relays.clone()));
+    others.change(|file| file.set(RelayPin { address, key })).expect("memory");
+    world.cut();
+    world.run_seconds(20);
+    let events = world.events("alice");
+    assert_eq!(ending(&events), Some(Ending::RelayChanged));
+    assert!(format!("{events:?}").contains("was accepted anew: start again"), "{events:?}");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Channel, Client, ClientUser, Event, Failure, MemoryLetters, MemoryPins, Parts,
-    PeerPin, PinBook, Pins, Receipt, RelayPin, Resolver, Settings, Trust, Way,
+    Caution, Channel, Client, ClientUser, Event, Failure, FileLetters, LetterBook, MemoryLetters,
+    MemoryPins, Parts, PeerPin, PinBook, Pins, Receipt, RelayPin, Resolver, Settings, Trust, Way,
 };
 use sealwax::crypto::{IdentityVault, PrekeyPair, Vault, prekey_to_be_signed};
+use sealwax::home::Home;
 use sealwax::reactor::{Config, Context, Handler, Reactor, Sys, Timer};
 use sealwax::wire::{Prekey, RosterMode};
 
@@ -20,6 +21,8 @@ use crate::support::kernel::{Call, Kernel, Op};
 
 /// A relay whose addresses are not known before [`User::look_up`].
 pub(crate) const LATE_NAME: &str = "late.example:12345";
+/// The file of letters in a home.
+pub(crate) const LETTERS: &str = "letters.sqlite";
 const TIMER: Timer = Timer(3);
 /// The wall clock when the machine starts, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
@@ -38,6 +41,8 @@ pub(crate) struct World<R = EvilRelay> {
     days_ms: Rc<Cell<u64>>,
     /// What those who start have kept of letters in earlier runs.
     kept: BTreeMap<String, (MemoryLetters, MemoryPins)>,
+    /// The homes of those who keep letters in a file, and not in memory.
+    pub(crate) homes: BTreeMap<String, Home>,
 }
 
 /// One client, as a view would drive it.
@@ -122,6 +127,7 @@ impl<R: Handler> World<R> {
             users: Vec::new(),
             days_ms: Rc::default(),
             kept: BTreeMap::new(),
+            homes: BTreeMap::new(),
         }
     }
 
@@ -174,13 +180,17 @@ impl<R: Handler> World<R> {
         set(&mut settings);
         let ahead_ms = Rc::new(Cell::new(0));
         let (letters, marks) = self.kept.remove(name).unwrap_or_default();
+        let book: Box<dyn LetterBook> = match self.homes.get(name) {
+            Some(home) => Box::new(FileLetters::open(home, LETTERS, None).expect("a file")),
+            None => Box::new(letters.clone()),
+        };
         let name_server = NameServer::default();
         let parts = Parts {
             vault: Box::new(IdentityVault::new(identity(key))),
             peers: store,
             relays: Box::new(relays.clone()),
             marks: Box::new(marks.clone()),
-            letters: Box::new(letters.clone()),
+            letters: book,
             channel: Channel::plain(),
             wall: wall(&self.kernel, &ahead_ms, &self.days_ms),
             resolve: Box::new(name_server.clone()),

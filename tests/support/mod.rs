@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 pub mod census;
+pub mod disk;
 pub mod fixtures;
 pub mod guest;
 pub mod kernel;
