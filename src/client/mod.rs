@@ -11,7 +11,8 @@
 //!              ▼
 //!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
 //!         (one frame)                    ├─ lookup                    get_pubkey
-//!                                        ├─ sending ── session, posting, texts, unanswered
+//!                                        ├─ sending ── session, posting, confirming, texts,
+//!                                        │             unanswered
 //!                                        └─ receiving ── waiting, seen
 //!          letterbox ── letter_keys, letter_reading                  what waited for us
 //!           core: what all of them share; events and frames are put there, and what concerns
@@ -30,6 +31,7 @@ mod answers;
 mod book;
 mod channel;
 mod clocks;
+mod confirming;
 mod contact;
 mod core;
 mod event;

@@ -18,16 +18,16 @@ use super::sending::{Sending, failed, too_long};
 use super::session::{bad_prekey, unfit};
 use super::{Caution, Event, Failure, Progress};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
-use crate::limits::{LETTER_HOLD, MAX_RECEIPT, RESEND_MIN};
+use crate::limits::{LETTER_HOLD, RESEND_MIN};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, LetterKey, base64, compose};
 
 /// How letters are sent to a peer.
 pub(super) struct Posting {
-    key: LetterKey,
-    owner: PublicKey,
+    pub(super) key: LetterKey,
+    pub(super) owner: PublicKey,
     /// The peer is connected.
-    is_there: bool,
+    pub(super) is_there: bool,
     /// Texts are not sealed before this instant.
     held_until: Option<Time>,
 }
@@ -142,27 +142,6 @@ impl Sending {
         }
     }
 
-    /// Receipts leave in one letter at a time: all of them where the peer is there, as no session
-    /// is opened meanwhile; else where one of them is for a letter.
-    fn seal_receipt_letter(&mut self, core: &mut ClientCore, name: &str) {
-        let Some(posting) = &self.posting else { return };
-        let is_there = posting.is_there && !self.receipts.is_empty();
-        let owes = is_there || self.receipts.iter().any(|mid| self.owed.contains(mid));
-        if !owes || self.receipt_letter.is_some() {
-            return;
-        }
-        let (key, owner) = (posting.key.clone(), posting.owner.clone());
-        let count = self.receipts.len().min(MAX_RECEIPT);
-        let mids: Vec<_> = self.receipts.drain(..count).collect();
-        let mut mid = [0; 16];
-        core.vault.random(&mut mid);
-        let body = Body::Receipt(mids.clone());
-        if let Ok(frame) = seal(core, name, (&owner, &key), mid, &body) {
-            core.post(&frame);
-            self.receipt_letter = Some((mid, mids));
-        }
-    }
-
     /// The connection is lost: what the relay has not answered has to be sealed again.
     pub(super) fn forget_posting(&mut self) {
         self.posting = None;
@@ -237,18 +216,6 @@ impl Sending {
         }
     }
 
-    fn take_receipts(&mut self, letter: &Mid) -> Option<Vec<Mid>> {
-        self.receipt_letter.take_if(|(mid, _)| mid == letter).map(|(_, mids)| mids)
-    }
-
-    /// The relay has taken these receipts.
-    pub(super) fn paid(&mut self, core: &mut ClientCore, name: &str, mids: Vec<Mid>) {
-        let mids: Vec<_> = mids.into_iter().filter(|mid| self.owed.remove(mid)).collect();
-        if !mids.is_empty() {
-            core.book.note(Change::Paid { to: name.to_owned(), mids });
-        }
-    }
-
     /// A letter was confirmed: the next texts wait for the others, or go in a session.
     pub(super) fn letter_confirmed(&mut self, core: &ClientCore, name: &str) {
         let has_letters_out = self.has_letters_out(core, name);
@@ -261,7 +228,8 @@ impl Sending {
     }
 }
 
-fn seal(
+/// One letter, sealed.
+pub(super) fn seal(
     core: &mut ClientCore,
     name: &str,
     (owner, key): (&PublicKey, &LetterKey),

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
-//! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
+//! what it has shown already. Receipts are in `confirming.rs`.
 //!
 //! Texts for a peer that is away and has a letterbox are letters (`posting.rs`). Without one,
 //! texts for a peer that was never connected wait only if the user asked for that; otherwise they
@@ -34,10 +34,10 @@ use super::session::{Marks, Session};
 use super::texts::{Done, Texts};
 use super::unanswered::Unanswered;
 use super::{Event, Failure, Progress};
-use crate::crypto::{Body, Mid};
+use crate::crypto::Mid;
 use crate::limits::{
-    ABSENT_MAX, ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN,
-    SEEN_MESSAGES, WAITING_LETTERS, WINDOW, WINDOW_FIRST,
+    ABSENT_MAX, ABSENT_MIN, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, WAITING_LETTERS,
+    WINDOW, WINDOW_FIRST,
 };
 use crate::reactor::Time;
 use crate::wire::ErrorCode;
@@ -51,9 +51,9 @@ pub(super) struct Sending {
     pub(super) owed: BTreeSet<Mid>,
     /// Receipts for letters that the relay has not answered: in the session, by their requests, and
     /// in a letter.
-    receipts_sent: Vec<(u64, Vec<Mid>)>,
+    pub(super) receipts_sent: Vec<(u64, Vec<Mid>)>,
     pub(super) receipt_letter: Option<(Mid, Vec<Mid>)>,
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// Letters are sent instead.
     pub(super) posting: Option<Posting>,
     /// What an earlier run has left does not hold texts back any more.
@@ -61,7 +61,7 @@ pub(super) struct Sending {
     /// The user was told that the letterbox is full.
     pub(super) was_full: bool,
     /// What was sent in it, until the relay has answered.
-    unanswered: Unanswered,
+    pub(super) unanswered: Unanswered,
     /// The relay is not asked for a new session's key before this instant.
     pub(super) rests_until: Option<Time>,
     /// Nothing is sealed before this instant.
@@ -116,29 +116,6 @@ impl Sending {
         self.texts.push(id, mid, text);
     }
 
-    /// A message of the peer was shown: its receipt goes with the next ones.
-    pub(super) fn confirm(&mut self, mid: Mid) {
-        if self.receipts.len() >= SEEN_MESSAGES {
-            self.receipts.pop_front(); // it will come again
-        }
-        self.receipts.push_back(mid);
-    }
-
-    /// A letter of the peer was shown: its receipt is owed until the relay has taken it.
-    pub(super) fn owe(&mut self, mid: Mid) {
-        if self.owed.insert(mid) || !self.receipts.contains(&mid) {
-            self.confirm(mid);
-        }
-    }
-
-    /// A message that was confirmed came again. If that goes on, the peer has lost our session.
-    pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
-        if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
-            self.close();
-        }
-        self.confirm(mid);
-    }
-
     pub(super) fn has_room(&self) -> bool {
         let stored = self.texts.are_stored();
         self.texts.len() - stored < self.window() && stored < WAITING_LETTERS
@@ -150,13 +127,6 @@ impl Sending {
 
     pub(super) fn stored_texts(&self) -> usize {
         self.texts.are_stored()
-    }
-
-    /// Receipts that have not left; those for letters until the relay has taken them.
-    pub(super) fn receipts(&self) -> usize {
-        let of_letter = self.receipt_letter.iter().map(|(_, mids)| mids.len());
-        let sent = self.receipts_sent.iter().map(|(_, mids)| mids.len()).chain(of_letter);
-        self.receipts.len() + sent.sum::<usize>()
     }
 
     /// Not connected, and no letters can be left.
@@ -237,28 +207,6 @@ impl Sending {
             self.texts.unseal(request);
         }
         self.texts.release(core.now);
-    }
-
-    fn seal_receipts(&mut self, core: &mut ClientCore, name: &str) {
-        let Some(session) = &mut self.session else { return };
-        while !self.receipts.is_empty() && !session.is_worn_out(core.now) {
-            let count = self.receipts.len().min(MAX_RECEIPT);
-            let mids: Vec<_> = self.receipts.drain(..count).collect();
-            let owed: Vec<_> = mids.iter().copied().filter(|mid| self.owed.contains(mid)).collect();
-            let receipt = Body::Receipt(mids);
-            if let Some((request, frame)) = session.seal(core, name, &receipt) {
-                core.post(&frame);
-                if !owed.is_empty() {
-                    self.receipts_sent.push((request, owed));
-                }
-                // Others decide how many receipts there are, so they are kept only beside texts of
-                // ours, where a lost one would be a gap. Without texts of ours a lost receipt only
-                // makes the texts come again that it confirms.
-                if !self.texts.is_empty() {
-                    self.unanswered.sent(request, frame);
-                }
-            }
-        }
     }
 
     fn seal_texts(&mut self, core: &mut ClientCore, name: &str) {
@@ -454,12 +402,6 @@ impl Sending {
                 failed(core, name, done, Failure::Refused, detail);
             }
         }
-    }
-
-    /// The receipts for letters that this request carried.
-    fn take_sent_receipts(&mut self, request: u64) -> Option<Vec<Mid>> {
-        let place = self.receipts_sent.iter().position(|(sent, _)| *sent == request)?;
-        Some(self.receipts_sent.remove(place).1)
     }
 
     /// Too much waits for the peer: sends the same again after a pause.
