@@ -145,8 +145,69 @@ fn a_letterbox_that_is_full_is_waited_for_and_nothing_is_lost() {
     // Bob never wrote to alice: she is a stranger to him, and has room for eight.
     let full = stage.send(0..12, &["--until", "stored", "--wait", "2"]).with_code(7);
     assert!(full.transcript.contains("no letter can be left for"), "{full:?}");
-    assert!(full.transcript.contains("4 messages were not confirmed in time"), "{full:?}");
+    let missed = "4 messages were not stored: line 9 is the first of them";
+    assert!(full.transcript.contains(missed), "{full:?}");
+    assert!(!full.transcript.contains("nothing was read after"), "{full:?}");
     assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+/// The id of a line is its number.
+#[test]
+fn a_letterbox_that_fills_in_the_middle_of_a_pipe_tells_what_becomes_of_each_line() {
+    let stage = Stage::new();
+    let full = stage.send(0..200, &["--until", "stored", "--wait", "3", "--json"]).with_code(7);
+    let told = objects(&full);
+    let ids = |kind| {
+        let ids = events(&told, kind).into_iter().map(|event| event["id"].clone());
+        ids.map(|id| id.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((ids("stored"), ids("failed")), (numbered(1..9), numbered(9..41)));
+    let failed = events(&told, "failed");
+    assert!(failed.iter().all(|event| event["code"] == "mailbox_full"), "{failed:?}");
+    let waits = events(&told, "mailbox_full");
+    assert!(waits.len() == 1 && waits[0]["to"] == "bob", "{waits:?}");
+    let missed = "32 messages were not stored: line 9 is the first of them";
+    for said in [missed, "nothing was read after line 40"] {
+        assert!(full.transcript.contains(said), "{said}: {full:?}");
+    }
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+#[test]
+fn a_chat_in_a_pipe_leaves_letters_as_send_does() {
+    let stage = Stage::new();
+    let chat = |lines: std::ops::Range<usize>, options: &[&str]| {
+        let mut chat = stage.client("alice", &[&["chat", "bob"], options].concat());
+        lines.for_each(|number| chat.say(&number.to_string()));
+        chat.end()
+    };
+    let left = chat(0..2, &["--wait", "0"]).with_code(7);
+    assert!(left.transcript.contains("2 messages are stored at the relay"), "{left:?}");
+    chat(2..4, &["--wait", "0", "--until", "stored"]).with_code(0);
+    chat(4..6, &["--wait", "60", "--until", "stored"]).with_code(0);
+    // There is room for eight, and nothing is waited for.
+    let full = chat(6..50, &["--wait", "0", "--until", "stored"]).with_code(7);
+    let missed = "messages were not stored: line 3 is the first of them";
+    assert!(full.transcript.contains(missed), "{full:?}");
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+#[test]
+fn what_can_be_stored_for_nobody_is_told_at_once() {
+    let stage = Stage::new();
+    let send = |to: &str| {
+        let send = ["send", "--until", "stored", "--wait", "600", to, "hi"];
+        stage.client("alice", &send).end().with_code(4)
+    };
+    let mistyped = send("bbo");
+    assert!(mistyped.transcript.contains("there is nobody named bbo"), "{mistyped:?}");
+    stage.client("carol", &["recv", "--wait", "0", "--no-letterbox"]).end().with_code(0);
+    let carol = send("carol");
+    assert!(carol.transcript.contains("no letter can be left for carol"), "{carol:?}");
+    let waits = stage.client("alice", &["send", "--wait", "600", "bbo", "hi"]);
+    waits.talk_with("bbo is not connected (is the name spelled right?)");
+    waits.signal(Signal::SIGTERM);
+    waits.end().with_code(7);
 }
 
 #[test]

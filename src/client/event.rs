@@ -111,6 +111,14 @@ pub enum Event {
         /// When the relay had stored it, in milliseconds since 1970.
         stored_at: u64,
     },
+    /// No more letters fit into the addressee's letterbox now; it is tried again. Told once, until
+    /// one is stored.
+    MailboxFull {
+        /// The addressee.
+        to: String,
+        /// Why, as the relay says.
+        detail: String,
+    },
     /// All letters that waited for us have been told.
     LetterboxEmpty {},
     /// Messages of a session are missing before the next `Message`; they may come again.
@@ -258,22 +266,19 @@ pub enum Progress {
         /// The peer.
         name: String,
     },
-    /// A peer that was there has gone, and a text waits for it. Told once, until it is back.
+    /// A peer is not connected and cannot be left letters, and a text waits for it. Told once,
+    /// until it is back.
     Absent {
         /// The peer.
         name: String,
+        /// It was there in this run, or the relay says that it is a user who is away; otherwise the
+        /// name may be mistyped.
+        is_known: bool,
     },
     /// A peer is away, and what is written to it is left as letters. Told once, until it is back.
     Away {
         /// The peer.
         name: String,
-    },
-    /// No more letters fit into this peer's letterbox now. Told once.
-    MailboxFull {
-        /// The peer.
-        name: String,
-        /// Why, as the relay says.
-        why: String,
     },
     /// This relay keeps no letters for us. Told once.
     NoLetterbox {
@@ -335,8 +340,19 @@ codes! {
         TooLong = "too_long",
         /// The addressee's key could not be written to the trust file.
         TrustFile = "trust_file",
+        /// There was no room in the addressee's letterbox until the user waited no longer.
+        MailboxFull = "mailbox_full",
+        /// It was neither confirmed nor stored until the user waited no longer.
+        WaitRanOut = "wait_ran_out",
         /// The relay refused it for another reason.
         Refused = "refused",
+    }
+}
+
+impl Failure {
+    /// Whether the message is given up only because the user waits no longer.
+    pub const fn is_of_wait(self) -> bool {
+        matches!(self, Self::MailboxFull | Self::WaitRanOut)
     }
 }
 

@@ -265,14 +265,10 @@ impl Client {
         Ok(id)
     }
 
-    /// Waits no longer for those who are not connected: their texts fail.
-    pub fn fail_absent(&mut self) {
+    /// The user waits no longer: all texts fail that are neither confirmed nor stored.
+    pub fn give_up(&mut self) {
         let Self { peers, core, .. } = self;
-        peers.for_each(|peer| {
-            if peer.sending.is_absent() {
-                peer.sending.fail_absent(core, &peer.contact.name);
-            }
-        });
+        peers.for_each(|peer| peer.sending.give_up(core, &peer.contact.name));
     }
 
     /// Whether [`say`](Self::say) takes a text for `to` now; ask again at the end of each tick.

@@ -10,7 +10,7 @@ use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::lookup::Lookup;
 use super::receiving::{Heard, Receiving, read_offer};
-use super::sending::Sending;
+use super::sending::{Absence, Sending};
 use super::waiting::WaitingFrames;
 use super::{Caution, Event, Failure, Progress};
 
@@ -218,7 +218,7 @@ impl Peer {
         match code {
             Some(ErrorCode::UnknownUser) => {
                 self.is_unknown = self.has_letters;
-                self.sending.not_found(core, name);
+                self.sending.not_found(core, name, Absence::Nobody);
             }
             Some(code) if is_final(code) => {
                 self.sending.fail(core, name, Failure::Refused, detail);

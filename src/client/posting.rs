@@ -14,9 +14,9 @@
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::letter_book::{Change, WaitingLetter};
-use super::sending::{Sending, failed, too_long};
+use super::sending::{Absence, Sending, failed, too_long};
 use super::session::{bad_prekey, unfit};
-use super::{Caution, Event, Failure, Progress};
+use super::{Caution, Event, Failure};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
 use crate::limits::{LETTER_HOLD, RESEND_MIN};
 use crate::reactor::Time;
@@ -160,6 +160,7 @@ impl Sending {
             return self.paid(core, name, mids);
         }
         let Some(done) = self.texts.stored(mid) else { return };
+        self.full = None;
         core.unconfirmed_bytes -= done.len;
         let (to, stored) = (name.to_owned(), core.wall_ms());
         core.book.wait(WaitingLetter { to: to.clone(), mid: *mid, id: done.id.clone(), stored });
@@ -193,7 +194,9 @@ impl Sending {
             Some(ErrorCode::NoLetterbox | ErrorCode::UnknownUser) => {
                 self.posting = None;
                 self.receipts.clear(); // they are kept for the next run
-                self.not_found(core, name);
+                let is_nobody = code == Some(ErrorCode::UnknownUser);
+                let absence = if is_nobody { Absence::Nobody } else { Absence::NoLetterbox };
+                self.not_found(core, name, absence);
             }
             _ if is_receipt => self.receipts.clear(),
             _ => {
@@ -209,10 +212,11 @@ impl Sending {
         if self.pauses_until.is_none() {
             self.pauses_until = Some(core.now + self.queue_full.take());
         }
-        if let Some(why) = full.filter(|_| !self.was_full) {
-            self.was_full = true;
-            let (name, why) = (name.to_owned(), why.to_owned());
-            core.tell(Event::Progress(Progress::MailboxFull { name, why }));
+        if let Some(why) = full {
+            if self.full.is_none() {
+                core.tell(Event::MailboxFull { to: name.to_owned(), detail: why.to_owned() });
+            }
+            self.full = Some(why.to_owned());
         }
     }
 

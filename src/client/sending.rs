@@ -42,6 +42,15 @@ use crate::limits::{
 use crate::reactor::Time;
 use crate::wire::ErrorCode;
 
+/// Who it is that is neither connected nor can be left letters, by what the relay says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It knows no such user; if it keeps no letters, it says so of all who are not connected.
+    Nobody,
+    /// A user who is away.
+    NoLetterbox,
+}
+
 /// The sending half of a conversation.
 pub(super) struct Sending {
     pub(super) texts: Texts,
@@ -58,8 +67,8 @@ pub(super) struct Sending {
     pub(super) posting: Option<Posting>,
     /// What an earlier run has left does not hold texts back any more.
     pub(super) passes_earlier: bool,
-    /// The user was told that the letterbox is full.
-    pub(super) was_full: bool,
+    /// The letterbox is full, and why, by what the relay said last.
+    pub(super) full: Option<String>,
     /// What was sent in it, until the relay has answered.
     pub(super) unanswered: Unanswered,
     /// The relay is not asked for a new session's key before this instant.
@@ -74,6 +83,7 @@ pub(super) struct Sending {
     was_found: bool,
     /// The relay said last that it is not connected.
     pub(super) is_absent: bool,
+    absence: Absence,
     /// The user was told that texts wait for its return.
     was_told: bool,
     /// Kept as long as we run, unless the pin is forgotten ([`Sending::forget_wholly`]).
@@ -91,7 +101,7 @@ impl Sending {
             session: None,
             posting: None,
             passes_earlier: false,
-            was_full: false,
+            full: None,
             unanswered: Unanswered::default(),
             rests_until: None,
             pauses_until: None,
@@ -101,6 +111,7 @@ impl Sending {
             queue_full: Backoff::new(QUEUE_FULL_PAUSE, RESEND_MAX),
             was_found: false,
             is_absent: false,
+            absence: Absence::Nobody,
             was_told: false,
             marks: Marks::default(),
         }
@@ -308,7 +319,7 @@ impl Sending {
                 }
                 self.post_to(core, contact, key, false);
             }
-            _ => self.not_found(core, &contact.name),
+            _ => self.not_found(core, &contact.name, Absence::NoLetterbox),
         }
         Ok(())
     }
@@ -320,8 +331,8 @@ impl Sending {
     }
 
     /// No such user is connected, nor can a letter be left.
-    pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str) {
-        self.is_absent = true;
+    pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str, absence: Absence) {
+        (self.is_absent, self.absence) = (true, absence);
         self.close();
         self.posting = None;
         if !self.was_found && !core.waits_for_absent {
@@ -329,7 +340,8 @@ impl Sending {
         }
         let waits = self.texts.are_to_be_sent();
         if waits && !std::mem::replace(&mut self.was_told, true) {
-            core.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
+            let is_known = self.was_found || absence == Absence::NoLetterbox;
+            core.tell(Event::Progress(Progress::Absent { name: name.to_owned(), is_known }));
         }
         // Without a roster we have to ask again, until `--wait` ends it; with one, the roster says
         // when the peer joins.
@@ -337,11 +349,31 @@ impl Sending {
         self.wait_for_return(core.now, longest);
     }
 
-    /// The user does not wait for the peer any more.
-    pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
-        let detail = format!(
-            "{name} is away, and no letter can be left for {name}: check the name, or try later"
-        );
+    /// The user waits no longer: what the relay has not stored fails.
+    pub(super) fn give_up(&mut self, core: &mut ClientCore, name: &str) {
+        if self.is_absent() {
+            return self.fail_absent(core, name);
+        }
+        let (code, detail) = match self.full.clone() {
+            Some(why) => (Failure::MailboxFull, why),
+            None => (Failure::WaitRanOut, "it was neither confirmed nor stored in time".to_owned()),
+        };
+        while let Some(done) = self.texts.pop() {
+            failed(core, name, Some(done), code, &detail);
+        }
+    }
+
+    fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
+        let detail = match self.absence {
+            Absence::Nobody if !self.was_found => format!(
+                "there is nobody named {name} at this relay: look at the spelling, or try again \
+                 when {name} is there"
+            ),
+            _ => format!(
+                "{name} is away, and no letter can be left for {name}, whose client has left no \
+                 key for letters here: try again when {name} is there"
+            ),
+        };
         self.fail(core, name, Failure::UnknownUser, &detail);
     }
 

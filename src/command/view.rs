@@ -170,11 +170,18 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
                 ago(now, *stored_at)
             ),
         ),
+        Event::MailboxFull { to, detail } => {
+            (Level::Warning, format!("no letter can be left for {to} now, trying again: {detail}"))
+        }
         Event::LetterboxEmpty {} => (Level::Detail, "no more letters wait for you".to_owned()),
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
-        Event::Failed { id, to, code, detail } => (Level::Warning, failed(id, to, *code, detail)),
+        Event::Failed { id, to, code, detail } => {
+            // How many they are is told at the end.
+            let level = if code.is_of_wait() { Level::Detail } else { Level::Warning };
+            (level, failed(id, to, *code, detail))
+        }
         Event::Warning { code, detail } => {
             (Level::Warning, format!("warning ({}): {detail}", code.as_str()))
         }
@@ -224,7 +231,11 @@ fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
         | Failure::BadKey
         | Failure::BadPrekey
         | Failure::TrustFile => "see above",
-        Failure::UnknownUser | Failure::TooLong | Failure::Refused => detail,
+        Failure::UnknownUser
+        | Failure::TooLong
+        | Failure::MailboxFull
+        | Failure::WaitRanOut
+        | Failure::Refused => detail,
     };
     format!("{which} to {to} failed ({}): {why}", code.as_str())
 }
@@ -240,17 +251,15 @@ fn progress(progress: &Progress) -> (Level, String) {
             format!("the relay {relay} is new to you; its key {key} is remembered"),
         ),
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
-        Progress::Absent { name } => (
-            Level::Info,
-            format!("{name} is not connected: what you write waits here until {name} comes"),
-        ),
+        Progress::Absent { name, is_known } => {
+            let doubt = if *is_known { "" } else { " (is the name spelled right?)" };
+            let waits = format!("what you write waits here until {name} comes");
+            (Level::Info, format!("{name} is not connected{doubt}: {waits}"))
+        }
         Progress::Away { name } => (
             Level::Info,
             format!("{name} is away: what you write is stored, and delivered when {name} is back"),
         ),
-        Progress::MailboxFull { name, why } => {
-            (Level::Warning, format!("no letter can be left for {name} now, trying again: {why}"))
-        }
         Progress::NoLetterbox { why } => {
             (Level::Detail, format!("this relay keeps no letters for you: {why}"))
         }
@@ -306,6 +315,9 @@ fn words(event: &Event) -> (String, Value) {
         }
         Event::Stored { id, to } => of_message(id, to, "stored"),
         Event::Unconfirmed { id, to, .. } => of_message(id, to, "unconfirmed"),
+        Event::MailboxFull { to, .. } => {
+            (format!("the letterbox of {to} is full"), json!({"event": "mailbox_full", "to": to}))
+        }
         Event::LetterboxEmpty {} => {
             ("no more letters".to_owned(), json!({"event": "letterbox_empty"}))
         }
@@ -358,7 +370,6 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::Lost { .. } => "the connection is lost",
         Progress::Absent { .. } => "a peer has gone, and a text waits for it",
         Progress::Away { .. } => "a peer is away, and is left letters",
-        Progress::MailboxFull { .. } => "a letterbox is full",
         Progress::NoLetterbox { .. } => "the relay keeps no letters for us",
         Progress::KeyAnswered { .. } => "the relay has answered for a key",
         Progress::Retrying { .. } => "trying again later",

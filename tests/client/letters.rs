@@ -476,7 +476,7 @@ fn a_full_letterbox_and_a_newer_key_are_matters_of_time() {
     world.run_seconds(60);
     let events = world.events("alice");
     assert_eq!((stored(&events), failures(&events)), (vec!["0"], vec![]));
-    let is_told = |event: &Event| matches!(event, Event::Progress(Progress::MailboxFull { name, .. }) if name == "bob");
+    let is_told = |event: &Event| matches!(event, Event::MailboxFull { to, .. } if to == "bob");
     assert!(events.iter().any(is_told));
     join(&mut world, "bob", bob);
     world.run_seconds(2);
