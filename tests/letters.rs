@@ -302,3 +302,23 @@ fn a_file_of_letters_that_cannot_be_used_is_told_and_the_rest_works() {
     bob.signal(Signal::SIGTERM);
     assert_eq!(texts(&bob.end().with_code(0)), [""; 0], "the letter waits");
 }
+
+#[test]
+fn a_released_name_and_a_renamed_user_tell_what_becomes_of_letters() {
+    let stage = Stage::new();
+    stage.send(0..2, &["--until", "stored"]).with_code(0);
+    let home = stage.homes.path("relay");
+    let names = ["names", "--home", support::process::text(&home), "release", "bob", "--json"];
+    let released = objects(&Process::start(&names).end().with_code(0));
+    assert_eq!((&released[0]["name"], &released[0]["letters"]), (&"bob".into(), &2.into()));
+    stage.relay.process.signal(Signal::SIGHUP);
+    let alice = objects(&stage.look_in("alice").with_code(0));
+    let lost: Vec<_> = events(&alice, "unconfirmed").iter().map(|event| &event["code"]).collect();
+    assert_eq!(lost, ["unknown_user", "unknown_user"]);
+    assert_eq!(stage.letters(&["list"]).with_code(0).stdout, [""; 0]);
+
+    let home = stage.homes.of("bob");
+    let rename = ["keys", "rename", "bob2", "--home", support::process::text(&home)];
+    let renamed = Process::start(&rename).end().with_code(0);
+    assert!(renamed.stdout[0].contains("Letters that wait there for bob are lost"), "{renamed:?}");
+}

@@ -101,8 +101,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         stored_at: Option<u64>,
     },
-    /// A letter was not confirmed for so long that it is not waited for any more. It may have
-    /// arrived all the same.
+    /// A letter is not waited for any more. It may have arrived all the same.
     Unconfirmed {
         /// The message.
         id: String,
@@ -110,6 +109,8 @@ pub enum Event {
         to: String,
         /// When the relay had stored it, in milliseconds since 1970.
         stored_at: u64,
+        /// Why.
+        code: Loss,
     },
     /// No more letters fit into the addressee's letterbox now; it is tried again. Told once, until
     /// one is stored.
@@ -346,6 +347,18 @@ codes! {
         WaitRanOut = "wait_ran_out",
         /// The relay refused it for another reason.
         Refused = "refused",
+    }
+}
+
+codes! {
+    /// Why a letter is not waited for any more.
+    Loss {
+        /// It was not confirmed for too long.
+        Age = "age",
+        /// The relay knows no user of this name any more, and has deleted the user's letterbox.
+        UnknownUser = "unknown_user",
+        /// The name is another key's now, which can read nothing that was sealed to the one before.
+        KeyChanged = "key_changed",
     }
 }
 

@@ -82,7 +82,7 @@ use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::{Mid, safety_number};
 use crate::limits::{
-    LEAVE_TIMEOUT, LETTER_AGE, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES,
+    LEAVE_TIMEOUT, LETTER_AGE, LETTER_CHECKS, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES,
 };
 use crate::reactor::{Context, Handler, Time, Timer, Token};
 use crate::tokens::Bucket;
@@ -91,7 +91,7 @@ use crate::wire::{Fingerprint, TakeMode, check_name_v2, compose};
 pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use channel::{Channel, MakeEngine};
 use event::LetterReceipt;
-pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Way};
+pub use event::{Caution, Ending, Event, Failure, Loss, Progress, Receipt, Standing, Way};
 pub use handler::ClientUser;
 pub use letter_book::{
     Change as LetterChange, KeptKey, KeptLetters, KeptPeer, LetterBook, MemoryLetters, OwedReceipt,
@@ -116,6 +116,8 @@ pub struct Client {
     letterbox: Letterbox,
     roster: Roster,
     timer: Timer,
+    /// Whether the addressees of our letters are still who they were was asked.
+    has_checked_letters: bool,
     /// From when on the next call looks at the trust file again.
     pins_due: Time,
     /// We are leaving: once the last receipts have left, and at this instant at the latest.
@@ -214,6 +216,7 @@ impl Client {
             letterbox,
             roster: Roster::default(),
             timer,
+            has_checked_letters: false,
             leaving: None,
         }
     }
@@ -501,6 +504,17 @@ impl Client {
         }
     }
 
+    /// Asks, once in a run, whether those who have not confirmed our letters are still who they
+    /// were. Only of a relay that keeps letters: another one knows no user who is away.
+    fn check_letters(&mut self) {
+        if std::mem::replace(&mut self.has_checked_letters, true) {
+            return;
+        }
+        for to in self.core.book.waits_for_longest(LETTER_CHECKS) {
+            self.peers.meet(&to).check_letters(self.core.now);
+        }
+    }
+
     /// Letters that were not confirmed for too long are told, and waited for no more.
     fn give_letters_up(&mut self) {
         let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
@@ -510,7 +524,7 @@ impl Client {
             if let Some(peer) = self.peers.known(&to) {
                 peer.sending.texts.take(&mid); // what is written from now on does not wait for it
             }
-            self.core.tell(Event::Unconfirmed { id, to, stored_at: stored });
+            self.core.tell(Event::Unconfirmed { id, to, stored_at: stored, code: Loss::Age });
         }
     }
 

@@ -11,6 +11,7 @@
 //! that has come empties its letterbox first, and then a session can be opened. A stored letter is
 //! never sealed again.
 
+use super::confirming::ReceiptWay;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::letter_book::{Change, WaitingLetter};
@@ -145,6 +146,7 @@ impl Sending {
     /// The connection is lost: what the relay has not answered has to be sealed again.
     pub(super) fn forget_posting(&mut self) {
         self.posting = None;
+        self.receipt_way = ReceiptWay::Unknown;
         self.texts.unpost_all();
         let unanswered = self.receipt_letter.take();
         self.receipts.extend(unanswered.into_iter().flat_map(|(_, mids)| mids));
@@ -179,6 +181,9 @@ impl Sending {
         let is_receipt = self.take_receipts(mid).map(|mids| self.receipts.extend(mids)).is_some();
         if !is_receipt && !self.texts.unpost(mid) {
             return; // of a connection that was lost
+        }
+        if is_receipt && self.posting.is_none() {
+            return self.receipt_letter_refused(code);
         }
         match code {
             Some(ErrorCode::MailboxFull) => {

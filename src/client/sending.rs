@@ -25,6 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clocks::{Backoff, earliest};
+use super::confirming::ReceiptWay;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::lookup::Lookup;
@@ -62,6 +63,7 @@ pub(super) struct Sending {
     /// in a letter.
     pub(super) receipts_sent: Vec<(u64, Vec<Mid>)>,
     pub(super) receipt_letter: Option<(Mid, Vec<Mid>)>,
+    pub(super) receipt_way: ReceiptWay,
     pub(super) session: Option<Session>,
     /// Letters are sent instead.
     pub(super) posting: Option<Posting>,
@@ -98,6 +100,7 @@ impl Sending {
             owed: BTreeSet::new(),
             receipts_sent: Vec::new(),
             receipt_letter: None,
+            receipt_way: ReceiptWay::Unknown,
             session: None,
             posting: None,
             passes_earlier: false,
@@ -192,7 +195,7 @@ impl Sending {
         if self.session.is_none() && self.posting.is_none() && may_ask {
             if self.texts.are_to_be_sent() {
                 lookup.need(now);
-            } else if !self.receipts.is_empty() {
+            } else if self.has_session_receipts() {
                 lookup.need_for_peer(now); // the peer's texts cause the receipts
             }
         }
@@ -289,13 +292,14 @@ impl Sending {
             return Ok(());
         }
         self.posting = None;
+        self.choose_receipt_way(core, contact, answer.letter_key);
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
             return Ok(()); // the answer to a hint, and nothing is new
         }
         self.close();
         self.rests_until = None;
         self.absent.reset();
-        if self.wants() {
+        if !self.texts.is_empty() || self.has_session_receipts() {
             self.probe.reset();
             self.session = Some(Session::open(core, contact, prekey, &mut self.marks)?);
         }

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Event, Failure, Progress, Standing, Way};
+use crate::client::{Event, Failure, Loss, Progress, Standing, Way};
 use crate::trace::Recorder;
 use crate::wire::{check_name_v2, escape_visible};
 
@@ -162,14 +162,9 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
         Event::Delivered { id, to, stored_at: Some(then) } => {
             (Level::Info, format!("delivered to {to}: what you left {} ({id})", ago(now, *then)))
         }
-        Event::Unconfirmed { id, to, stored_at } => (
-            Level::Warning,
-            format!(
-                "{to} has not confirmed what you left {} ({id}): it may have arrived, and is not \
-                 waited for any more",
-                ago(now, *stored_at)
-            ),
-        ),
+        Event::Unconfirmed { id, to, stored_at, code } => {
+            (Level::Warning, unconfirmed(id, to, &ago(now, *stored_at), *code))
+        }
         Event::MailboxFull { to, detail } => {
             (Level::Warning, format!("no letter can be left for {to} now, trying again: {detail}"))
         }
@@ -217,6 +212,21 @@ fn peer(name: &str, fp: &str, standing: Standing, keys: &str) -> (Level, String)
             ),
         ),
     }
+}
+
+/// The sentence for a letter that is not waited for any more.
+fn unconfirmed(id: &str, to: &str, ago: &str, code: Loss) -> String {
+    let why = match code {
+        Loss::Age => "it may have arrived, and is not waited for any more".to_owned(),
+        Loss::UnknownUser => format!(
+            "the relay knows nobody named {to} any more, and has deleted what was not read by then"
+        ),
+        Loss::KeyChanged => format!(
+            "the name {to} has another key now, and what was not read by then cannot be read any \
+             more"
+        ),
+    };
+    format!("{to} has not confirmed what you left {ago} ({id}): {why}")
 }
 
 /// The sentence for a message that failed. If its addressee's key is the reason, the warning before

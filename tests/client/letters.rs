@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sealwax::client::{Caution, Event, Failure, MemoryPins, Progress, Trust, Way};
+use sealwax::client::{Caution, Event, Failure, Loss, MemoryPins, Progress, Trust, Way};
 use sealwax::wire::{TakeMode, base64};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::boxes::Boxes;
 use crate::evil::Verdict;
@@ -61,6 +61,12 @@ pub(crate) fn stored(events: &[Event]) -> Vec<&str> {
 
 pub(crate) fn box_of(world: &mut World, name: &str) -> usize {
     world.relay.boxes.as_mut().expect("boxes").of(name).letters.len()
+}
+
+/// Letters with texts that the relay was given.
+fn texts_left(world: &World) -> usize {
+    let is_text = |frame: &&Value| frame["action"] == "letter" && frame["kind"] == 0;
+    world.relay.log.iter().filter(is_text).count()
 }
 
 pub(crate) fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
@@ -199,12 +205,12 @@ fn texts_wait_for_the_letters_before_them() {
     world.run_seconds(1);
     say_all(&mut world, 3..6);
     world.run_seconds(1);
-    assert_eq!(world.relay.count("letter"), 3, "bob is there, and may confirm them");
+    assert_eq!(texts_left(&world), 3, "bob is there, and may confirm them");
     world.user("bob").probe.shows = true;
     world.run_seconds(3);
     heard_all(&mut world, 0..6);
     assert_eq!(delivered(&world.events("alice")), numbered(0..6));
-    assert_eq!(world.relay.count("letter"), 3);
+    assert_eq!(texts_left(&world), 3);
 }
 
 #[test]
@@ -329,7 +335,8 @@ fn a_relay_that_delivers_again_shows_nothing_twice() {
     join(&mut world, "bob", bob);
     replay(&mut world, 200);
     let acknowledged = world.relay.log.iter().filter(|frame| frame["action"] == "ack").count();
-    assert_eq!(acknowledged, 6);
+    let receipts = world.relay.count("letter") - texts_left(&world);
+    assert_eq!(acknowledged, 6 + receipts);
     let numbers = |at: u64| world.relay.log.iter().filter(|frame| frame["box"] == at).count();
     assert_eq!([100, 101, 200, 201].map(numbers), [1; 4]);
 }
@@ -645,4 +652,79 @@ fn what_an_earlier_run_left_holds_texts_back_for_a_moment_only() {
     world.run_seconds(2);
     heard_all(&mut world, 1..2);
     assert_eq!(delivered(&world.events("alice")), ["1"]);
+}
+
+/// Bob's side is told `relayed`, and alice never gets it, as if her connection had ended then.
+#[test]
+fn a_receipt_for_a_letter_is_not_lost_with_what_was_relayed() {
+    let (mut world, bob) = bob_is_away();
+    say_all(&mut world, 0..3);
+    world.run_seconds(1);
+    world.relay.fate =
+        Box::new(|frame| if frame["from"] == "bob" { Verdict::Swallow } else { Verdict::Forward });
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    heard_all(&mut world, 0..3);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..3));
+    assert!(world.user("bob").letters.kept().owed.is_empty());
+    assert_eq!(world.relay.count("send_key"), 0, "no session is needed");
+}
+
+#[test]
+fn a_receipt_goes_in_a_session_where_no_letter_can_be_left() {
+    for code in ["mailbox_full", "store_failed", "no_letterbox"] {
+        let (mut world, bob) = bob_is_away();
+        say_all(&mut world, 0..3);
+        world.run_seconds(1);
+        world.relay.letter_fate = Box::new(move |_| Verdict::Refuse(code));
+        join(&mut world, "bob", bob);
+        world.run_seconds(2);
+        heard_all(&mut world, 0..3);
+        assert_eq!(delivered(&world.events("alice")), numbered(0..3), "{code}");
+        assert!(world.user("bob").letters.kept().owed.is_empty(), "{code}");
+    }
+}
+
+/// The name was released, and another user may have it since: nobody will ever confirm.
+#[test]
+fn letters_to_a_name_that_is_somebody_elses_are_told_as_lost_at_once() {
+    for code in [Loss::UnknownUser, Loss::KeyChanged] {
+        let (mut world, _bob) = bob_is_away();
+        say_all(&mut world, 0..2);
+        world.run_seconds(1);
+        let alice = world.kill("alice");
+        world.relay.boxes = Some(Boxes::default());
+        if code == Loss::KeyChanged {
+            world.join_as("bob", "carol", |_| {});
+            world.run_seconds(1);
+        }
+        join(&mut world, "alice", alice);
+        let events = world.events("alice");
+        let lost = events.iter().filter_map(|event| match event {
+            Event::Unconfirmed { id, code, .. } => Some((id.as_str(), *code)),
+            _ => None,
+        });
+        assert_eq!(lost.collect::<Vec<_>>(), [("0", code), ("1", code)]);
+        // Whoever only looks in is not warned of a key that nothing was to be sent to.
+        assert_eq!(cautions(&events), []);
+        assert!(!events.iter().any(|event| matches!(event, Event::Peer { .. })), "{events:?}");
+        assert_eq!(world.user("alice").letters.kept().waiting, []);
+        let alice = world.kill("alice");
+        join(&mut world, "alice", alice);
+        let is_told = |event: &Event| matches!(event, Event::Unconfirmed { .. });
+        assert!(!world.events("alice").iter().any(is_told));
+    }
+}
+
+#[test]
+fn letters_to_who_is_still_the_same_are_waited_for() {
+    let (mut world, bob) = bob_is_away();
+    say_all(&mut world, 0..2);
+    world.run_seconds(1);
+    let alice = world.kill("alice");
+    join(&mut world, "alice", alice);
+    assert_eq!(world.user("alice").letters.kept().waiting.len(), 2);
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..2));
 }
