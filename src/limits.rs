@@ -256,6 +256,8 @@ pub const OWED_RECEIPTS: usize = 4096;
 /// Letters of ours at a relay that are kept as not confirmed: it holds at most 1 MiB of one
 /// sender's.
 pub const WAITING_LETTERS: usize = 4096;
+/// Addressees of unconfirmed letters whom a client asks the relay for after it has registered.
+pub const LETTER_CHECKS: usize = 16;
 /// Letters that one peer that we know may make us open at once: a full letterbox.
 pub const LETTER_BURST: u32 = 128;
 /// Letters a second that we open of one peer that we know, after the first ones.

@@ -149,8 +149,69 @@ fn a_letterbox_that_is_full_is_waited_for_and_nothing_is_lost() {
     // Bob never wrote to alice: she is a stranger to him, and has room for eight.
     let full = stage.send(0..12, &["--until", "stored", "--wait", "2"]).with_code(7);
     assert!(full.transcript.contains("no letter can be left for"), "{full:?}");
-    assert!(full.transcript.contains("4 messages were not confirmed in time"), "{full:?}");
+    let missed = "4 messages were not stored: line 9 is the first of them";
+    assert!(full.transcript.contains(missed), "{full:?}");
+    assert!(!full.transcript.contains("nothing was read after"), "{full:?}");
     assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+/// The id of a line is its number.
+#[test]
+fn a_letterbox_that_fills_in_the_middle_of_a_pipe_tells_what_becomes_of_each_line() {
+    let stage = Stage::new();
+    let full = stage.send(0..200, &["--until", "stored", "--wait", "3", "--json"]).with_code(7);
+    let told = objects(&full);
+    let ids = |kind| {
+        let ids = events(&told, kind).into_iter().map(|event| event["id"].clone());
+        ids.map(|id| id.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((ids("stored"), ids("failed")), (numbered(1..9), numbered(9..41)));
+    let failed = events(&told, "failed");
+    assert!(failed.iter().all(|event| event["code"] == "mailbox_full"), "{failed:?}");
+    let waits = events(&told, "mailbox_full");
+    assert!(waits.len() == 1 && waits[0]["to"] == "bob", "{waits:?}");
+    let missed = "32 messages were not stored: line 9 is the first of them";
+    for said in [missed, "nothing was read after line 40"] {
+        assert!(full.transcript.contains(said), "{said}: {full:?}");
+    }
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+#[test]
+fn a_chat_in_a_pipe_leaves_letters_as_send_does() {
+    let stage = Stage::new();
+    let chat = |lines: std::ops::Range<usize>, options: &[&str]| {
+        let mut chat = stage.client("alice", &[&["chat", "bob"], options].concat());
+        lines.for_each(|number| chat.say(&number.to_string()));
+        chat.end()
+    };
+    let left = chat(0..2, &["--wait", "0"]).with_code(7);
+    assert!(left.transcript.contains("2 messages are stored at the relay"), "{left:?}");
+    chat(2..4, &["--wait", "0", "--until", "stored"]).with_code(0);
+    chat(4..6, &["--wait", "60", "--until", "stored"]).with_code(0);
+    // There is room for eight, and nothing is waited for.
+    let full = chat(6..50, &["--wait", "0", "--until", "stored"]).with_code(7);
+    let missed = "messages were not stored: line 3 is the first of them";
+    assert!(full.transcript.contains(missed), "{full:?}");
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..8));
+}
+
+#[test]
+fn what_can_be_stored_for_nobody_is_told_at_once() {
+    let stage = Stage::new();
+    let send = |to: &str| {
+        let send = ["send", "--until", "stored", "--wait", "600", to, "hi"];
+        stage.client("alice", &send).end().with_code(4)
+    };
+    let mistyped = send("bbo");
+    assert!(mistyped.transcript.contains("there is nobody named bbo"), "{mistyped:?}");
+    stage.client("carol", &["recv", "--wait", "0", "--no-letterbox"]).end().with_code(0);
+    let carol = send("carol");
+    assert!(carol.transcript.contains("no letter can be left for carol"), "{carol:?}");
+    let waits = stage.client("alice", &["send", "--wait", "600", "bbo", "hi"]);
+    waits.talk_with("bbo is not connected (is the name spelled right?)");
+    waits.signal(Signal::SIGTERM);
+    waits.end().with_code(7);
 }
 
 #[test]
@@ -191,7 +252,11 @@ fn each_run_tells_what_is_held_for_its_key_and_ends_with_3_until_it_is_accepted(
     assert_eq!((&held["from"], &held["count"]), (&"alice".into(), &2.into()), "{held}");
     assert_eq!((&held["reason"], &held["fp"]), (&"key_changed".into(), &alice.to_string().into()));
     for command in [&["recv", "--wait", "0", "-q"][..], &["chat", "-q"]] {
-        let told = stage.client("bob", command).end().with_code(3).stderr;
+        let mut client = stage.client("bob", command);
+        if command[0] == "chat" {
+            client.say("/users"); // it has to ask the relay for that
+        }
+        let told = client.end().with_code(3).stderr;
         assert!(told[0].contains("2 letters of alice are held"), "{told:?}");
         assert!(told[0].contains(&format!("trust alice {alice}`")), "{told:?}");
     }
@@ -408,4 +473,24 @@ fn a_relay_whose_new_key_was_accepted_is_the_same_for_letters() {
     }
     assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..3));
     assert_eq!(events(&objects(&stage.look_in("alice")), "delivered").len(), 3);
+}
+
+#[test]
+fn a_released_name_and_a_renamed_user_tell_what_becomes_of_letters() {
+    let stage = Stage::new();
+    stage.send(0..2, &["--until", "stored"]).with_code(0);
+    let home = stage.homes.path("relay");
+    let names = ["names", "--home", support::process::text(&home), "release", "bob", "--json"];
+    let released = objects(&Process::start(&names).end().with_code(0));
+    assert_eq!((&released[0]["name"], &released[0]["letters"]), (&"bob".into(), &2.into()));
+    stage.relay.process.signal(Signal::SIGHUP);
+    let alice = objects(&stage.look_in("alice").with_code(0));
+    let lost: Vec<_> = events(&alice, "unconfirmed").iter().map(|event| &event["code"]).collect();
+    assert_eq!(lost, ["unknown_user", "unknown_user"]);
+    assert_eq!(stage.letters(&["list"]).with_code(0).stdout, [""; 0]);
+
+    let home = stage.homes.of("bob");
+    let rename = ["keys", "rename", "bob2", "--home", support::process::text(&home)];
+    let renamed = Process::start(&rename).end().with_code(0);
+    assert!(renamed.stdout[0].contains("Letters that wait there for bob are lost"), "{renamed:?}");
 }

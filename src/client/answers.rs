@@ -53,6 +53,8 @@ pub struct PendingCounts {
     /// Those whose addressee is not connected, by what the relay said last, and cannot be left
     /// letters.
     pub absent: usize,
+    /// Those whose addressee's letterbox has no room, by what the relay said last.
+    pub full: usize,
     /// Shown messages whose receipt has not left.
     pub receipts: usize,
 }

@@ -166,6 +166,20 @@ impl Book {
         self.waiting.contains_key(to)
     }
 
+    /// To whom letters are not confirmed, at most so many, those who have waited longest first.
+    pub(super) fn waits_for_longest(&self, most: usize) -> Vec<String> {
+        let since = |letters: &Vec<WaitingLetter>| letters.iter().map(|letter| letter.stored).min();
+        let mut all: Vec<_> = self.waiting.iter().map(|(to, them)| (since(them), to)).collect();
+        all.sort_unstable();
+        all.into_iter().take(most).map(|(_, to)| to.clone()).collect()
+    }
+
+    /// Takes out all to this peer.
+    pub(super) fn give_up_to(&mut self, to: &str) -> Vec<WaitingLetter> {
+        let all = self.waiting.get(to).cloned().unwrap_or_default();
+        all.into_iter().filter_map(|letter| self.settle(to, &letter.mid)).collect()
+    }
+
     /// Takes out all that were stored before `stored`, in milliseconds since 1970.
     pub(super) fn give_up_before(&mut self, stored: u64) -> Vec<WaitingLetter> {
         let all = self.waiting.values().flatten();

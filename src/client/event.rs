@@ -101,8 +101,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         stored_at: Option<u64>,
     },
-    /// A letter was not confirmed for so long that it is not waited for any more. It may have
-    /// arrived all the same.
+    /// A letter is not waited for any more. It may have arrived all the same.
     Unconfirmed {
         /// The message.
         id: String,
@@ -110,6 +109,16 @@ pub enum Event {
         to: String,
         /// When the relay had stored it, in milliseconds since 1970.
         stored_at: u64,
+        /// Why.
+        code: Loss,
+    },
+    /// No more letters fit into the addressee's letterbox now; it is tried again. Told once, until
+    /// one is stored.
+    MailboxFull {
+        /// The addressee.
+        to: String,
+        /// Why, as the relay says.
+        detail: String,
     },
     /// All letters that waited for us have been told.
     LetterboxEmpty {},
@@ -272,22 +281,19 @@ pub enum Progress {
         /// The peer.
         name: String,
     },
-    /// A peer that was there has gone, and a text waits for it. Told once, until it is back.
+    /// A peer is not connected and cannot be left letters, and a text waits for it. Told once,
+    /// until it is back.
     Absent {
         /// The peer.
         name: String,
+        /// It was there in this run, or the relay says that it is a user who is away; otherwise the
+        /// name may be mistyped.
+        is_known: bool,
     },
     /// A peer is away, and what is written to it is left as letters. Told once, until it is back.
     Away {
         /// The peer.
         name: String,
-    },
-    /// No more letters fit into this peer's letterbox now. Told once.
-    MailboxFull {
-        /// The peer.
-        name: String,
-        /// Why, as the relay says.
-        why: String,
     },
     /// This relay keeps no letters for us. Told once.
     NoLetterbox {
@@ -351,8 +357,31 @@ codes! {
         TooLong = "too_long",
         /// The addressee's key could not be written to the trust file.
         TrustFile = "trust_file",
+        /// There was no room in the addressee's letterbox until the user waited no longer.
+        MailboxFull = "mailbox_full",
+        /// It was neither confirmed nor stored until the user waited no longer.
+        WaitRanOut = "wait_ran_out",
         /// The relay refused it for another reason.
         Refused = "refused",
+    }
+}
+
+codes! {
+    /// Why a letter is not waited for any more.
+    Loss {
+        /// It was not confirmed for too long.
+        Age = "age",
+        /// The relay knows no user of this name any more, and has deleted the user's letterbox.
+        UnknownUser = "unknown_user",
+        /// The name is another key's now, which can read nothing that was sealed to the one before.
+        KeyChanged = "key_changed",
+    }
+}
+
+impl Failure {
+    /// Whether the message is given up only because the user waits no longer.
+    pub const fn is_of_wait(self) -> bool {
+        matches!(self, Self::MailboxFull | Self::WaitRanOut)
     }
 }
 

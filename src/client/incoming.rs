@@ -131,7 +131,10 @@ impl Client {
                     self.on_relay_error(cx, parsed, &code, &detail);
                 }
             }
-            Reply::Letterbox { waiting } => self.letterbox.published(&mut self.core, &waiting),
+            Reply::Letterbox { waiting } => {
+                self.letterbox.published(&mut self.core, &waiting);
+                self.check_letters();
+            }
             Reply::LetterboxEmpty => self.letterbox.emptied(&mut self.core),
             Reply::Stored { id, to } => {
                 if let (Some(peer), Ok(letter)) = (self.peers.known(&to), base64::decode_array(&id))

@@ -11,7 +11,8 @@
 //!              ▼
 //!           incoming ──▶ peers ──▶ peer ─┬─ contact ── trust, pins    whose key is it
 //!         (one frame)                    ├─ lookup                    get_pubkey
-//!                                        ├─ sending ── session, posting, texts, unanswered
+//!                                        ├─ sending ── session, posting, confirming, texts,
+//!                                        │             unanswered
 //!                                        └─ receiving ── waiting, seen
 //!          letterbox ── letter_keys, letter_reading, held            what waited for us
 //!           core: what all of them share; events and frames are put there, and what concerns
@@ -30,6 +31,7 @@ mod answers;
 mod book;
 mod channel;
 mod clocks;
+mod confirming;
 mod contact;
 mod core;
 mod event;
@@ -84,7 +86,7 @@ use self::tokens::Tokens;
 use self::warnings::Warnings;
 use crate::crypto::{Mid, safety_number};
 use crate::limits::{
-    LEAVE_TIMEOUT, LETTER_AGE, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES,
+    LEAVE_TIMEOUT, LETTER_AGE, LETTER_CHECKS, MAX_FRAME, MAX_TEXT, PINS_INTERVAL, UNCONFIRMED_BYTES,
 };
 use crate::reactor::{Context, Handler, Time, Timer, Token};
 use crate::tokens::Bucket;
@@ -93,7 +95,7 @@ use crate::wire::{Fingerprint, TakeMode, check_name_v2, compose};
 pub use answers::{NotTrusted, PendingCounts, Refused};
 pub use channel::{Channel, MakeEngine};
 use event::LetterReceipt;
-pub use event::{Caution, Ending, Event, Failure, Progress, Receipt, Standing, Way};
+pub use event::{Caution, Ending, Event, Failure, Loss, Progress, Receipt, Standing, Way};
 pub use handler::ClientUser;
 pub use held::why_held;
 pub use letter_book::{
@@ -122,6 +124,8 @@ pub struct Client {
     letterbox: Letterbox,
     roster: Roster,
     timer: Timer,
+    /// Whether the addressees of our letters are still who they were was asked.
+    has_checked_letters: bool,
     /// From when on the next call looks at the trust file again.
     pins_due: Time,
     /// We are leaving: once the last receipts have left, and at this instant at the latest.
@@ -224,6 +228,7 @@ impl Client {
             letterbox,
             roster: Roster::default(),
             timer,
+            has_checked_letters: false,
             leaving: None,
         }
     }
@@ -275,14 +280,10 @@ impl Client {
         Ok(id)
     }
 
-    /// Waits no longer for those who are not connected: their texts fail.
-    pub fn fail_absent(&mut self) {
+    /// The user waits no longer: all texts fail that are neither confirmed nor stored.
+    pub fn give_up(&mut self) {
         let Self { peers, core, .. } = self;
-        peers.for_each(|peer| {
-            if peer.sending.is_absent() {
-                peer.sending.fail_absent(core, &peer.contact.name);
-            }
-        });
+        peers.for_each(|peer| peer.sending.give_up(core, &peer.contact.name));
     }
 
     /// Whether [`say`](Self::say) takes a text for `to` now; ask again at the end of each tick.
@@ -538,6 +539,17 @@ impl Client {
         }
     }
 
+    /// Asks, once in a run, whether those who have not confirmed our letters are still who they
+    /// were. Only of a relay that keeps letters: another one knows no user who is away.
+    fn check_letters(&mut self) {
+        if std::mem::replace(&mut self.has_checked_letters, true) {
+            return;
+        }
+        for to in self.core.book.waits_for_longest(LETTER_CHECKS) {
+            self.peers.meet(&to).check_letters(self.core.now);
+        }
+    }
+
     /// Letters that were not confirmed for too long are told, and waited for no more.
     fn give_letters_up(&mut self) {
         let age = u64::try_from(LETTER_AGE.as_millis()).unwrap_or(u64::MAX);
@@ -547,7 +559,7 @@ impl Client {
             if let Some(peer) = self.peers.known(&to) {
                 peer.sending.texts.take(&mid); // what is written from now on does not wait for it
             }
-            self.core.tell(Event::Unconfirmed { id, to, stored_at: stored });
+            self.core.tell(Event::Unconfirmed { id, to, stored_at: stored, code: Loss::Age });
         }
     }
 

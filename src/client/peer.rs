@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use super::clocks::earliest;
 use super::contact::{Contact, Unfit};
-use super::core::ClientCore;
+use super::core::{ClientCore, Verdict};
+use super::letter_book::WaitingLetter;
 use super::lookup::Lookup;
 use super::receiving::{Heard, Receiving, read_offer};
-use super::sending::Sending;
+use super::sending::{Absence, Sending};
 use super::waiting::WaitingFrames;
-use super::{Caution, Event, Failure, Progress};
+use super::{Caution, Event, Failure, Loss, Progress};
 
 pub(super) use super::letter_reading::Reading;
 use crate::crypto::{Mid, PublicKey};
@@ -37,6 +38,8 @@ pub(super) struct Peer {
     pub(super) confirms_again: BTreeMap<Mid, Time>,
     /// The user has asked for its key, and waits for the answer.
     user_asks: bool,
+    /// The relay is asked whether the name is still that of the peer to whom we left letters.
+    checks_letters: bool,
     /// When we last had something to do with it.
     active: Time,
 }
@@ -65,6 +68,7 @@ impl Peer {
             is_unknown: false,
             confirms_again: BTreeMap::new(),
             user_asks: false,
+            checks_letters: false,
             active: Time::default(),
         }
     }
@@ -158,8 +162,33 @@ impl Peer {
     /// The relay hands out the key that was asked for, and what comes with it.
     pub(super) fn pubkey(&mut self, core: &mut ClientCore, pem: &str, answer: &KeyAnswer) {
         self.lookup.answered();
+        if std::mem::take(&mut self.checks_letters) {
+            let fp = PublicKey::from_pem(pem).map(|key| key.fingerprint());
+            if fp.is_ok_and(|fp| matches!(core.judge(&self.contact.name, fp), Verdict::Changed(_)))
+            {
+                self.letters_are_lost(core, Loss::KeyChanged);
+            }
+            let is_for_more = self.user_asks || self.has_letters || self.sending.cares();
+            if !is_for_more && self.waiting.is_empty() {
+                return;
+            }
+        }
         self.take_key(core, pem, answer);
         self.answer_user(core);
+    }
+
+    /// Our letters may have been lost: asks the relay whose the name is now.
+    pub(super) fn check_letters(&mut self, now: Time) {
+        self.checks_letters = true;
+        self.lookup.hint(now);
+    }
+
+    /// The name is not that of the peer to whom we left letters any more.
+    fn letters_are_lost(&mut self, core: &mut ClientCore, code: Loss) {
+        for WaitingLetter { to, mid, id, stored } in core.book.give_up_to(&self.contact.name) {
+            self.sending.texts.take(&mid);
+            core.tell(Event::Unconfirmed { id, to, stored_at: stored, code });
+        }
     }
 
     fn take_key(&mut self, core: &mut ClientCore, pem: &str, answer: &KeyAnswer) {
@@ -217,8 +246,12 @@ impl Peer {
         self.waiting.drop_all(core, name);
         match code {
             Some(ErrorCode::UnknownUser) => {
+                if std::mem::take(&mut self.checks_letters) {
+                    self.letters_are_lost(core, Loss::UnknownUser);
+                }
+                let name = &self.contact.name;
                 self.is_unknown = self.has_letters;
-                self.sending.not_found(core, name);
+                self.sending.not_found(core, name, Absence::Nobody);
             }
             Some(code) if is_final(code) => {
                 self.sending.fail(core, name, Failure::Refused, detail);
@@ -285,6 +318,7 @@ impl Peer {
         self.lookup.disconnected();
         self.waiting.take(core);
         (self.has_letters, self.is_unknown) = (false, false); // they come again
+        self.checks_letters = false;
         self.sending.disconnected();
     }
 

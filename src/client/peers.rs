@@ -150,6 +150,7 @@ impl Peers {
             pending.unconfirmed += sending.unconfirmed();
             pending.stored += sending.stored_texts();
             pending.absent += if sending.is_absent() { unstored } else { 0 };
+            pending.full += if sending.full.is_some() { unstored } else { 0 };
             pending.receipts += sending.receipts();
         }
         pending

@@ -11,23 +11,24 @@
 //! that has come empties its letterbox first, and then a session can be opened. A stored letter is
 //! never sealed again.
 
+use super::confirming::ReceiptWay;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::letter_book::{Change, WaitingLetter};
-use super::sending::{Sending, failed, too_long};
+use super::sending::{Absence, Sending, failed, too_long};
 use super::session::{bad_prekey, unfit};
-use super::{Caution, Event, Failure, Progress};
+use super::{Caution, Event, Failure};
 use crate::crypto::{Body, Mid, Names, PrekeyFault, PublicKey, check_letter_key, seal_letter};
-use crate::limits::{LETTER_HOLD, MAX_RECEIPT, RESEND_MIN};
+use crate::limits::{LETTER_HOLD, RESEND_MIN};
 use crate::reactor::Time;
 use crate::wire::{ErrorCode, LetterKey, base64, compose};
 
 /// How letters are sent to a peer.
 pub(super) struct Posting {
-    key: LetterKey,
-    owner: PublicKey,
+    pub(super) key: LetterKey,
+    pub(super) owner: PublicKey,
     /// The peer is connected.
-    is_there: bool,
+    pub(super) is_there: bool,
     /// Texts are not sealed before this instant.
     held_until: Option<Time>,
 }
@@ -142,30 +143,10 @@ impl Sending {
         }
     }
 
-    /// Receipts leave in one letter at a time: all of them where the peer is there, as no session
-    /// is opened meanwhile; else where one of them is for a letter.
-    fn seal_receipt_letter(&mut self, core: &mut ClientCore, name: &str) {
-        let Some(posting) = &self.posting else { return };
-        let is_there = posting.is_there && !self.receipts.is_empty();
-        let owes = is_there || self.receipts.iter().any(|mid| self.owed.contains(mid));
-        if !owes || self.receipt_letter.is_some() {
-            return;
-        }
-        let (key, owner) = (posting.key.clone(), posting.owner.clone());
-        let count = self.receipts.len().min(MAX_RECEIPT);
-        let mids: Vec<_> = self.receipts.drain(..count).collect();
-        let mut mid = [0; 16];
-        core.vault.random(&mut mid);
-        let body = Body::Receipt(mids.clone());
-        if let Ok(frame) = seal(core, name, (&owner, &key), mid, &body) {
-            core.post(&frame);
-            self.receipt_letter = Some((mid, mids));
-        }
-    }
-
     /// The connection is lost: what the relay has not answered has to be sealed again.
     pub(super) fn forget_posting(&mut self) {
         self.posting = None;
+        self.receipt_way = ReceiptWay::Unknown;
         self.texts.unpost_all();
         let unanswered = self.receipt_letter.take();
         self.receipts.extend(unanswered.into_iter().flat_map(|(_, mids)| mids));
@@ -181,6 +162,7 @@ impl Sending {
             return self.paid(core, name, mids);
         }
         let Some(done) = self.texts.stored(mid) else { return };
+        self.full = None;
         core.unconfirmed_bytes -= done.len;
         let (to, stored) = (name.to_owned(), core.wall_ms());
         core.book.wait(WaitingLetter { to: to.clone(), mid: *mid, id: done.id.clone(), stored });
@@ -200,6 +182,9 @@ impl Sending {
         if !is_receipt && !self.texts.unpost(mid) {
             return; // of a connection that was lost
         }
+        if is_receipt && self.posting.is_none() {
+            return self.receipt_letter_refused(code);
+        }
         match code {
             Some(ErrorCode::MailboxFull) => {
                 self.pause_for_room(core, name, (!is_receipt).then_some(detail));
@@ -214,7 +199,9 @@ impl Sending {
             Some(ErrorCode::NoLetterbox | ErrorCode::UnknownUser) => {
                 self.posting = None;
                 self.receipts.clear(); // they are kept for the next run
-                self.not_found(core, name);
+                let is_nobody = code == Some(ErrorCode::UnknownUser);
+                let absence = if is_nobody { Absence::Nobody } else { Absence::NoLetterbox };
+                self.not_found(core, name, absence);
             }
             _ if is_receipt => self.receipts.clear(),
             _ => {
@@ -230,22 +217,11 @@ impl Sending {
         if self.pauses_until.is_none() {
             self.pauses_until = Some(core.now + self.queue_full.take());
         }
-        if let Some(why) = full.filter(|_| !self.was_full) {
-            self.was_full = true;
-            let (name, why) = (name.to_owned(), why.to_owned());
-            core.tell(Event::Progress(Progress::MailboxFull { name, why }));
-        }
-    }
-
-    fn take_receipts(&mut self, letter: &Mid) -> Option<Vec<Mid>> {
-        self.receipt_letter.take_if(|(mid, _)| mid == letter).map(|(_, mids)| mids)
-    }
-
-    /// The relay has taken these receipts.
-    pub(super) fn paid(&mut self, core: &mut ClientCore, name: &str, mids: Vec<Mid>) {
-        let mids: Vec<_> = mids.into_iter().filter(|mid| self.owed.remove(mid)).collect();
-        if !mids.is_empty() {
-            core.book.note(Change::Paid { to: name.to_owned(), mids });
+        if let Some(why) = full {
+            if self.full.is_none() {
+                core.tell(Event::MailboxFull { to: name.to_owned(), detail: why.to_owned() });
+            }
+            self.full = Some(why.to_owned());
         }
     }
 
@@ -261,7 +237,8 @@ impl Sending {
     }
 }
 
-fn seal(
+/// One letter, sealed.
+pub(super) fn seal(
     core: &mut ClientCore,
     name: &str,
     (owner, key): (&PublicKey, &LetterKey),

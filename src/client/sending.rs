@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A text is sealed again in each new session, in order and with its `mid`, by which the peer knows
-//! what it has shown already. A receipt is sealed once: if it is lost, its texts come again.
+//! what it has shown already. Receipts are in `confirming.rs`.
 //!
 //! Texts for a peer that is away and has a letterbox are letters (`posting.rs`). Without one,
 //! texts for a peer that was never connected wait only if the user asked for that; otherwise they
@@ -25,6 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::clocks::{Backoff, earliest};
+use super::confirming::ReceiptWay;
 use super::contact::{Contact, Unfit};
 use super::core::ClientCore;
 use super::lookup::Lookup;
@@ -34,13 +35,22 @@ use super::session::{Marks, Session};
 use super::texts::{Done, Texts};
 use super::unanswered::Unanswered;
 use super::{Event, Failure, Progress};
-use crate::crypto::{Body, Mid};
+use crate::crypto::Mid;
 use crate::limits::{
-    ABSENT_MAX, ABSENT_MIN, MAX_RECEIPT, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN,
-    SEEN_MESSAGES, WAITING_LETTERS, WINDOW, WINDOW_FIRST,
+    ABSENT_MAX, ABSENT_MIN, PROBE_MIN, QUEUE_FULL_PAUSE, RESEND_MAX, RESEND_MIN, WAITING_LETTERS,
+    WINDOW, WINDOW_FIRST,
 };
 use crate::reactor::Time;
 use crate::wire::ErrorCode;
+
+/// Who it is that is neither connected nor can be left letters, by what the relay says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It knows no such user; if it keeps no letters, it says so of all who are not connected.
+    Nobody,
+    /// A user who is away.
+    NoLetterbox,
+}
 
 /// The sending half of a conversation.
 pub(super) struct Sending {
@@ -51,17 +61,18 @@ pub(super) struct Sending {
     pub(super) owed: BTreeSet<Mid>,
     /// Receipts for letters that the relay has not answered: in the session, by their requests, and
     /// in a letter.
-    receipts_sent: Vec<(u64, Vec<Mid>)>,
+    pub(super) receipts_sent: Vec<(u64, Vec<Mid>)>,
     pub(super) receipt_letter: Option<(Mid, Vec<Mid>)>,
-    session: Option<Session>,
+    pub(super) receipt_way: ReceiptWay,
+    pub(super) session: Option<Session>,
     /// Letters are sent instead.
     pub(super) posting: Option<Posting>,
     /// What an earlier run has left does not hold texts back any more.
     pub(super) passes_earlier: bool,
-    /// The user was told that the letterbox is full.
-    pub(super) was_full: bool,
+    /// The letterbox is full, and why, by what the relay said last.
+    pub(super) full: Option<String>,
     /// What was sent in it, until the relay has answered.
-    unanswered: Unanswered,
+    pub(super) unanswered: Unanswered,
     /// The relay is not asked for a new session's key before this instant.
     pub(super) rests_until: Option<Time>,
     /// Nothing is sealed before this instant.
@@ -74,6 +85,7 @@ pub(super) struct Sending {
     was_found: bool,
     /// The relay said last that it is not connected.
     pub(super) is_absent: bool,
+    absence: Absence,
     /// The user was told that texts wait for its return.
     was_told: bool,
     /// Kept as long as we run, unless the pin is forgotten ([`Sending::forget_wholly`]).
@@ -88,10 +100,11 @@ impl Sending {
             owed: BTreeSet::new(),
             receipts_sent: Vec::new(),
             receipt_letter: None,
+            receipt_way: ReceiptWay::Unknown,
             session: None,
             posting: None,
             passes_earlier: false,
-            was_full: false,
+            full: None,
             unanswered: Unanswered::default(),
             rests_until: None,
             pauses_until: None,
@@ -101,6 +114,7 @@ impl Sending {
             queue_full: Backoff::new(QUEUE_FULL_PAUSE, RESEND_MAX),
             was_found: false,
             is_absent: false,
+            absence: Absence::Nobody,
             was_told: false,
             marks: Marks::default(),
         }
@@ -116,29 +130,6 @@ impl Sending {
         self.texts.push(id, mid, text);
     }
 
-    /// A message of the peer was shown: its receipt goes with the next ones.
-    pub(super) fn confirm(&mut self, mid: Mid) {
-        if self.receipts.len() >= SEEN_MESSAGES {
-            self.receipts.pop_front(); // it will come again
-        }
-        self.receipts.push_back(mid);
-    }
-
-    /// A letter of the peer was shown: its receipt is owed until the relay has taken it.
-    pub(super) fn owe(&mut self, mid: Mid) {
-        if self.owed.insert(mid) || !self.receipts.contains(&mid) {
-            self.confirm(mid);
-        }
-    }
-
-    /// A message that was confirmed came again. If that goes on, the peer has lost our session.
-    pub(super) fn confirm_again(&mut self, mid: Mid, now: Time) {
-        if self.session.as_mut().is_some_and(|session| session.repeats_a_receipt(now)) {
-            self.close();
-        }
-        self.confirm(mid);
-    }
-
     pub(super) fn has_room(&self) -> bool {
         let stored = self.texts.are_stored();
         self.texts.len() - stored < self.window() && stored < WAITING_LETTERS
@@ -150,13 +141,6 @@ impl Sending {
 
     pub(super) fn stored_texts(&self) -> usize {
         self.texts.are_stored()
-    }
-
-    /// Receipts that have not left; those for letters until the relay has taken them.
-    pub(super) fn receipts(&self) -> usize {
-        let of_letter = self.receipt_letter.iter().map(|(_, mids)| mids.len());
-        let sent = self.receipts_sent.iter().map(|(_, mids)| mids.len()).chain(of_letter);
-        self.receipts.len() + sent.sum::<usize>()
     }
 
     /// Not connected, and no letters can be left.
@@ -211,7 +195,7 @@ impl Sending {
         if self.session.is_none() && self.posting.is_none() && may_ask {
             if self.texts.are_to_be_sent() {
                 lookup.need(now);
-            } else if !self.receipts.is_empty() {
+            } else if self.has_session_receipts() {
                 lookup.need_for_peer(now); // the peer's texts cause the receipts
             }
         }
@@ -237,28 +221,6 @@ impl Sending {
             self.texts.unseal(request);
         }
         self.texts.release(core.now);
-    }
-
-    fn seal_receipts(&mut self, core: &mut ClientCore, name: &str) {
-        let Some(session) = &mut self.session else { return };
-        while !self.receipts.is_empty() && !session.is_worn_out(core.now) {
-            let count = self.receipts.len().min(MAX_RECEIPT);
-            let mids: Vec<_> = self.receipts.drain(..count).collect();
-            let owed: Vec<_> = mids.iter().copied().filter(|mid| self.owed.contains(mid)).collect();
-            let receipt = Body::Receipt(mids);
-            if let Some((request, frame)) = session.seal(core, name, &receipt) {
-                core.post(&frame);
-                if !owed.is_empty() {
-                    self.receipts_sent.push((request, owed));
-                }
-                // Others decide how many receipts there are, so they are kept only beside texts of
-                // ours, where a lost one would be a gap. Without texts of ours a lost receipt only
-                // makes the texts come again that it confirms.
-                if !self.texts.is_empty() {
-                    self.unanswered.sent(request, frame);
-                }
-            }
-        }
     }
 
     fn seal_texts(&mut self, core: &mut ClientCore, name: &str) {
@@ -330,13 +292,14 @@ impl Sending {
             return Ok(());
         }
         self.posting = None;
+        self.choose_receipt_way(core, contact, answer.letter_key);
         if self.session.as_ref().is_some_and(|session| session.is_to(prekey.id)) {
             return Ok(()); // the answer to a hint, and nothing is new
         }
         self.close();
         self.rests_until = None;
         self.absent.reset();
-        if self.wants() {
+        if !self.texts.is_empty() || self.has_session_receipts() {
             self.probe.reset();
             self.session = Some(Session::open(core, contact, prekey, &mut self.marks)?);
         }
@@ -360,7 +323,7 @@ impl Sending {
                 }
                 self.post_to(core, contact, key, false);
             }
-            _ => self.not_found(core, &contact.name),
+            _ => self.not_found(core, &contact.name, Absence::NoLetterbox),
         }
         Ok(())
     }
@@ -372,8 +335,8 @@ impl Sending {
     }
 
     /// No such user is connected, nor can a letter be left.
-    pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str) {
-        self.is_absent = true;
+    pub(super) fn not_found(&mut self, core: &mut ClientCore, name: &str, absence: Absence) {
+        (self.is_absent, self.absence) = (true, absence);
         self.close();
         self.posting = None;
         if !self.was_found && !core.waits_for_absent {
@@ -381,7 +344,8 @@ impl Sending {
         }
         let waits = self.texts.are_to_be_sent();
         if waits && !std::mem::replace(&mut self.was_told, true) {
-            core.tell(Event::Progress(Progress::Absent { name: name.to_owned() }));
+            let is_known = self.was_found || absence == Absence::NoLetterbox;
+            core.tell(Event::Progress(Progress::Absent { name: name.to_owned(), is_known }));
         }
         // Without a roster we have to ask again, until `--wait` ends it; with one, the roster says
         // when the peer joins.
@@ -389,11 +353,31 @@ impl Sending {
         self.wait_for_return(core.now, longest);
     }
 
-    /// The user does not wait for the peer any more.
-    pub(super) fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
-        let detail = format!(
-            "{name} is away, and no letter can be left for {name}: check the name, or try later"
-        );
+    /// The user waits no longer: what the relay has not stored fails.
+    pub(super) fn give_up(&mut self, core: &mut ClientCore, name: &str) {
+        if self.is_absent() {
+            return self.fail_absent(core, name);
+        }
+        let (code, detail) = match self.full.clone() {
+            Some(why) => (Failure::MailboxFull, why),
+            None => (Failure::WaitRanOut, "it was neither confirmed nor stored in time".to_owned()),
+        };
+        while let Some(done) = self.texts.pop() {
+            failed(core, name, Some(done), code, &detail);
+        }
+    }
+
+    fn fail_absent(&mut self, core: &mut ClientCore, name: &str) {
+        let detail = match self.absence {
+            Absence::Nobody if !self.was_found => format!(
+                "there is nobody named {name} at this relay: look at the spelling, or try again \
+                 when {name} is there"
+            ),
+            _ => format!(
+                "{name} is away, and no letter can be left for {name}, whose client has left no \
+                 key for letters here: try again when {name} is there"
+            ),
+        };
         self.fail(core, name, Failure::UnknownUser, &detail);
     }
 
@@ -454,12 +438,6 @@ impl Sending {
                 failed(core, name, done, Failure::Refused, detail);
             }
         }
-    }
-
-    /// The receipts for letters that this request carried.
-    fn take_sent_receipts(&mut self, request: u64) -> Option<Vec<Mid>> {
-        let place = self.receipts_sent.iter().position(|(sent, _)| *sent == request)?;
-        Some(self.receipts_sent.remove(place).1)
     }
 
     /// Too much waits for the peer: sends the same again after a pause.

@@ -181,8 +181,13 @@ pub struct Chat {
     /// What `chat`, `send` and `recv` have in common.
     #[command(flatten)]
     pub common: Common,
+    /// When a message is done, at the end of input: when the recipient's client has confirmed it,
+    /// or already when the relay has stored it for a recipient who is away
+    #[arg(long, value_name = "WHEN", default_value = "delivered")]
+    pub until: Until,
     /// How long to wait for confirmations, in seconds: at the end of input, and when lines of a
-    /// pipe have to wait for earlier ones
+    /// pipe have to wait for earlier ones; 0: do not wait for a relay that is not there, nor for
+    /// room in a letterbox
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
     /// Whether the loop is traced.
@@ -215,12 +220,14 @@ pub struct Send {
     #[arg(long, value_name = "WHEN", default_value = "delivered")]
     pub until: Until,
     /// How long to wait for a recipient who is not connected and has no letterbox, and for
-    /// confirmations, in seconds; 0: do not wait for a recipient or a relay that is not there
+    /// confirmations, in seconds; 0: do not wait for a recipient or a relay that is not there, nor
+    /// for room in a letterbox. With `--until stored` a recipient who is neither connected nor has
+    /// a letterbox is not waited for
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }
 
-/// When `send` has done what it was asked.
+/// When `send` and `chat` have done what they were asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Until {
     /// The recipient's client has confirmed each message

@@ -74,7 +74,8 @@ impl Keyring<'_> {
             Some(old) if old == new => format!("you are {new}, as before"),
             Some(old) => format!(
                 "you are {new} from now on, and were {old}: a relay that has bound {old} to your \
-                 key keeps it so"
+                 key keeps it so. Letters that wait there for {old} are lost, unless you take the \
+                 name again within a day: `sealwax keys rename {old}`, `sealwax recv --wait 0`"
             ),
             None => format!("you are {new}"),
         };

@@ -11,7 +11,7 @@ use super::cli::{Names, NamesCommand};
 use super::serve::{self, KEY_FILE, LOCK_FILE, NAMES_FILE};
 use super::{Exit, Failure, Outcome, owner};
 use crate::home::{Home, HomeError};
-use crate::relay::names::{BoundName, BoundNames, Day};
+use crate::relay::names::{BoundName, BoundNames, Day, ReleasedName};
 use crate::wire::Fingerprint;
 
 /// `sealwax names …`
@@ -48,11 +48,11 @@ pub(super) fn names(arguments: &Names) -> Outcome {
         NamesCommand::Release { name, .. } => {
             let name = name.as_deref().unwrap_or_default();
             owner::check_name(name)?;
-            let Some(fp) = bound.release(name).map_err(failed)? else {
+            let Some(name) = bound.release(name).map_err(failed)? else {
                 let message = format!("{name} is bound to no key; `sealwax names list` names all");
                 return Err(Failure::new(Exit::UnknownRecipient, message));
             };
-            released(&home, &[(name.to_owned(), fp)], arguments.json)?;
+            released(&home, &[name], arguments.json)?;
         }
     }
     Ok(Exit::Done)
@@ -99,13 +99,18 @@ fn list(names: &[BoundName], json: bool) -> Result<(), Failure> {
 }
 
 /// Says which names were released, and what is left to do.
-fn released(home: &Home, names: &[(String, Fingerprint)], json: bool) -> Result<(), Failure> {
+fn released(home: &Home, names: &[ReleasedName], json: bool) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for (name, fp) in names {
+    for ReleasedName { name, fp, letters } in names {
         let line = if json {
-            json!({"name": name, "fp": fp.to_string()}).to_string()
+            json!({"name": name, "fp": fp.to_string(), "letters": letters}).to_string()
         } else {
-            format!("{name} is released: it was bound to {fp}")
+            let lost = match letters {
+                0 => String::new(),
+                1 => ", and the letter that waited for its user is deleted".to_owned(),
+                count => format!(", and the {count} letters that waited for its user are deleted"),
+            };
+            format!("{name} is released: it was bound to {fp}{lost}")
         };
         writeln!(out, "{line}").map_err(unwritten)?;
     }

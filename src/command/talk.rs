@@ -1,7 +1,7 @@
 //! `sealwax chat`, `send` and `recv`: one user's client on the loop, each with its task.
 
 use std::io::IsTerminal;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::cli::{Chat, Common, Recv, Send, TraceArgs, Until};
 use super::front::{CLIENT_TIMER, ChatHandler, Task};
@@ -25,10 +25,14 @@ use crate::wire::{RosterMode, TakeMode};
 /// `sealwax chat [TO]`
 pub(super) fn chat(arguments: &Chat) -> Outcome {
     let form = if arguments.common.json { InputForm::Json } else { InputForm::Chat };
-    let (to, wait) = (arguments.to.clone(), Some(arguments.wait));
-    let is_typed = form == InputForm::Chat && std::io::stdin().is_terminal();
-    let takes_letters = !arguments.common.no_letterbox;
-    let task = Task { input: Some(form), to, is_typed, takes_letters, wait, ..Task::default() };
+    let task = Task {
+        input: Some(form),
+        to: arguments.to.clone(),
+        is_typed: form == InputForm::Chat && std::io::stdin().is_terminal(),
+        takes_letters: !arguments.common.no_letterbox,
+        until_stored: arguments.until == Until::Stored,
+        ..finishing(arguments.wait)
+    };
     let how = How { roster: RosterMode::Delta, ..How::default() };
     talk(&arguments.common, how, task, &arguments.trace)
 }
@@ -36,20 +40,26 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
 /// `sealwax send TO [TEXT]`
 pub(super) fn send(arguments: &Send) -> Outcome {
     let form = if arguments.whole { InputForm::Whole } else { InputForm::Plain };
-    // A script that does not wait for the recipient still waits to learn what became of the text.
-    let waits_for_absent = !arguments.wait.is_zero();
+    let until_stored = arguments.until == Until::Stored;
     let task = Task {
         input: arguments.text.is_none().then_some(form),
         to: Some(arguments.to.clone()),
         text: arguments.text.clone(),
-        is_impatient: !waits_for_absent,
-        until_stored: arguments.until == Until::Stored,
-        wait: Some(if waits_for_absent { arguments.wait } else { END_WAIT }),
-        ..Task::default()
+        until_stored,
+        ..finishing(arguments.wait)
     };
+    // What cannot be stored now is not stored later either, as long as the recipient is away.
+    let waits_for_absent = !task.is_impatient && !until_stored;
     // Texts that wait for this user are not for a script that sends: it takes receipts only.
     let how = How { waits_for_absent, take: TakeMode::Receipts, ..How::default() };
     talk(&arguments.common, how, task, &TraceArgs::default())
+}
+
+/// A task that waits as long as this for what was sent. With 0 nothing is waited for that is not
+/// there; but what became of a text that was sent is still waited for.
+fn finishing(wait: Duration) -> Task {
+    let is_impatient = wait.is_zero();
+    Task { is_impatient, wait: Some(if is_impatient { END_WAIT } else { wait }), ..Task::default() }
 }
 
 /// `sealwax recv`

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Caution, Event, Failure, Progress, Standing, Way};
+use crate::client::{Caution, Event, Failure, Loss, Progress, Standing, Way};
 use crate::limits::STRANGER_LETTERS_PER_SECOND;
 use crate::trace::Recorder;
 use crate::wire::{check_name_v2, escape_visible};
@@ -160,14 +160,12 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
         Event::Stored { id, to } => (Level::Detail, format!("{id} to {to}: stored")),
         // Letters of earlier runs are told together as well (`front/gathered.rs`).
         Event::Delivered { id, to, .. } => (Level::Detail, format!("{id} to {to}: delivered")),
-        Event::Unconfirmed { id, to, stored_at } => (
-            Level::Warning,
-            format!(
-                "{to} has not confirmed what you left {} ({id}): it may have arrived, and is not \
-                 waited for any more",
-                ago(now, *stored_at)
-            ),
-        ),
+        Event::Unconfirmed { id, to, stored_at, code } => {
+            (Level::Warning, unconfirmed(id, to, &ago(now, *stored_at), *code))
+        }
+        Event::MailboxFull { to, detail } => {
+            (Level::Warning, format!("no letter can be left for {to} now, trying again: {detail}"))
+        }
         Event::LetterboxEmpty {} => (Level::Detail, "no more letters wait for you".to_owned()),
         Event::LettersHeld { from, fp, count, reason } => {
             (Level::Warning, held(from, &fp.to_string(), *count, *reason, keys))
@@ -175,7 +173,11 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
         Event::Gap { from, missing } => {
             (Level::Warning, format!("{missing} messages from {from} are missing before the next"))
         }
-        Event::Failed { id, to, code, detail } => (Level::Warning, failed(id, to, *code, detail)),
+        Event::Failed { id, to, code, detail } => {
+            // How many they are is told at the end.
+            let level = if code.is_of_wait() { Level::Detail } else { Level::Warning };
+            (level, failed(id, to, *code, detail))
+        }
         Event::Warning { code, detail } => {
             (Level::Warning, format!("warning ({}): {detail}", code.as_str()))
         }
@@ -231,6 +233,21 @@ fn held(from: &str, fp: &str, count: usize, reason: Caution, keys: &str) -> Stri
     }
 }
 
+/// The sentence for a letter that is not waited for any more.
+fn unconfirmed(id: &str, to: &str, ago: &str, code: Loss) -> String {
+    let why = match code {
+        Loss::Age => "it may have arrived, and is not waited for any more".to_owned(),
+        Loss::UnknownUser => format!(
+            "the relay knows nobody named {to} any more, and has deleted what was not read by then"
+        ),
+        Loss::KeyChanged => format!(
+            "the name {to} has another key now, and what was not read by then cannot be read any \
+             more"
+        ),
+    };
+    format!("{to} has not confirmed what you left {ago} ({id}): {why}")
+}
+
 /// The sentence for a message that failed. If its addressee's key is the reason, the warning before
 /// it has said why and what to do.
 fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
@@ -243,7 +260,11 @@ fn failed(id: &str, to: &str, code: Failure, detail: &str) -> String {
         | Failure::BadKey
         | Failure::BadPrekey
         | Failure::TrustFile => "see above",
-        Failure::UnknownUser | Failure::TooLong | Failure::Refused => detail,
+        Failure::UnknownUser
+        | Failure::TooLong
+        | Failure::MailboxFull
+        | Failure::WaitRanOut
+        | Failure::Refused => detail,
     };
     format!("{which} to {to} failed ({}): {why}", code.as_str())
 }
@@ -259,17 +280,15 @@ fn progress(progress: &Progress) -> (Level, String) {
             format!("the relay {relay} is new to you; its key {key} is remembered"),
         ),
         Progress::Lost { why } => (Level::Warning, format!("the connection is lost: {why}")),
-        Progress::Absent { name } => (
-            Level::Info,
-            format!("{name} is not connected: what you write waits here until {name} comes"),
-        ),
+        Progress::Absent { name, is_known } => {
+            let doubt = if *is_known { "" } else { " (is the name spelled right?)" };
+            let waits = format!("what you write waits here until {name} comes");
+            (Level::Info, format!("{name} is not connected{doubt}: {waits}"))
+        }
         Progress::Away { name } => (
             Level::Info,
             format!("{name} is away: what you write is stored, and delivered when {name} is back"),
         ),
-        Progress::MailboxFull { name, why } => {
-            (Level::Warning, format!("no letter can be left for {name} now, trying again: {why}"))
-        }
         Progress::NoLetterbox { why } => {
             (Level::Detail, format!("this relay keeps no letters for you: {why}"))
         }
@@ -332,6 +351,9 @@ fn words(event: &Event) -> (String, Value) {
         }
         Event::Stored { id, to } => of_message(id, to, "stored"),
         Event::Unconfirmed { id, to, .. } => of_message(id, to, "unconfirmed"),
+        Event::MailboxFull { to, .. } => {
+            (format!("the letterbox of {to} is full"), json!({"event": "mailbox_full", "to": to}))
+        }
         Event::LetterboxEmpty {} => {
             ("no more letters".to_owned(), json!({"event": "letterbox_empty"}))
         }
@@ -390,7 +412,6 @@ const fn fares(progress: &Progress) -> &'static str {
         Progress::Lost { .. } => "the connection is lost",
         Progress::Absent { .. } => "a peer has gone, and a text waits for it",
         Progress::Away { .. } => "a peer is away, and is left letters",
-        Progress::MailboxFull { .. } => "a letterbox is full",
         Progress::NoLetterbox { .. } => "the relay keeps no letters for us",
         Progress::LettersInLine => "letters of strangers wait for their turn",
         Progress::KeyAnswered { .. } => "the relay has answered for a key",

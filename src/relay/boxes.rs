@@ -455,12 +455,13 @@ pub(super) fn note_pem(tables: &Connection, name: &str, pem: &str) -> rusqlite::
 
 /// Deletes all that belongs to a name that is being released: its box, and what it stored in
 /// others.
-pub(super) fn forget(tables: &Connection, name: &str) -> rusqlite::Result<()> {
+pub(super) fn forget(tables: &Connection, name: &str) -> rusqlite::Result<u64> {
     let find = "SELECT id FROM users WHERE name = ?1";
     let found = tables.prepare_cached(find)?.query_row([name], |row| row.get::<_, i64>(0));
-    let Some(user) = found.optional()? else { return Ok(()) };
+    let Some(user) = found.optional()? else { return Ok(0) };
+    let mut waiting = tables.prepare_cached("DELETE FROM letters WHERE box = ?1")?;
+    let deleted = waiting.execute([user])?;
     for delete in [
-        "DELETE FROM letters WHERE box = ?1",
         "DELETE FROM letters WHERE sender = ?1",
         "DELETE FROM shares WHERE box = ?1",
         "DELETE FROM written WHERE box = ?1",
@@ -468,7 +469,7 @@ pub(super) fn forget(tables: &Connection, name: &str) -> rusqlite::Result<()> {
     ] {
         tables.prepare_cached(delete)?.execute([user])?;
     }
-    Ok(())
+    Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
 }
 
 fn not_bound() -> LetterFault {

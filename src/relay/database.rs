@@ -68,6 +68,17 @@ const RELEASE: &str = "DELETE FROM names WHERE name = ?1 RETURNING fp";
 const RELEASE_UNUSED: &str = "
     DELETE FROM names WHERE name = ?1 AND used_day < ?2 RETURNING fp";
 
+/// A name that is bound to no key any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedName {
+    /// The name.
+    pub name: String,
+    /// The key that it was bound to.
+    pub fp: Fingerprint,
+    /// How many letters waited for its user, and are deleted.
+    pub letters: u64,
+}
+
 /// A bound name, and what is known of its days (since 1970-01-01, UTC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundName {
@@ -215,12 +226,12 @@ impl Database {
 
     /// Releases names, those only that were last used before `unused_since` if it is given, and
     /// notes that for the relay that may be running. The letters of each go with it: those that
-    /// wait for it, and those that it stored. Tells which were released and whose they were.
+    /// wait for it, and those that it stored. Tells which were released.
     pub(super) fn release<'a>(
         &mut self,
         names: impl Iterator<Item = &'a str>,
         unused_since: Option<u32>,
-    ) -> rusqlite::Result<Vec<(String, Fingerprint)>> {
+    ) -> rusqlite::Result<Vec<ReleasedName>> {
         let transaction = self.write()?;
         let mut released = Vec::new();
         for name in names {
@@ -230,9 +241,9 @@ impl Database {
                 Some(day) => transaction.query_row(RELEASE_UNUSED, params![name, day], fp),
             };
             let Some(fp) = fp.optional()? else { continue };
-            boxes::forget(&transaction, name)?;
+            let letters = boxes::forget(&transaction, name)?;
             transaction.execute("INSERT OR IGNORE INTO released (name) VALUES (?1)", [name])?;
-            released.push((name.to_owned(), Fingerprint(fp)));
+            released.push(ReleasedName { name: name.to_owned(), fp: Fingerprint(fp), letters });
         }
         transaction.commit()?;
         Ok(released)
@@ -503,10 +514,11 @@ mod tests {
         database.0.execute("UPDATE names SET used_day = 100", []).unwrap();
         database.used([("bob", PEM)].into_iter()).unwrap();
         let all = || ["alice", "bob", "carol"].into_iter();
+        let released = |name: &str| ReleasedName { name: name.to_owned(), fp: KEY, letters: 0 };
         assert_eq!(database.release(all(), Some(100)).unwrap(), []);
-        assert_eq!(database.release(all(), Some(101)).unwrap(), [("alice".to_owned(), KEY)]);
+        assert_eq!(database.release(all(), Some(101)).unwrap(), [released("alice")]);
         assert_eq!(database.take_released().unwrap(), ["alice"]);
-        assert_eq!(database.release(all(), None).unwrap(), [("bob".to_owned(), KEY)]);
+        assert_eq!(database.release(all(), None).unwrap(), [released("bob")]);
     }
 
     #[test]

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use super::database::{Database, IfEmpty};
 use super::open_error::OpenError;
-use crate::wire::Fingerprint;
 
-pub use super::database::BoundName;
+pub use super::database::{BoundName, ReleasedName};
 pub use super::utc::{Day, NoDay};
 
 /// The names in a file, each with the key that it is bound to.
@@ -49,13 +48,13 @@ impl BoundNames {
     }
 
     /// Releases `name`: the next user who proves it gets it. A running relay looks for what was
-    /// released at `SIGHUP`. Tells which key it was bound to; `None` where it was bound to none.
+    /// released at `SIGHUP`. `None`: it was bound to no key.
     ///
     /// # Errors
     /// The change could not be written.
-    pub fn release(&mut self, name: &str) -> Result<Option<Fingerprint>, String> {
+    pub fn release(&mut self, name: &str) -> Result<Option<ReleasedName>, String> {
         let released = self.database.release([name].into_iter(), None);
-        released.map(|mut all| all.pop().map(|(_, fp)| fp)).map_err(|error| error.to_string())
+        released.map(|mut all| all.pop()).map_err(|error| error.to_string())
     }
 
     /// Those whose user was last connected before `day`.
@@ -64,11 +63,11 @@ impl BoundNames {
     }
 
     /// Releases those, in one transaction. A name that was used in the meantime stays bound.
-    /// Returns the released names with the keys that they were bound to.
+    /// Returns the released names.
     ///
     /// # Errors
     /// The change could not be written; then nothing was released.
-    pub fn release_unused(&mut self, day: Day) -> Result<Vec<(String, Fingerprint)>, String> {
+    pub fn release_unused(&mut self, day: Day) -> Result<Vec<ReleasedName>, String> {
         let unused: Vec<_> = self.unused_since(day).map(|name| name.name.clone()).collect();
         let names = unused.iter().map(String::as_str);
         self.database.release(names, Some(day.0)).map_err(|error| error.to_string())

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sealwax::client::{
-    Caution, Event, Failure, FileLetters, LetterBook, MemoryPins, Progress, RelayPin, Trust, Way,
+    Caution, Event, Failure, FileLetters, LetterBook, Loss, MemoryPins, Progress, RelayPin, Trust,
+    Way,
 };
 use sealwax::crypto::RelayKey;
 use sealwax::home::Home;
 use sealwax::wire::{TakeMode, base64};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::boxes::Boxes;
 use crate::evil::Verdict;
@@ -75,6 +76,12 @@ pub(crate) fn held(events: &[Event]) -> Vec<(usize, Caution)> {
 
 pub(crate) fn box_of(world: &mut World, name: &str) -> usize {
     world.relay.boxes.as_mut().expect("boxes").of(name).letters.len()
+}
+
+/// Letters with texts that the relay was given.
+fn texts_left(world: &World) -> usize {
+    let is_text = |frame: &&Value| frame["action"] == "letter" && frame["kind"] == 0;
+    world.relay.log.iter().filter(is_text).count()
 }
 
 pub(crate) fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
@@ -213,12 +220,12 @@ fn texts_wait_for_the_letters_before_them() {
     world.run_seconds(1);
     say_all(&mut world, 3..6);
     world.run_seconds(1);
-    assert_eq!(world.relay.count("letter"), 3, "bob is there, and may confirm them");
+    assert_eq!(texts_left(&world), 3, "bob is there, and may confirm them");
     world.user("bob").probe.shows = true;
     world.run_seconds(3);
     heard_all(&mut world, 0..6);
     assert_eq!(delivered(&world.events("alice")), numbered(0..6));
-    assert_eq!(world.relay.count("letter"), 3);
+    assert_eq!(texts_left(&world), 3);
 }
 
 #[test]
@@ -343,7 +350,8 @@ fn a_relay_that_delivers_again_shows_nothing_twice() {
     join(&mut world, "bob", bob);
     replay(&mut world, 200);
     let acknowledged = world.relay.log.iter().filter(|frame| frame["action"] == "ack").count();
-    assert_eq!(acknowledged, 6);
+    let receipts = world.relay.count("letter") - texts_left(&world);
+    assert_eq!(acknowledged, 6 + receipts);
     let numbers = |at: u64| world.relay.log.iter().filter(|frame| frame["box"] == at).count();
     assert_eq!([100, 101, 200, 201].map(numbers), [1; 4]);
 }
@@ -498,7 +506,7 @@ fn a_full_letterbox_and_a_newer_key_are_matters_of_time() {
     world.run_seconds(60);
     let events = world.events("alice");
     assert_eq!((stored(&events), failures(&events)), (vec!["0"], vec![]));
-    let is_told = |event: &Event| matches!(event, Event::Progress(Progress::MailboxFull { name, .. }) if name == "bob");
+    let is_told = |event: &Event| matches!(event, Event::MailboxFull { to, .. } if to == "bob");
     assert!(events.iter().any(is_told));
     join(&mut world, "bob", bob);
     world.run_seconds(2);
@@ -775,4 +783,79 @@ fn who_spends_days_at_another_relay_comes_back_and_reads_all() {
     world.sleep_days(6);
     world.run_seconds(60);
     assert!(!disk.has(&last));
+}
+
+/// Bob's side is told `relayed`, and alice never gets it, as if her connection had ended then.
+#[test]
+fn a_receipt_for_a_letter_is_not_lost_with_what_was_relayed() {
+    let (mut world, bob) = bob_is_away();
+    say_all(&mut world, 0..3);
+    world.run_seconds(1);
+    world.relay.fate =
+        Box::new(|frame| if frame["from"] == "bob" { Verdict::Swallow } else { Verdict::Forward });
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    heard_all(&mut world, 0..3);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..3));
+    assert!(world.user("bob").letters.kept().owed.is_empty());
+    assert_eq!(world.relay.count("send_key"), 0, "no session is needed");
+}
+
+#[test]
+fn a_receipt_goes_in_a_session_where_no_letter_can_be_left() {
+    for code in ["mailbox_full", "store_failed", "no_letterbox"] {
+        let (mut world, bob) = bob_is_away();
+        say_all(&mut world, 0..3);
+        world.run_seconds(1);
+        world.relay.letter_fate = Box::new(move |_| Verdict::Refuse(code));
+        join(&mut world, "bob", bob);
+        world.run_seconds(2);
+        heard_all(&mut world, 0..3);
+        assert_eq!(delivered(&world.events("alice")), numbered(0..3), "{code}");
+        assert!(world.user("bob").letters.kept().owed.is_empty(), "{code}");
+    }
+}
+
+/// The name was released, and another user may have it since: nobody will ever confirm.
+#[test]
+fn letters_to_a_name_that_is_somebody_elses_are_told_as_lost_at_once() {
+    for code in [Loss::UnknownUser, Loss::KeyChanged] {
+        let (mut world, _bob) = bob_is_away();
+        say_all(&mut world, 0..2);
+        world.run_seconds(1);
+        let alice = world.kill("alice");
+        world.relay.boxes = Some(Boxes::default());
+        if code == Loss::KeyChanged {
+            world.join_as("bob", "carol", |_| {});
+            world.run_seconds(1);
+        }
+        join(&mut world, "alice", alice);
+        let events = world.events("alice");
+        let lost = events.iter().filter_map(|event| match event {
+            Event::Unconfirmed { id, code, .. } => Some((id.as_str(), *code)),
+            _ => None,
+        });
+        assert_eq!(lost.collect::<Vec<_>>(), [("0", code), ("1", code)]);
+        // Whoever only looks in is not warned of a key that nothing was to be sent to.
+        assert_eq!(cautions(&events), []);
+        assert!(!events.iter().any(|event| matches!(event, Event::Peer { .. })), "{events:?}");
+        assert_eq!(world.user("alice").letters.kept().waiting, []);
+        let alice = world.kill("alice");
+        join(&mut world, "alice", alice);
+        let is_told = |event: &Event| matches!(event, Event::Unconfirmed { .. });
+        assert!(!world.events("alice").iter().any(is_told));
+    }
+}
+
+#[test]
+fn letters_to_who_is_still_the_same_are_waited_for() {
+    let (mut world, bob) = bob_is_away();
+    say_all(&mut world, 0..2);
+    world.run_seconds(1);
+    let alice = world.kill("alice");
+    join(&mut world, "alice", alice);
+    assert_eq!(world.user("alice").letters.kept().waiting.len(), 2);
+    join(&mut world, "bob", bob);
+    world.run_seconds(2);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..2));
 }

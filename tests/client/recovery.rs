@@ -172,7 +172,7 @@ fn who_was_there_and_left_is_waited_for() {
     assert_eq!(world.user("alice").probe.client.pending_counts().absent, 2);
     let events = world.events("alice");
     assert_eq!(failures(&events), []);
-    let waits = Event::Progress(Progress::Absent { name: "bob".to_owned() });
+    let waits = Event::Progress(Progress::Absent { name: "bob".to_owned(), is_known: true });
     assert_eq!(events.iter().filter(|event| **event == waits).count(), 1, "told once");
     world.join_with("bob", "bob", pins, |_| {});
     world.run_seconds(30);

@@ -39,6 +39,9 @@ pub enum KeysCommand {
   sealwax keys list --json | jq -r 'select(.trust == \"tofu\").name'   keys not verified")]
     List,
     /// Change your name; your key stays the same, and the next start uses the new name
+    ///
+    /// Letters that wait at a relay for the old name are lost: take them first, with `sealwax recv
+    /// --wait 0`.
     #[command(after_help = "Examples:
   sealwax keys rename alice2             your peers see a new user; the old name stays yours")]
     Rename {

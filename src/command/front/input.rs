@@ -98,6 +98,17 @@ impl ChatHandler {
         self.input.as_ref().map_or(1, |input| input.lines_done + 1)
     }
 
+    /// What is told of lines that were not read, as it is over.
+    pub(super) fn unread(&self) -> Option<String> {
+        let is_reading = self.phase == Phase::Talking;
+        let input =
+            self.input.as_ref().filter(|input| is_reading && input.form != InputForm::Whole)?;
+        Some(match input.lines_done {
+            0 => "nothing was read from standard input".to_owned(),
+            done => format!("nothing was read after line {done}"),
+        })
+    }
+
     /// All of standard input is one message. Its last line end is not part of it, as with a line.
     fn say_whole(&mut self, cx: &mut Context, bytes: &[u8]) {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -152,7 +163,9 @@ impl ChatHandler {
 
     /// Goes on with the input where it had to wait.
     pub(super) fn resume_input(&mut self, cx: &mut Context) {
-        let waits_for = self.input.as_ref().and_then(|input| input.waits_for.as_ref());
+        let is_reading = self.phase == Phase::Talking;
+        let input = self.input.as_ref().filter(|_| is_reading);
+        let waits_for = input.and_then(|input| input.waits_for.as_ref());
         if waits_for.is_some_and(|peer| self.client.ready_for_more(peer)) {
             cx.set_timer(WAIT_TIMER, None);
             self.go_on_reading(cx);
@@ -246,7 +259,11 @@ impl ChatHandler {
         // A text without an id has the number of its line as its id in all events.
         let id = id.unwrap_or_else(|| self.line_number().to_string());
         match self.client.say(&to, text, Some(id.clone())) {
-            Ok(_) => {}
+            Ok(_) => {
+                if self.input.as_ref().is_some_and(|input| input.form != InputForm::Whole) {
+                    self.taken.take(self.line_number(), to, id);
+                }
+            }
             Err(Refused::Pause) if self.input.as_ref().is_some_and(|input| !input.is_refused) => {
                 if let Some(input) = &mut self.input {
                     cx.pause(input.id);

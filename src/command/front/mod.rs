@@ -15,6 +15,7 @@
 mod gathered;
 mod input;
 mod output;
+mod taken;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use nix::errno::Errno;
 
 use self::gathered::Gathered;
 use self::input::Input;
+use self::taken::TakenLines;
 use super::Exit;
 use super::lines::{InputCommand, InputForm};
 use super::streams::Streams;
@@ -60,7 +62,7 @@ pub(super) struct Task {
     pub takes_letters: bool,
     /// A message is done when the relay has stored it.
     pub until_stored: bool,
-    /// Nothing is waited for that is not there: neither a recipient nor a relay.
+    /// Nothing is waited for that is not there: a recipient, a relay, room in a letterbox.
     pub is_impatient: bool,
     /// How long to wait: from the end of input, or where there is none from the start; and, where
     /// input has to wait for confirmations, from the last of them.
@@ -76,6 +78,7 @@ pub(super) struct ChatHandler {
     look_ups: Option<Token>,
     streams: Option<Streams>,
     input: Option<Input>,
+    taken: TakenLines,
     phase: Phase,
     /// The user whom text goes to.
     recipient: Option<String>,
@@ -123,6 +126,7 @@ impl ChatHandler {
             look_ups: None,
             streams: None,
             input: None,
+            taken: TakenLines::default(),
             phase: Phase::Talking,
             recipient,
             printed: 0,
@@ -211,27 +215,23 @@ impl ChatHandler {
         if self.phase == Phase::Talking && self.task.is_typed {
             return self.refuse_input(cx);
         }
-        self.client.fail_absent();
+        self.client.give_up();
         self.tell_events(cx);
         let pending = self.client.pending_counts();
         let received_all = self.has_received_all();
         if !pending.connected {
             self.exit = self.exit.and(Exit::Relay);
         }
-        let has_lines_left = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
+        let unread = self.unread();
         let is_answered = !self.asks_who_is_here && self.trusting.is_none();
         let unfinished = self.unfinished();
-        if unfinished > 0 || has_lines_left || !is_answered || !received_all {
+        if unfinished > 0 || unread.is_some() || !is_answered || !received_all {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
-        if has_lines_left {
-            let line = self.line_number();
-            self.talk(cx, Level::Warning, &format!("line {line} and what follows was not sent"));
-        }
-        if let Some(sentence) = still_unconfirmed(pending.unconfirmed - pending.stored) {
-            self.talk(cx, Level::Warning, &sentence);
-        }
-        if let Some(sentence) = still_stored(pending.stored).filter(|_| unfinished > 0) {
+        let done = if self.task.until_stored { "stored" } else { "confirmed in time" };
+        let missed = self.taken.missed.sentence(done);
+        let stored = still_stored(pending.stored).filter(|_| unfinished > 0);
+        for sentence in [missed, unread, stored].into_iter().flatten() {
             self.talk(cx, Level::Warning, &sentence);
         }
         self.leave(cx);
@@ -245,12 +245,17 @@ impl ChatHandler {
     }
 
     /// Whether nothing more is to be waited for: who does not wait for a recipient, or leaves a
-    /// chat at a terminal, has left all that there was in letterboxes.
+    /// chat at a terminal, has left all that there was in letterboxes. The first does not wait for
+    /// room in one either.
     fn has_left_all(&self) -> bool {
+        let is_stuck = self.input.as_ref().is_some_and(|input| input.waits_for.is_some());
+        let is_over = self.phase == Phase::Finishing || is_stuck && self.phase == Phase::Talking;
+        if !is_over || !self.task.is_impatient && !self.task.is_typed {
+            return false;
+        }
         let pending = self.client.pending_counts();
-        let may_leave = self.task.is_impatient || self.task.is_typed;
-        let is_over = may_leave && self.phase == Phase::Finishing;
-        is_over && pending.stored > 0 && pending.stored == pending.unconfirmed
+        let full = if self.task.is_impatient { pending.full } else { 0 };
+        pending.unconfirmed > 0 && pending.stored + full == pending.unconfirmed
     }
 
     /// Tells what has happened to the client.
@@ -412,16 +417,7 @@ impl Handler for ChatHandler {
     }
 }
 
-/// What is told of messages that are not confirmed when the wait is over.
-fn still_unconfirmed(count: usize) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some("1 message was not confirmed in time".to_owned()),
-        count => Some(format!("{count} messages were not confirmed in time")),
-    }
-}
-
-/// What is told of those that the relay has stored.
+/// What is told of messages that the relay has stored when the wait is over.
 fn still_stored(count: usize) -> Option<String> {
     let count = match count {
         0 => return None,

@@ -26,6 +26,7 @@ impl ChatHandler {
         if enough && matches!(event, Event::Message { .. }) {
             return; // not shown, and so not confirmed: its sender will send it again
         }
+        self.taken.note(&event);
         let written = self.view.write(&event);
         let noted = self.note(&event);
         self.gather(cx, &event);
@@ -146,6 +147,7 @@ const fn exit_of_failure(code: Failure) -> Exit {
             Exit::NotTrusted
         }
         Failure::UnknownUser => Exit::UnknownRecipient,
+        Failure::MailboxFull | Failure::WaitRanOut => Exit::WaitRanOut,
         Failure::NotV2
         | Failure::BadKey
         | Failure::TooLong
