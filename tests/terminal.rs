@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use sealwax::home::Home;
 use sealwax::reactor::end_with_parent;
 use support::fixtures::identity;
-use support::process::{Homes, Relay};
+use support::process::{Homes, Relay, python};
 
 /// In milliseconds: a test that waits longer than this for something to be shown has failed.
 const PATIENCE: u16 = 60_000;
@@ -171,4 +171,11 @@ fn a_recv_that_is_ended_before_its_count_was_reached_is_code_7() {
         recv.signal(Signal::SIGTERM);
         recv.end().with_code(code);
     }
+}
+
+/// Made again from real runs, and compared.
+#[test]
+fn the_pictures_of_the_documents_are_current() {
+    let program = env!("CARGO_BIN_EXE_sealwax");
+    python("pictures.py", &[program, "--check"]).end().with_code(0);
 }

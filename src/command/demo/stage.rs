@@ -30,8 +30,8 @@ const STRING: usize = 24;
 enum Ink {
     Plain = 0,
     Bold = 1,
-    /// What is there to be glanced at.
-    Faint = 2,
+    /// Grey: what is there to be glanced at.
+    Faint = 90,
     /// The two users: cyan and magenta.
     First = 36,
     Second = 35,
