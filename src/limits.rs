@@ -337,6 +337,10 @@ pub const DRAFT_AGE: Duration = Duration::from_hours(1);
 pub const PASSPHRASE_TRIES: u32 = 3;
 /// How long the demo waits for the next thing to happen.
 pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the demo gives a person to read a text.
+pub const DEMO_TEXT_PAUSE: Duration = Duration::from_millis(600);
+/// How long the demo gives a person to look at a frame.
+pub const DEMO_FRAME_PAUSE: Duration = Duration::from_millis(120);
 /// The shortest timeout that an option takes.
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The longest time that an option takes.

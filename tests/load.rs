@@ -434,6 +434,14 @@ fn a_relay_that_runs_is_measured() {
 }
 
 #[test]
+fn a_relay_without_tls_is_named_as_such() {
+    let relay = Relay::start(&["--ephemeral", "--tls", "off"]);
+    let flood = ["load", "flood", "--tls", "--relay", &relay.address];
+    let ended = Process::start(&[&flood[..], &["--warm-up", "0", "--count", "9"]].concat()).end();
+    assert!(ended.transcript.contains("TLS failed: no_tls"), "{ended:?}");
+}
+
+#[test]
 fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens() {
     let (relay, other) = (Relay::ephemeral(), Relay::ephemeral());
     let (_, port) = relay.address.rsplit_once(':').expect("a port");

@@ -53,6 +53,13 @@ fn a_name_stands_for_its_addresses() {
 }
 
 #[test]
+fn limits_that_contradict_each_other_are_refused() {
+    let ended = serve(&["--outbox-soft", "9000", "--outbox-hard", "8999"]).end().with_code(2);
+    let said = &ended.stderr[0];
+    assert!(said.contains("--outbox-soft 9000") && said.contains("at least 9000"), "{ended:?}");
+}
+
+#[test]
 fn a_listener_that_fails_leaves_no_other_announced() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it has one").to_string();

@@ -268,6 +268,9 @@ pub struct Demo {
     /// Show the frames without shortening
     #[arg(long)]
     pub full: bool,
+    /// Do not pause so that a person at a terminal can read along
+    #[arg(long)]
+    pub fast: bool,
     /// Whether the three loops are traced.
     #[command(flatten)]
     pub trace: TraceArgs,

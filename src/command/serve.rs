@@ -42,6 +42,7 @@ struct KeptState {
 /// `sealwax serve`
 pub(super) fn serve(arguments: &Serve) -> Outcome {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
+    arguments.check().map_err(|why| Failure::new(Exit::Usage, why))?;
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
     let capacity = capacity(arguments, descriptors)?;

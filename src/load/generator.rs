@@ -45,7 +45,7 @@ use crate::reactor::{
     CloseReason, Config, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout,
     Timer, Token,
 };
-use crate::tls::ClientTls;
+use crate::tls::{self, ClientTls};
 
 /// Rings when a stage has lasted long enough.
 const STAGE: Timer = Timer(0);
@@ -388,9 +388,9 @@ impl Handler for Generator {
         self.lose(cx, user, Fault::Closed);
     }
 
-    fn garbled(&mut self, cx: &mut Context, from: Token, _why: Garbled) {
+    fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
         let Some(user) = self.user_of(from) else { return };
-        self.lose(cx, user, Fault::Nonsense);
+        self.lose(cx, user, Fault::Tls(tls::Fault::of(why).name()));
     }
 
     fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {

@@ -32,6 +32,8 @@ pub enum Fault {
     Refused(&'static str),
     /// Bytes that are none of the protocol's frames.
     Nonsense,
+    /// TLS failed, for this reason.
+    Tls(&'static str),
     /// A message that was changed on its way.
     Altered,
     /// A message that came to somebody else.
@@ -247,6 +249,7 @@ impl Fault {
             Self::Broken(errno) => ("broken", errno.desc()),
             Self::Refused(code) => ("refused", code),
             Self::Nonsense => ("nonsense", ""),
+            Self::Tls(why) => ("TLS failed", why),
             Self::Altered => ("message altered", ""),
             Self::Misdelivered => ("message misdelivered", ""),
             Self::Unexpected => ("message unexpected", ""),

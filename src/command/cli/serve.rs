@@ -134,6 +134,18 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// Whether the options fit together; else what to change.
+    pub(in crate::command) fn check(&self) -> Result<(), String> {
+        if self.outbox_soft <= self.outbox_hard {
+            return Ok(());
+        }
+        let (soft, hard) = (self.outbox_soft, self.outbox_hard);
+        Err(format!(
+            "--outbox-soft {soft} is more than --outbox-hard {hard}: what others send to a user would \
+             end the user's connection; give --outbox-hard at least {soft}"
+        ))
+    }
+
     /// The settings of the loop for these options; `capacity` is what this process can serve.
     pub(in crate::command) fn reactor_config(&self, capacity: &Capacity) -> Config {
         Config {

@@ -4,9 +4,10 @@
 //! connect, and talk as they would from two machines. Each of the three runs its own loop on a
 //! thread of its own (`actor.rs`), and what passes the relay's sockets is copied on its way in
 //! (`tap.rs`). All of them report to this thread, which prints (`stage.rs`) what is said beside
-//! what the relay read.
+//! what the relay read, and at the end what the relay could know (`seen.rs`).
 
 mod actor;
+mod seen;
 mod stage;
 mod tap;
 
@@ -47,14 +48,14 @@ const SCRIPT: [(&str, &str); 5] = [
     ("alice", "Hello Bob, can you read this?"),
     ("bob", "Every word. Can the relay?"),
     ("alice", "It sees who writes to whom, when, and roughly how much."),
-    ("bob", "And of the words, nothing but what stands on the right."),
+    ("bob", "And of the words, nothing but those sealed bytes."),
     ("alice", "Then let us talk."),
 ];
 const USERS: [&str; 2] = ["alice", "bob"];
 
 /// `sealwax demo`
 pub(super) fn demo(arguments: &Demo) -> Outcome {
-    let mut stage = Stage::new(arguments.full);
+    let mut stage = Stage::new(arguments.full, arguments.fast);
     Stage::prepare();
     let keys = make_keys()?;
     let (reports, reported) = channel();
@@ -110,7 +111,7 @@ fn play(
         let report = report.map_err(|_| stuck())?;
         match report {
             DemoReport::Listening(address) => {
-                Stage::open(address);
+                stage.open(address);
                 for (name, identity) in USERS.into_iter().zip(keys.take().into_iter().flatten()) {
                     users.push(start_user(name, identity, address, reports, trace.cloned()));
                 }
@@ -118,7 +119,7 @@ fn play(
             DemoReport::Left => left += 1,
             DemoReport::Failed(why) => return Err(Failure::new(Exit::Failed, why)),
             DemoReport::Read(bytes) => stage.read(&bytes),
-            DemoReport::Said { by, text } => Stage::said(by, text),
+            DemoReport::Said { by, text } => stage.said(by, text),
             DemoReport::Heard { by, text } => stage.heard(by, &text),
             DemoReport::Confirmed => stage.confirmed(),
         }

@@ -1,34 +1,93 @@
-//! What the demo prints: the conversation on the left, what the relay read on the right, and the
-//! sum of it.
+//! What the demo prints: the conversation, what the relay read, and the sum of it.
+//!
+//! In a wide terminal the two stand beside each other, in a narrow one below each other. A person
+//! at a terminal is given time to read: the three threads do not wait for that, only the printing.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use super::SCRIPT;
-use crate::limits::{MAX_FRAME, NEW_RSA_BITS};
-use crate::wire::{Scan, Scanner, base64, escape_visible};
+use super::seen::Seen;
+use crate::command::is_without_colours;
+use crate::limits::{DEMO_FRAME_PAUSE, DEMO_TEXT_PAUSE, MAX_FRAME, NEW_RSA_BITS};
+use crate::wire::{Scan, Scanner, escape_visible};
 
-/// Columns of the left side; with the right one they fit into a terminal of 100.
-const LEFT: usize = 36;
-/// Columns of the right side.
-const RIGHT: usize = 61;
+/// Columns of an output that is no terminal.
+const USUAL_WIDTH: usize = 100;
+/// From this many columns on, the two sides stand beside each other.
+const BESIDE_FROM: usize = 100;
+/// More columns than this are not used: the eye would lose the line.
+const WIDEST: usize = 140;
+/// Fewer than this are not counted with.
+const NARROWEST: usize = 20;
 /// A longer string in a frame (columns) is shown by its beginning, unless frames are shown whole.
 const STRING: usize = 24;
 
-/// The printer, and what it has counted.
+/// How a part of a line is painted, as the parameter of SGR (ECMA-48, 8.3.117).
+#[derive(Clone, Copy)]
+enum Ink {
+    Plain = 0,
+    Bold = 1,
+    /// Grey: what is there to be glanced at.
+    Faint = 90,
+    /// The two users: cyan and magenta.
+    First = 36,
+    Second = 35,
+}
+
+fn ink_of(user: &str) -> Ink {
+    if user == SCRIPT[0].0 { Ink::First } else { Ink::Second }
+}
+
+/// A part of a row: how it is painted, and what it says.
+type Part<'a> = (Ink, &'a str);
+
+/// What stands before the lines of the relay where they stand below those of the users.
+const INDENT: &str = "      ";
+
+/// The printer.
 pub(super) struct Stage {
     full: bool,
-    frames: usize,
+    /// Whether a person is given time to read.
+    paced: bool,
+    colours: bool,
+    /// Columns of the left side and of the right one; `None`: below each other.
+    beside: Option<(usize, usize)>,
+    width: usize,
+    seen: Seen,
     confirmed: usize,
     heard: usize,
-    /// All that the relay has read.
-    read: Vec<u8>,
 }
 
 impl Stage {
-    pub(super) fn new(full: bool) -> Self {
-        Self { full, frames: 0, confirmed: 0, heard: 0, read: Vec::new() }
+    /// `full`: frames are not shortened. `fast`: nothing is paced.
+    pub(super) fn new(full: bool, fast: bool) -> Self {
+        let terminal = terminal_size::terminal_size_of(io::stdout());
+        let width = terminal.map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
+        let is_person = io::stdout().is_terminal();
+        Self {
+            paced: is_person && !fast,
+            colours: is_person && !is_without_colours(),
+            ..Self::of_width(full, width)
+        }
+    }
+
+    /// A stage of `width` columns, without pauses and colours.
+    fn of_width(full: bool, width: usize) -> Self {
+        let width = width.clamp(NARROWEST, WIDEST);
+        let left = width * 36 / 100;
+        Self {
+            full,
+            paced: false,
+            colours: false,
+            beside: (width >= BESIDE_FROM).then(|| (left, width - left - 3)),
+            width,
+            seen: Seen::default(),
+            confirmed: 0,
+            heard: 0,
+        }
     }
 
     /// Both keys are being made, which may take a while.
@@ -36,19 +95,32 @@ impl Stage {
         show(&format!("making two RSA keys of {NEW_RSA_BITS} bits …"));
     }
 
-    pub(super) fn open(relay: SocketAddr) {
-        show(&format!("a relay listens on {relay}; alice and bob talk through it\n"));
-        row("what alice and bob see", "what the relay reads from its sockets");
-        row(&"─".repeat(LEFT), &"─".repeat(RIGHT));
+    pub(super) fn open(&self, relay: SocketAddr) {
+        show(&format!("A relay listens on {relay}. alice and bob talk through it.\n"));
+        let Some((left, right)) = self.beside else {
+            self.row(
+                (Ink::Bold, "what alice and bob see"),
+                &[(Ink::Bold, "what the relay reads from its sockets")],
+            );
+            show("");
+            return;
+        };
+        self.row(
+            (Ink::Bold, "what alice and bob see"),
+            &[(Ink::Bold, "what the relay reads from its sockets")],
+        );
+        self.row((Ink::Plain, &"─".repeat(left)), &[(Ink::Plain, &"─".repeat(right))]);
     }
 
-    pub(super) fn said(by: &str, text: &str) {
-        row(&format!("{by} writes: {text}"), "");
+    pub(super) fn said(&self, by: &str, text: &str) {
+        self.row((ink_of(by), &format!("{by} writes: {text}")), &[]);
+        self.pause(DEMO_TEXT_PAUSE);
     }
 
     pub(super) fn heard(&mut self, by: &str, text: &str) {
         self.heard += 1;
-        row(&format!("{by} reads:  {}", escape_visible(text)), "");
+        self.row((ink_of(by), &format!("{by} reads:  {}", escape_visible(text))), &[]);
+        self.pause(DEMO_TEXT_PAUSE);
     }
 
     pub(super) fn confirmed(&mut self) {
@@ -57,18 +129,20 @@ impl Stage {
 
     /// Whole frames, as the relay consumed them.
     pub(super) fn read(&mut self, bytes: &[u8]) {
-        self.read.extend_from_slice(bytes);
         let (mut scanner, mut rest) = (Scanner::default(), bytes);
         while let Scan::Frame(place) = scanner.scan(rest, MAX_FRAME) {
-            self.frames += 1;
-            let frame = String::from_utf8_lossy(&rest[place.clone()]);
+            let bytes = &rest[place.clone()];
+            let caption = self.seen.take(bytes);
+            let frame = String::from_utf8_lossy(bytes);
             let frame = escape_visible(&frame);
-            row("", &if self.full { frame.into_owned() } else { abridge(&frame) });
+            let frame = if self.full { frame.into_owned() } else { abridge(&frame) };
+            self.row((Ink::Plain, ""), &[(Ink::Plain, &caption), (Ink::Faint, &frame)]);
+            self.pause(DEMO_FRAME_PAUSE);
             rest = &rest[place.end..];
         }
     }
 
-    /// The end: the counts, or what was not as promised.
+    /// The end: what the relay could see and what not, or what was not as promised.
     pub(super) fn summary(&self) -> Result<(), String> {
         let lines = SCRIPT.len();
         if (self.heard, self.confirmed) != (lines, lines) {
@@ -76,50 +150,93 @@ impl Stage {
             return Err(format!("of {lines} messages {heard} were read and {confirmed} confirmed"));
         }
         for (_, text) in SCRIPT {
-            if let Some(form) = self.finds(text) {
+            if let Some(form) = self.seen.finds(text) {
                 return Err(format!("the relay could read {text:?}: it passed as {form}"));
             }
         }
-        let (frames, bytes) = (self.frames, self.read.len());
-        show(&format!(
-            "\n{lines} messages were read, and each was confirmed to its writer.\n\
-             The relay read {frames} frames, {bytes} bytes. Searched for the {lines} texts, as \
-             they\nare, in hexadecimal and in base64url at each offset: none of them is there."
-        ));
+        show("");
+        self.list("The relay could see", &self.seen.told());
+        let searched = format!(
+            "any of the {lines} texts: searched for as they are, in hexadecimal and in base64url \
+             at each offset, none of them is there"
+        );
+        let unseen = [
+            searched,
+            "the secrets of the sessions: they were sealed to keys that it does not have".into(),
+            "a way to change or repeat a text, or to write in another's name, unnoticed".into(),
+        ];
+        self.list("It could not see, and does not have", &unseen);
+        let next = "To try it yourself: 'sealwax serve' in one terminal, 'sealwax chat --help' in \
+                    another.";
+        self.block(next);
         Ok(())
     }
 
-    /// In which form `text` stands among the bytes that the relay has read, if it does.
-    fn finds(&self, text: &str) -> Option<&'static str> {
-        let contains = |needle: &str| memchr::memmem::find(&self.read, needle.as_bytes()).is_some();
-        if contains(text) {
-            return Some("plain text");
+    fn list(&self, heading: &str, lines: &[String]) {
+        show(&self.painted(Ink::Bold, heading));
+        for line in lines {
+            self.block(&format!("- {line}"));
         }
-        if contains(&hex(text)) {
-            return Some("hexadecimal");
+        show("");
+    }
+
+    /// Text over the whole width.
+    fn block(&self, text: &str) {
+        for line in wrap(text, self.width) {
+            show(&line);
         }
-        // Where the text begins within a group of three bytes decides its letters: inner groups
-        // tell.
-        let groups = (0..3).any(|skip| {
-            let inner = &text.as_bytes()[skip..];
-            contains(&base64::encode(&inner[..inner.len() / 3 * 3]))
-        });
-        groups.then_some("base64url")
+    }
+
+    /// A row: what a user sees on the left, what the relay reads on the right, or below it and
+    /// indented.
+    fn row(&self, left: Part, right: &[Part]) {
+        let Some((width, right_width)) = self.beside else {
+            for line in self.lines(left, self.width) {
+                show(line.trim_end());
+            }
+            let width = self.width - INDENT.len();
+            for line in right.iter().flat_map(|&part| self.lines(part, width)) {
+                show(format!("{INDENT}{line}").trim_end());
+            }
+            return;
+        };
+        let filled = format!("{:width$}", "");
+        let mut left = self.lines(left, width).into_iter();
+        let mut right = right.iter().flat_map(|&part| self.lines(part, right_width));
+        loop {
+            let (left, right) = (left.next(), right.next());
+            if left.is_none() && right.is_none() {
+                return;
+            }
+            let left = left.unwrap_or_else(|| filled.clone());
+            show(format!("{left} │ {}", right.unwrap_or_default()).trim_end());
+        }
+    }
+
+    /// The lines of a part, painted and filled up to `width`.
+    fn lines(&self, (ink, text): Part, width: usize) -> Vec<String> {
+        let lines = if text.is_empty() { Vec::new() } else { wrap(text, width) };
+        lines.iter().map(|line| self.painted(ink, &format!("{line:width$}"))).collect()
+    }
+
+    fn painted(&self, ink: Ink, text: &str) -> String {
+        match ink {
+            Ink::Plain => text.to_owned(),
+            _ if !self.colours => text.to_owned(),
+            _ => format!("\x1b[{}m{text}\x1b[0m", ink as u8),
+        }
+    }
+
+    fn pause(&self, pause: Duration) {
+        if self.paced {
+            thread::sleep(pause);
+        }
     }
 }
 
 /// Prints a line. If its reader has gone (`sealwax demo | head`), the demo goes on.
 fn show(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// Both sides beside each other, each in as many lines as it needs.
-fn row(left: &str, right: &str) {
-    let (left, right) = (wrap(left, LEFT), wrap(right, RIGHT));
-    for line in 0..left.len().max(right.len()) {
-        let at = |side: &[String]| side.get(line).cloned().unwrap_or_default();
-        show(&format!("{:LEFT$} │ {}", at(&left), at(&right)));
-    }
 }
 
 /// Lines of at most `columns` characters, broken at spaces where there are any; all but the first
@@ -145,13 +262,6 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a string takes all that is written
-        hex
-    })
-}
-
 /// The frame with its long strings shortened.
 fn abridge(frame: &str) -> String {
     let shorten = |string: &str| match string.char_indices().nth(STRING) {
@@ -175,25 +285,18 @@ mod tests {
         for text in
             [frame.as_str(), "", "a b", "word by word until it is too long for one line of it"]
         {
-            let lines = wrap(text, LEFT);
-            assert!(lines.iter().all(|line| line.chars().count() <= LEFT), "{lines:?}");
+            let lines = wrap(text, NARROWEST);
+            assert!(lines.iter().all(|line| line.chars().count() <= NARROWEST), "{lines:?}");
             let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
             assert_eq!(letters(&lines.concat()), letters(text));
         }
     }
 
     #[test]
-    fn a_text_that_passed_unsealed_would_be_found() {
-        let text = SCRIPT[0].1;
-        let hex = hex(text);
-        for offset in 0..3 {
-            let padded = [&b"\x02\x00\x01"[..offset], text.as_bytes()].concat();
-            for passed in [text.to_owned(), hex.clone(), base64::encode(&padded)] {
-                let mut stage = Stage::new(false);
-                stage.read = format!("{{\"content\":\"{passed}\"}}").into_bytes();
-                assert!(stage.finds(text).is_some(), "{passed}");
-            }
+    fn the_sides_stand_below_each_other_where_both_do_not_fit() {
+        for (width, beside) in [(1, None), (99, None), (100, Some((36, 61))), (900, Some((50, 87)))]
+        {
+            assert_eq!(Stage::of_width(false, width).beside, beside, "{width}");
         }
-        assert!(Stage::new(false).finds(text).is_none());
     }
 }

@@ -1,0 +1,116 @@
+"""Makes pictures of the program's screens, each from a real run on a terminal in memory.
+
+    pictures.py SEALWAX [--check] [PICTURE…]
+
+A picture is an SVG with the text of the screen in it, so that it can be searched, copied and read
+aloud. With --check nothing is written: what the pictures say is compared with what the program shows
+now. Numbers, times, keys and the runs of spaces between columns may differ.
+"""
+
+import re
+import sys
+import tempfile
+from html import escape
+from pathlib import Path
+
+from seat import Seat
+
+PICTURES_IN = Path(__file__).resolve().parent.parent.parent / "docs/pictures"
+# A cell of the screen, in pixels.
+WIDTH, HEIGHT, SIZE = 8.4, 18, 14
+MARGIN = 14
+BACK, FRONT = "#16181d", "#d8dee4"
+COLOURS = {"black": "#3b4048", "red": "#f07178", "green": "#8bd49c", "brown": "#e6c07b", "blue": "#6cb6ff",
+           "magenta": "#d2a6ff", "cyan": "#73d0d0", "white": "#e6e6e6", "brightblack": "#7d8590",
+           "brightred": "#ff8b92", "brightgreen": "#a6e3b4", "brightbrown": "#ffd98e",
+           "brightyellow": "#ffd98e", "brightblue": "#94caff", "brightmagenta": "#e2c5ff",
+           "brightcyan": "#95e6e6", "brightwhite": "#ffffff"}
+
+
+def colour(name, otherwise):
+    if name == "default":
+        return otherwise
+    return COLOURS.get(name, f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else otherwise)
+
+
+def runs(line, columns):
+    """Cells side by side that look the same: (column, cells, text, front, back, bold)."""
+    found = []
+    for column in range(columns):
+        cell = line[column]
+        front, back = colour(cell.fg, FRONT), colour(cell.bg, BACK)
+        if cell.reverse:
+            front, back = back, front
+        look = (front, back, cell.bold)
+        if found and found[-1][3:] == look:
+            at, cells, text = found[-1][:3]
+            found[-1] = (at, cells + 1, text + cell.data, *look)
+        else:
+            found.append((column, 1, cell.data, *look))
+    return found
+
+
+def svg(seat, title):
+    screen = seat.screen
+    width, height = screen.columns * WIDTH + 2 * MARGIN, screen.lines * HEIGHT + 2 * MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="100%" height="100%" rx="8" fill="{BACK}"/>',
+        f'<g font-family="ui-monospace, Menlo, Consolas, \'DejaVu Sans Mono\', monospace" '
+        f'font-size="{SIZE}" xml:space="preserve">',
+    ]
+    for row in range(screen.lines):
+        top = MARGIN + row * HEIGHT
+        for column, cells, text, front, back, bold in runs(screen.buffer[row], screen.columns):
+            left = MARGIN + column * WIDTH
+            if back != BACK:
+                parts.append(f'<rect x="{left:.1f}" y="{top}" width="{cells * WIDTH:.1f}" '
+                             f'height="{HEIGHT}" fill="{back}"/>')
+            if text.strip():
+                weight = ' font-weight="bold"' if bold else ""
+                parts.append(f'<text x="{left:.1f}" y="{top + SIZE}" textLength="{cells * WIDTH:.1f}" '
+                             f'fill="{front}"{weight}>{escape(text)}</text>')
+    return "\n".join([*parts, "</g>", "</svg>", ""])
+
+
+def words(picture):
+    """What a picture says, without what differs from run to run."""
+    said = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", picture))
+    said = re.sub(r"[A-Za-z0-9_-]{20,}…?", "KEY", said)
+    said = re.sub(r"\d+([.:]\d+)*", "0", said)
+    return said.split()
+
+
+def demo(sealwax, home):
+    """sealwax demo: two users talk, and what their relay reads and could see"""
+    del home
+    with Seat([sealwax, "demo", "--fast"], 110, 44) as seat:
+        seat.until("To try it yourself")
+        return svg(seat, demo.__doc__)
+
+
+PICTURES = {"demo": demo}
+
+
+def main():
+    sealwax, *arguments = sys.argv[1:]
+    checks = "--check" in arguments
+    chosen = [name for name in arguments if name != "--check"] or list(PICTURES)
+    outdated = []
+    for name in chosen:
+        file = PICTURES_IN / f"{name}.svg"
+        with tempfile.TemporaryDirectory() as home:
+            made = PICTURES[name](str(Path(sealwax).resolve()), Path(home))
+        if not checks:
+            file.write_text(made)
+            print(f"{file.name}: made", file=sys.stderr)
+        elif not file.exists() or words(file.read_text()) != words(made):
+            outdated.append(file.name)
+    if outdated:
+        print(f"out of date: {', '.join(outdated)}; make them with docs/pictures/run", file=sys.stderr)
+    sys.exit(1 if outdated else 0)
+
+
+if __name__ == "__main__":
+    main()
