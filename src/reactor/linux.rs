@@ -34,7 +34,7 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{getpid, getppid, read, write};
+use nix::unistd::{geteuid, getpid, getppid, read, write};
 
 use super::inherited::{duplicate, standard, write_shared};
 use super::limits;
@@ -168,12 +168,16 @@ impl Sys for Linux {
         // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the
         // first `length` bytes of `storage` (all of which were zeroed) are the address of the other
         // end.
-        let (fd, peer) = unsafe {
+        let (fd, family, peer) = unsafe {
             (
                 OwnedFd::from_raw_fd(fd),
+                storage.assume_init_ref().ss_family,
                 SockaddrStorage::from_raw(storage.as_ptr().cast(), Some(length)),
             )
         };
+        if i32::from(family) == libc::AF_UNIX && !is_of_our_user(&fd) {
+            return Err(Errno::EPERM); // as accept(2) calls those whom the system does not let in
+        }
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Ok((own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
     }
@@ -220,6 +224,9 @@ impl Sys for Linux {
                 Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
             }
             ProcessFd::Wake(waker) => Ok(shared(duplicate(waker.0.as_fd())?)),
+            ProcessFd::Listener(socket) | ProcessFd::Stream(socket) => {
+                Ok(own(duplicate(socket.as_fd())?))
+            }
         }
     }
 
@@ -448,6 +455,20 @@ fn set_stream_options(fd: &OwnedFd) -> Result<()> {
 fn std_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&v4| SocketAddr::from(v4));
     v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddr::from(v6)))
+}
+
+/// The address of the other end of a connection (`getpeername(2)`); none where there is none, or
+/// where it is no address of the network.
+pub fn peer_address(io: Io) -> Option<SocketAddr> {
+    let peer: SockaddrStorage = socket::getpeername(io.number()).ok()?;
+    std_address(&peer)
+}
+
+/// Whether the other end of a unix socket was connected by the user of this process, or by root
+/// (`unix(7)`, `SO_PEERCRED`).
+fn is_of_our_user(fd: &OwnedFd) -> bool {
+    let peer = socket::getsockopt(fd, sockopt::PeerCredentials);
+    peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
 }
 
 /// Something that costs a descriptor and nothing else.

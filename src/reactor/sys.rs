@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
-use super::{Signal, Token, Waker};
+use super::{Signal, Token, UnixSocket, Waker};
 
 /// A kernel, or something that behaves like one.
 pub trait Sys {
@@ -98,6 +98,11 @@ pub enum ProcessFd {
     Signals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
     Wake(Waker),
+    /// A unix socket that listens already. Of those who connect, only this process's user and root
+    /// are accepted (`SO_PEERCRED`, `unix(7)`).
+    Listener(UnixSocket),
+    /// A unix socket that is connected already.
+    Stream(UnixSocket),
 }
 
 /// One entry of the kernel's ready list.

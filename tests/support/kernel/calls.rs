@@ -186,6 +186,7 @@ impl Sys for Kernel {
                 ProcessFd::Stderr => 2,
                 ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
+                ProcessFd::Listener(_) | ProcessFd::Stream(_) => return Err(Errno::EAFNOSUPPORT),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;
