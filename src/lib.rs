@@ -38,6 +38,7 @@
 //! ```
 
 pub mod address;
+pub mod admin;
 pub mod client;
 pub mod command;
 pub mod crypto;

@@ -48,6 +48,7 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let most = asked.max_connections;
     // One listener is among the spare ones.
     let spare = SPARE_DESCRIPTORS
+        + asked.watch_descriptors()
         + asked.listen.iter().map(|it| it.0.len()).sum::<usize>().saturating_sub(1);
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(spare);
     if room < LEAST_CONNECTIONS.min(most) {

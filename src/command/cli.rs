@@ -22,7 +22,7 @@ pub use self::keys::{Keys, KeysCommand};
 pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 pub use self::names::{Names, NamesCommand};
-pub use self::serve::{LogFormat, Serve, TlsOption, TriggerOption};
+pub use self::serve::{AdminOption, LogFormat, MetricsOption, Serve, TlsOption, TriggerOption};
 pub use self::trace::{TraceArgs, TraceForm};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.

@@ -27,6 +27,7 @@ mod talk;
 mod tracing;
 mod trusted;
 mod view;
+mod watch;
 
 use std::fmt;
 
