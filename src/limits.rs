@@ -331,3 +331,12 @@ pub const DEMO_PATIENCE: Duration = Duration::from_secs(30);
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);
+
+// --- `sealwax top` ---
+
+/// How often a relay is asked how it stands.
+pub const TOP_INTERVAL: Duration = Duration::from_secs(1);
+/// A relay that owes an answer for so long is left; then it is connected to again.
+pub const ADMIN_WAIT: Duration = Duration::from_secs(5);
+/// The longest answer of an admin socket, in bytes: a page of 128 users with long names has less.
+pub const ADMIN_ANSWER: usize = 512 * 1024;

@@ -1,8 +1,8 @@
 //! Whoever looks at a running relay: the admin socket, and metrics for a monitoring system.
 //!
 //! Knows the relay and asks it (`src/relay/overview.rs`); the relay knows nothing of this. Both are
-//! sources of the relay's own loop. What they may cost is bounded (`limits.rs`): connections, bytes,
-//! and work in a tick and in a second.
+//! sources of the relay's own loop. What they may cost is bounded (`limits.rs`): connections,
+//! bytes, and work in a tick and in a second.
 //!
 //! Read on in this order: `service.rs` (who is called with what), `console.rs` (the admin socket),
 //! `request.rs` and `answers.rs` (its lines), `metrics.rs` (HTTP), `page.rs` (the text of

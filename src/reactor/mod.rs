@@ -39,8 +39,8 @@
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states, and what is watched for in each), `tick.rs` (the steps above, in their order),
 //! `buffers.rs`, `deadlines.rs` and `slab.rs` (what is kept), `transform.rs` (an engine between a
-//! socket and its handler), `sys.rs` (the kernel as a trait), `linux.rs`, `inherited.rs` and `unix.rs`
-//! (as system calls). `meter.rs` counts what ticks cost, if somebody asks for it.
+//! socket and its handler), `sys.rs` (the kernel as a trait), `linux.rs`, `inherited.rs` and
+//! `unix.rs` (as system calls). `meter.rs` counts what ticks cost, if somebody asks for it.
 
 mod buffers;
 mod connection;

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ pub struct UnixSocket(Arc<OwnedFd>);
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Its device and its number there: a file that another process put in its place stays.
-    identity: (u64, u64),
+    /// Listens until the file is gone, so that no other process can have replaced it meanwhile.
+    _socket: UnixSocket,
 }
 
 impl UnixSocket {
@@ -56,10 +56,10 @@ impl UnixSocket {
         // Before `bind`, so that nobody else can connect in between: the file gets this mode.
         fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
         with_address(path, |address| bind(fd.as_raw_fd(), address))?;
-        let made = fs::symlink_metadata(path).map_err(errno_of)?;
-        let file = SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) };
-        listen(&fd, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
-        Ok((Self(Arc::new(fd)), file))
+        let socket = Self(Arc::new(fd));
+        let file = SocketFile { path: path.to_owned(), _socket: socket.clone() };
+        listen(&socket.0, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
+        Ok((socket, file))
     }
 
     /// Connects to the socket at `path`.
@@ -82,10 +82,7 @@ impl AsFd for UnixSocket {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let found = fs::symlink_metadata(&self.path);
-        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
+        let _ = fs::remove_file(&self.path); // one that stays is replaced at the next start
     }
 }
 
@@ -133,12 +130,11 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         UnixSocket::connect(&path).unwrap();
         assert_eq!(UnixSocket::listen(&path).unwrap_err(), Errno::EADDRINUSE);
-        drop(socket);
+        drop((socket, file));
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // as a killed process does
         assert_eq!(UnixSocket::connect(&path).unwrap_err(), Errno::ECONNREFUSED);
-        let (_socket, again) = UnixSocket::listen(&path).unwrap();
-        drop(file); // of the first one, whose file is gone
-        assert!(path.exists());
-        drop(again);
+        drop(UnixSocket::listen(&path).unwrap());
         assert!(!path.exists());
         fs::write(&path, "a file").unwrap();
         assert_eq!(UnixSocket::listen(&path).unwrap_err(), Errno::EEXIST);

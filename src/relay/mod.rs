@@ -27,8 +27,8 @@
 //! address may ask), `newcomers.rs` (how many new names it may bind), `letters.rs` and
 //! `delivery.rs` (what waits for who is away), `ending.rs`, `store.rs` and `letter_store.rs` (what
 //! outlives the process), `sqlite.rs`, `store_thread.rs`, `database.rs` and `boxes.rs` (on the
-//! disk), `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the operator
-//! is told, and may ask).
+//! disk), `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the
+//! operator is told, and may ask).
 
 mod actions;
 mod announce;

@@ -211,6 +211,6 @@ impl Relay {
 
     /// For how long the store has answered nothing although it was asked; zero where nothing was.
     pub fn store_silence(&self, now: Time) -> Duration {
-        now.since(self.store_heard)
+        if self.store_progress.is_idle() { Duration::ZERO } else { now.since(self.store_heard) }
     }
 }
