@@ -121,7 +121,7 @@ impl Context {
         let kind = match fd {
             ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
             ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
-            ProcessFd::Signals => Kind::Signals,
+            ProcessFd::Signals | ProcessFd::TerminalSignals => Kind::Signals,
             ProcessFd::Listener(_) => Kind::Listener,
             ProcessFd::Stream(_) => Kind::Socket,
         };

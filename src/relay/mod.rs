@@ -344,6 +344,8 @@ impl Handler for Relay {
         match signal {
             Signal::Interrupt | Signal::Terminate => self.drain(cx),
             Signal::Hangup => self.reload(),
+            // Of a terminal, which it does not ask for.
+            Signal::Resized | Signal::Suspend | Signal::Continued => {}
         }
     }
 

@@ -108,6 +108,7 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::Stdout => "standard output",
             ProcessFd::Stderr => "standard error",
             ProcessFd::Signals => "signals",
+            ProcessFd::TerminalSignals => "terminal signals",
             ProcessFd::Wake(_) => "wake-up",
             ProcessFd::Listener(_) => "unix listener",
             ProcessFd::Stream(_) => "unix socket",

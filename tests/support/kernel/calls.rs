@@ -184,7 +184,9 @@ impl Sys for Kernel {
                 ProcessFd::Stdin => 0,
                 ProcessFd::Stdout => 1,
                 ProcessFd::Stderr => 2,
-                ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
+                ProcessFd::Signals | ProcessFd::TerminalSignals => {
+                    return machine.open(Kind::Signals, self.process);
+                }
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
                 ProcessFd::Listener(_) | ProcessFd::Stream(_) => return Err(Errno::EAFNOSUPPORT),
             };
