@@ -340,3 +340,13 @@ pub const TOP_INTERVAL: Duration = Duration::from_secs(1);
 pub const ADMIN_WAIT: Duration = Duration::from_secs(5);
 /// The longest answer of an admin socket, in bytes: a page of 128 users with long names has less.
 pub const ADMIN_ANSWER: usize = 512 * 1024;
+/// Lines of the log that are kept to be scrolled through.
+pub const TOP_LINES: usize = 2000;
+/// Lines of the log that a relay is asked for at the start.
+pub const TOP_LAST_LINES: usize = 200;
+/// Users that are shown and sorted: 16 pages a second.
+pub const TOP_USERS: usize = 2048;
+/// Seconds that a chart shows, if it is wide enough.
+pub const TOP_SERIES: usize = 300;
+/// The longest filter, in bytes.
+pub const TOP_FILTER: usize = 64;

@@ -58,11 +58,19 @@ impl Page {
         }
         let traffic = relay.traffic();
         for (name, help, value) in [
-            ("messages", "Frames that were queued for another user.", traffic.messages),
-            ("received_bytes", "Bytes that came from connections and were used.", traffic.received),
-            ("sent_bytes", "Bytes that were queued for connections.", traffic.sent),
+            (
+                "sealwax_messages_total",
+                "Frames that were queued for another user.",
+                traffic.messages,
+            ),
+            (
+                "sealwax_received_bytes_total",
+                "Bytes that came from connections and were used.",
+                traffic.received,
+            ),
+            ("sealwax_sent_bytes_total", "Bytes that were queued for connections.", traffic.sent),
         ] {
-            self.one(&format!("sealwax_{name}_total"), help, "counter", value);
+            self.one(name, help, "counter", value);
         }
     }
 
@@ -70,20 +78,24 @@ impl Page {
         let gauges = relay.gauges();
         let silence = relay.store_silence(cx.now()).as_secs_f64();
         for (name, help, value) in [
-            ("connections", "Open connections.", gauges.connections),
-            ("max_connections", "Connections that there may be.", gauges.max_connections),
-            ("users", "Connections that are registered.", gauges.users),
-            ("tls_connections", "Connections that speak TLS.", gauges.tls),
-            ("names", "Names that are bound to a key.", gauges.names),
-            ("names_asked", "Names that the store is binding.", gauges.names_asked),
-            ("letter_takers", "Connections that take letters.", gauges.takers),
-            ("letters_asked", "Unanswered questions about letters.", gauges.letters_asked),
-            ("queued_bytes", "Bytes that wait for connections.", cx.queued_in_all()),
-            ("output_bytes", "Memory that holds what waits for connections.", cx.output_in_all()),
-            ("kept_bytes", "Memory that holds unfinished frames.", cx.kept_in_all()),
-            ("draining", "1 while the relay is leaving.", usize::from(relay.is_draining())),
+            ("sealwax_connections", "Open connections.", gauges.connections),
+            ("sealwax_max_connections", "Connections that there may be.", gauges.max_connections),
+            ("sealwax_users", "Connections that are registered.", gauges.users),
+            ("sealwax_tls_connections", "Connections that speak TLS.", gauges.tls),
+            ("sealwax_names", "Names that are bound to a key.", gauges.names),
+            ("sealwax_names_asked", "Names that the store is binding.", gauges.names_asked),
+            ("sealwax_letter_takers", "Connections that take letters.", gauges.takers),
+            ("sealwax_letters_asked", "Unanswered questions about letters.", gauges.letters_asked),
+            ("sealwax_queued_bytes", "Bytes that wait for connections.", cx.queued_in_all()),
+            (
+                "sealwax_output_bytes",
+                "Memory that holds what waits for connections.",
+                cx.output_in_all(),
+            ),
+            ("sealwax_kept_bytes", "Memory that holds unfinished frames.", cx.kept_in_all()),
+            ("sealwax_draining", "1 while the relay is leaving.", usize::from(relay.is_draining())),
         ] {
-            self.one(&format!("sealwax_{name}"), help, "gauge", value);
+            self.one(name, help, "gauge", value);
         }
         let help = "For how long the store has not answered although it was asked, in seconds.";
         self.one("sealwax_store_silence_seconds", help, "gauge", silence);
@@ -104,12 +116,12 @@ impl Page {
             self.one("process_cpu_seconds_total", help, "counter", cpu.as_secs_f64());
         }
         for (name, help, value) in [
-            ("resident_memory_bytes", "Memory of the process.", process.memory),
-            ("open_fds", "Open descriptors.", process.descriptors),
-            ("max_fds", "Descriptors that there may be.", process.max_descriptors),
+            ("process_resident_memory_bytes", "Memory of the process.", process.memory),
+            ("process_open_fds", "Open descriptors.", process.descriptors),
+            ("process_max_fds", "Descriptors that there may be.", process.max_descriptors),
         ] {
             if let Some(value) = value {
-                self.one(&format!("process_{name}"), help, "gauge", value);
+                self.one(name, help, "gauge", value);
             }
         }
     }

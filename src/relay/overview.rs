@@ -174,8 +174,8 @@ impl Relay {
         self.store.look_for_released();
     }
 
-    /// Ends the connection of the user `name`. Returns whether there was one. Its client may connect
-    /// again.
+    /// Ends the connection of the user `name`. Returns whether there was one. Its client may
+    /// connect again.
     pub fn kick(&mut self, cx: &mut Context, name: &str) -> bool {
         let Some(token) = self.directory.holder(name, &self.peers) else { return false };
         self.log.tell(&Event::Kicked { name });

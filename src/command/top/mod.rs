@@ -2,6 +2,9 @@
 
 mod json;
 mod link;
+mod model;
+mod screen;
+mod view;
 
 use std::path::PathBuf;
 
@@ -9,9 +12,11 @@ use nix::errno::Errno;
 
 use self::json::JsonTop;
 use self::link::Link;
+use self::screen::ScreenTop;
 use super::cli::Top;
 use super::{Exit, Failure, Outcome, tracing, watch};
-use crate::reactor::{Config, Linux, block_signals};
+use crate::reactor::{Config, Linux, block_signals, block_terminal_signals};
+use crate::screen::Terminal;
 
 /// `sealwax top`
 pub(super) fn top(arguments: &Top) -> Outcome {
@@ -19,7 +24,17 @@ pub(super) fn top(arguments: &Top) -> Outcome {
         Some(path) => path.clone(),
         None => watch::default_path(arguments.home.as_ref())?,
     };
-    json(path, arguments.once)
+    if arguments.json || arguments.once || !Terminal::is_usable() {
+        return json(path, arguments.once);
+    }
+    block_signals().and_then(|_| block_terminal_signals()).map_err(kernel)?;
+    let linux = Linux::new().map_err(kernel)?;
+    let mut top = ScreenTop::new(Link::new(path), super::is_without_colours())?;
+    let ended = tracing::run(linux, &Config::default(), None, &mut top, |cx, top| top.start(cx));
+    let exit = top.exit();
+    drop(top); // puts the terminal back, before anything is said on it
+    ended.map_err(kernel)?;
+    Ok(exit)
 }
 
 fn json(path: PathBuf, is_once: bool) -> Outcome {
