@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax top                                the relay of the default home
-  sealwax top --admin /run/sealwax/admin.sock
+  sealwax top --home /srv/relay
   sealwax top --once | jq .status.users
   sealwax top --json | jq -c '[.status.now, .status.messages]'
 

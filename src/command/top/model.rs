@@ -207,7 +207,7 @@ impl Model {
             let (time, kind) = (text(&answer["line"]["time"]), text(&answer["kind"]));
             Entry { time, kind, text: text(&answer["text"]) }
         } else {
-            return; // the answer to the request itself
+            return self.clear_log(); // the answer to the request: the last lines come again
         };
         self.newest.clone_from(&entry.time);
         let lines = if self.is_paused { &mut self.held_back } else { &mut self.lines };
@@ -220,8 +220,7 @@ impl Model {
         }
     }
 
-    /// The relay is about to tell its last lines again.
-    pub(super) fn begin_log(&mut self) {
+    pub(super) fn clear_log(&mut self) {
         self.lines.clear();
         self.held_back.clear();
         self.scroll = 0;
@@ -326,6 +325,9 @@ mod tests {
         model.filter.clear();
         model.scroll = 0;
         assert_eq!(shown(&model, 1), ["7 lines were too many to be told"]);
+        model.take_log(&json!({"answer": "log", "level": "debug"}));
+        model.take_log(&line("told again"));
+        assert_eq!(shown(&model, 9), ["told again"]);
     }
 
     #[test]

@@ -88,9 +88,6 @@ impl ScreenTop {
 
     /// Asks for the log, from some lines before now on.
     fn follow(&mut self, cx: &mut Context) {
-        if self.link.is_connected() {
-            self.model.begin_log();
-        }
         let (level, last) = (self.model.level, TOP_LAST_LINES);
         self.link.ask(cx, &Request::Log { level, last });
     }
@@ -166,7 +163,7 @@ impl ScreenTop {
         match key {
             Key::Char('q') => self.leave(cx),
             Key::Char('p') => self.model.pause(),
-            Key::Char('c') => self.model.begin_log(),
+            Key::Char('c') => self.model.clear_log(),
             Key::Char('/') => self.mode = Mode::Filtering,
             Key::Char('v') => {
                 self.model.level = self.model.next_level();
