@@ -345,3 +345,22 @@ pub const DEMO_FRAME_PAUSE: Duration = Duration::from_millis(120);
 pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The longest time that an option takes.
 pub const MAX_OPTION_TIME: Duration = Duration::from_hours(24 * 365);
+
+// --- `sealwax top` ---
+
+/// How often a relay is asked how it stands.
+pub const TOP_INTERVAL: Duration = Duration::from_secs(1);
+/// A relay that owes an answer for so long is left; then it is connected to again.
+pub const ADMIN_WAIT: Duration = Duration::from_secs(5);
+/// The longest answer of an admin socket, in bytes: a page of 128 users with long names has less.
+pub const ADMIN_ANSWER: usize = 512 * 1024;
+/// Lines of the log that are kept to be scrolled through.
+pub const TOP_LINES: usize = 2000;
+/// Lines of the log that a relay is asked for at the start.
+pub const TOP_LAST_LINES: usize = 200;
+/// Users that are shown and sorted: 16 pages a second.
+pub const TOP_USERS: usize = 2048;
+/// Seconds that a chart shows, if it is wide enough.
+pub const TOP_SERIES: usize = 300;
+/// The longest filter, in bytes.
+pub const TOP_FILTER: usize = 64;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("limits", &[]),
     ("address", &["limits"]),
     ("reactor", &[]),
@@ -17,14 +17,16 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto"]),
+    ("admin", &["reactor", "tokens", "wire", "relay"]),
     ("trace", &["limits", "reactor", "wire"]),
+    ("screen", &["reactor", "wire"]),
     ("load", &["limits", "address", "reactor", "wire", "tls", "crypto"]),
     ("client", &["limits", "address", "reactor", "tokens", "wire", "tls", "crypto", "home"]),
     (
         "command",
         &[
             "limits", "address", "reactor", "wire", "tls", "crypto", "home", "relay", "load",
-            "client", "trace",
+            "client", "trace", "screen", "admin",
         ],
     ),
 ];

@@ -48,6 +48,7 @@ fn fit(asked: &Serve, descriptors: u64, memory: &Memory) -> Result<Capacity, Fai
     let most = asked.max_connections;
     // One listener is among the spare ones.
     let spare = SPARE_DESCRIPTORS
+        + asked.watch_descriptors()
         + asked.listen.iter().map(|it| it.0.len()).sum::<usize>().saturating_sub(1);
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(spare);
     if room < LEAST_CONNECTIONS.min(most) {
@@ -154,6 +155,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::admin::limits::ADMIN_CONNECTIONS;
 
     #[derive(Parser)]
     struct Line {
@@ -162,6 +164,8 @@ mod tests {
     }
 
     const MIB: usize = 1 << 20;
+    /// What a relay with an admin socket keeps beside its connections.
+    const SPARE: usize = SPARE_DESCRIPTORS + 1 + ADMIN_CONNECTIONS;
 
     fn fitted(options: &str, descriptors: u64, mib: usize) -> Result<Capacity, Failure> {
         let line = Line::parse_from(format!("serve {options}").split_whitespace());
@@ -178,12 +182,12 @@ mod tests {
     #[test]
     fn what_does_not_suffice_is_named_and_the_rest_is_served() {
         let few = fitted("", 1024, 4096).unwrap_or_else(|failure| panic!("{}", failure.message));
-        assert_eq!(few.connections, 1024 - SPARE_DESCRIPTORS);
+        assert_eq!(few.connections, 1024 - SPARE);
         assert!(few.fewer.is_some_and(|why| why.contains("1024 descriptors")));
         let three = "--listen 127.0.0.1:1 --listen 127.0.0.1:2 --listen 127.0.0.1:3";
         let fewer =
             fitted(three, 1024, 4096).unwrap_or_else(|failure| panic!("{}", failure.message));
-        assert_eq!(fewer.connections, 1024 - SPARE_DESCRIPTORS - 2);
+        assert_eq!(fewer.connections, 1024 - SPARE - 2);
         let small =
             fitted("", 1 << 20, 100).unwrap_or_else(|failure| panic!("{}", failure.message));
         assert_eq!((small.inbox_common, small.outbox_common), (25 * MIB, 25 * MIB));
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_cannot_serve_does_not_start() {
-        let spare = SPARE_DESCRIPTORS as u64;
+        let spare = SPARE as u64;
         for (options, descriptors, mib) in [
             ("", spare, 4096),
             ("", spare + 1, 4096),
@@ -222,6 +226,8 @@ mod tests {
         }
         assert!(fitted("--inbox-common 73400320 --outbox-common 73400320", 1024, 200).is_ok());
         assert!(fitted("--max-connections 1", spare + 1, 4096).is_ok());
+        let without = SPARE_DESCRIPTORS as u64 + 1;
+        assert!(fitted("--max-connections 1 --admin none", without, 4096).is_ok());
     }
 
     #[test]

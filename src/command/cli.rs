@@ -5,6 +5,7 @@ mod letters;
 mod load;
 mod names;
 mod serve;
+mod top;
 mod trace;
 
 use std::ffi::OsStr;
@@ -22,7 +23,8 @@ pub use self::keys::{Keys, KeysCommand};
 pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 pub use self::names::{Names, NamesCommand};
-pub use self::serve::{LogFormat, Serve, TlsOption, TriggerOption};
+pub use self::serve::{AdminOption, LogFormat, MetricsOption, Serve, TlsOption, TriggerOption};
+pub use self::top::Top;
 pub use self::trace::{TraceArgs, TraceForm};
 
 /// End-to-end encrypted messages through one hand-written epoll loop.
@@ -69,6 +71,8 @@ pub enum Command {
     Demo(Demo),
     /// Show and release the names that are bound in a relay's home
     Names(Names),
+    /// Watch a running relay: its users, its rates, its log
+    Top(Top),
     /// Print completions for a shell
     #[command(after_help = "Examples:
   sealwax completions bash >~/.local/share/bash-completion/completions/sealwax

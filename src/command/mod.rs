@@ -24,9 +24,11 @@ mod resolver;
 mod serve;
 mod streams;
 mod talk;
+mod top;
 mod tracing;
 mod trusted;
 mod view;
+mod watch;
 
 use std::fmt;
 
@@ -119,6 +121,7 @@ pub fn run(command: &Command) -> Outcome {
         Command::Letters(arguments) => letters::letters(arguments),
         Command::Load(arguments) => load::load(arguments),
         Command::Names(arguments) => names::names(arguments),
+        Command::Top(arguments) => top::top(arguments),
         Command::Demo(arguments) => demo::demo(arguments),
         Command::Completions { shell } => help::completions(*shell),
         Command::Man => help::man(),

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::capacity::capacity;
 use super::cli::{LogFormat, Serve, Verbosity};
 use super::talk::wall_clock;
-use super::{Exit, Failure, Outcome, certificate, owner, tracing};
+use super::{Exit, Failure, Outcome, certificate, owner, tracing, watch};
+use crate::admin::Service;
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
 use crate::limits::MAX_IDENTITY_FILE;
@@ -58,6 +59,7 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     let fault = state.fault.clone();
     let served = capacity.connections;
     let (mut relay, _lock) = state.relay(config, journal);
+    let watch = watch::open(arguments)?; // behind the lock, so that it is dropped before
     if let Some(engines) = engines {
         relay.speak_tls(engines);
     }
@@ -67,18 +69,26 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     if arguments.ephemeral {
         relay.tell(&Event::Ephemeral);
     }
+    if let Some(detail) = &watch.fault {
+        relay.tell(&Event::NoAdmin { detail });
+    }
     if let Some(why) = &capacity.fewer {
         relay.tell(&Event::FewerConnections { asked: arguments.max_connections, served, why });
     }
     let listen: Vec<_> = arguments.listen.iter().flat_map(|it| it.0.iter().copied()).collect();
     let linux = Linux::new().map_err(kernel)?.accepting_with(arguments.socket_buffer);
-    let ended = tracing::run(linux, &reactor_config, recorder, &mut relay, |cx, relay| {
-        relay.log_to(cx.open(ProcessFd::Stderr));
-        relay.start(cx, &listen);
+    let mut service = Service::new(relay);
+    let ended = tracing::run(linux, &reactor_config, recorder, &mut service, |cx, service| {
+        service.relay().log_to(cx.open(ProcessFd::Stderr));
+        service.relay().start(cx, &listen);
+        service.watch(cx, watch.admin.clone(), watch.metrics.clone());
     });
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
-    match relay.failure() {
+    if let Some(errno) = service.failure() {
+        return Err(watch::explain(arguments, errno));
+    }
+    match service.relay().failure() {
         None => Ok(Exit::Done),
         Some(failure) => Err(Failure::new(Exit::Failed, explain(&failure))),
     }

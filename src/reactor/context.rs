@@ -17,8 +17,9 @@ use super::buffers::{Outbox, Pool};
 use super::connection::{Connection, Kind, LayerFlags, ReadBlocks, State};
 use super::deadlines::{Deadlines, Kind as DeadlineKind};
 use super::limits;
+use super::meter::Meter;
 use super::slab::{Slab, Token};
-use super::sys::{ProcessFd, Time};
+use super::sys::{Io, ProcessFd, Time};
 use super::transform::{Layers, Transform};
 use super::{CloseReason, Config, Timer, Trigger};
 
@@ -52,6 +53,8 @@ pub struct Context {
     /// The next tick does not wait.
     pub(super) again: bool,
     pub(super) stopping: bool,
+    /// Where ticks are measured, if anybody wants to know.
+    pub(super) meter: Option<Rc<Meter>>,
 }
 
 /// What a trace shows of a source.
@@ -91,6 +94,7 @@ impl Context {
             kept_limit: config.kept_limit,
             again: false,
             stopping: false,
+            meter: None,
         }
     }
 
@@ -117,7 +121,9 @@ impl Context {
         let kind = match fd {
             ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
             ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
-            ProcessFd::Signals => Kind::Signals,
+            ProcessFd::Signals | ProcessFd::TerminalSignals => Kind::Signals,
+            ProcessFd::Listener(_) => Kind::Listener,
+            ProcessFd::Stream(_) => Kind::Socket,
         };
         self.ask(kind, State::Open, Asked::Open(fd))
     }
@@ -217,6 +223,25 @@ impl Context {
             let queued = self.queued(id);
             Some((id, Snapshot { state, queued, is_paused, is_in_use }))
         })
+    }
+
+    /// How many sources there are, those that are being closed too.
+    pub fn source_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The descriptor of `id`, to ask the kernel about it ([`peer_address`]). A handler neither
+    /// reads nor writes nor closes it.
+    ///
+    /// [`peer_address`]: super::peer_address
+    pub fn io(&self, id: Token) -> Option<Io> {
+        self.connections.get(id)?.io
+    }
+
+    /// From now on each tick is measured; returns what is kept of the ticks. That costs one more
+    /// look at the clock in each tick.
+    pub fn measure(&mut self) -> Rc<Meter> {
+        Rc::clone(self.meter.get_or_insert_default())
     }
 
     /// How many deadlines run.

@@ -34,14 +34,14 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::writev;
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{getpid, getppid, read, write};
+use nix::unistd::{geteuid, getpid, getppid, read, write};
 
 use super::inherited::{duplicate, standard, write_shared};
 use super::limits;
 use super::slab::Token;
 use super::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
 
-/// Signals that one read takes; there are three kinds, and of each at most one waits
+/// Signals that one read takes; a source has three kinds, and of each at most one waits
 /// (`signal(7)`).
 const SIGNALS_PER_READ: usize = 4;
 
@@ -168,12 +168,16 @@ impl Sys for Linux {
         // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the
         // first `length` bytes of `storage` (all of which were zeroed) are the address of the other
         // end.
-        let (fd, peer) = unsafe {
+        let (fd, family, peer) = unsafe {
             (
                 OwnedFd::from_raw_fd(fd),
+                storage.assume_init_ref().ss_family,
                 SockaddrStorage::from_raw(storage.as_ptr().cast(), Some(length)),
             )
         };
+        if i32::from(family) == libc::AF_UNIX && !is_of_our_user(&fd) {
+            return Err(Errno::EPERM); // as accept(2) calls those whom the system does not let in
+        }
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Ok((own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
     }
@@ -213,13 +217,12 @@ impl Sys for Linux {
                 .and_then(|()| standard(std::io::stdout().as_fd(), OFlag::O_WRONLY)),
             ProcessFd::Stderr => given(libc::STDERR_FILENO)
                 .and_then(|()| standard(std::io::stderr().as_fd(), OFlag::O_WRONLY)),
-            ProcessFd::Signals => {
-                let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-                let signals = SignalFd::with_flags(&block_signals()?, flags)?;
-                // A duplicate, for the type does not give its descriptor away.
-                Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
-            }
+            ProcessFd::Signals => signals(&block_signals()?),
+            ProcessFd::TerminalSignals => signals(&block_terminal_signals()?),
             ProcessFd::Wake(waker) => Ok(shared(duplicate(waker.0.as_fd())?)),
+            ProcessFd::Listener(socket) | ProcessFd::Stream(socket) => {
+                Ok(own(duplicate(socket.as_fd())?))
+            }
         }
     }
 
@@ -332,6 +335,36 @@ pub fn block_signals() -> Result<SigSet> {
     let signals = not_ignored([UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP]);
     signals.thread_block()?;
     Ok(signals)
+}
+
+/// The same for the signals that [`ProcessFd::TerminalSignals`] tells. SIGTSTP does not stop a
+/// process that blocks it; SIGCONT lets it go on all the same (`signal(7)`).
+///
+/// # Errors
+/// None that is known (`sigprocmask(2)`).
+pub fn block_terminal_signals() -> Result<SigSet> {
+    let told = [UnixSignal::SIGWINCH, UnixSignal::SIGCONT];
+    let signals = not_ignored([UnixSignal::SIGTSTP]).iter().chain(told).collect::<SigSet>();
+    signals.thread_block()?;
+    Ok(signals)
+}
+
+/// A source of these signals, which are blocked (`signalfd(2)`).
+fn signals(set: &SigSet) -> Result<Io> {
+    let signals = SignalFd::with_flags(set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    // A duplicate, for the type does not give its descriptor away.
+    Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
+}
+
+/// The columns and rows of a terminal (`TIOCGWINSZ`, `ioctl_tty(2)`); 0 where it does not know.
+///
+/// # Errors
+/// `fd` is no terminal (`ENOTTY`).
+pub fn window_size(fd: BorrowedFd<'_>) -> Result<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call writes a `winsize`, and `size` is one that lives through it.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    Ok((size.ws_col, size.ws_row))
 }
 
 /// Those of `signals` that the process was not started to ignore.
@@ -448,6 +481,20 @@ fn set_stream_options(fd: &OwnedFd) -> Result<()> {
 fn std_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&v4| SocketAddr::from(v4));
     v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddr::from(v6)))
+}
+
+/// The address of the other end of a connection (`getpeername(2)`); none where there is none, or
+/// where it is no address of the network.
+pub fn peer_address(io: Io) -> Option<SocketAddr> {
+    let peer: SockaddrStorage = socket::getpeername(io.number()).ok()?;
+    std_address(&peer)
+}
+
+/// Whether the other end of a unix socket was connected by the user of this process, or by root
+/// (`unix(7)`, `SO_PEERCRED`).
+fn is_of_our_user(fd: &OwnedFd) -> bool {
+    let peer = socket::getsockopt(fd, sockopt::PeerCredentials);
+    peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
 }
 
 /// Something that costs a descriptor and nothing else.

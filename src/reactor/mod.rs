@@ -39,8 +39,8 @@
 //! Read on in this order: `handler.rs` and `context.rs` (the contract), `connection.rs` (the
 //! states, and what is watched for in each), `tick.rs` (the steps above, in their order),
 //! `buffers.rs`, `deadlines.rs` and `slab.rs` (what is kept), `transform.rs` (an engine between a
-//! socket and its handler), `sys.rs` (the kernel as a trait), `linux.rs` and `inherited.rs` (as
-//! system calls).
+//! socket and its handler), `sys.rs` (the kernel as a trait), `linux.rs`, `inherited.rs` and
+//! `unix.rs` (as system calls). `meter.rs` counts what ticks cost, if somebody asks for it.
 
 mod buffers;
 mod connection;
@@ -50,10 +50,12 @@ mod handler;
 mod inherited;
 pub mod limits;
 mod linux;
+mod meter;
 mod slab;
 mod sys;
 mod tick;
 mod transform;
+mod unix;
 
 use std::time::Duration;
 
@@ -67,12 +69,14 @@ pub(crate) use self::connection::State;
 pub use self::context::Context;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};
 pub use self::linux::{
-    Linux, Waker, block_signals, end_with_parent, inherited, monotonic, not_ignored,
-    raise_descriptor_limit, was_closed,
+    Linux, Waker, block_signals, block_terminal_signals, end_with_parent, inherited, monotonic,
+    not_ignored, peer_address, raise_descriptor_limit, was_closed, window_size,
 };
+pub use self::meter::{Buckets, Meter};
 pub use self::slab::Token;
 pub use self::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
 pub use self::transform::{Garbled, Step, Transform};
+pub use self::unix::{SocketFile, UnixSocket};
 
 /// When the kernel tells that a connection is ready (`epoll(7)`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
-use super::{Signal, Token, Waker};
+use super::{Signal, Token, UnixSocket, Waker};
 
 /// A kernel, or something that behaves like one.
 pub trait Sys {
@@ -94,10 +94,18 @@ pub enum ProcessFd {
     Stdout,
     /// Standard error.
     Stderr,
-    /// The signals of [`Signal`], told through [`Handler::signal`](super::Handler::signal).
+    /// The signals that end a process, told through [`Handler::signal`](super::Handler::signal).
     Signals,
+    /// Beside these, the signals to a program that draws on its terminal: `Resized`, `Suspend` and
+    /// `Continued`.
+    TerminalSignals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
     Wake(Waker),
+    /// A unix socket that listens already. Of those who connect, only this process's user and root
+    /// are accepted (`SO_PEERCRED`, `unix(7)`).
+    Listener(UnixSocket),
+    /// A unix socket that is connected already.
+    Stream(UnixSocket),
 }
 
 /// One entry of the kernel's ready list.
@@ -163,6 +171,9 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
         libc::SIGINT => Some(Signal::Interrupt),
         libc::SIGTERM => Some(Signal::Terminate),
         libc::SIGHUP => Some(Signal::Hangup),
+        libc::SIGWINCH => Some(Signal::Resized),
+        libc::SIGTSTP => Some(Signal::Suspend),
+        libc::SIGCONT => Some(Signal::Continued),
         _ => None,
     }
 }

@@ -67,6 +67,9 @@ impl<S: Sys> Reactor<S> {
         if self.context.dirty.is_empty() {
             self.context.dirty = dirty; // its memory, for the next tick
         }
+        if let Some(meter) = &self.context.meter {
+            meter.tick(self.context.now, self.sys.now(), self.events.len());
+        }
         Ok(())
     }
 

@@ -143,6 +143,7 @@ impl Relay {
             self.note_written(name.as_str(), &forward.to);
         }
         let bytes = self.queue(cx, to, &forward.bytes.parts(&name.json_bytes()));
+        self.traffic.messages += 1;
         let (from_name, action) = (name.as_str(), forward.kind);
         self.log.tell(&Event::Forwarded { action, from: from_name, to: &forward.to, bytes });
         if let Some(id) = &request.id {

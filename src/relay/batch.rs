@@ -38,7 +38,7 @@ impl Relay {
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
         let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
-        let (mut consumed, mut answered) = (0, 0);
+        let (mut consumed, mut answered, mut forwarded) = (0, 0, 0);
         while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
             let Body::Forward(forward) = &request.body else { break };
             let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
@@ -67,6 +67,7 @@ impl Relay {
                 self.queue(cx, route.to, &forward.bytes.parts(&json))
             };
             route.room = route.room.saturating_sub(len);
+            forwarded += 1;
             if version2 && forward.kind == ForwardKind::SendKey {
                 self.note_written(name.as_str(), route.name);
             }
@@ -87,6 +88,7 @@ impl Relay {
             }
         }
         self.queue_pending(cx, last.as_mut(), bytes);
+        self.traffic.messages += forwarded;
         consumed
     }
 

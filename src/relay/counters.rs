@@ -71,44 +71,103 @@ impl Counters {
         }
     }
 
+    /// Everything that is counted, with what it means.
+    pub fn each(&self) -> impl Iterator<Item = Count> + '_ {
+        let single = [
+            ("connected", "Connections that were accepted and kept.", self.connected),
+            ("registered", "Registrations that succeeded.", self.registered),
+            ("quit", "Connections that the other end closed.", self.quit),
+            (
+                "turned_away",
+                "Connections that were closed at once for lack of room.",
+                self.turned_away,
+            ),
+            ("cut_off", "Connections whose last bytes were not taken in time.", self.cut_off),
+            (
+                "accept_failed",
+                "Failed accepts for want of descriptors or memory.",
+                self.accept_failed,
+            ),
+            ("store_failed", "Names that the store did not keep.", self.store_failed),
+            ("letters_stored", "Letters that the store kept.", self.letters_stored),
+            (
+                "letters_delivered",
+                "Letters that were queued for their addressee.",
+                self.letters_delivered,
+            ),
+            ("letters_acknowledged", "Letters that were acknowledged.", self.letters_acknowledged),
+            ("letters_expired", "Letters that waited for too long.", self.letters_expired),
+            ("letters_failed", "Failed writes and reads of letters.", self.letters_failed),
+            ("tls", "Connections that began with TLS.", self.tls),
+            (
+                "tls_not_reloaded",
+                "Reloaded certificates that could not be used.",
+                self.tls_not_reloaded,
+            ),
+            ("lines_dropped", "Lines of the log that were not written.", self.lines_dropped),
+        ];
+        let single = single.into_iter().map(|(group, help, count)| Count {
+            group,
+            help,
+            label: None,
+            count,
+        });
+        let held_back = [("connect", RateClass::Connect), ("claim", RateClass::Claim)];
+        let held_back =
+            held_back.map(|(what, class)| (what.to_owned(), self.held_back[class as usize]));
+        let coded = |counts: &[u64; ErrorCode::ALL.len()]| {
+            ErrorCode::ALL.map(|code| code.to_string()).into_iter().zip(*counts)
+        };
+        let garbled = Fault::ALL.map(|fault| fault.name().to_owned()).into_iter().zip(self.garbled);
+        let lost = self.lost.iter();
+        let lost = lost.map(|(&number, &count)| (format!("{:?}", Errno::from_raw(number)), count));
+        let group = |group, help, key| {
+            move |(label, count)| Count { group, help, label: Some((key, label)), count }
+        };
+        let held_help = "Connections that had to wait for the rate of their address.";
+        let lost_help = "Connections that the kernel gave up.";
+        single
+            .chain(held_back.into_iter().map(group("held_back", held_help, "what")))
+            .chain(coded(&self.refused).map(group(
+                "refused",
+                "Requests that were refused.",
+                "code",
+            )))
+            .chain(coded(&self.ended).map(group(
+                "ended",
+                "Connections that the relay ended.",
+                "code",
+            )))
+            .chain(garbled.map(group("tls_failed", "Connections whose TLS failed.", "fault")))
+            .chain(lost.map(group("lost", lost_help, "errno")))
+    }
+
     /// Everything that is not zero, by name.
     pub fn not_zero(&self) -> impl Iterator<Item = (String, u64)> + '_ {
-        let single = [
-            ("connected", self.connected),
-            ("registered", self.registered),
-            ("quit", self.quit),
-            ("turned_away", self.turned_away),
-            ("held_back_connect", self.held_back[RateClass::Connect as usize]),
-            ("held_back_claim", self.held_back[RateClass::Claim as usize]),
-            ("cut_off", self.cut_off),
-            ("accept_failed", self.accept_failed),
-            ("store_failed", self.store_failed),
-            ("letters_stored", self.letters_stored),
-            ("letters_delivered", self.letters_delivered),
-            ("letters_acknowledged", self.letters_acknowledged),
-            ("letters_expired", self.letters_expired),
-            ("letters_failed", self.letters_failed),
-            ("tls", self.tls),
-            ("tls_not_reloaded", self.tls_not_reloaded),
-            ("lines_dropped", self.lines_dropped),
-        ];
-        let coded = |group: &'static str, counts: &'_ [u64; ErrorCode::ALL.len()]| {
-            let named = ErrorCode::ALL.map(|code| format!("{group}_{code}"));
-            named.into_iter().zip(*counts)
-        };
-        let lost = self
-            .lost
-            .iter()
-            .map(|(&number, &count)| (format!("lost_{:?}", Errno::from_raw(number)), count));
-        let garbled = Fault::ALL.map(|fault| format!("tls_failed_{}", fault.name()));
-        let garbled = garbled.into_iter().zip(self.garbled);
-        let single = single.into_iter().map(|(name, count)| (name.to_owned(), count));
-        single
-            .chain(coded("refused", &self.refused))
-            .chain(coded("ended", &self.ended))
-            .chain(garbled)
-            .chain(lost)
-            .filter(|(_, count)| *count > 0)
+        self.each().filter(|it| it.count > 0).map(|it| (it.name(), it.count))
+    }
+}
+
+/// One number, and what it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What is counted.
+    pub group: &'static str,
+    /// The same in words.
+    pub help: &'static str,
+    /// Where a group is divided: by what, and which part this is.
+    pub label: Option<(&'static str, String)>,
+    /// How often it happened.
+    pub count: u64,
+}
+
+impl Count {
+    /// Its name in the log.
+    pub fn name(&self) -> String {
+        match &self.label {
+            None => self.group.to_owned(),
+            Some((_, label)) => format!("{}_{label}", self.group),
+        }
     }
 }
 

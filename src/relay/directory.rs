@@ -95,6 +95,11 @@ impl Directory {
         (self.held.len() + self.reserved.len(), self.reserved.len())
     }
 
+    /// How many names are bound.
+    pub(super) const fn bound_count(&self) -> usize {
+        self.bound.len()
+    }
+
     /// Whether a connection may hold `name` without a proof, as original clients do.
     pub(super) fn check_original(&self, name: &str, holders: &impl Holders) -> Result<(), Fault> {
         if self.bound.owner(name).is_some() {

@@ -26,7 +26,8 @@ impl Relay {
         }
         self.log.tell(&Event::Connected { peer: address });
         self.counters.connected += 1;
-        self.peers.insert(Peer::new(id, address, self.rates.origin(address)));
+        let peer = Peer::new(id, address, self.rates.origin(address));
+        self.peers.insert(peer, cx.now());
         cx.expect_handshake(id, true);
         cx.set_read_limit(id, Some(READ_UNREGISTERED));
         // The time to register runs while it waits, so a flood cannot fill the relay with

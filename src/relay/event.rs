@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::counters::Counters;
 use crate::reactor::Signal;
@@ -26,6 +26,23 @@ pub enum Event<'a> {
         address: SocketAddr,
         /// The port was chosen by the kernel: nobody knows it before it is told.
         is_chosen: bool,
+    },
+    /// Metrics are served at an address.
+    Metrics {
+        /// Where, with the real port.
+        address: SocketAddr,
+        /// The port was chosen by the kernel.
+        is_chosen: bool,
+    },
+    /// There is no admin socket, although nobody asked for none.
+    NoAdmin {
+        /// Why not.
+        detail: &'a str,
+    },
+    /// The operator ended a user's connection.
+    Kicked {
+        /// Whose.
+        name: &'a str,
     },
     /// The relay was started without a home.
     Ephemeral,
@@ -228,7 +245,8 @@ pub enum LineKind {
 }
 
 /// How much the operator wants to read; each level tells all that those before it tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// `-qq`: nothing at all.
     Silent,
@@ -244,11 +262,18 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// How many levels there are.
+    pub const COUNT: usize = 5;
+}
+
 impl Event<'_> {
     /// The kind of line that it makes.
     pub const fn kind(&self) -> LineKind {
         match self {
             Self::Listening { .. }
+            | Self::Metrics { .. }
+            | Self::Kicked { .. }
             | Self::Ephemeral
             | Self::Signal { .. }
             | Self::Released { .. }
@@ -267,6 +292,7 @@ impl Event<'_> {
             | Self::Left { .. }
             | Self::Refused { .. }
             | Self::FewerConnections { .. }
+            | Self::NoAdmin { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
@@ -280,6 +306,8 @@ impl Event<'_> {
     pub const fn level(&self) -> Level {
         match self {
             Self::Listening { is_chosen: true, .. }
+            | Self::Metrics { is_chosen: true, .. }
+            | Self::NoAdmin { .. }
             | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
@@ -311,6 +339,7 @@ impl Event<'_> {
                     | Self::LetterDelivered { .. }
                     | Self::StoreFailed { .. }
                     | Self::TlsNotReloaded { .. }
+                    | Self::NoAdmin { .. }
                     | Self::LinesDropped { .. }
             )
     }
@@ -320,6 +349,11 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match *self {
             Self::Listening { address, .. } => write!(out, "listening on {address}"),
+            Self::Metrics { address, .. } => write!(out, "metrics at http://{address}/metrics"),
+            Self::NoAdmin { detail } => write!(out, "there is no admin socket: {detail}"),
+            Self::Kicked { name } => {
+                write!(out, "the connection of {} was ended by the operator", Quoted(name))
+            }
             Self::Ephemeral => {
                 write!(out, "ephemeral: its key and all names end with this process")
             }
@@ -432,6 +466,9 @@ const fn name_of(signal: Signal) -> &'static str {
         Signal::Interrupt => "SIGINT",
         Signal::Terminate => "SIGTERM",
         Signal::Hangup => "SIGHUP",
+        Signal::Resized => "SIGWINCH",
+        Signal::Suspend => "SIGTSTP",
+        Signal::Continued => "SIGCONT",
     }
 }
 

@@ -151,6 +151,7 @@ impl Relay {
 
     /// Counts what was queued for `to`.
     pub(super) fn was_sent(&mut self, to: Token, bytes: usize) {
+        self.traffic.sent += bytes as u64;
         if let Some(peer) = self.peers.get_mut(to) {
             peer.sent += bytes as u64;
         }

@@ -81,14 +81,9 @@ impl Journal {
         self.dropped_in_all
     }
 
-    /// Whether `event` makes a line here, or is heard.
-    pub fn tells(&self, event: &Event) -> bool {
-        self.tells_level(event.level())
-    }
-
-    /// Whether any event of this level does.
-    pub(super) fn tells_level(&self, level: Level) -> bool {
-        level <= self.most
+    /// The level up to which there is anything to do with an event.
+    pub(super) const fn most(&self) -> Level {
+        self.most
     }
 
     /// Whether `event` makes a line here.
@@ -166,7 +161,7 @@ impl Journal {
                 writeln!(out, "{time} \x1b[{color}m{kind:7}\x1b[0m {event}")
             }
             Format::Json => {
-                let line = LogLine { time: time.to_string(), kind: event.kind(), event };
+                let line = LogLine::new(time, event);
                 line.serialize(&mut Serializer::with_formatter(&mut *out, Ascii))?;
                 writeln!(out)
             }
@@ -185,12 +180,19 @@ const fn color_of(kind: LineKind) -> u8 {
     }
 }
 
+/// What `--log json` writes of one event.
 #[derive(Serialize)]
-struct LogLine<'a> {
+pub(super) struct LogLine<'a> {
     time: String,
     kind: LineKind,
     #[serde(flatten)]
     event: &'a Event<'a>,
+}
+
+impl<'a> LogLine<'a> {
+    pub(super) fn new(time: Utc, event: &'a Event<'a>) -> Self {
+        Self { time: time.to_string(), kind: event.kind(), event }
+    }
 }
 
 #[cfg(test)]

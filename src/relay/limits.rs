@@ -243,6 +243,16 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 pub const LOG_LINES_BURST: u32 = 10_000;
 /// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
 pub const LOG_LINES_PER_SECOND: u32 = 200;
+/// Events that are kept for who looks at a running relay.
+pub const HISTORY_LINES: usize = 1024;
+/// Bytes of them: most lines have 300.
+pub const HISTORY_BYTES: usize = 1024 * 1024;
+/// Events that are kept at once; of more only the count is.
+pub const HISTORY_BURST: u32 = 512;
+/// Events that are kept in a second: each costs some microseconds.
+pub const HISTORY_PER_SECOND: u32 = 256;
+/// A store that has answered nothing for so long although it was asked is said to be stuck.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// Beyond that lines are only counted, for so long; then the count is told.
 pub const LOG_SILENCE: Duration = Duration::from_secs(1);
 /// A log that could not be written (a full disk) is opened again after this long.

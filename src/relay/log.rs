@@ -9,9 +9,10 @@ use nix::errno::Errno;
 
 use super::LOG;
 use super::event::{Event, Level};
+use super::history::History;
 use super::journal::Journal;
 use super::limits::{LOG_LINES_BURST, LOG_LINES_PER_SECOND, LOG_REOPEN, LOG_SILENCE};
-use super::utc::MS_PER_DAY;
+use super::utc::{MS_PER_DAY, Utc};
 use crate::reactor::{Context, ProcessFd, Time, Token};
 use crate::tokens::{Bucket, Rate};
 
@@ -36,11 +37,17 @@ pub(super) struct Log {
     to: Option<Token>,
     /// The log could not be written, and is opened again at this instant.
     reopen_at: Option<Time>,
+    /// The latest events, for the admin socket, if there is one.
+    history: Option<History>,
+    /// The level up to which anybody is told: the others need not even be put together.
+    most: Level,
 }
 
 impl Log {
     pub(super) fn new(journal: Journal, wall_clock: Box<dyn Fn() -> u64>) -> Self {
         Self {
+            most: journal.most(),
+            history: None,
             journal,
             wall_clock,
             wall: None,
@@ -69,7 +76,7 @@ impl Log {
     }
 
     /// What the clock said in this tick, in milliseconds since 1970.
-    fn wall(&mut self) -> u64 {
+    pub(super) fn wall(&mut self) -> u64 {
         *self.wall.get_or_insert_with(&self.wall_clock)
     }
 
@@ -105,13 +112,28 @@ impl Log {
 
     /// Whether events of this level are told to anybody: others need not even be put together.
     pub(super) fn tells(&self, level: Level) -> bool {
-        self.journal.tells_level(level)
+        level <= self.most
+    }
+
+    /// From now on the latest events up to this level are kept for [`history`](Self::history).
+    pub(super) fn keep(&mut self, level: Level) {
+        self.history.get_or_insert_default().keep(level);
+        self.most = self.journal.most().max(level);
+    }
+
+    /// The latest events, where they are kept.
+    pub(super) const fn history(&self) -> Option<&History> {
+        self.history.as_ref()
     }
 
     /// Tells an event, or counts it where others cause more lines than they may.
     pub(super) fn tell(&mut self, event: &Event) {
-        if !self.journal.tells(event) {
+        if !self.tells(event.level()) {
             return;
+        }
+        if let Some(history) = &mut self.history {
+            let wall = *self.wall.get_or_insert_with(&self.wall_clock);
+            history.note(self.now, Utc(wall), event);
         }
         self.journal.hear(event); // whoever watches the loop is told of each
         if !self.journal.logs(event) {

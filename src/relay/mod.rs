@@ -27,7 +27,8 @@
 //! address may ask), `newcomers.rs` (how many new names it may bind), `letters.rs` and
 //! `delivery.rs` (what waits for who is away), `ending.rs`, `store.rs` and `letter_store.rs` (what
 //! outlives the process), `sqlite.rs`, `store_thread.rs`, `database.rs` and `boxes.rs` (on the
-//! disk), `event.rs`, `counters.rs` and `journal.rs` (what the operator is told).
+//! disk), `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the
+//! operator is told, and may ask).
 
 mod actions;
 mod announce;
@@ -44,6 +45,7 @@ mod ending;
 pub mod event;
 mod exchange;
 mod fault;
+pub mod history;
 mod index;
 pub mod inline_store;
 pub mod journal;
@@ -55,6 +57,7 @@ mod log;
 pub mod names;
 mod newcomers;
 mod open_error;
+pub mod overview;
 mod peer;
 mod rates;
 mod registration;
@@ -80,12 +83,13 @@ use self::journal::Journal;
 use self::letters::Letters;
 use self::log::Log;
 use self::newcomers::Newcomers;
+use self::overview::Traffic;
 use self::peer::{Peer, Peers};
 use self::rates::Rates;
 use self::roster::Roster;
-use self::store::Store;
+use self::store::{Progress, Store};
 use self::throttle::Shares;
-use self::tls::Greetings;
+use self::tls::{Channel, Greetings};
 use crate::crypto::Notary;
 use crate::reactor::{
     CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
@@ -129,6 +133,12 @@ pub struct Relay {
     /// The work of each address in this tick, and the connections that wait for the next one.
     shares: Shares,
     counters: Counters,
+    traffic: Traffic,
+    /// Connections that speak TLS.
+    tls_open: usize,
+    /// What the store has done, and when that was last seen to change.
+    store_progress: Progress,
+    store_heard: Time,
     /// Connections that want rosters. Some may be gone; they are removed at each gathering.
     subscribers: Vec<Token>,
     /// Subscribers that are to be sent a roster, in order.
@@ -196,6 +206,10 @@ impl Relay {
             greetings: Greetings::default(),
             shares: Shares::default(),
             counters: Counters::default(),
+            traffic: Traffic::default(),
+            tls_open: 0,
+            store_progress: Progress::default(),
+            store_heard: Time::default(),
             subscribers: Vec::new(),
             pending: Pending::default(),
             sources: Vec::new(),
@@ -275,7 +289,9 @@ impl Handler for Relay {
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         self.log.at(cx.now());
-        self.read(cx, from, bytes)
+        let used = self.read(cx, from, bytes);
+        self.traffic.received += used as u64;
+        used
     }
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
@@ -327,13 +343,9 @@ impl Handler for Relay {
         self.log.tell(&Event::Signal { signal });
         match signal {
             Signal::Interrupt | Signal::Terminate => self.drain(cx),
-            // The relay reads its certificate again, tells its counters, and looks which names the
-            // operator has released.
-            Signal::Hangup => {
-                self.reload_tls();
-                self.tell_counters(true);
-                self.store.look_for_released();
-            }
+            Signal::Hangup => self.reload(),
+            // Of a terminal, which it does not ask for.
+            Signal::Resized | Signal::Suspend | Signal::Continued => {}
         }
     }
 
@@ -355,7 +367,8 @@ impl Handler for Relay {
             self.counters.cut_off += 1;
         }
         self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
-        self.peers.remove(id);
+        let gone = self.peers.remove(id);
+        self.tls_open -= usize::from(gone.is_some_and(|peer| peer.channel == Channel::Tls));
         if self.is_draining && self.peers.is_empty() {
             cx.set_timer(DRAINED, Some(cx.now()));
         }

@@ -25,10 +25,12 @@ use super::roster::Subscriber;
 use super::tls::Channel;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
-use crate::reactor::Token;
 use crate::reactor::limits::FEW_SOURCES;
+use crate::reactor::{Time, Token};
 use crate::tokens::Bucket;
 use crate::wire::{Fingerprint, Prekey, RosterMode, Scanner};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What the relay knows of one connection.
 pub(super) struct Peer {
@@ -222,20 +224,27 @@ impl KeyText {
 pub(super) struct Peers {
     /// By the token's slot. Allocated once, for as many as there may be: nothing moves.
     slots: Vec<Option<Peer>>,
+    /// When the last tenant of each slot connected, in seconds of the loop's clock. Beside the
+    /// peers, whose size is a multiple of 8 bytes.
+    since: Vec<u32>,
     count: usize,
 }
 
 impl Peers {
     /// A table for so many connections, in slots of a loop that has few other sources.
     pub(super) fn with_capacity(connections: usize) -> Self {
-        Self { slots: Vec::with_capacity(connections.saturating_add(FEW_SOURCES)), count: 0 }
+        let slots = connections.saturating_add(FEW_SOURCES);
+        Self { slots: Vec::with_capacity(slots), since: Vec::with_capacity(slots), count: 0 }
     }
 
-    pub(super) fn insert(&mut self, peer: Peer) {
+    /// Takes in a connection that was accepted `now`.
+    pub(super) fn insert(&mut self, peer: Peer, now: Time) {
         let index = peer.token.slot();
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
+            self.since.resize(index + 1, 0);
         }
+        self.since[index] = u32::try_from(now.as_nanos() / NANOS_PER_SECOND).unwrap_or(u32::MAX);
         let slot = &mut self.slots[index];
         debug_assert!(slot.is_none(), "its last tenant was told to be closed");
         *slot = Some(peer);
@@ -246,6 +255,12 @@ impl Peers {
         self.get(token)?;
         self.count -= 1;
         self.slots.get_mut(token.slot())?.take()
+    }
+
+    /// When it connected, to the second; the clock's start where it is not there.
+    pub(super) fn since(&self, token: Token) -> Time {
+        let seconds = self.since.get(token.slot()).copied().unwrap_or_default();
+        Time::from_nanos(u64::from(seconds) * NANOS_PER_SECOND)
     }
 
     pub(super) fn get(&self, token: Token) -> Option<&Peer> {
@@ -276,6 +291,17 @@ impl Peers {
     /// All of them, by slot.
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> {
         self.slots.iter().flatten().map(|peer| peer.token)
+    }
+
+    /// Those in `count` slots from `slot` on, and the slot behind them, if there are more.
+    pub(super) fn slots(
+        &self,
+        slot: usize,
+        count: usize,
+    ) -> (impl Iterator<Item = &Peer>, Option<usize>) {
+        let end = slot.saturating_add(count).min(self.slots.len());
+        let part = self.slots.get(slot..end).unwrap_or_default();
+        (part.iter().flatten(), (end < self.slots.len()).then_some(end))
     }
 
     /// The users from `slot` on, each with its slot: an order that stays while they stay.

@@ -15,6 +15,7 @@
 //! While one commit is on its way to the disk, the next requests gather: the busier the relay, the
 //! more names share an `fsync`.
 
+use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub use super::open_error::OpenError;
 use super::database::{Database, IfEmpty};
 use super::letter_store::{LetterAnswer, LetterAsk, LetterStore};
 use super::limits::{STORE_QUEUE, STORE_USED};
-use super::store::{Answer, QueueFull, Store};
+use super::store::{Answer, Progress, QueueFull, Store};
 use super::store_thread::{StoreRequest, StoreThread};
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
@@ -49,6 +50,9 @@ pub struct SqliteStore {
     used_waiting: Arc<AtomicUsize>,
     /// Letters that were deleted because their time was over, and not told yet.
     expired: Arc<AtomicU64>,
+    /// Requests that the queue took, and those that are done.
+    asked: Cell<u64>,
+    done: Arc<AtomicU64>,
     keeps_letters: bool,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -112,6 +116,7 @@ impl SqliteStore {
         let (tell_released, released) = channel();
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
+        let done = Arc::<AtomicU64>::default();
         let fault = database.as_ref().err().cloned();
         let end = StoreThread {
             path: path.to_owned(),
@@ -124,6 +129,7 @@ impl SqliteStore {
             waker: waker.clone(),
             used_waiting: Arc::clone(&used_waiting),
             expired: Arc::clone(&expired),
+            done: Arc::clone(&done),
         };
         let run = move || end.run();
         let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
@@ -135,6 +141,8 @@ impl SqliteStore {
             waker,
             used_waiting,
             expired,
+            asked: Cell::new(0),
+            done,
             keeps_letters: limits.bytes > 0,
             fault,
             thread,
@@ -143,7 +151,9 @@ impl SqliteStore {
 
     fn send(&self, request: StoreRequest) -> Result<(), QueueFull> {
         let requests = self.requests.as_ref().ok_or(QueueFull)?;
-        requests.try_send(request).map_err(|_| QueueFull)
+        requests.try_send(request).map_err(|_| QueueFull)?;
+        self.asked.set(self.asked.get() + 1);
+        Ok(())
     }
 }
 
@@ -181,6 +191,14 @@ impl Store for SqliteStore {
     fn look_for_released(&mut self) {
         // If the queue is full the request is lost, and the operator sends SIGHUP again.
         let _ = self.send(StoreRequest::Released);
+    }
+
+    fn release(&mut self, name: &str) -> Result<(), QueueFull> {
+        self.send(StoreRequest::Release { name: name.to_owned() })
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { asked: self.asked.get(), done: self.done.load(Ordering::Relaxed) }
     }
 
     fn next_released(&mut self) -> Option<String> {

@@ -58,9 +58,36 @@ pub trait Store {
         None
     }
 
+    /// Asks to release `name`: the next user who proves it gets it. Once that is done,
+    /// [`next_released`](Self::next_released) tells the name.
+    fn release(&mut self, _name: &str) -> Result<(), QueueFull> {
+        Err(QueueFull)
+    }
+
+    /// How much the store was asked, and how much of it is done.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+
     /// What wakes the loop when answers have come, for the relay to open as a source; `None` where
     /// an answer is there as soon as it was asked for.
     fn waker(&self) -> Option<Waker>;
+}
+
+/// How far a store has come with what it was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests since the start.
+    pub asked: u64,
+    /// Those of them that are done.
+    pub done: u64,
+}
+
+impl Progress {
+    /// Whether nothing is left to do.
+    pub const fn is_idle(self) -> bool {
+        self.asked == self.done
+    }
 }
 
 /// What became of one request.
@@ -111,6 +138,7 @@ pub struct MemoryStore {
     // A tree and not a hash table: it is never copied to grow.
     bound: BTreeMap<Box<str>, Fingerprint>,
     answers: VecDeque<Answer>,
+    released: VecDeque<String>,
 }
 
 impl Store for MemoryStore {
@@ -132,6 +160,17 @@ impl Store for MemoryStore {
 
     fn next_answer(&mut self) -> Option<Answer> {
         self.answers.pop_front()
+    }
+
+    fn release(&mut self, name: &str) -> Result<(), QueueFull> {
+        if self.bound.remove(name).is_some() {
+            self.released.push_back(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn next_released(&mut self) -> Option<String> {
+        self.released.pop_front()
     }
 
     fn waker(&self) -> Option<Waker> {

@@ -23,7 +23,9 @@ pub(super) enum StoreRequest {
     Bind { ticket: u64, name: String, fp: Fingerprint, pem: String },
     /// A name whose user is connected today.
     Used { name: String, pem: String },
-    /// Which names were released by another process.
+    /// A name that is to be released.
+    Release { name: String },
+    /// Which names were released, by another process too.
     Released,
     /// Something about letters.
     Letters { ticket: u64, ask: LetterAsk },
@@ -37,6 +39,8 @@ pub(super) struct StoreThread {
     pub(super) limits: LetterLimits,
     pub(super) used_waiting: Arc<AtomicUsize>,
     pub(super) expired: Arc<AtomicU64>,
+    /// Requests that are done.
+    pub(super) done: Arc<AtomicU64>,
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
     pub(super) letter_answers: Sender<(u64, LetterAnswer)>,
@@ -74,20 +78,14 @@ impl StoreThread {
     /// Carries out all requests. Returns whether any letter was deleted.
     fn carry_out(&mut self, requests: Vec<StoreRequest>) -> bool {
         let mut fault = String::new();
+        let count = requests.len() as u64;
         if self.database.is_none() {
             match Database::open_only(&self.path, IfEmpty::Refuse) {
                 Ok(opened) => self.database = Some(opened),
                 Err(error) => fault = error.to_string(),
             }
         }
-        if requests.iter().any(|request| matches!(request, StoreRequest::Released)) {
-            // Sending fails only while the store is being dropped. If the disk cannot be read now,
-            // the names are found the next time.
-            let released = self.database.as_mut().and_then(|it| it.take_released().ok());
-            for name in released.unwrap_or_default() {
-                let _ = self.released.send(name);
-            }
-        }
+        self.release(&requests);
         let mut is_usable = self.bind(&requests, &fault);
         self.note_used(&requests);
         let mut has_deleted = false;
@@ -105,11 +103,34 @@ impl StoreThread {
             is_usable &= !answer.has_failed();
             let _ = self.letter_answers.send((ticket, answer));
         }
+        self.done.fetch_add(count, Ordering::Relaxed);
         self.waker.wake();
         if !is_usable {
             self.database = None; // opened while its disk was read-only, it would never write
         }
         has_deleted
+    }
+
+    /// Releases names, and tells which were released here and elsewhere. What cannot be written or
+    /// read now is done when it is asked for again.
+    fn release(&mut self, requests: &[StoreRequest]) {
+        let Some(database) = self.database.as_mut() else { return };
+        let asked = |it: &&StoreRequest| {
+            matches!(it, StoreRequest::Release { .. } | StoreRequest::Released)
+        };
+        if requests.iter().find(asked).is_none() {
+            return;
+        }
+        let names = requests.iter().filter_map(|request| match request {
+            StoreRequest::Release { name } => Some(name.as_str()),
+            _ => None,
+        });
+        if names.clone().next().is_some() {
+            let _ = database.release(names, None);
+        }
+        for name in database.take_released().unwrap_or_default() {
+            let _ = self.released.send(name); // fails only while the store is being dropped
+        }
     }
 
     /// Binds all names in `requests`, in one transaction. Returns whether the database could be

@@ -86,6 +86,7 @@ impl Relay {
                     peer.channel = Channel::Tls;
                     self.greetings.begun += 1;
                     self.counters.tls += 1;
+                    self.tls_open += 1;
                     *work += TLS_HANDSHAKE_WORK;
                     cx.transform(from, engine);
                     None

@@ -108,7 +108,10 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::Stdout => "standard output",
             ProcessFd::Stderr => "standard error",
             ProcessFd::Signals => "signals",
+            ProcessFd::TerminalSignals => "terminal signals",
             ProcessFd::Wake(_) => "wake-up",
+            ProcessFd::Listener(_) => "unix listener",
+            ProcessFd::Stream(_) => "unix socket",
         };
         let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;
         Ok(self.opened(io, name))

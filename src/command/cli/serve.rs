@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{TraceArgs, Verbosity, bytes, timeout};
+use crate::admin::limits::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS};
 use crate::command::capacity::Capacity;
 use crate::limits::{MAX_FRAME, MAX_FRAME_OPTION};
 use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN, SOCKET_BUFFER};
@@ -115,6 +116,14 @@ pub struct Serve {
     /// bits, or Ed25519
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// A unix socket for whoever operates the relay (`sealwax top`), for this user and root only;
+    /// `none`: no such socket [default: `admin.sock` in the home; with --ephemeral: none]
+    #[arg(long, value_name = "PATH", value_parser = admin_option)]
+    pub admin: Option<AdminOption>,
+    /// Serve metrics (/metrics, for Prometheus) and health (/healthz, /readyz) over HTTP, at an
+    /// address or at a unix socket; everybody who can connect can read them
+    #[arg(long, value_name = "HOST:PORT|PATH", value_parser = metrics_option)]
+    pub metrics: Option<MetricsOption>,
     /// When the kernel reports that a connection is ready (epoll(7))
     #[arg(long, value_enum, default_value_t = TriggerOption::Level)]
     pub trigger: TriggerOption,
@@ -160,6 +169,16 @@ impl Serve {
             kept_limit: capacity.inbox_common,
             ..Config::default()
         }
+    }
+
+    /// Descriptors for those who look at the relay: listeners and connections.
+    pub(in crate::command) fn watch_descriptors(&self) -> usize {
+        let has_admin = match &self.admin {
+            None => !self.ephemeral,
+            Some(option) => *option != AdminOption::None,
+        };
+        let admin = if has_admin { 1 + ADMIN_CONNECTIONS } else { 0 };
+        admin + if self.metrics.is_some() { 1 + METRICS_CONNECTIONS } else { 0 }
     }
 
     /// What the relay keeps of letters.
@@ -215,6 +234,37 @@ pub enum LogFormat {
     Text,
     /// One JSON object on each line
     Json,
+}
+
+/// `--admin`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminOption {
+    /// No admin socket.
+    None,
+    /// One at this path.
+    Path(PathBuf),
+}
+
+#[allow(clippy::unnecessary_wraps)] // as clap wants it
+fn admin_option(text: &str) -> Result<AdminOption, String> {
+    Ok(if text == "none" { AdminOption::None } else { AdminOption::Path(text.into()) })
+}
+
+/// `--metrics`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsOption {
+    /// At an address.
+    Address(SocketAddr),
+    /// At a unix socket.
+    Path(PathBuf),
+}
+
+/// What has a slash is a path. Of a host with several addresses the first one is taken.
+fn metrics_option(text: &str) -> Result<MetricsOption, String> {
+    if text.contains('/') {
+        return Ok(MetricsOption::Path(text.into()));
+    }
+    listen_addresses(text).map(|found| MetricsOption::Address(found.0[0]))
 }
 
 /// Parses `--spin`, in microseconds.

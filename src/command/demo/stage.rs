@@ -12,6 +12,7 @@ use super::SCRIPT;
 use super::seen::Seen;
 use crate::command::is_without_colours;
 use crate::limits::{DEMO_FRAME_PAUSE, DEMO_TEXT_PAUSE, MAX_FRAME, NEW_RSA_BITS};
+use crate::screen::Terminal;
 use crate::wire::{Scan, Scanner, escape_visible};
 
 /// Columns of an output that is no terminal.
@@ -64,9 +65,8 @@ pub(super) struct Stage {
 impl Stage {
     /// `full`: frames are not shortened. `fast`: nothing is paced.
     pub(super) fn new(full: bool, fast: bool) -> Self {
-        let terminal = terminal_size::terminal_size_of(io::stdout());
-        let width = terminal.map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0));
         let is_person = io::stdout().is_terminal();
+        let width = if is_person { usize::from(Terminal::size().columns) } else { USUAL_WIDTH };
         Self {
             paced: is_person && !fast,
             colours: is_person && !is_without_colours(),

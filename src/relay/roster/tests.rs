@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::peer::{KeyText, Peer, State, User};
 use super::super::rates::Origin;
 use super::*;
-use crate::reactor::Token;
+use crate::reactor::{Time, Token};
 use crate::relay::limits::ROSTER_JOURNAL;
 use crate::tokens::Bucket;
 use crate::wire::Incoming;
@@ -39,7 +39,7 @@ impl Room {
         let address = SocketAddr::from(([0; 4], 0));
         let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);
         peer.state = State::Registered(user);
-        self.peers.insert(peer);
+        self.peers.insert(peer, Time::default());
     }
 
     fn leave(&mut self, slot: u32) {

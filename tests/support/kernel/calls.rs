@@ -184,8 +184,11 @@ impl Sys for Kernel {
                 ProcessFd::Stdin => 0,
                 ProcessFd::Stdout => 1,
                 ProcessFd::Stderr => 2,
-                ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
+                ProcessFd::Signals | ProcessFd::TerminalSignals => {
+                    return machine.open(Kind::Signals, self.process);
+                }
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
+                ProcessFd::Listener(_) | ProcessFd::Stream(_) => return Err(Errno::EAFNOSUPPORT),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;

@@ -1,0 +1,350 @@
+//! What is shown of a relay: its last answers, what follows from them, and what the person who
+//! looks has chosen. Pure: it is told answers and choices.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::limits::{TOP_LINES, TOP_SERIES, TOP_USERS};
+use crate::relay::event::Level;
+
+/// The members of `status` that are shown. A relay of another version may have more.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) version: String,
+    pub(super) pid: u32,
+    pub(super) uptime_ms: u64,
+    pub(super) listening: Vec<String>,
+    pub(super) draining: bool,
+    pub(super) fault: Option<String>,
+    pub(super) connections: u64,
+    pub(super) max_connections: u64,
+    pub(super) users: u64,
+    pub(super) tls: u64,
+    pub(super) names: u64,
+    pub(super) messages: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) queued_bytes: u64,
+    pub(super) kept_bytes: u64,
+    pub(super) ticks: u64,
+    pub(super) events: u64,
+    pub(super) busy_ns: u64,
+    pub(super) longest_tick_ns: u64,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) descriptors: Option<u64>,
+    pub(super) max_descriptors: Option<u64>,
+    /// The relay's clock, milliseconds since 1970.
+    pub(super) now: u64,
+}
+
+/// One user.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) version: u8,
+    pub(super) address: Option<String>,
+    pub(super) since: u64,
+    #[serde(rename = "in")]
+    pub(super) received: u64,
+    #[serde(rename = "out")]
+    pub(super) sent: u64,
+    pub(super) queued: u64,
+    pub(super) held: bool,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) time: String,
+    pub(super) kind: String,
+    pub(super) text: String,
+}
+
+/// What happened in the last second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Rates {
+    pub(super) messages: f64,
+    pub(super) received: f64,
+    pub(super) sent: f64,
+    pub(super) ticks: f64,
+    pub(super) events: f64,
+    /// The share of a processor that the loop used, from 0 to 1.
+    pub(super) busy: f64,
+}
+
+/// By what users are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Name,
+    Since,
+    Received,
+    Sent,
+    Queued,
+}
+
+/// All that is shown.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    /// Why there is no relay.
+    pub(super) fault: Option<String>,
+    pub(super) status: Option<Status>,
+    pub(super) rates: Rates,
+    pub(super) counters: BTreeMap<String, u64>,
+    /// The last seconds of messages, of bytes in and out, and of the loop's share in per mille.
+    pub(super) series: [VecDeque<u64>; 3],
+    users: Vec<User>,
+    /// Pages of users that have come, until all have.
+    gathered: Vec<User>,
+    pub(super) sort: Sort,
+    pub(super) is_reversed: bool,
+    lines: VecDeque<Entry>,
+    /// Lines that came while the log was paused.
+    held_back: VecDeque<Entry>,
+    pub(super) is_paused: bool,
+    pub(super) filter: String,
+    pub(super) level: Level,
+    /// How many lines below the last one that is shown.
+    pub(super) scroll: usize,
+    /// The time of the last line: what a relay tells again is not shown again.
+    newest: String,
+}
+
+impl Sort {
+    /// The next one, after the last the first.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Name => Self::Since,
+            Self::Since => Self::Received,
+            Self::Received => Self::Sent,
+            Self::Sent => Self::Queued,
+            Self::Queued => Self::Name,
+        }
+    }
+}
+
+impl Model {
+    /// The relay has told how it stands.
+    pub(super) fn take_status(&mut self, answer: Value) {
+        let Ok(status) = serde_json::from_value::<Status>(answer) else { return };
+        self.fault = None;
+        let before = self.status.replace(status);
+        let Some((before, now)) = before.as_ref().zip(self.status.as_ref()) else { return };
+        if before.pid != now.pid || now.uptime_ms <= before.uptime_ms {
+            self.rates = Rates::default();
+            return; // another relay
+        }
+        let before_ms = before.uptime_ms;
+        #[allow(clippy::cast_precision_loss)] // of rates the last digits do not matter
+        let rate = |before: u64, value: u64| {
+            value.saturating_sub(before) as f64 * 1000.0 / (now.uptime_ms - before_ms) as f64
+        };
+        self.rates = Rates {
+            messages: rate(before.messages, now.messages),
+            received: rate(before.received_bytes, now.received_bytes),
+            sent: rate(before.sent_bytes, now.sent_bytes),
+            ticks: rate(before.ticks, now.ticks),
+            events: rate(before.events, now.events),
+            busy: rate(before.busy_ns, now.busy_ns) / 1e9,
+        };
+        let Rates { messages, received, sent, busy, .. } = self.rates;
+        for (series, value) in
+            self.series.iter_mut().zip([messages, received + sent, busy * 1000.0])
+        {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // never negative
+            series.push_back(value.round() as u64);
+            if series.len() > TOP_SERIES {
+                series.pop_front();
+            }
+        }
+    }
+
+    pub(super) fn take_counters(&mut self, mut answer: Value) {
+        self.counters = serde_json::from_value(answer["counters"].take()).unwrap_or_default();
+    }
+
+    /// A page of users has come. Returns where the next one begins, if there is one to be asked
+    /// for.
+    pub(super) fn take_users(&mut self, mut answer: Value) -> Option<usize> {
+        let users = answer["users"].take();
+        self.gathered.extend(serde_json::from_value::<Vec<User>>(users).unwrap_or_default());
+        let next = answer["next"].as_u64().and_then(|next| usize::try_from(next).ok());
+        let next = next.filter(|_| self.gathered.len() < TOP_USERS);
+        if next.is_none() {
+            self.users = std::mem::take(&mut self.gathered);
+        }
+        next
+    }
+
+    /// The users, sorted as chosen: names from A, times from the oldest, amounts from the largest.
+    pub(super) fn users(&self) -> Vec<&User> {
+        let mut users: Vec<_> = self.users.iter().collect();
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        match self.sort {
+            Sort::Name => {}
+            Sort::Since => users.sort_by_key(|user| user.since),
+            Sort::Received => users.sort_by_key(|user| std::cmp::Reverse(user.received)),
+            Sort::Sent => users.sort_by_key(|user| std::cmp::Reverse(user.sent)),
+            Sort::Queued => users.sort_by_key(|user| std::cmp::Reverse(user.queued)),
+        }
+        if self.is_reversed {
+            users.reverse();
+        }
+        users
+    }
+
+    /// A line of the log, or that lines were lost.
+    pub(super) fn take_log(&mut self, answer: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let entry = if let Some(lost) = answer["lost"].as_u64() {
+            let (time, kind) = (self.newest.clone(), "warning".to_owned());
+            Entry { time, kind, text: format!("{lost} lines were too many to be told") }
+        } else if answer["line"].is_object() {
+            let (time, kind) = (text(&answer["line"]["time"]), text(&answer["kind"]));
+            Entry { time, kind, text: text(&answer["text"]) }
+        } else {
+            return self.clear_log(); // the answer to the request: the last lines come again
+        };
+        self.newest.clone_from(&entry.time);
+        let lines = if self.is_paused { &mut self.held_back } else { &mut self.lines };
+        lines.push_back(entry);
+        if lines.len() > TOP_LINES {
+            lines.pop_front();
+        }
+        if self.scroll > 0 && !self.is_paused {
+            self.scroll += 1; // what is looked at stays where it is
+        }
+    }
+
+    pub(super) fn clear_log(&mut self) {
+        self.lines.clear();
+        self.held_back.clear();
+        self.scroll = 0;
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.is_paused = !self.is_paused;
+        if !self.is_paused {
+            self.lines.append(&mut self.held_back);
+            let beyond = self.lines.len().saturating_sub(TOP_LINES);
+            self.lines.drain(..beyond);
+        }
+    }
+
+    /// How many lines wait behind the pause.
+    pub(super) fn waiting(&self) -> usize {
+        self.held_back.len()
+    }
+
+    /// At most `rows` lines that have the words of the filter and are not scrolled away.
+    pub(super) fn log(&self, rows: usize) -> Vec<&Entry> {
+        let words = self.filter.to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&words);
+        let fits = |entry: &&Entry| words.is_empty() || has(&entry.text) || has(&entry.kind);
+        let found: Vec<_> = self.lines.iter().filter(fits).collect();
+        let scroll = self.scroll.min(found.len().saturating_sub(rows));
+        let end = found.len() - scroll;
+        found[end.saturating_sub(rows)..end].to_vec()
+    }
+
+    /// Shows older lines (or newer ones, where `rows` is negative).
+    pub(super) fn scroll_by(&mut self, rows: isize) {
+        self.scroll = self.scroll.saturating_add_signed(rows).min(self.lines.len());
+    }
+
+    /// The next level, after the most talkative the quietest.
+    pub(super) const fn next_level(&self) -> Level {
+        match self.level {
+            Level::Normal => Level::Verbose,
+            Level::Verbose => Level::Debug,
+            Level::Debug => Level::Quiet,
+            Level::Quiet | Level::Silent => Level::Normal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(text: &str) -> Value {
+        let line = json!({"time": "2026-11-28T17:00:00.000Z"});
+        json!({"answer": "log", "kind": "info", "text": text, "line": line})
+    }
+
+    fn shown(model: &Model, rows: usize) -> Vec<&str> {
+        model.log(rows).into_iter().map(|entry| entry.text.as_str()).collect()
+    }
+
+    #[test]
+    fn rates_are_told_from_two_answers_of_the_same_relay() {
+        let mut model = Model::default();
+        let status = |pid: u32, uptime: u64, messages: u64| {
+            json!({"pid": pid, "uptime_ms": uptime, "messages": messages,
+                   "busy_ns": messages * 1_000_000})
+        };
+        model.take_status(status(1, 1000, 100));
+        assert_eq!(model.rates, Rates::default());
+        model.take_status(status(1, 3000, 500));
+        assert_eq!((model.rates.messages, model.rates.busy), (200.0, 0.2));
+        assert_eq!((model.series[0].back(), model.series[2].back()), (Some(&200), Some(&200)));
+        model.take_status(status(2, 4000, 7));
+        assert_eq!(model.rates, Rates::default());
+        model.take_status(json!("nonsense"));
+        assert_eq!(model.status.as_ref().map(|status| status.pid), Some(2));
+    }
+
+    #[test]
+    fn the_log_is_paused_filtered_and_scrolled() {
+        let mut model = Model::default();
+        for number in 0..10 {
+            model.take_log(&line(&format!("line {number}")));
+        }
+        assert_eq!(shown(&model, 2), ["line 8", "line 9"]);
+        model.scroll_by(3);
+        assert_eq!(shown(&model, 2), ["line 5", "line 6"]);
+        model.take_log(&line("line 10"));
+        assert_eq!(shown(&model, 2), ["line 5", "line 6"], "it stays where it was");
+        model.scroll_by(-100);
+        model.pause();
+        model.take_log(&line("late"));
+        assert_eq!((shown(&model, 1), model.waiting()), (vec!["line 10"], 1));
+        model.pause();
+        assert_eq!(shown(&model, 1), ["late"]);
+        model.filter = "LINE 1".to_owned();
+        assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
+        model.scroll_by(100);
+        assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
+        model.take_log(&json!({"answer": "log", "lost": 7}));
+        model.filter.clear();
+        model.scroll = 0;
+        assert_eq!(shown(&model, 1), ["7 lines were too many to be told"]);
+        model.take_log(&json!({"answer": "log", "level": "debug"}));
+        model.take_log(&line("told again"));
+        assert_eq!(shown(&model, 9), ["told again"]);
+    }
+
+    #[test]
+    fn users_are_gathered_page_by_page_and_sorted() {
+        let mut model = Model::default();
+        let user = |name: &str, sent: u64| json!({"name": name, "out": sent});
+        let first = json!({"users": [user("b", 1), user("a", 3)], "next": 7});
+        assert_eq!(model.take_users(first), Some(7));
+        assert!(model.users().is_empty());
+        assert_eq!(model.take_users(json!({"users": [user("c", 2)], "next": null})), None);
+        let names = |model: &Model| -> String {
+            model.users().into_iter().map(|user| user.name.as_str()).collect()
+        };
+        assert_eq!(names(&model), "abc");
+        model.sort = Sort::Sent;
+        assert_eq!(names(&model), "acb");
+        model.is_reversed = true;
+        assert_eq!(names(&model), "bca");
+    }
+}

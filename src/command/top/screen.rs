@@ -1,0 +1,301 @@
+//! `sealwax top` at a terminal: the loop's events become changes of the [`Model`], and these become
+//! frames.
+
+use ratatui::Terminal as Canvas;
+
+use super::link::Link;
+use super::model::Model;
+use super::view::{Mode, draw};
+use crate::admin::Request;
+use crate::command::{Exit, Failure};
+use crate::limits::{OUTPUT_QUEUE, TOP_FILTER, TOP_INTERVAL, TOP_LAST_LINES};
+use crate::reactor::{
+    CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
+};
+use crate::screen::{ByteBackend, Key, Keys, Pace, Press, Terminal, Typed};
+
+/// Asks the relay again.
+const SECOND: Timer = Timer(0);
+/// Draws what has changed.
+const FRAME: Timer = Timer(1);
+/// ESC was a key by itself.
+const KEY: Timer = Timer(2);
+/// Lines that the keys for a page go.
+const PAGE: isize = 10;
+
+/// The screen, the keyboard and the relay.
+pub(super) struct ScreenTop {
+    link: Link,
+    model: Model,
+    mode: Mode,
+    terminal: Terminal,
+    canvas: Canvas<ByteBackend>,
+    keys: Keys,
+    pace: Pace,
+    input: Option<Token>,
+    output: Option<Token>,
+    exit: Exit,
+}
+
+impl ScreenTop {
+    /// # Errors
+    /// The terminal cannot be drawn on.
+    pub(super) fn new(link: Link, is_plain: bool) -> Result<Self, Failure> {
+        let terminal = Terminal::open(true).map_err(|errno| {
+            Failure::new(Exit::Failed, format!("the terminal cannot be drawn on: {errno}"))
+        })?;
+        let Ok(canvas) = Canvas::new(ByteBackend::new(Terminal::size(), is_plain));
+        Ok(Self {
+            link,
+            model: Model::default(),
+            mode: Mode::default(),
+            terminal,
+            canvas,
+            keys: Keys::default(),
+            pace: Pace::default(),
+            input: None,
+            output: None,
+            exit: Exit::Done,
+        })
+    }
+
+    pub(super) fn start(&mut self, cx: &mut Context) {
+        self.input = Some(cx.open(ProcessFd::Stdin));
+        self.output = Some(cx.open(ProcessFd::Stdout));
+        cx.open(ProcessFd::Signals);
+        cx.open(ProcessFd::TerminalSignals);
+        self.ask(cx);
+    }
+
+    pub(super) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Asks for what is shown in this second.
+    fn ask(&mut self, cx: &mut Context) {
+        cx.set_timer(SECOND, Some(cx.now() + TOP_INTERVAL));
+        self.link.check(cx);
+        if !self.link.is_connected() {
+            self.link.connect(cx);
+            self.follow(cx);
+        }
+        self.link.ask(cx, &Request::Status {});
+        self.link.ask(cx, &Request::Counters {});
+        self.link.ask(cx, &Request::Users { from: 0, count: usize::MAX });
+        self.model.fault = self.link.fault().map(str::to_owned);
+        self.pace.want();
+    }
+
+    /// Asks for the log, from some lines before now on.
+    fn follow(&mut self, cx: &mut Context) {
+        let (level, last) = (self.model.level, TOP_LAST_LINES);
+        self.link.ask(cx, &Request::Log { level, last });
+    }
+
+    fn take(&mut self, cx: &mut Context, answer: serde_json::Value) {
+        match answer["answer"].as_str() {
+            Some("status") => self.model.take_status(answer),
+            Some("counters") => self.model.take_counters(answer),
+            Some("log") => self.model.take_log(&answer),
+            Some("users") => {
+                if let Some(from) = self.model.take_users(answer) {
+                    self.link.ask(cx, &Request::Users { from, count: usize::MAX });
+                }
+            }
+            _ => self.model.fault = answer["detail"].as_str().map(str::to_owned),
+        }
+        self.pace.want();
+    }
+
+    fn typed(&mut self, cx: &mut Context, typed: &Typed) {
+        self.pace.want();
+        match typed {
+            Typed::Press(press) => self.press(cx, *press),
+            Typed::Paste { text, .. } if self.mode == Mode::Filtering => {
+                self.model.filter.extend(text.chars().filter(|letter| !letter.is_control()));
+                self.shorten_filter();
+            }
+            Typed::Paste { .. } => {}
+        }
+    }
+
+    fn press(&mut self, cx: &mut Context, press: Press) {
+        if press.ctrl {
+            match press.key {
+                Key::Char('c') => self.leave(cx),
+                Key::Char('z') => Terminal::ask_to_stop(),
+                Key::Char('l') => self.redraw(),
+                _ => {}
+            }
+            return;
+        }
+        match self.mode {
+            Mode::Filtering => self.press_filter(press.key),
+            Mode::Help => self.mode = Mode::Watching,
+            Mode::Watching => self.press_command(cx, press.key),
+        }
+    }
+
+    fn press_filter(&mut self, key: Key) {
+        match key {
+            Key::Enter => self.mode = Mode::Watching,
+            Key::Escape => {
+                self.model.filter.clear();
+                self.mode = Mode::Watching;
+            }
+            Key::Backspace => {
+                self.model.filter.pop();
+            }
+            Key::Char(letter) => {
+                self.model.filter.push(letter);
+                self.shorten_filter();
+            }
+            _ => {}
+        }
+    }
+
+    fn shorten_filter(&mut self) {
+        let most = self.model.filter.floor_char_boundary(TOP_FILTER);
+        self.model.filter.truncate(most);
+    }
+
+    fn press_command(&mut self, cx: &mut Context, key: Key) {
+        match key {
+            Key::Char('q') => self.leave(cx),
+            Key::Char('p') => self.model.pause(),
+            Key::Char('c') => self.model.clear_log(),
+            Key::Char('/') => self.mode = Mode::Filtering,
+            Key::Char('v') => {
+                self.model.level = self.model.next_level();
+                self.follow(cx);
+            }
+            Key::Char('s') => self.model.sort = self.model.sort.next(),
+            Key::Char('r') => self.model.is_reversed = !self.model.is_reversed,
+            Key::Char('?') | Key::F(1) => self.mode = Mode::Help,
+            Key::Escape => self.model.filter.clear(),
+            Key::Up => self.model.scroll_by(1),
+            Key::Down => self.model.scroll_by(-1),
+            Key::PageUp => self.model.scroll_by(PAGE),
+            Key::PageDown => self.model.scroll_by(-PAGE),
+            Key::Home => self.model.scroll_by(isize::MAX),
+            Key::End => self.model.scroll = 0,
+            _ => {}
+        }
+    }
+
+    /// Draws all of the screen with the next frame.
+    fn redraw(&mut self) {
+        let Ok(()) = self.canvas.clear();
+        self.pace.want();
+    }
+
+    /// Draws if it is time. A terminal that has not taken the last frames gets none: the next one
+    /// shows all that has changed.
+    fn draw(&mut self, cx: &mut Context) {
+        let Some(output) = self.output else { return };
+        if cx.queued(output) < OUTPUT_QUEUE && self.pace.take(cx.now()) {
+            let (model, mode) = (&self.model, self.mode);
+            let Ok(_) = self.canvas.draw(|frame| draw(frame, model, mode));
+            let frame = self.canvas.backend_mut().take();
+            cx.send(output, &[frame.as_bytes()]);
+        }
+        cx.set_timer(FRAME, self.pace.next());
+    }
+
+    fn leave(&mut self, cx: &mut Context) {
+        for timer in [SECOND, FRAME, KEY] {
+            cx.set_timer(timer, None);
+        }
+        match self.output.take() {
+            Some(output) => cx.close(output),
+            None => cx.stop(),
+        }
+        cx.stop();
+    }
+}
+
+impl Handler for ScreenTop {
+    fn opened(&mut self, _cx: &mut Context, _id: Token, _how: Opened) {}
+
+    fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
+        if self.input == Some(from) {
+            let mut typed = Vec::new();
+            self.keys.take(bytes, &mut |one| typed.push(one));
+            for one in &typed {
+                self.typed(cx, one);
+            }
+            cx.set_timer(KEY, self.keys.wait().map(|wait| cx.now() + wait));
+            return bytes.len();
+        }
+        let mut answers = Vec::new();
+        let used = self.link.received(cx, from, bytes, |_, answer| answers.push(answer));
+        for answer in answers {
+            self.take(cx, answer);
+        }
+        self.model.fault = self.link.fault().map(str::to_owned).or(self.model.fault.take());
+        used
+    }
+
+    fn ended(&mut self, cx: &mut Context, from: Token, _rest: &[u8]) {
+        if self.input == Some(from) {
+            self.leave(cx); // the terminal is gone
+        } else {
+            cx.close(from);
+        }
+    }
+
+    fn timed_out(&mut self, _cx: &mut Context, _id: Token, _timeout: Timeout) {}
+
+    fn timer(&mut self, cx: &mut Context, timer: Timer) {
+        match timer {
+            SECOND => self.ask(cx),
+            KEY => {
+                let mut typed = Vec::new();
+                self.keys.flush(&mut |one| typed.push(one));
+                for one in &typed {
+                    self.typed(cx, one);
+                }
+            }
+            _ => {} // the end of this tick draws
+        }
+    }
+
+    fn signal(&mut self, cx: &mut Context, signal: Signal) {
+        match signal {
+            Signal::Interrupt | Signal::Terminate | Signal::Hangup => self.leave(cx),
+            Signal::Resized => {
+                self.canvas.backend_mut().resize(Terminal::size());
+                self.pace.want();
+            }
+            Signal::Suspend | Signal::Continued => {
+                let is_back = match signal {
+                    Signal::Suspend => self.terminal.suspend(),
+                    _ => self.terminal.resume(),
+                };
+                if is_back.is_err() {
+                    self.exit = Exit::Failed;
+                    return self.leave(cx);
+                }
+                self.canvas.backend_mut().resize(Terminal::size());
+                self.redraw();
+            }
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
+        if self.input == Some(id) || self.output == Some(id) {
+            if matches!(reason, CloseReason::Failed(_)) {
+                self.exit = Exit::Failed;
+            }
+            self.leave(cx);
+        } else if self.link.owns(id) {
+            self.link.closed(reason);
+            self.model.fault = self.link.fault().map(str::to_owned);
+            self.pace.want();
+        }
+    }
+
+    fn end_of_tick(&mut self, cx: &mut Context) {
+        self.draw(cx);
+    }
+}
