@@ -116,8 +116,9 @@ impl Context {
     pub fn open(&mut self, fd: ProcessFd) -> Token {
         let kind = match fd {
             ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
-            ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
+            ProcessFd::Stdout | ProcessFd::Stderr | ProcessFd::File(_) => Kind::Output,
             ProcessFd::Signals => Kind::Signals,
+            ProcessFd::Inherited(_) => Kind::Listener,
         };
         self.ask(kind, State::Open, Asked::Open(fd))
     }

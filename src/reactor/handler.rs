@@ -141,4 +141,6 @@ pub enum Signal {
     Terminate,
     /// `SIGHUP`: the terminal is gone, or (to a daemon) read your settings again.
     Hangup,
+    /// `SIGUSR1`: (to the relay) let the users go one after the other, and end.
+    User1,
 }

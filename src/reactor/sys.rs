@@ -8,6 +8,8 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::ops::Add;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::Result;
@@ -98,6 +100,11 @@ pub enum ProcessFd {
     Signals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
     Wake(Waker),
+    /// A file that is written to, such as a log: opened to append, and without blocking.
+    File(Arc<OwnedFd>),
+    /// A TCP socket that listens already, and that other processes hold as well
+    /// ([`inherited_listener`](super::inherited_listener)).
+    Inherited(Arc<OwnedFd>),
 }
 
 /// One entry of the kernel's ready list.
@@ -163,6 +170,7 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
         libc::SIGINT => Some(Signal::Interrupt),
         libc::SIGTERM => Some(Signal::Terminate),
         libc::SIGHUP => Some(Signal::Hangup),
+        libc::SIGUSR1 => Some(Signal::User1),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -49,6 +49,8 @@ pub struct SqliteStore {
     used_waiting: Arc<AtomicUsize>,
     /// Letters that were deleted because their time was over, and not told yet.
     expired: Arc<AtomicU64>,
+    /// The thread was asked whether it gets to its requests, and has not answered yet.
+    is_probed: Arc<AtomicBool>,
     keeps_letters: bool,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -112,6 +114,7 @@ impl SqliteStore {
         let (tell_released, released) = channel();
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
+        let is_probed = Arc::<AtomicBool>::default();
         let fault = database.as_ref().err().cloned();
         let end = StoreThread {
             path: path.to_owned(),
@@ -124,6 +127,7 @@ impl SqliteStore {
             waker: waker.clone(),
             used_waiting: Arc::clone(&used_waiting),
             expired: Arc::clone(&expired),
+            is_probed: Arc::clone(&is_probed),
         };
         let run = move || end.run();
         let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
@@ -135,6 +139,7 @@ impl SqliteStore {
             waker,
             used_waiting,
             expired,
+            is_probed,
             keeps_letters: limits.bytes > 0,
             fault,
             thread,
@@ -181,6 +186,18 @@ impl Store for SqliteStore {
     fn look_for_released(&mut self) {
         // If the queue is full the request is lost, and the operator sends SIGHUP again.
         let _ = self.send(StoreRequest::Released);
+    }
+
+    fn answers(&mut self) -> bool {
+        if self.is_probed.load(Ordering::Acquire) {
+            return false;
+        }
+        self.is_probed.store(true, Ordering::Release);
+        if self.send(StoreRequest::Probe).is_err() {
+            self.is_probed.store(false, Ordering::Release); // asked again the next time
+            return false;
+        }
+        true
     }
 
     fn next_released(&mut self) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +25,8 @@ pub(super) enum StoreRequest {
     Used { name: String, pem: String },
     /// Which names were released by another process.
     Released,
+    /// Whether the thread gets to its requests.
+    Probe,
     /// Something about letters.
     Letters { ticket: u64, ask: LetterAsk },
 }
@@ -37,6 +39,8 @@ pub(super) struct StoreThread {
     pub(super) limits: LetterLimits,
     pub(super) used_waiting: Arc<AtomicUsize>,
     pub(super) expired: Arc<AtomicU64>,
+    /// A [`StoreRequest::Probe`] is not answered yet.
+    pub(super) is_probed: Arc<AtomicBool>,
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
     pub(super) letter_answers: Sender<(u64, LetterAnswer)>,
@@ -90,6 +94,9 @@ impl StoreThread {
         }
         let mut is_usable = self.bind(&requests, &fault);
         self.note_used(&requests);
+        if requests.iter().any(|request| matches!(request, StoreRequest::Probe)) {
+            self.is_probed.store(false, Ordering::Release);
+        }
         let mut has_deleted = false;
         let letters = requests.into_iter().filter_map(|request| match request {
             StoreRequest::Letters { ticket, ask } => Some((ticket, ask)),

@@ -193,6 +193,7 @@ pub(super) const fn signal_name(signal: Signal) -> &'static str {
         Signal::Interrupt => "SIGINT",
         Signal::Terminate => "SIGTERM",
         Signal::Hangup => "SIGHUP",
+        Signal::User1 => "SIGUSR1",
     }
 }
 

@@ -109,6 +109,8 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::Stderr => "standard error",
             ProcessFd::Signals => "signals",
             ProcessFd::Wake(_) => "wake-up",
+            ProcessFd::File(_) => "file",
+            ProcessFd::Inherited(_) => "inherited listener",
         };
         let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;
         Ok(self.opened(io, name))

@@ -186,6 +186,8 @@ impl Sys for Kernel {
                 ProcessFd::Stderr => 2,
                 ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
+                // This kernel has no files, and no other process that holds its sockets.
+                ProcessFd::File(_) | ProcessFd::Inherited(_) => return Err(Errno::EBADF),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;
