@@ -82,9 +82,13 @@ pub(super) fn parse(words: Vec<OsString>) -> Result<Cli, NoCommand> {
         return Cli::from_arg_matches(&matches).map_err(NoCommand::Line);
     };
     let line = given(serve, |source| source == ValueSource::CommandLine);
-    let file = serve.get_one::<PathBuf>("config").cloned();
-    let check = serve.get_flag("check");
-    with_file(line, file, Pass::Start { check }).map_err(NoCommand::File)
+    match serve.get_one::<PathBuf>("config").cloned() {
+        None => complete(&matches, None, line.clone(), line).map_err(NoCommand::Line),
+        Some(file) => {
+            let check = serve.get_flag("check");
+            with_file(line, file, Pass::Start { check }).map_err(NoCommand::File)
+        }
+    }
 }
 
 impl Settings {
@@ -94,8 +98,7 @@ impl Settings {
     /// # Errors
     /// What is wrong with the file, in words.
     pub(super) fn read_again(&self) -> Option<Result<Cli, String>> {
-        self.file.as_ref()?;
-        let read = with_file(self.line.clone(), self.file.clone(), Pass::Again);
+        let read = with_file(self.line.clone(), self.file.clone()?, Pass::Again);
         Some(read.map_err(|failure| failure.message))
     }
 
@@ -230,36 +233,42 @@ fn given(matches: &ArgMatches, wanted: impl Fn(ValueSource) -> bool) -> Vec<Sett
 }
 
 /// The command for what was given on the command line and what `file` says besides.
-fn with_file(line: Vec<Setting>, file: Option<PathBuf>, pass: Pass) -> Result<Cli, Failure> {
+fn with_file(line: Vec<Setting>, file: PathBuf, pass: Pass) -> Result<Cli, Failure> {
     let program = program();
     let serve = definition(&program);
-    let mut settings = line.clone();
-    if let Some(path) = &file {
-        let text = read(path, MAX_CONFIG_FILE).map_err(usage)?;
-        let text = std::str::from_utf8(&text)
-            .map_err(|_| usage(format!("{}: this is no text in UTF-8", path.display())))?;
-        let in_file = read_file(serve, path, text, pass)?;
-        settings.extend(in_file.into_iter().filter(|one| !is_overruled(serve, one, &line)));
-    }
+    let text = read(&file, MAX_CONFIG_FILE).map_err(usage)?;
+    let text = std::str::from_utf8(&text)
+        .map_err(|_| usage(format!("{}: this is no text in UTF-8", file.display())))?;
+    let in_file = read_file(serve, &file, text, pass)?;
+    let in_file = in_file.into_iter().filter(|one| !is_overruled(serve, one, &line));
+    let mut settings: Vec<_> = line.iter().cloned().chain(in_file).collect();
     if pass == Pass::Again {
         settings.retain(|setting| setting.key != LISTEN);
     }
     let options = settings.iter().flat_map(Setting::words);
     let check = (pass == Pass::Start { check: true }).then(|| OsString::from("--check"));
     let words = ["sealwax".into(), "serve".into()].into_iter().chain(check).chain(options);
-    let refused = |error: clap::Error| match &file {
-        Some(path) => usage(format!("{}: {}", path.display(), sentence(&error))),
-        None => usage(sentence(&error)),
-    };
-    let matches = Cli::command().try_get_matches_from(words).map_err(refused)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(refused)?;
+    let matches = Cli::command().try_get_matches_from(words);
+    let path = file.clone();
+    matches
+        .and_then(|matches| complete(&matches, Some(file), line, settings))
+        .map_err(|error| usage(format!("{}: {}", path.display(), sentence(&error))))
+}
+
+/// The command, with where its options come from.
+fn complete(
+    matches: &ArgMatches,
+    file: Option<PathBuf>,
+    line: Vec<Setting>,
+    given: Vec<Setting>,
+) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(matches)?;
     if let (Command::Serve(serve), Some(matches)) =
         (&mut cli.command, matches.subcommand_matches("serve"))
     {
-        let given = settings.into_iter().map(|setting| setting.key).collect();
-        let all = self::given(matches, |_| true);
+        let given = given.into_iter().map(|setting| setting.key).collect();
         serve.config.clone_from(&file);
-        serve.settings = Settings { file, line, all, given };
+        serve.settings = Settings { file, line, all: self::given(matches, |_| true), given };
     }
     Ok(cli)
 }
