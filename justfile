@@ -45,6 +45,10 @@ attack *ATTACK:
     cargo build --release --locked
     benches/attack {{ATTACK}}
 
+# a Debian package, unpacked and started
+package:
+    packaging/check
+
 # what the dependencies may be
 deny:
     cargo deny check

@@ -59,6 +59,15 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// file takes, so that a forged one cannot hold the start up. At most 256 MiB.
 pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
 
+// --- The relay as a service: `src/command` ---
+
+/// The longest file that `serve --config` reads, in bytes.
+pub const MAX_CONFIG_FILE: usize = 64 * 1024;
+/// Sockets that whoever starts the relay may give it (`LISTEN_FDS`).
+pub const MAX_INHERITED_LISTENERS: i32 = 64;
+/// How often a relay tells systemd its status, at least.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
 // --- The trace of the loop: `src/trace` ---
 
 /// Bytes of a trace that wait for whoever reads it; ticks beyond it are counted and dropped.

@@ -4,15 +4,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use sealwax::command::{cli::Cli, run, tell};
+use sealwax::command::run_line;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::try_parse() {
-        Ok(cli) => run(&cli.command),
-        Err(answer) => tell(&answer),
-    };
-    match outcome {
+    match run_line(std::env::args_os().collect()) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             // In one write, so that no other process writes into it; and where nobody reads it, the

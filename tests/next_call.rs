@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sealwax::reactor::limits::{ACCEPT_BACKOFF, FINISH_TIMEOUT, FRAME_TIMEOUT, WRITE_TIMEOUT};
 use sealwax::relay::RelayConfig;
-use sealwax::relay::limits::DRAIN_TIMEOUT;
+use sealwax::relay::limits::FLUSH_TIMEOUT;
 use serde_json::{Value, json};
 
 use crate::support::kernel::{Call, Op, Peer};
@@ -240,5 +240,5 @@ fn sigterm_with_bytes_queued() {
     assert_eq!(room.at_once(), ["writev carol", "shutdown carol", "epoll_ctl carol"]);
     heard.extend(carol.receive_all());
     assert_eq!(frames(&heard).last().unwrap()["code"], "shutting_down");
-    assert_eq!(room.simulated.run(), DRAIN_TIMEOUT);
+    assert_eq!(room.simulated.run(), FLUSH_TIMEOUT);
 }

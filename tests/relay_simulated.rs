@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use sealwax::reactor::Handler;
-use sealwax::relay::limits::{DRAIN_TIMEOUT, LIST_PARTS_PER_TICK};
+use sealwax::relay::limits::{FLUSH_TIMEOUT, LIST_PARTS_PER_TICK};
 use sealwax::relay::{Purpose, RelayConfig, SourceFailure};
 use serde_json::{Value, json};
 use support::kernel::Op;
@@ -41,7 +41,7 @@ fn a_reader_that_stands_still_delays_the_end_by_its_limit_only() {
     relay.kernel.set_buffer(10);
     let _stuck = relay.dial();
     relay.kernel.signal(15);
-    assert_eq!(relay.run(), DRAIN_TIMEOUT);
+    assert_eq!(relay.run(), FLUSH_TIMEOUT);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
         "uptime_ms": milliseconds(now.since(vitals.started)),
         "listening": relay.listening(),
         "ready": relay.is_ready(),
-        "draining": relay.is_draining(),
+        "draining": relay.is_ending(),
         "fault": health(relay, now).err(),
         "connections": gauges.connections,
         "max_connections": gauges.max_connections,

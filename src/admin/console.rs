@@ -128,11 +128,11 @@ impl Console {
                 answers::line(&json!({"answer": "log", "level": level}))
             }
             Request::Drain {} => {
-                relay.begin_drain(cx);
+                relay.drain(cx);
                 answers::line(&json!({"answer": "drain"}))
             }
             Request::Reload {} => {
-                relay.reload();
+                relay.reload(cx);
                 answers::line(&json!({"answer": "reload"}))
             }
             Request::Kick { name } if relay.kick(cx, &name) => {

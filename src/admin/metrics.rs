@@ -103,7 +103,7 @@ impl Metrics {
             "/healthz" | "/readyz" if health.is_err() => {
                 Answer::text("503 Service Unavailable", &health.err().unwrap_or_default())
             }
-            "/readyz" if relay.is_draining() => {
+            "/readyz" if relay.is_ending() => {
                 Answer::text("503 Service Unavailable", "the relay is leaving")
             }
             "/readyz" if !relay.is_ready() => {

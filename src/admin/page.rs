@@ -93,7 +93,7 @@ impl Page {
                 cx.output_in_all(),
             ),
             ("sealwax_kept_bytes", "Memory that holds unfinished frames.", cx.kept_in_all()),
-            ("sealwax_draining", "1 while the relay is leaving.", usize::from(relay.is_draining())),
+            ("sealwax_draining", "1 while the relay is leaving.", usize::from(relay.is_ending())),
         ] {
             self.one(name, help, "gauge", value);
         }

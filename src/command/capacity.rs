@@ -17,7 +17,7 @@ use crate::relay::limits::{
 };
 
 /// What a relay serves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Capacity {
     /// Connections at a time.
     pub connections: usize,

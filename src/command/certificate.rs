@@ -123,7 +123,7 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<ServerTls, String> {
 }
 
 /// All of a file of at most `limit` bytes.
-fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut bytes = Zeroizing::new(Vec::new());
     let most = limit as u64 + 1;
     // Opening a pipe would block the loop until another process opens it for writing (fifo(7)).

@@ -370,6 +370,7 @@ mod tests {
         let Command::Serve(serve) = serve.command else { panic!("not serve") };
         assert_eq!(serve.register_timeout, crate::relay::limits::REGISTER_TIMEOUT);
         assert_eq!(serve.frame_timeout, crate::reactor::limits::FRAME_TIMEOUT);
+        assert_eq!(serve.drain_time, crate::relay::limits::DRAIN_TIME);
         let send = Cli::parse_from(["sealwax", "send", "bob"]);
         let Command::Send(send) = send.command else { panic!("not send") };
         assert_eq!(send.wait, limits::END_WAIT);

@@ -71,7 +71,7 @@ fn as_it_stands(page: &mut Vec<u8>, command: &clap::Command) -> io::Result<()> {
 ///
 /// # Errors
 /// Standard output does not take it.
-pub fn tell(answer: &clap::Error) -> Outcome {
+pub(super) fn tell(answer: &clap::Error) -> Outcome {
     if answer.use_stderr() {
         let _ = answer.print(); // where nobody reads it, the exit code still tells
         return Ok(Exit::Usage);
@@ -80,7 +80,7 @@ pub fn tell(answer: &clap::Error) -> Outcome {
     written(answer.print())
 }
 
-fn print(bytes: &[u8]) -> Outcome {
+pub(super) fn print(bytes: &[u8]) -> Outcome {
     is_seen()?;
     written(io::stdout().write_all(bytes))
 }

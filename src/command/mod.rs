@@ -4,8 +4,10 @@
 //! that names what happened, on what, and what to do next, and the code that a script looks at.
 //! `main` prints the one and returns the other.
 
+mod activation;
 mod capacity;
 mod certificate;
+mod check;
 pub mod cli;
 mod demo;
 mod front;
@@ -15,13 +17,16 @@ mod keys;
 mod letters;
 mod lines;
 mod load;
+mod log_file;
 mod names;
+mod notify;
 mod owner;
 mod passphrase;
 mod private;
 mod qr;
 mod resolver;
 mod serve;
+mod settings;
 mod streams;
 mod talk;
 mod top;
@@ -30,10 +35,11 @@ mod trusted;
 mod view;
 mod watch;
 
+use std::ffi::OsString;
 use std::fmt;
 
 use self::cli::Command;
-pub use self::help::tell;
+use self::settings::NoCommand;
 
 /// How a command ended, for scripts: the codes are part of the interface and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +105,18 @@ impl Failure {
 
 /// What a command returns.
 pub type Outcome = Result<Exit, Failure>;
+
+/// Carries out the command that these words say, the program's name first.
+///
+/// # Errors
+/// What could not be done, with the code to end with.
+pub fn run_line(words: Vec<OsString>) -> Outcome {
+    match settings::parse(words) {
+        Ok(cli) => run(&cli.command),
+        Err(NoCommand::Line(answer)) => help::tell(&answer),
+        Err(NoCommand::File(failure)) => Err(failure),
+    }
+}
 
 /// Carries a command out.
 ///

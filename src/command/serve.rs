@@ -1,12 +1,16 @@
 //! `sealwax serve`: the relay on sockets, with its home on the disk.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::capacity::capacity;
-use super::cli::{LogFormat, Serve, Verbosity};
+use super::capacity::{Capacity, capacity};
+use super::cli::{Command, LogFormat, Serve, Verbosity};
+use super::notify::Notifier;
 use super::talk::wall_clock;
-use super::{Exit, Failure, Outcome, certificate, owner, tracing, watch};
+use super::{
+    Exit, Failure, Outcome, activation, certificate, check, log_file, owner, tracing, watch,
+};
 use crate::admin::Service;
 use crate::crypto::{RelayKey, RelayNotary};
 use crate::home::{Home, HomeError, Lock};
@@ -17,7 +21,7 @@ use crate::relay::journal::{Format, Journal};
 use crate::relay::names::BoundNames;
 use crate::relay::sqlite::{LetterLimits, OpenError, SqliteStore};
 use crate::relay::store::{MemoryStore, Store};
-use crate::relay::{Purpose, Relay, RelayConfig};
+use crate::relay::{Purpose, ReadSettings, Relay, RelayConfig, Reloaded};
 use crate::trace::Recorder;
 use crate::trace::Trace;
 use crate::wire::Fingerprint;
@@ -40,47 +44,61 @@ struct KeptState {
     fault: Option<String>,
 }
 
+/// Options of which a new value holds as soon as it was read again. (`tls` too, but from and to
+/// `off`.)
+const LIVE: [&str; 6] =
+    ["drain-time", "outbox-hard", "outbox-soft", "quiet", "rates-loopback", "verbose"];
+
 /// `sealwax serve`
 pub(super) fn serve(arguments: &Serve) -> Outcome {
+    if arguments.check {
+        return check::check(arguments);
+    }
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     arguments.check().map_err(|why| Failure::new(Exit::Usage, why))?;
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
-    let capacity = capacity(arguments, descriptors)?;
+    let sockets = activation::sockets()?;
+    let capacity = capacity(arguments, descriptors.saturating_sub(2 * sockets.len() as u64))?;
     let engines = certificate::engines(arguments)?;
+    if let Some(path) = &arguments.log_file {
+        let refused = |why: String| Failure::new(Exit::Failed, log_file::refused(&why));
+        log_file::open(path, true).map_err(refused)?;
+    }
     let state =
         if arguments.ephemeral { KeptState::ephemeral() } else { KeptState::load(arguments)? };
     let reactor_config = arguments.reactor_config(&capacity);
-    let config = arguments.relay_config(&capacity);
     let trace = tracing::open(&arguments.trace)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
-    let journal = Journal::new(format(arguments.log), level(arguments.verbosity));
+    let journal = Journal::new(format(arguments), level(arguments.verbosity));
     let journal = heard(journal, recorder.as_ref());
     let fault = state.fault.clone();
-    let served = capacity.connections;
-    let (mut relay, _lock) = state.relay(config, journal);
+    let (mut relay, _lock) = state.relay(arguments.relay_config(&capacity), journal);
     let watch = watch::open(arguments)?; // behind the lock, so that it is dropped before
     if let Some(engines) = engines {
         relay.speak_tls(engines);
     }
-    if let Some(detail) = &fault {
-        relay.tell(&Event::NamesReadOnly { detail });
-    }
-    if arguments.ephemeral {
-        relay.tell(&Event::Ephemeral);
+    tell_limits(&mut relay, arguments, &capacity, fault.as_deref());
+    relay.reload_with(read_again(arguments, capacity));
+    if let Some(notifier) = Notifier::from_environment() {
+        relay.report_to(Box::new(notifier));
     }
     if let Some(detail) = &watch.fault {
         relay.tell(&Event::NoAdmin { detail });
     }
-    if let Some(why) = &capacity.fewer {
-        relay.tell(&Event::FewerConnections { asked: arguments.max_connections, served, why });
-    }
-    let listen: Vec<_> = arguments.listen.iter().flat_map(|it| it.0.iter().copied()).collect();
+    let listen = to_listen(arguments, &sockets);
     let linux = Linux::new().map_err(kernel)?.accepting_with(arguments.socket_buffer);
     let mut service = Service::new(relay);
     let ended = tracing::run(linux, &reactor_config, recorder, &mut service, |cx, service| {
-        service.relay().log_to(cx.open(ProcessFd::Stderr));
-        service.relay().start(cx, &listen);
+        let relay = service.relay();
+        match &arguments.log_file {
+            Some(path) => relay.log_into(cx, log_file::opener(path.clone())),
+            None => relay.log_to(cx.open(ProcessFd::Stderr)),
+        }
+        for (socket, address) in sockets {
+            relay.adopt(cx, socket, address);
+        }
+        relay.start(cx, &listen);
         service.watch(cx, watch.admin.clone(), watch.metrics.clone());
     });
     trace.inspect(Trace::finish);
@@ -92,6 +110,46 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
         None => Ok(Exit::Done),
         Some(failure) => Err(Failure::new(Exit::Failed, explain(&failure))),
     }
+}
+
+/// Tells what the relay cannot do, or does not.
+fn tell_limits(relay: &mut Relay, arguments: &Serve, capacity: &Capacity, fault: Option<&str>) {
+    if let Some(detail) = fault {
+        relay.tell(&Event::NamesReadOnly { detail });
+    }
+    if arguments.ephemeral {
+        relay.tell(&Event::Ephemeral);
+    }
+    if let Some(why) = &capacity.fewer {
+        let (asked, served) = (arguments.max_connections, capacity.connections);
+        relay.tell(&Event::FewerConnections { asked, served, why });
+    }
+}
+
+/// The addresses to listen at, beside those of the sockets that were given: with such sockets, only
+/// addresses that were asked for, and none that a socket has already.
+fn to_listen(arguments: &Serve, sockets: &[activation::Listener]) -> Vec<SocketAddr> {
+    if !sockets.is_empty() && !arguments.settings.gives("listen") {
+        return Vec::new();
+    }
+    let is_given = |address: &SocketAddr| sockets.iter().any(|(_, given)| given == address);
+    arguments.addresses().into_iter().filter(|address| !is_given(address)).collect()
+}
+
+/// Reads the settings again, and compares them with those of the start.
+fn read_again(arguments: &Serve, capacity: Capacity) -> ReadSettings {
+    let (settings, tls) = (arguments.settings.clone(), arguments.tls);
+    Box::new(move || {
+        let Some(read) = settings.read_again() else { return Ok(None) };
+        let Command::Serve(new) = read?.command else { return Ok(None) };
+        let is_live =
+            |key: &str| LIVE.contains(&key) || (key == "tls" && !tls.is_off() && !new.tls.is_off());
+        let changed = settings.changed(&new.settings).filter(|key| !is_live(key));
+        let at_restart = changed.map(str::to_owned).collect();
+        let mut config = new.relay_config(&capacity);
+        config.requires_tls &= !tls.is_off();
+        Ok(Some(Reloaded { config, level: level(new.verbosity), at_restart }))
+    })
 }
 
 /// A relay that keeps nothing and logs nothing, for the demo.
@@ -172,7 +230,7 @@ fn make_key(home: &Home) -> Result<RelayKey, Failure> {
     Ok(key)
 }
 
-fn key_is_gone(home: &Home) -> Failure {
+pub(super) fn key_is_gone(home: &Home) -> Failure {
     let (key, home) = (home.path(KEY_FILE), home.path(""));
     let message = format!(
         "the relay's key is gone: '{0}' is missing, and names are bound beside it: restore '{0}' \
@@ -205,7 +263,7 @@ pub(super) fn recreate(home: &Home) -> Result<Option<&'static str>, Failure> {
 }
 
 /// The key of this home, if one was made.
-fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
+pub(super) fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
     let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(unusable)? else {
         return Ok(None);
     };
@@ -225,11 +283,11 @@ fn heard(journal: Journal, recorder: Option<&Recorder>) -> Journal {
     })
 }
 
-fn format(log: LogFormat) -> Format {
-    match log {
+fn format(arguments: &Serve) -> Format {
+    match arguments.log {
         LogFormat::Json => Format::Json,
         LogFormat::Text => {
-            let is_plain = super::is_without_colours();
+            let is_plain = super::is_without_colours() || arguments.log_file.is_some();
             Format::Text { color: std::io::stderr().is_terminal() && !is_plain }
         }
     }

@@ -120,9 +120,9 @@ impl Context {
     pub fn open(&mut self, fd: ProcessFd) -> Token {
         let kind = match fd {
             ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
-            ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
+            ProcessFd::Stdout | ProcessFd::Stderr | ProcessFd::File(_) => Kind::Output,
             ProcessFd::Signals | ProcessFd::TerminalSignals => Kind::Signals,
-            ProcessFd::Listener(_) => Kind::Listener,
+            ProcessFd::Listener(_) | ProcessFd::Inherited(_) => Kind::Listener,
             ProcessFd::Stream(_) => Kind::Socket,
         };
         self.ask(kind, State::Open, Asked::Open(fd))

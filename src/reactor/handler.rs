@@ -141,6 +141,8 @@ pub enum Signal {
     Terminate,
     /// `SIGHUP`: the terminal is gone, or (to a daemon) read your settings again.
     Hangup,
+    /// `SIGUSR1`: (to the relay) let the users go one after the other, and end.
+    User1,
     /// `SIGWINCH`: the terminal has another size.
     Resized,
     /// `SIGTSTP`: Ctrl-Z. The process goes on; it stops itself with SIGSTOP once it is ready to.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use nix::Result;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::prctl::set_pdeathsig;
@@ -41,7 +41,7 @@ use super::limits;
 use super::slab::Token;
 use super::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
 
-/// Signals that one read takes; a source has three kinds, and of each at most one waits
+/// Signals that one read takes; a source has four kinds, and of each at most one waits
 /// (`signal(7)`).
 const SIGNALS_PER_READ: usize = 4;
 
@@ -96,6 +96,24 @@ impl Linux {
         write(borrowed(io), bytes)
     }
 
+    /// Accepts from a socket that listens already. Others hold it as well, so that it is taken off
+    /// `epoll` when it is closed here (`Io::Shared`): it would be reported on and on otherwise.
+    fn listen_on(&self, socket: BorrowedFd<'_>) -> Result<Io> {
+        let socket = duplicate(socket)?;
+        // Nobody but the relay accepts from it, so the flag of the open file is ours to set.
+        fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+        set_stream_options(&socket)?;
+        self.set_buffers(&socket)?;
+        Ok(shared(socket))
+    }
+
+    /// The kernel then leaves both as they are. By itself it would let them grow to the last
+    /// numbers of `tcp_wmem` and `tcp_rmem`, megabytes for each connection that does not read.
+    fn set_buffers(&self, listener: &OwnedFd) -> Result<()> {
+        socket::setsockopt(listener, sockopt::SndBuf, &self.socket_buffer)?;
+        socket::setsockopt(listener, sockopt::RcvBuf, &self.socket_buffer)
+    }
+
     /// The port is chosen when the destination is known and need differ only from others to the
     /// same (`ip(7)`, `IP_BIND_ADDRESS_NO_PORT`).
     fn bind_source(&mut self, fd: &OwnedFd) -> Result<()> {
@@ -140,11 +158,8 @@ impl Sys for Linux {
         // Accepted sockets inherit all these from the listener, which saves eight system calls a
         // connection.
         set_stream_options(&fd)?;
-        // The kernel then leaves both as they are. By itself it would let them grow to the last
-        // numbers of `tcp_wmem` and `tcp_rmem`, megabytes for each connection that does not read.
         // Before `listen`, for the window scale follows from it (tcp(7)).
-        socket::setsockopt(&fd, sockopt::SndBuf, &self.socket_buffer)?;
-        socket::setsockopt(&fd, sockopt::RcvBuf, &self.socket_buffer)?;
+        self.set_buffers(&fd)?;
         socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at))?;
         socket::listen(&fd, Backlog::new(limits::LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN))?;
         let got: SockaddrStorage = socket::getsockname(fd.as_raw_fd())?;
@@ -223,6 +238,8 @@ impl Sys for Linux {
             ProcessFd::Listener(socket) | ProcessFd::Stream(socket) => {
                 Ok(own(duplicate(socket.as_fd())?))
             }
+            ProcessFd::File(file) => Ok(own(duplicate(file.as_fd())?)),
+            ProcessFd::Inherited(socket) => self.listen_on(socket.as_fd()),
         }
     }
 
@@ -332,7 +349,8 @@ pub fn raise_descriptor_limit() -> Result<u64> {
 /// # Errors
 /// None that is known (`sigprocmask(2)`).
 pub fn block_signals() -> Result<SigSet> {
-    let signals = not_ignored([UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP]);
+    let all = [UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP, UnixSignal::SIGUSR1];
+    let signals = not_ignored(all);
     signals.thread_block()?;
     Ok(signals)
 }
@@ -432,6 +450,23 @@ pub fn inherited(number: i32) -> Result<OwnedFd> {
     // SAFETY: it is not -1, which the type forbids. Where nothing is open behind the number, the
     // call says so (`EBADF`); where something is, nobody closes it meanwhile.
     duplicate(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// A duplicate of the descriptor `number`, a TCP socket that listens already, which whoever started
+/// us has given us; and where it listens.
+///
+/// # Errors
+/// `EBADF`: there is no such descriptor. `ENOTSOCK`: it is no socket. `EPROTOTYPE`: it is a socket,
+/// but not of TCP. `EINVAL`: it does not listen.
+pub fn inherited_listener(number: i32) -> Result<(OwnedFd, SocketAddr)> {
+    let fd = inherited(number)?;
+    let is_stream = socket::getsockopt(&fd, sockopt::SockType)? == SockType::Stream;
+    let address: SockaddrStorage = socket::getsockname(fd.as_raw_fd())?;
+    let address = std_address(&address).filter(|_| is_stream).ok_or(Errno::EPROTOTYPE)?;
+    if !socket::getsockopt(&fd, sockopt::AcceptConn)? {
+        return Err(Errno::EINVAL);
+    }
+    Ok((fd, address))
 }
 
 /// Lets the kernel kill what `command` starts when we end, however that happens (`prctl(2)`,

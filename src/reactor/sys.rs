@@ -8,6 +8,8 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::ops::Add;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::Result;
@@ -106,6 +108,11 @@ pub enum ProcessFd {
     Listener(UnixSocket),
     /// A unix socket that is connected already.
     Stream(UnixSocket),
+    /// A file that is written to, such as a log: opened to append, and without blocking.
+    File(Arc<OwnedFd>),
+    /// A TCP socket that listens already, and that other processes hold as well
+    /// ([`inherited_listener`](super::inherited_listener)).
+    Inherited(Arc<OwnedFd>),
 }
 
 /// One entry of the kernel's ready list.
@@ -174,6 +181,7 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
         libc::SIGWINCH => Some(Signal::Resized),
         libc::SIGTSTP => Some(Signal::Suspend),
         libc::SIGCONT => Some(Signal::Continued),
+        libc::SIGUSR1 => Some(Signal::User1),
         _ => None,
     }
 }

@@ -7,19 +7,39 @@ use std::time::Duration;
 use super::announce::tick_again;
 use super::event::{Event, Leaving};
 use super::letter_store::Owner;
-use super::limits::{DRAIN_TIMEOUT, READ_UNREGISTERED};
+use super::limits::{DRAIN_STEP, FLUSH_TIMEOUT, READ_UNREGISTERED};
 use super::peer::{Peer, State};
 use super::rates::RateClass;
+use super::supervisor::ServiceState;
 use super::tls::Channel;
-use super::{DRAINED, Relay};
-use crate::reactor::{Context, Token};
+use super::{ENDING, Relay};
+use crate::reactor::{Context, Time, Token};
 use crate::tls::REFUSAL;
 use crate::wire::{ErrorCode, Refusal, Reply};
+
+/// How far the relay's own end has come.
+#[derive(Debug, Default)]
+pub(super) enum Ending {
+    /// It serves.
+    #[default]
+    No,
+    /// It accepts nobody, and ends connections one after the other.
+    Draining {
+        /// Those that are still to be ended. Some may be gone.
+        left: Vec<Token>,
+        /// How many they were in the beginning.
+        all: usize,
+        /// When the last one is ended.
+        until: Time,
+    },
+    /// All connections were sent their last frame.
+    Flushing,
+}
 
 impl Relay {
     /// Keeps a new connection if there is room, and closes it otherwise.
     pub(super) fn welcome(&mut self, cx: &mut Context, id: Token, address: SocketAddr) {
-        if self.is_draining || self.peers.len() >= self.config.max_connections {
+        if self.is_ending() || self.peers.len() >= self.config.max_connections {
             self.log.tell(&Event::TurnedAway { peer: address });
             self.counters.turned_away += 1;
             return cx.abort(id);
@@ -71,24 +91,96 @@ impl Relay {
         tick_again(cx);
     }
 
+    /// Whether the relay was told to end.
+    pub fn is_ending(&self) -> bool {
+        !matches!(self.ending, Ending::No)
+    }
+
+    /// Accepts nobody any more, ends the connections one after the other within
+    /// [`RelayConfig::drain_time`](super::RelayConfig), each with its last frame, and then stops.
+    /// So clients come to the next relay one after the other too. Called a second time, it does
+    /// what [`stop`](Self::stop) does.
+    pub fn drain(&mut self, cx: &mut Context) {
+        if self.is_ending() {
+            return self.stop(cx);
+        }
+        self.close_listeners(cx);
+        let (connections, time) = (self.peers.len(), self.config.drain_time);
+        let seconds = time.as_secs_f32();
+        self.log.tell(&Event::DrainBegun { connections, seconds });
+        let until = if connections == 0 { cx.now() } else { cx.now() + time };
+        let left = self.peers.tokens().collect();
+        self.ending = Ending::Draining { left, all: connections, until };
+        self.tell_supervisor(ServiceState::Stopping);
+        self.end_some(cx);
+    }
+
     /// Accepts nobody any more, sends each connection its last frame, and stops when all have taken
-    /// it or [`DRAIN_TIMEOUT`] is over. Called a second time, it stops at once.
-    pub(super) fn drain(&mut self, cx: &mut Context) {
-        if mem::replace(&mut self.is_draining, true) {
-            return cx.stop();
+    /// it or [`FLUSH_TIMEOUT`] is over. Called a second time, it stops at once.
+    pub fn stop(&mut self, cx: &mut Context) {
+        match self.ending {
+            Ending::Flushing => return cx.stop(),
+            Ending::No => {
+                self.close_listeners(cx);
+                self.ending = Ending::Flushing;
+                self.tell_supervisor(ServiceState::Stopping);
+            }
+            Ending::Draining { .. } => self.ending = Ending::Flushing,
         }
         self.log.tell(&Event::Draining { connections: self.peers.len() });
+        let everybody: Vec<_> = self.peers.tokens().collect();
+        self.say_goodbye(cx, everybody);
+        self.tell_counters(false);
+        let wait = if self.peers.is_empty() { Duration::ZERO } else { FLUSH_TIMEOUT };
+        cx.set_timer(ENDING, Some(cx.now() + wait));
+    }
+
+    /// The timer [`ENDING`] has rung.
+    pub(super) fn go_on_ending(&mut self, cx: &mut Context) {
+        match self.ending {
+            Ending::No => {}
+            Ending::Draining { .. } => self.end_some(cx),
+            Ending::Flushing => cx.stop(),
+        }
+    }
+
+    /// A connection is gone: if it was the last one, there is nothing to wait for.
+    pub(super) fn end_if_alone(&mut self, cx: &mut Context) {
+        if !self.is_ending() || !self.peers.is_empty() {
+            return;
+        }
+        if let Ending::Draining { until, .. } = &mut self.ending {
+            *until = cx.now();
+        }
+        cx.set_timer(ENDING, Some(cx.now()));
+    }
+
+    /// Ends as many connections as are due in this step of a drain.
+    fn end_some(&mut self, cx: &mut Context) {
+        let Ending::Draining { left, all, until } = &mut self.ending else { return };
+        let rest = until.since(cx.now());
+        if rest.is_zero() {
+            return self.stop(cx);
+        }
+        // As many stay as there is time left.
+        let stay = *all as u128 * rest.as_nanos() / self.config.drain_time.as_nanos().max(1);
+        let stay = usize::try_from(stay).unwrap_or(usize::MAX);
+        let due = left.split_off(stay.min(left.len()));
+        self.say_goodbye(cx, due);
+        cx.set_timer(ENDING, Some(cx.now() + DRAIN_STEP));
+    }
+
+    fn close_listeners(&mut self, cx: &mut Context) {
         for listener in self.sources.iter().filter(|source| source.address.is_some()) {
             cx.close(listener.token);
         }
+    }
+
+    fn say_goodbye(&mut self, cx: &mut Context, connections: Vec<Token>) {
         let goodbye = Refusal::new(ErrorCode::ShuttingDown, "the relay is going down");
-        let everybody: Vec<_> = self.peers.tokens().collect();
-        for id in everybody {
+        for id in connections {
             self.dismiss(cx, id, &goodbye);
         }
-        self.tell_counters(false);
-        let wait = if self.peers.is_empty() { Duration::ZERO } else { DRAIN_TIMEOUT };
-        cx.set_timer(DRAINED, Some(cx.now() + wait));
     }
 
     /// Tells the operator the counters.

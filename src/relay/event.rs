@@ -57,6 +57,30 @@ pub enum Event<'a> {
         /// How many connections are open.
         connections: usize,
     },
+    /// The relay accepts nobody any more, and ends the connections one after the other.
+    DrainBegun {
+        /// How many connections are open.
+        connections: usize,
+        /// Within how many seconds they end.
+        seconds: f32,
+    },
+    /// The settings were read again and are in force.
+    SettingsReloaded,
+    /// They were read again and cannot be used: the old ones are in force.
+    SettingsNotReloaded {
+        /// What is wrong with them.
+        detail: &'a str,
+    },
+    /// An option has another value now, which the relay takes at its next start only.
+    NeedsRestart {
+        /// Which.
+        option: &'a str,
+    },
+    /// The log file could not be opened again: lines go on to the old one.
+    LogNotReopened {
+        /// What is wrong with it.
+        detail: &'a str,
+    },
     /// Somebody connected.
     Connected {
         /// The other end.
@@ -280,6 +304,8 @@ impl Event<'_> {
             | Self::LettersExpired { .. }
             | Self::TlsReloaded
             | Self::Counters { .. }
+            | Self::DrainBegun { .. }
+            | Self::SettingsReloaded
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
@@ -293,11 +319,14 @@ impl Event<'_> {
             | Self::Refused { .. }
             | Self::FewerConnections { .. }
             | Self::NoAdmin { .. }
+            | Self::NeedsRestart { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
+            | Self::SettingsNotReloaded { .. }
+            | Self::LogNotReopened { .. }
             | Self::AcceptFailed { .. } => LineKind::Error,
         }
     }
@@ -313,6 +342,9 @@ impl Event<'_> {
             | Self::LettersFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
+            | Self::SettingsNotReloaded { .. }
+            | Self::NeedsRestart { .. }
+            | Self::LogNotReopened { .. }
             | Self::FewerConnections { .. }
             | Self::AcceptFailed { .. }
             | Self::LinesDropped { .. } => Level::Quiet,
@@ -340,6 +372,9 @@ impl Event<'_> {
                     | Self::StoreFailed { .. }
                     | Self::TlsNotReloaded { .. }
                     | Self::NoAdmin { .. }
+                    | Self::SettingsNotReloaded { .. }
+                    | Self::NeedsRestart { .. }
+                    | Self::LogNotReopened { .. }
                     | Self::LinesDropped { .. }
             )
     }
@@ -360,6 +395,19 @@ impl fmt::Display for Event<'_> {
             Self::Signal { signal } => write!(out, "received {}", name_of(signal)),
             Self::Draining { connections } => {
                 write!(out, "stopping, {connections} connections to flush")
+            }
+            Self::DrainBegun { connections, seconds } => {
+                write!(out, "draining, {connections} connections end within {seconds} s")
+            }
+            Self::SettingsReloaded => write!(out, "the settings were read again"),
+            Self::SettingsNotReloaded { detail } => {
+                write!(out, "the settings were read again and the old ones hold: {detail}")
+            }
+            Self::NeedsRestart { option } => {
+                write!(out, "{option} has changed: it takes effect at the next start")
+            }
+            Self::LogNotReopened { detail } => {
+                write!(out, "the log file cannot be opened again, the old one is used: {detail}")
             }
             Self::Connected { peer } => write!(out, "{peer} connected"),
             Self::TurnedAway { peer } => write!(out, "{peer} was turned away: no room"),
@@ -469,6 +517,7 @@ const fn name_of(signal: Signal) -> &'static str {
         Signal::Resized => "SIGWINCH",
         Signal::Suspend => "SIGTSTP",
         Signal::Continued => "SIGCONT",
+        Signal::User1 => "SIGUSR1",
     }
 }
 

@@ -76,6 +76,12 @@ impl Journal {
         Self { hears: Some(Box::new(hears)), most: Level::Debug, ..self }
     }
 
+    /// From now on it keeps what `level` tells.
+    pub(super) fn set_level(&mut self, level: Level) {
+        self.level = level;
+        self.most = if self.hears.is_some() { Level::Debug } else { level };
+    }
+
     /// Lines that were lost since the start.
     pub(super) fn dropped_in_all(&self) -> u64 {
         self.dropped_in_all

@@ -237,8 +237,13 @@ pub const WAL_BYTES: u32 = 4 * 1024 * 1024;
 /// How long the storage thread waits for another process that writes to the same database (an
 /// operator's command); short, so that a relay that is told to leave is gone within a second.
 pub const STORE_BUSY: Duration = Duration::from_millis(250);
-/// How long the relay flushes at SIGTERM before it leaves.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the relay flushes before it leaves.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+/// Over how long a drain spreads the ends of all connections, unless `--drain-time` says otherwise:
+/// 100,000 clients that connect again within it are 10,000 handshakes a second for the next relay.
+pub const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How often a drain ends some of them.
+pub const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// Lines of the log that others cause, at once.
 pub const LOG_LINES_BURST: u32 = 10_000;
 /// Lines of the log that others cause, a second: so many fill a disk by some 2 GB a day at most.
@@ -281,6 +286,8 @@ pub struct RelayConfig {
     pub rates_loopback: bool,
     /// Whether a plain connection is told `tls_required`, and ended.
     pub requires_tls: bool,
+    /// Over how long a drain spreads the ends of all connections.
+    pub drain_time: Duration,
 }
 
 impl Default for RelayConfig {
@@ -293,6 +300,7 @@ impl Default for RelayConfig {
             outbox_common: OUTBOX_COMMON,
             rates_loopback: false,
             requires_tls: false,
+            drain_time: DRAIN_TIME,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The relay's log: events get the time, and their lines go to standard error through the loop.
+//! The relay's log: events get the time, and their lines go to standard error, or to a file,
+//! through the loop.
 //!
 //! Knows the journal (`journal.rs`), a wall clock that was handed in, and the source that lines go
 //! to. Others must not be able to fill the disk: lines that others cause have a rate; beyond it
@@ -19,6 +20,9 @@ use crate::tokens::{Bucket, Rate};
 /// The rate of lines that others cause.
 const RATE: Rate = Rate::new(LOG_LINES_BURST, LOG_LINES_PER_SECOND);
 
+/// Opens the log file, or says why it cannot be opened.
+pub type OpenLog = Box<dyn FnMut() -> Result<ProcessFd, String>>;
+
 /// Where events are told.
 pub(super) struct Log {
     journal: Journal,
@@ -35,6 +39,8 @@ pub(super) struct Log {
     /// Lines that were only counted since.
     beyond: u64,
     to: Option<Token>,
+    /// Opens the file that lines go to; none where they go to standard error.
+    file: Option<OpenLog>,
     /// The log could not be written, and is opened again at this instant.
     reopen_at: Option<Time>,
     /// The latest events, for the admin socket, if there is one.
@@ -56,6 +62,7 @@ impl Log {
             silent_until: None,
             beyond: 0,
             to: None,
+            file: None,
             reopen_at: None,
         }
     }
@@ -63,6 +70,33 @@ impl Log {
     /// From now on lines go to `to`.
     pub(super) fn open(&mut self, to: Token) {
         self.to = Some(to);
+    }
+
+    /// From now on lines go to what `open` opens.
+    pub(super) fn open_with(&mut self, cx: &mut Context, open: OpenLog) {
+        self.file = Some(open);
+        self.reopen_at = Some(cx.now());
+        self.await_next(cx);
+    }
+
+    /// Opens the log file again: it may have been renamed, so that lines go to a new one. Lines
+    /// that were handed to the loop still go to the old one.
+    pub(super) fn reopen(&mut self, cx: &mut Context) {
+        let Some(open) = &mut self.file else { return };
+        match open() {
+            Ok(file) => {
+                if let Some(old) = self.to.replace(cx.open(file)) {
+                    cx.close(old);
+                }
+                self.reopen_at = None;
+            }
+            Err(detail) => self.tell(&Event::LogNotReopened { detail: &detail }),
+        }
+    }
+
+    /// From now on what `level` tells is logged.
+    pub(super) fn set_level(&mut self, level: Level) {
+        self.journal.set_level(level);
     }
 
     /// The instant of this tick.
@@ -93,7 +127,8 @@ impl Log {
         }
         self.to = None;
         self.journal.lose_taken();
-        if failed.is_some_and(|errno| !matches!(errno, Errno::EPIPE | Errno::EBADF)) {
+        let is_over = |errno| matches!(errno, Errno::EPIPE | Errno::EBADF);
+        if failed.is_some_and(|errno| self.file.is_some() || !is_over(errno)) {
             self.reopen_at = Some(self.now + LOG_REOPEN);
         }
         self.await_next(cx);
@@ -104,7 +139,11 @@ impl Log {
     pub(super) fn try_again(&mut self, cx: &mut Context) {
         if self.reopen_at.is_some_and(|at| at <= self.now) {
             self.reopen_at = None;
-            self.to = Some(cx.open(ProcessFd::Stderr));
+            let opened = self.file.as_mut().map_or(Ok(ProcessFd::Stderr), |open| open());
+            match opened {
+                Ok(output) => self.to = Some(cx.open(output)),
+                Err(_) => self.reopen_at = Some(self.now + LOG_REOPEN), // it would not be read
+            }
         }
         self.end_silence();
         self.await_next(cx);

@@ -25,7 +25,8 @@
 //! and `index.rs` (whose a name is), `batch.rs` (many frames for one addressee), `roster.rs`,
 //! `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one
 //! address may ask), `newcomers.rs` (how many new names it may bind), `letters.rs` and
-//! `delivery.rs` (what waits for who is away), `ending.rs`, `store.rs` and `letter_store.rs` (what
+//! `delivery.rs` (what waits for who is away), `ending.rs`, `reload.rs`,
+//! `supervisor.rs`, `store.rs` and `letter_store.rs` (what
 //! outlives the process), `sqlite.rs`, `store_thread.rs`, `database.rs` and `boxes.rs` (on the
 //! disk), `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the
 //! operator is told, and may ask).
@@ -61,10 +62,12 @@ pub mod overview;
 mod peer;
 mod rates;
 mod registration;
+mod reload;
 mod roster;
 pub mod sqlite;
 pub mod store;
 mod store_thread;
+mod supervisor;
 mod throttle;
 mod tls;
 mod user_name;
@@ -72,12 +75,15 @@ mod utc;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
 use self::announce::{Pending, tick_again};
 use self::counters::Counters;
 use self::directory::Directory;
+use self::ending::Ending;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::letters::Letters;
@@ -99,18 +105,23 @@ use crate::wire::{ErrorCode, Fingerprint, Refusal};
 
 pub use self::census::RelayCensus;
 pub use self::limits::RelayConfig;
+pub use self::log::OpenLog;
+pub use self::reload::{ReadSettings, Reloaded};
+pub use self::supervisor::{ServiceState, Supervisor};
 
 /// Rings when rosters are due, and when there is more to do in the next tick.
 const ROSTER: Timer = Timer(0);
-/// Rings when the time to flush at the end is over, or nothing is left to flush.
-const DRAINED: Timer = Timer(1);
+/// Rings when the next connections are to be ended in a drain, when the time to flush at the end is
+/// over, or when nothing is left to flush.
+const ENDING: Timer = Timer(1);
 /// Rings when the turn of a connection comes whose address has spent its rate.
 const THROTTLED: Timer = Timer(2);
 /// Rings when the log has something to tell or to try again.
 const LOG: Timer = Timer(3);
-
 /// Rings when letters that could not be delivered are tried again.
 const LETTERS: Timer = Timer(4);
+/// Rings when the supervisor is to be told that the relay is alive.
+const SUPERVISOR: Timer = Timer(5);
 
 /// The relay.
 pub struct Relay {
@@ -145,8 +156,11 @@ pub struct Relay {
     pending: Pending,
     /// The sources that the relay has opened for itself and cannot run without.
     sources: Vec<OwnSource>,
-    /// Whether it was told to stop.
-    is_draining: bool,
+    /// Who is told what the relay is doing.
+    supervisor: Option<Box<dyn Supervisor>>,
+    /// Where settings are read again.
+    settings: Option<ReadSettings>,
+    ending: Ending,
     failure: Option<SourceFailure>,
 }
 
@@ -213,7 +227,9 @@ impl Relay {
             subscribers: Vec::new(),
             pending: Pending::default(),
             sources: Vec::new(),
-            is_draining: false,
+            supervisor: None,
+            settings: None,
+            ending: Ending::default(),
             failure: None,
             config,
         }
@@ -232,11 +248,25 @@ impl Relay {
         if let Some(waker) = self.store.waker() {
             keep(cx.open(ProcessFd::Wake(waker)), Purpose::Store);
         }
+        self.await_supervisor(cx);
+    }
+
+    /// Accepts also from `socket`, which listens at `address` already. To be called before
+    /// [`start`](Self::start).
+    pub fn adopt(&mut self, cx: &mut Context, socket: Arc<OwnedFd>, address: SocketAddr) {
+        let token = cx.open(ProcessFd::Inherited(socket));
+        self.sources.push(OwnSource { token, purpose: Purpose::Listen(address), address: None });
     }
 
     /// From now on the log's lines go to `output`.
     pub fn log_to(&mut self, output: Token) {
         self.log.open(output);
+    }
+
+    /// From now on the log's lines go to what `open` opens, now and whenever the file has to be
+    /// opened again.
+    pub fn log_into(&mut self, cx: &mut Context, open: OpenLog) {
+        self.log.open_with(cx, open);
     }
 
     /// Tells the operator.
@@ -264,6 +294,15 @@ impl Relay {
                 self.log.tell(&Event::Listening { address, is_chosen });
             }
         }
+        self.tell_supervisor(ServiceState::Ready);
+    }
+
+    /// A listener stands at this address.
+    fn stands(&mut self, id: Token, address: SocketAddr) {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.token == id) {
+            source.address = Some(address);
+            self.announce_listeners();
+        }
     }
 
     /// Why the loop was stopped, if it was not by a signal.
@@ -276,14 +315,16 @@ impl Handler for Relay {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
         self.log.at(cx.now());
         match how {
-            Opened::Listening(address) => {
-                if let Some(source) = self.sources.iter_mut().find(|source| source.token == id) {
-                    source.address = Some(address);
-                }
-                self.announce_listeners();
-            }
+            Opened::Listening(address) => self.stands(id, address),
             Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
-            Opened::Connected | Opened::ProcessFd => {}
+            // One that was inherited knows its address already.
+            Opened::ProcessFd => {
+                let purpose = self.sources.iter().find(|it| it.token == id).map(|it| it.purpose);
+                if let Some(Purpose::Listen(address)) = purpose {
+                    self.stands(id, address);
+                }
+            }
+            Opened::Connected => {}
         }
     }
 
@@ -326,10 +367,11 @@ impl Handler for Relay {
     fn timer(&mut self, cx: &mut Context, timer: Timer) {
         self.log.at(cx.now());
         match timer {
-            DRAINED => cx.stop(),
+            ENDING => self.go_on_ending(cx),
             THROTTLED => self.resume_throttled(cx),
             LOG => self.log.try_again(cx),
             LETTERS => self.letters.takers.go_on(),
+            SUPERVISOR => self.tell_alive(cx),
             _ => {} // ROSTER needs no more than the end of this tick
         }
     }
@@ -342,8 +384,12 @@ impl Handler for Relay {
     fn signal(&mut self, cx: &mut Context, signal: Signal) {
         self.log.tell(&Event::Signal { signal });
         match signal {
-            Signal::Interrupt | Signal::Terminate => self.drain(cx),
-            Signal::Hangup => self.reload(),
+            Signal::Interrupt | Signal::Terminate => self.stop(cx),
+            Signal::User1 => self.drain(cx),
+            Signal::Hangup => {
+                self.reload(cx);
+                self.tell_counters(true);
+            }
             // Of a terminal, which it does not ask for.
             Signal::Resized | Signal::Suspend | Signal::Continued => {}
         }
@@ -353,7 +399,7 @@ impl Handler for Relay {
         let failed = if let CloseReason::Failed(errno) = reason { Some(errno) } else { None };
         if let Some(place) = self.sources.iter().position(|source| source.token == id) {
             let purpose = self.sources.remove(place).purpose;
-            if let Some(errno) = failed.filter(|_| !self.is_draining) {
+            if let Some(errno) = failed.filter(|_| !self.is_ending()) {
                 self.failure = Some(SourceFailure { purpose, errno });
                 cx.stop();
             }
@@ -369,9 +415,7 @@ impl Handler for Relay {
         self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
         let gone = self.peers.remove(id);
         self.tls_open -= usize::from(gone.is_some_and(|peer| peer.channel == Channel::Tls));
-        if self.is_draining && self.peers.is_empty() {
-            cx.set_timer(DRAINED, Some(cx.now()));
-        }
+        self.end_if_alone(cx);
     }
 
     fn end_of_tick(&mut self, cx: &mut Context) {

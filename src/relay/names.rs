@@ -42,6 +42,14 @@ impl BoundNames {
         Ok(Self { database, names })
     }
 
+    /// How many names are in the database at `path`, which is only read.
+    ///
+    /// # Errors
+    /// It is missing or empty, cannot be read, or another version of the program wrote it.
+    pub fn can_be_read(path: &Path) -> Result<usize, OpenError> {
+        Database::read(path).map(|names| names.len())
+    }
+
     /// All of them as they were when this was opened, sorted.
     pub fn all(&self) -> &[BoundName] {
         &self.names

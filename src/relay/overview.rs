@@ -151,27 +151,7 @@ impl Relay {
         let stands = |it: &super::OwnSource| {
             !matches!(it.purpose, Purpose::Listen(_)) || it.address.is_some()
         };
-        !self.is_draining && self.sources.iter().all(stands)
-    }
-
-    /// Whether the relay is leaving.
-    pub const fn is_draining(&self) -> bool {
-        self.is_draining
-    }
-
-    /// Begins to leave, as at `SIGTERM`. Once it has begun, nothing happens.
-    pub fn begin_drain(&mut self, cx: &mut Context) {
-        if !self.is_draining {
-            self.drain(cx);
-        }
-    }
-
-    /// Reads everything again that can be changed while the relay runs: its certificate, and which
-    /// names were released. Tells the counters.
-    pub fn reload(&mut self) {
-        self.reload_tls();
-        self.tell_counters(true);
-        self.store.look_for_released();
+        !self.is_ending() && self.sources.iter().all(stands)
     }
 
     /// Ends the connection of the user `name`. Returns whether there was one. Its client may

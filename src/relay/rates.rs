@@ -98,6 +98,11 @@ impl Rates {
         Self { counts_loopback, ..Self::default() }
     }
 
+    /// Whether connections of this machine have a rate from now on.
+    pub(super) fn count_loopback(&mut self, counts: bool) {
+        self.counts_loopback = counts;
+    }
+
     /// Whose rates a connection from `address` spends.
     pub(super) fn origin(&self, address: SocketAddr) -> Origin {
         if !self.counts_loopback && address.ip().to_canonical().is_loopback() {

@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -53,6 +53,8 @@ pub struct SqliteStore {
     /// Requests that the queue took, and those that are done.
     asked: Cell<u64>,
     done: Arc<AtomicU64>,
+    /// The thread was asked whether it gets to its requests, and has not answered yet.
+    is_probed: Arc<AtomicBool>,
     keeps_letters: bool,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -117,6 +119,7 @@ impl SqliteStore {
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
         let done = Arc::<AtomicU64>::default();
+        let is_probed = Arc::<AtomicBool>::default();
         let fault = database.as_ref().err().cloned();
         let end = StoreThread {
             path: path.to_owned(),
@@ -130,6 +133,7 @@ impl SqliteStore {
             used_waiting: Arc::clone(&used_waiting),
             expired: Arc::clone(&expired),
             done: Arc::clone(&done),
+            is_probed: Arc::clone(&is_probed),
         };
         let run = move || end.run();
         let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
@@ -143,6 +147,7 @@ impl SqliteStore {
             expired,
             asked: Cell::new(0),
             done,
+            is_probed,
             keeps_letters: limits.bytes > 0,
             fault,
             thread,
@@ -199,6 +204,18 @@ impl Store for SqliteStore {
 
     fn progress(&self) -> Progress {
         Progress { asked: self.asked.get(), done: self.done.load(Ordering::Relaxed) }
+    }
+
+    fn answers(&mut self) -> bool {
+        if self.is_probed.load(Ordering::Acquire) {
+            return false;
+        }
+        self.is_probed.store(true, Ordering::Release);
+        if self.send(StoreRequest::Probe).is_err() {
+            self.is_probed.store(false, Ordering::Release); // asked again the next time
+            return false;
+        }
+        true
     }
 
     fn next_released(&mut self) -> Option<String> {

@@ -53,6 +53,12 @@ pub trait Store {
     /// own beside this process. A store that nobody else can reach has none.
     fn look_for_released(&mut self) {}
 
+    /// Whether what was asked here the last time is answered; asks again then. One that is never
+    /// answered says that the disk stands still.
+    fn answers(&mut self) -> bool {
+        true
+    }
+
     /// The next such name that has come.
     fn next_released(&mut self) -> Option<String> {
         None

@@ -3,7 +3,7 @@
 use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +27,8 @@ pub(super) enum StoreRequest {
     Release { name: String },
     /// Which names were released, by another process too.
     Released,
+    /// Whether the thread gets to its requests.
+    Probe,
     /// Something about letters.
     Letters { ticket: u64, ask: LetterAsk },
 }
@@ -41,6 +43,8 @@ pub(super) struct StoreThread {
     pub(super) expired: Arc<AtomicU64>,
     /// Requests that are done.
     pub(super) done: Arc<AtomicU64>,
+    /// A [`StoreRequest::Probe`] is not answered yet.
+    pub(super) is_probed: Arc<AtomicBool>,
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
     pub(super) letter_answers: Sender<(u64, LetterAnswer)>,
@@ -88,6 +92,9 @@ impl StoreThread {
         self.release(&requests);
         let mut is_usable = self.bind(&requests, &fault);
         self.note_used(&requests);
+        if requests.iter().any(|request| matches!(request, StoreRequest::Probe)) {
+            self.is_probed.store(false, Ordering::Release);
+        }
         let mut has_deleted = false;
         let letters = requests.into_iter().filter_map(|request| match request {
             StoreRequest::Letters { ticket, ask } => Some((ticket, ask)),

@@ -196,6 +196,7 @@ pub(super) const fn signal_name(signal: Signal) -> &'static str {
         Signal::Resized => "SIGWINCH",
         Signal::Suspend => "SIGTSTP",
         Signal::Continued => "SIGCONT",
+        Signal::User1 => "SIGUSR1",
     }
 }
 

@@ -112,6 +112,8 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::Wake(_) => "wake-up",
             ProcessFd::Listener(_) => "unix listener",
             ProcessFd::Stream(_) => "unix socket",
+            ProcessFd::File(_) => "file",
+            ProcessFd::Inherited(_) => "inherited listener",
         };
         let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;
         Ok(self.opened(io, name))

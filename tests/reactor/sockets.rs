@@ -1,8 +1,10 @@
 //! Sockets of the kernel that the tests run on, with ends that know nothing of this reactor.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::Arc;
 use std::thread;
 
 use nix::errno::Errno;
@@ -11,7 +13,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal as UnixSignal, raise};
 use nix::sys::socket::{getsockopt, sockopt};
 use sealwax::reactor::limits::{KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS};
-use sealwax::reactor::{CloseReason, Linux, Opened, ProcessFd, Signal, Sys, Waker, inherited};
+use sealwax::reactor::{
+    CloseReason, Linux, Opened, ProcessFd, Signal, Sys, Waker, inherited, inherited_listener,
+};
 
 use crate::child;
 use crate::real::{ANYWHERE, PATIENCE, Real};
@@ -184,13 +188,52 @@ fn signals_are_told_in_place_of_what_they_do() {
     let mut handler = silent();
     let id = real.cx().open(ProcessFd::Signals);
     real.until(&mut handler, |told| *told == Told::Opened(id, Opened::ProcessFd));
-    for (sent, told) in
-        [(UnixSignal::SIGTERM, Signal::Terminate), (UnixSignal::SIGHUP, Signal::Hangup)]
-    {
+    for (sent, told) in [
+        (UnixSignal::SIGTERM, Signal::Terminate),
+        (UnixSignal::SIGHUP, Signal::Hangup),
+        (UnixSignal::SIGUSR1, Signal::User1),
+    ] {
         raise(sent).unwrap();
         real.until(&mut handler, |it| *it == Told::Signal(told));
     }
     real.assert_rest(&mut handler);
+}
+
+/// Others hold the socket too, so the kernel does not forget by itself that it is watched.
+#[test]
+fn an_inherited_listener_that_is_closed_here_is_reported_no_more() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (inherited, at) = inherited_listener(socket.as_raw_fd()).unwrap();
+    assert_eq!(at, socket.local_addr().unwrap());
+    let mut real = Real::new();
+    let mut handler = silent();
+    let id = real.cx().open(ProcessFd::Inherited(Arc::new(inherited)));
+    real.until(&mut handler, |told| *told == Told::Opened(id, Opened::ProcessFd));
+    let _first = TcpStream::connect(at).unwrap();
+    let is_accepted = |told: &Told| matches!(told, Told::Opened(_, Opened::Accepted { .. }));
+    real.until(&mut handler, is_accepted);
+    real.cx().close(id);
+    real.until(&mut handler, is_closed);
+    let second = TcpStream::connect(at).unwrap();
+    real.assert_rest(&mut handler);
+    // The next process that has the socket accepts who has connected meanwhile.
+    socket.set_nonblocking(false).unwrap();
+    assert_eq!(socket.accept().unwrap().1, second.local_addr().unwrap());
+}
+
+#[test]
+fn what_is_no_listener_is_not_taken_for_one() {
+    let errno = |number| inherited_listener(number).unwrap_err();
+    let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let unix = UnixListener::from(UnixDatagram::unbound().map(OwnedFd::from).unwrap());
+    let file = std::fs::File::open("/dev/null").unwrap();
+    assert_eq!(errno(datagram.as_raw_fd()), Errno::EPROTOTYPE);
+    assert_eq!(errno(unix.as_raw_fd()), Errno::EPROTOTYPE);
+    assert_eq!(errno(stream.as_raw_fd()), Errno::EINVAL);
+    assert_eq!(errno(file.as_raw_fd()), Errno::ENOTSOCK);
+    assert_eq!(errno(100_000), Errno::EBADF);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn signals_and_wake_ups_are_told_and_then_the_loop_sleeps() {
     let wake = sim.cx().open(ProcessFd::Wake(Waker::new().unwrap()));
     sim.settle(&mut handler);
     handler.take();
-    for number in [libc::SIGTERM, libc::SIGUSR1, libc::SIGINT] {
+    for number in [libc::SIGTERM, libc::SIGUSR2, libc::SIGINT] {
         sim.kernel.signal(u8::try_from(number).unwrap());
     }
     sim.kernel.wake();

@@ -42,7 +42,7 @@ impl Simulated {
         Self::over(config, &Config::default(), Box::new(store))
     }
 
-    fn over(config: RelayConfig, reactor: &Config, store: Box<dyn Store>) -> Self {
+    pub fn over(config: RelayConfig, reactor: &Config, store: Box<dyn Store>) -> Self {
         let kernel = Kernel::new();
         let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
         let journal = Journal::new(Format::Json, Level::Debug);

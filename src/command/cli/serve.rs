@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{TraceArgs, Verbosity, bytes, timeout};
+use super::{TraceArgs, Verbosity, bytes, seconds, timeout};
 use crate::admin::limits::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS};
 use crate::command::capacity::Capacity;
+use crate::command::settings::Settings;
 use crate::limits::{MAX_FRAME, MAX_FRAME_OPTION};
 use crate::reactor::limits::{FEW_SOURCES, MAX_SPIN, SOCKET_BUFFER};
 use crate::reactor::{Config, Trigger};
@@ -38,14 +39,24 @@ pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
 #[command(after_help = "Examples:
   sealwax serve --listen 0.0.0.0:12345 --listen '[::]:12345'
   sealwax serve --listen 127.0.0.1:0 --ephemeral --log json 2>>relay.ndjson
+  sealwax serve --config relay.toml --check
 
 It prints one line `listening on HOST:PORT` to standard error for each address (with -q only for
 port 0, with -qq never); with --log json the line is an object,
 {\"event\":\"listening\",\"address\":\"HOST:PORT\",…}.
 At SIGTERM and SIGINT it stops listening, sends what is queued for at most half a second and exits
-with 0. At SIGHUP it prints its counters, frees names that were released (`sealwax names`), and
-reads --tls-cert and --tls-key again; if the new pair is not valid, it keeps the old one.")]
+with 0. At SIGUSR1 it stops listening, ends the connections one after the other within --drain-time,
+and exits with 0. At SIGHUP it prints its counters, opens --log-file again, frees names that were
+released (`sealwax names`), and reads --config, --tls-cert and --tls-key again; if what it reads is
+not valid, it keeps the old values.")]
 pub struct Serve {
+    /// Read options from this file (TOML): their long names without dashes, such as
+    /// `max-connections = 1000`. Options on the command line win. Read again at SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check whether the relay could start with these options, print them as TOML, and exit
+    #[arg(long)]
+    pub check: bool,
     /// Where to listen; can be repeated. Port 0: any free port. A host name: all of its addresses.
     /// `[::]`: IPv6 only; `0.0.0.0`: IPv4 only
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
@@ -93,6 +104,9 @@ pub struct Serve {
     /// How long a frame may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
     pub frame_timeout: Duration,
+    /// Over how many seconds a drain (SIGUSR1) spreads the ends of the connections
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub drain_time: Duration,
     /// Letters that wait for users who are not connected are deleted after this many days
     #[arg(long, value_name = "DAYS", default_value_t = LETTERS_DAYS,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LETTERS_DAYS)))]
@@ -131,6 +145,10 @@ pub struct Serve {
     /// answers come sooner, but the relay uses a processor while it is idle
     #[arg(long, value_name = "MICROSECONDS", default_value = "0", value_parser = spin)]
     pub spin: Duration,
+    /// Append the activity log to this file, and not to standard error; it is opened again at
+    /// SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// The form of the activity log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
@@ -140,6 +158,9 @@ pub struct Serve {
     /// Whether the loop is traced.
     #[command(flatten)]
     pub trace: TraceArgs,
+    /// Where each option comes from.
+    #[arg(skip)]
+    pub settings: Settings,
 }
 
 impl Serve {
@@ -181,6 +202,11 @@ impl Serve {
         admin + if self.metrics.is_some() { 1 + METRICS_CONNECTIONS } else { 0 }
     }
 
+    /// The addresses of all `--listen`.
+    pub(in crate::command) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().flat_map(|it| it.0.iter().copied()).collect()
+    }
+
     /// What the relay keeps of letters.
     pub(in crate::command) const fn letter_limits(&self) -> LetterLimits {
         LetterLimits { bytes: self.letters_bytes, days: self.letters_days }
@@ -196,6 +222,7 @@ impl Serve {
             outbox_common: capacity.outbox_common,
             rates_loopback: self.rates_loopback,
             requires_tls: self.tls == TlsOption::Require,
+            drain_time: self.drain_time,
         }
     }
 }

@@ -188,7 +188,10 @@ impl Sys for Kernel {
                     return machine.open(Kind::Signals, self.process);
                 }
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
+                // This kernel has no files, no unix sockets, and no other process that holds its
+                // sockets.
                 ProcessFd::Listener(_) | ProcessFd::Stream(_) => return Err(Errno::EAFNOSUPPORT),
+                ProcessFd::File(_) | ProcessFd::Inherited(_) => return Err(Errno::EBADF),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;
             machine.charge(self.process)?;

@@ -1,0 +1,105 @@
+//! `serve --check`: whether the relay could start with these options, without starting it.
+//!
+//! Nothing is made and nothing is changed, so that it can run beside the relay whose options it
+//! checks.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, eaccess};
+
+use super::cli::Serve;
+use super::serve::{LOCK_FILE, NAMES_FILE, home_path, key_is_gone, read_key, unusable};
+use super::{Exit, Failure, Outcome, capacity, certificate, help, log_file};
+use crate::home::{Home, HomeError};
+use crate::reactor::raise_descriptor_limit;
+use crate::relay::names::BoundNames;
+
+/// Prints the options that hold, and says whether the relay could start with them.
+pub(super) fn check(arguments: &Serve) -> Outcome {
+    help::is_seen()?;
+    let descriptors = raise_descriptor_limit().map_err(failed)?;
+    let capacity = capacity::capacity(arguments, descriptors)?;
+    if let Some(why) = capacity.fewer {
+        let (served, asked) = (capacity.connections, arguments.max_connections);
+        note(&format!("serves {served} connections of the {asked} asked for: {why}"));
+    }
+    certificate::engines(arguments)?;
+    if let Some(path) = &arguments.log_file {
+        check_log_file(path)?;
+    }
+    let holder = if arguments.ephemeral { None } else { check_home(arguments)? };
+    if let Some(holder) = holder {
+        // Its addresses are taken, by itself.
+        note(&format!("the relay can start with these options once the other one ends: {holder}"));
+    } else {
+        check_addresses(arguments)?;
+        note("the relay can start with these options");
+    }
+    help::print(arguments.settings.to_toml().as_bytes())
+}
+
+/// Checks the home; if a relay runs on it, returns in words which.
+fn check_home(arguments: &Serve) -> Result<Option<HomeError>, Failure> {
+    let path = home_path(arguments.home.as_ref())?;
+    if !path.exists() {
+        check_directory_of(&path).map_err(failed)?;
+        return Ok(None); // it would be made
+    }
+    let home = Home::open(&path).map_err(unusable)?;
+    let held = match home.path(LOCK_FILE).exists().then(|| home.lock(LOCK_FILE)) {
+        Some(Err(held @ HomeError::Held { .. })) => Some(held),
+        Some(Err(error)) => return Err(unusable(error)),
+        Some(Ok(_)) | None => None,
+    };
+    let names = home.path(NAMES_FILE);
+    match (read_key(&home)?, names.exists()) {
+        (None, false) => eaccess(&path, AccessFlags::W_OK)
+            .map_err(|errno| failed(format!("cannot write in '{}': {errno}", path.display())))?,
+        (Some(_), _) => BoundNames::can_be_read(&names).map(drop).map_err(failed)?,
+        // A start that was interrupted leaves a file without names.
+        (None, true) if BoundNames::can_be_read(&names).is_ok_and(|count| count > 0) => {
+            return Err(key_is_gone(&home));
+        }
+        (None, true) => {}
+    }
+    Ok(held)
+}
+
+fn check_log_file(path: &Path) -> Result<(), Failure> {
+    let checked = if path.exists() {
+        log_file::open(path, false).map(drop)
+    } else {
+        check_directory_of(path)
+    };
+    checked.map_err(|why| failed(log_file::refused(&why)))
+}
+
+/// Whether a file or a directory can be made at `path`: in the nearest directory that is there.
+fn check_directory_of(path: &Path) -> Result<(), String> {
+    let above = |path: &Path| path.ancestors().skip(1).find(|it| it.exists()).map(Path::to_owned);
+    let directory = above(path).filter(|it| !it.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| ".".into());
+    eaccess(&directory, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| {
+        format!("cannot make '{}' in '{}': {errno}", path.display(), directory.display())
+    })
+}
+
+/// Listens at each address, and stops at once.
+fn check_addresses(arguments: &Serve) -> Result<(), Failure> {
+    for address in arguments.addresses() {
+        TcpListener::bind(address).map_err(|error| {
+            failed(format!("cannot listen on {address}: {error}; choose another with --listen"))
+        })?;
+    }
+    Ok(())
+}
+
+fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}"); // where nobody reads it, the exit code tells
+}
+
+fn failed(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, message)
+}

@@ -1,0 +1,193 @@
+//! What an operator sets and changes while the relay runs: a file of options, a log file, SIGHUP.
+//! Processes; what is waited for is what they say.
+
+#![allow(clippy::expect_used)] // a test says what it expects
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::process::{Homes, Process, Relay, text};
+use support::relay::Client;
+
+fn connect(relay: &Relay) -> Client {
+    Client::connect(relay.address.parse().expect("an address"))
+}
+
+fn plain_is_refused(relay: &Relay) {
+    let mut client = connect(relay);
+    client.send(&json!({"action": "ping"}));
+    client.refused("tls_required");
+}
+
+fn original(relay: &Relay, name: &str) -> Client {
+    Client::original(relay.address.parse().expect("an address"), name)
+}
+
+const OPTIONS: &str = "listen = \"127.0.0.1:0\"\nephemeral = true\nmax-connections = 100\n";
+
+fn write(path: &Path, lines: &str) {
+    fs::write(path, format!("{OPTIONS}{lines}")).expect("written");
+}
+
+#[test]
+fn a_file_of_options_is_read_at_the_start_and_at_sighup() {
+    let homes = Homes::new();
+    let path = homes.path("relay.toml");
+    write(&path, "log = \"json\"\n");
+    let process = Process::start(&["serve", "--config", text(&path)]);
+    let relay = Relay::of(process);
+    original(&relay, "JG").ping();
+    let told = |lines: &str, event: &str| {
+        write(&path, lines);
+        relay.process.signal(Signal::SIGHUP);
+        let line = relay.process.talk_with(&format!("\"{event}\""));
+        relay.process.talk_with("\"counters\"");
+        serde_json::from_str::<Value>(&line).expect("an object a line")
+    };
+    // Each of these holds at once.
+    told("log = \"json\"\nverbose = 1\ntls = \"require\"\n", "settings_reloaded");
+    plain_is_refused(&relay);
+    relay.process.talk_with("\"connected\""); // as -v tells it
+    // A file that is wrong changes nothing.
+    let line = told("log = \"json\"\noutbox-sift = 5\n", "settings_not_reloaded");
+    let expected = "line 5: there is no option 'outbox-sift'; the nearest one is 'outbox-soft'";
+    assert!(line["detail"].as_str().expect("a text").contains(expected), "{line}");
+    plain_is_refused(&relay);
+    // What is only read at a start is named.
+    let line = told("log = \"json\"\nspin = 5\n", "needs_restart");
+    assert_eq!(line["option"], "spin");
+    original(&relay, "JG").ping();
+    relay.process.signal(Signal::SIGTERM);
+    let ended = relay.process.end().with_code(0);
+    let restarts = ended.transcript.matches("\"needs_restart\"").count();
+    assert_eq!(restarts, 1, "{ended:?}");
+}
+
+#[test]
+fn a_file_that_is_wrong_starts_no_relay() {
+    let homes = Homes::new();
+    let path = homes.path("relay.toml");
+    write(&path, "max-frame = \"64k\"\n");
+    let ended = Process::start(&["serve", "--config", text(&path)]).end().with_code(2);
+    let place = format!("{}, line 4: the value of 'max-frame' is a whole number", text(&path));
+    assert!(ended.stderr[0].contains(&place), "{ended:?}");
+    let missing = homes.path("missing.toml");
+    let ended = Process::start(&["serve", "--config", text(&missing)]).end().with_code(2);
+    assert!(ended.stderr[0].contains(text(&missing)), "{ended:?}");
+}
+
+#[test]
+fn a_check_says_whether_a_start_would_succeed_and_prints_what_holds() {
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    let path = homes.path("relay.toml");
+    let check = |options: &[&str]| {
+        Process::start(&[&["serve", "--check", "--max-connections", "9"], options].concat()).end()
+    };
+    let options = ["--listen", "127.0.0.1:0", "--home", text(&home), "--drain-time", "2.5"];
+    let first = check(&options).with_code(0);
+    assert!(first.stderr.iter().any(|line| line == "the relay can start with these options"));
+    assert!(!home.exists(), "nothing is made");
+    fs::write(&path, first.stdout.join("\n")).expect("written");
+    let again = Process::start(&["serve", "--check", "--config", text(&path)]).end().with_code(0);
+    assert_eq!(again.stdout, first.stdout);
+    assert!(first.stdout.contains(&"drain-time = 2.5".to_owned()), "{first:?}");
+
+    // Beside the relay that it is for.
+    let relay = Relay::at_home(&home);
+    let ended = check(&["--listen", &relay.address, "--home", text(&home)]).with_code(0);
+    let pid = relay.process.pid().to_string();
+    assert!(ended.stderr.iter().any(|line| line.contains(&pid)), "{ended:?}");
+    drop(relay);
+    check(&options).with_code(0);
+
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("it has one").to_string();
+    assert!(check(&["--listen", &taken, "--ephemeral"]).with_code(1).transcript.contains(&taken));
+    let wrong = homes.path("no.pem");
+    let pair = ["--ephemeral", "--tls-cert", text(&wrong), "--tls-key", text(&wrong)];
+    assert!(check(&pair).with_code(1).transcript.contains(text(&wrong)));
+    let log = homes.path("missing/relay.log");
+    let ended = check(&["--ephemeral", "--listen", "127.0.0.1:0", "--log-file", text(&log)]);
+    assert_eq!(ended.code, Some(0), "root and the owner can make it: {ended:?}");
+    fs::remove_file(home.join("relay.key")).expect("it is there");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).expect("ours");
+    let ended = check(&options).with_code(1);
+    assert!(ended.transcript.contains("chmod"), "{ended:?}");
+}
+
+#[test]
+fn a_log_file_that_is_renamed_is_opened_again_at_sighup() {
+    let homes = Homes::new();
+    let (path, old) = (homes.path("relay.log"), homes.path("relay.log.1"));
+    let relay = Process::start(&[
+        "serve",
+        "--ephemeral",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "json",
+        "--log-file",
+        text(&path),
+    ]);
+    let lines = |path: &Path| -> Vec<Value> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+    };
+    let wait_for = |path: &Path, event: &str| loop {
+        if let Some(line) = lines(path).into_iter().find(|line| line["event"] == event) {
+            return line;
+        }
+        std::thread::yield_now();
+    };
+    let address = wait_for(&path, "listening")["address"].as_str().expect("one").to_owned();
+    let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o137, 0, "nobody else reads it: {mode:o}");
+    fs::rename(&path, &old).expect("renamed");
+    let mut client = Client::original(address.parse().expect("an address"), "JG");
+    client.ping();
+    wait_for(&old, "registered"); // the old file is written to until then
+    relay.signal(Signal::SIGHUP);
+    wait_for(&path, "counters");
+    client.finish_writing();
+    wait_for(&path, "left");
+    // A file that cannot be opened again leaves the one that is open.
+    fs::rename(&path, &old).expect("renamed");
+    fs::create_dir(&path).expect("made");
+    relay.signal(Signal::SIGHUP);
+    let line = wait_for(&old, "log_not_reopened");
+    assert!(line["detail"].as_str().expect("a text").contains(text(&path)), "{line}");
+    relay.signal(Signal::SIGTERM);
+    let ended = relay.end().with_code(0);
+    assert_eq!(ended.transcript, "", "the log goes to its file");
+    wait_for(&old, "draining");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_stops_nobody_and_one_that_cannot_be_opened_no_start() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("it has one").to_string();
+    drop(port);
+    let log = ["--log-file", "/dev/full", "--listen", &address, "--ephemeral", "-vv"];
+    let _relay = Process::start(&[&["serve"], &log[..]].concat());
+    let mut client = loop {
+        if std::net::TcpStream::connect(&address).is_ok() {
+            break Client::original(address.parse().expect("an address"), "JG");
+        }
+    };
+    for _ in 0..100 {
+        client.send(&json!({"action": "message", "to": "JG", "content": ""}));
+        client.frame();
+    }
+    let homes = Homes::new();
+    let missing = homes.path("missing/relay.log");
+    let ended = Process::start(&["serve", "--ephemeral", "--log-file", text(&missing)]).end();
+    assert!(ended.with_code(1).transcript.contains("--log-file"));
+}
