@@ -129,6 +129,49 @@ fn each_opens_the_letters_of_the_other() {
     }
 }
 
+/// Through a real relay, and never both there at once: so texts and receipts are letters.
+#[test]
+fn each_is_left_letters_by_the_other_and_told_that_they_were_shown() {
+    let homes = Homes::new();
+    let relay = Relay::at_home(&homes.path("relay"));
+    let letterbox = homes.path("letterbox.json");
+    let bob = || second_with("bob", &relay, &["--letterbox", text(&letterbox)]);
+    let alice = |command: &[&str]| {
+        let ended = homes.client("alice", &relay.address, command).end().with_code(0);
+        let parse = |line: &String| serde_json::from_str(line).expect("an object a line");
+        ended.stdout.iter().map(parse).collect::<Vec<Value>>()
+    };
+    let first = |events: &[Value], kind: &str| {
+        let found = events.iter().find(|event| event["event"] == kind);
+        found.unwrap_or_else(|| panic!("no {kind}: {events:?}")).clone()
+    };
+    let looks_in = ["recv", "--wait", "0", "--json"];
+    alice(&looks_in);
+    let there = bob();
+    there.event("letterbox_empty");
+    there.end().with_code(0);
+
+    let long = "x".repeat(5000);
+    for said in ["ça va?", &long] {
+        let sent = alice(&["send", "--until", "stored", "--json", "bob", said]);
+        assert_eq!(first(&sent, "stored")["to"], "bob");
+        let mut there = bob();
+        let message = there.event("message");
+        assert_eq!((&message["text"], &message["letter"]), (&json!(said), &json!(true)));
+        there.say(&json!({"to": "alice", "text": said, "id": "7", "letter": true}).to_string());
+        assert_eq!(there.event("stored")["id"], "7");
+        there.end().with_code(0); // once his receipt is stored too
+
+        let came = alice(&looks_in);
+        let message = first(&came, "message");
+        assert_eq!((&message["text"], &message["letter"]), (&json!(said), &json!(true)));
+        assert_eq!(first(&came, "delivered")["to"], "bob");
+        let there = bob();
+        assert_eq!(there.event("delivered")["id"], "7");
+        there.end().with_code(0);
+    }
+}
+
 #[test]
 fn both_begin_at_once_and_keep_to_the_others_window() {
     const LINES: usize = 600;

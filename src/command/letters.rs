@@ -87,6 +87,8 @@ fn peers(home: &Rc<Home>) -> Result<PinBook<PeerPin>, Failure> {
     Ok(peers)
 }
 
+type Chosen = (Vec<AtRelay<WaitingLetter>>, Vec<AtRelay<ParkedLetter>>);
+
 /// The letters that `which` names (a peer, or one letter; none: all): those that were left, or
 /// those that are held.
 fn chosen(
@@ -94,7 +96,7 @@ fn chosen(
     parked: Vec<AtRelay<ParkedLetter>>,
     which: Option<&str>,
     held: bool,
-) -> Result<(Vec<AtRelay<WaitingLetter>>, Vec<AtRelay<ParkedLetter>>), Failure> {
+) -> Result<Chosen, Failure> {
     let is_it = |is_meant: bool, peer: &str, mid: &Mid| {
         is_meant && which.is_none_or(|which| which == peer) || which == Some(mark(mid).as_str())
     };
@@ -103,7 +105,7 @@ fn chosen(
     let waiting = waiting.into_iter().filter(is_meant);
     let is_meant = |it: &AtRelay<ParkedLetter>| is_it(held, &it.letter.from, &it.letter.mid);
     let parked = parked.into_iter().filter(is_meant);
-    let chosen: (Vec<_>, Vec<_>) = (waiting.collect(), parked.collect());
+    let chosen: Chosen = (waiting.collect(), parked.collect());
     match which.map(escape_visible) {
         Some(which) if chosen.0.is_empty() && chosen.1.is_empty() => {
             let message = match (held, has_held) {

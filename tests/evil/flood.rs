@@ -47,20 +47,33 @@ impl Scene {
         bob.talk_with("you are bob");
         let alice = chat(&homes, &relay, "alice");
         let mut scene = Self { homes, relay, alice, bob, rounds: 0 };
-        scene.goes_on();
+        assert_eq!(scene.goes_on(), 0);
         scene
     }
 
-    /// Alice's next message is shown.
-    fn goes_on(&mut self) {
+    /// Alice's next message is shown. Returns how many letters were shown before it.
+    fn goes_on(&mut self) -> usize {
         self.rounds += 1;
         let text = format!("round {}", self.rounds);
         say(&mut self.alice, "bob", &text);
-        assert_eq!(self.bob.line(), format!("alice: {text}"));
+        for letters in 0.. {
+            let line = self.bob.line();
+            if line != "alice: a letter" {
+                assert_eq!(line, format!("alice: {text}"));
+                return letters;
+            }
+        }
+        unreachable!("a number without end");
     }
 
-    /// Gives bob these frames, and waits until he shows a message after them.
+    /// Gives bob these frames, none of which he shows, and waits until he shows a message after
+    /// them.
     fn flood(&mut self, what: &str, frames: impl ExactSizeIterator<Item = Value>) {
+        assert_eq!(self.flood_showing(what, frames), 0, "{what}");
+    }
+
+    /// As [`Self::flood`]; returns how many letters he has shown meanwhile.
+    fn flood_showing(&mut self, what: &str, frames: impl ExactSizeIterator<Item = Value>) -> usize {
         let count = frames.len();
         let lines = frames.map(|frame| format!("{frame}\n")).collect::<Vec<_>>().concat();
         let ((memory, computed), began) = (usage(self.bob.pid()), Instant::now());
@@ -68,7 +81,7 @@ impl Scene {
         for piece in lines.as_bytes().chunks(1 << 16) {
             self.relay.tell_bytes("bob", piece);
         }
-        self.goes_on();
+        let shown = self.goes_on();
         let (after, computed_after) = usage(self.bob.pid());
         let grown = after.saturating_sub(memory);
         println!(
@@ -77,6 +90,7 @@ impl Scene {
             computed_after.saturating_sub(computed),
         );
         assert!(grown < MOST_MEMORY, "{what}: {grown} KiB more");
+        shown
     }
 }
 
@@ -193,4 +207,29 @@ fn floods_of_letters_cost_bounded_memory_too() {
     scene.flood("times that no letters wait", empty.into_iter());
     let counts = json!({"action": "letterbox", "waiting": [{"key_id": 1, "count": u32::MAX}]});
     scene.flood("counts of letters", vec![counts; 10_000].into_iter());
+}
+
+/// A relay that says that a million letters wait, and gives good ones without a pause: bob takes
+/// some, at his own pace, and no more than he has acknowledged.
+#[test]
+fn a_box_of_a_million_letters_is_taken_at_the_pace_of_the_client() {
+    const DIFFERENT: u16 = 400;
+    let mut scene = Scene::new();
+    let mut letters = Letters::begin(&scene.relay);
+    let waiting = json!([{"key_id": letters.key.id, "count": 1_000_000}]);
+    scene.relay.tell("bob", &json!({"action": "letterbox", "waiting": waiting}));
+    let (now, bob) = (letters.now_ms, public("bob"));
+    let mid = |number: u16| {
+        let mut mid = [6; 16];
+        mid[..2].copy_from_slice(&number.to_be_bytes());
+        mid
+    };
+    let sealed: Vec<_> =
+        (0..DIFFERENT).map(|number| letters.seal(&bob, mid(number), now)).collect();
+    let each: Vec<_> = sealed.iter().cycle().take(10_000).collect();
+    let flood: Vec<_> = each.into_iter().flat_map(|letter| letters.again(letter, 1)).collect();
+    let shown = scene.flood_showing("good letters", flood.into_iter());
+    println!("{shown} of {DIFFERENT} different letters were shown");
+    // None twice.
+    assert!((1..=usize::from(DIFFERENT)).contains(&shown), "{shown} letters");
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A second client of version 2, to talk through our relay with ours.
 
-    second_client.py HOST:PORT NAME IDENTITY.pem [--without-kem] [--record FILE]
+    second_client.py HOST:PORT NAME IDENTITY.pem [--without-kem] [--record FILE] [--letterbox FILE]
 
 Reads JSON lines, {"to","text"[,"id"]} or {"command":"prekey"} (make a new prekey and publish it),
 and prints JSON lines by their `event`: registered, message, delivered, failed, gap, warning,
-closed. At the end of its input it waits for what is unconfirmed and ends with 0. `--without-kem`:
+closed. With `--letterbox` it takes letters, confirms them by letters, and keeps in FILE what it
+needs for that; {"to","text","id","letter":true} leaves one, and it also prints stored and
+letterbox_empty. At the end of its input it waits for what is unconfirmed and ends with 0. `--without-kem`:
 its prekeys have no ML-KEM key. `--record` writes what its registration and its sessions were made
 of, secrets and all: see check_vectors.py.
 
@@ -25,6 +27,7 @@ import sys
 import time
 
 from sealwax2 import identity
+from sealwax2.letterbox import Letterbox
 from sealwax2.message import RECEIPT, TEXT, Sealed
 from sealwax2.notation import Refused, b64, refuse_unless, sign, unb64
 from sealwax2.peer import KeyWanted, Peer, Tokens
@@ -72,9 +75,10 @@ class Connection:
 
 
 class Client:
-    def __init__(self, address, name, path, with_kem):
+    def __init__(self, address, name, path, with_kem, letterbox=None):
         self.own = identity.Own(name, identity.load(path), with_kem)
         self.connection = Connection(address)
+        self.letterbox = letterbox and Letterbox(self.own, letterbox, self.connection.send, tell)
         self.peers, self.tokens = {}, Tokens(10, 10)
         self.input_ended = False
         self.record = {"name": name, "identity": path, "fp": self.own.fp.hex(), "prekeys": []}
@@ -129,7 +133,7 @@ class Client:
         selector.register(self.connection.socket, selectors.EVENT_READ)
         selector.register(sys.stdin.buffer, selectors.EVENT_READ)
         line = b""
-        while not (self.input_ended and not any(peer.has_more() for peer in self.peers.values())):
+        while not self.input_ended or self.has_more():
             for key, _ in selector.select(TICK_SECONDS):
                 if key.fileobj is self.connection.socket:
                     frames = self.connection.receive()
@@ -146,6 +150,10 @@ class Client:
                     selector.unregister(sys.stdin.buffer)
             for peer in self.peers.values():
                 self.advance(peer)
+
+    def has_more(self):
+        of_letters = self.letterbox and self.letterbox.has_more()
+        return of_letters or any(peer.has_more() for peer in self.peers.values())
 
     def guard(self, take, thing):
         """What comes from outside is refused with a warning, whatever it is."""
@@ -165,6 +173,8 @@ class Client:
         if line.get("command") == "prekey":
             self.renew_prekey()
             self.connection.send("prekey", v=2, prekey=self.own.prekey)
+        elif line.get("letter"):
+            self.letterbox.say(line["to"], line["text"], line["id"])
         else:
             self.peer(line["to"]).say(line["text"], line.get("id"))
 
@@ -174,6 +184,8 @@ class Client:
         action = frame["action"]
         if action in ("send_key", "message"):
             self.from_peer(self.peer(frame["from"]), frame)
+        elif self.letterbox and self.letterbox.is_for(frame):
+            self.letterbox.take_frame(frame)
         elif action == "pubkey":
             self.take_key(self.peer(frame["from"]), frame)
         elif action == "relayed":
@@ -258,10 +270,15 @@ def main():
     parser.add_argument("identity", metavar="IDENTITY.pem")
     parser.add_argument("--without-kem", dest="with_kem", action="store_false")
     parser.add_argument("--record", metavar="FILE", type=pathlib.Path)
+    parser.add_argument("--letterbox", metavar="FILE", type=pathlib.Path)
     options = parser.parse_args()
-    client = Client(options.address, options.name, options.identity, options.with_kem)
+    client = Client(
+        options.address, options.name, options.identity, options.with_kem, options.letterbox
+    )
     try:
         client.register()
+        if client.letterbox:
+            client.letterbox.publish()
         client.run()
     except Refused as refused:
         tell("closed", code=refused.code, detail=refused.detail)

@@ -1,9 +1,7 @@
 //! What a letter costs the tables of the relay, in memory, with few letters in them and with many; and
-//! what it costs the storage thread and the disk.
+//! what it costs the storage thread and the disk, without a relay in front.
 //!
-//! `--test` is the same with a fiftieth of the letters. The disk is that of the temporary directory
-//! (`TMPDIR`).
-#![expect(clippy::expect_used, reason = "a bench has nobody to tell")]
+//! The disk is that of the temporary directory (`TMPDIR`).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,15 +16,6 @@ use sealwax::relay::limits::{LETTERS_UNDER_WAY, SPARE_PAGES, WAL_BYTES};
 use sealwax::relay::sqlite::{LetterLimits, SqliteStore};
 use sealwax::relay::store::Store;
 use sealwax::wire::{Fingerprint, LetterKey, LetterKind, TakeMode};
-
-fn main() {
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let part = if is_test { 50 } else { 1 };
-    depth(1_000_000 / part);
-    for (boxes, rounds) in [(1, 200 / part), (1600 / part, 1)] {
-        disk(boxes, rounds);
-    }
-}
 
 /// Letters that wait in a box at a time, each from whom its owner wrote to.
 const IN_A_BOX: usize = 64;
@@ -72,8 +61,8 @@ impl OnDisk {
     }
 }
 
-/// Letters come into so many boxes and go, and that so many times.
-fn disk(boxes: usize, rounds: usize) {
+/// Letters of this length come into so many boxes and go, and that so many times.
+pub(crate) fn disk(boxes: usize, rounds: usize, bytes: usize) {
     let home = tempfile::tempdir().expect("a directory");
     let path = home.path().join("names.sqlite");
     let (store, _) = SqliteStore::open(&path, LetterLimits::default()).expect("a new file");
@@ -104,7 +93,7 @@ fn disk(boxes: usize, rounds: usize) {
                 for user in 0..boxes {
                     let id = format!("{round}-{id}");
                     let (from, to, kind) = (owner(user + 1), name(user), LetterKind::Text);
-                    let kept = vec![b'x'; 300];
+                    let kept = vec![b'x'; bytes];
                     disk.ask(LetterAsk::Keep(NewLetter { from, to, id, kind, key_id: 1, kept }));
                 }
             }
@@ -121,8 +110,11 @@ fn disk(boxes: usize, rounds: usize) {
     }
     let shrunk = begun.elapsed();
     let letters = boxes * IN_A_BOX * rounds;
-    println!("{letters} letters of 300 bytes through {boxes} boxes on the disk:");
+    let status = std::fs::read_to_string("/proc/self/status").expect("proc(5)");
+    let peak = status.lines().find(|line| line.starts_with("VmHWM:")).expect("proc(5)");
+    println!("{letters} letters of {bytes} bytes through {boxes} boxes on the disk:");
     println!("  kept: {}; taken and deleted: {}", kept.of(letters), gone.of(letters));
+    println!("  memory of this process, at most: {}", peak.trim_start_matches("VmHWM:").trim());
     let (least, most, last) = (least / 1024, most / 1024, bytes_of(home.path()) / 1024);
     println!(
         "  file and -wal: {least} KiB, at most {most}, and {last} {shrunk:.1?} after the last"
@@ -183,7 +175,7 @@ fn key() -> LetterKey {
 }
 
 /// What a letter costs in the tables, in memory, with few letters and with many.
-fn depth(most: usize) {
+pub(crate) fn depth(most: usize) {
     let mut store = InlineStore::new(Box::new(|| 2)).expect("tables in memory");
     let name = |number: usize| format!("user{number}");
     let fp = |number: usize| {
