@@ -11,8 +11,8 @@
 //! 4. [`crypto`], then [`client`]: keys and sessions, and the conversations that are made of them.
 //!    The relay needs little of the first and nothing of the second.
 //! 5. [`command`]: one room a command, which wires the above together; [`load`], which measures;
-//!    [`home`], files that are private and whole; [`trace`], the loop watched, for people and
-//!    tools.
+//!    [`home`], files that are private and whole; [`screen`], what a person types and sees;
+//!    [`trace`], the loop watched, for people and tools.
 //!
 //! [`limits`] has every bound that the others refer to. Imports run downwards only
 //! (`docs/architecture.md`), so each of them can be read without those behind it.
@@ -46,6 +46,7 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod relay;
+pub mod screen;
 pub mod tls;
 pub mod tokens;
 pub mod trace;

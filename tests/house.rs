@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("limits", &[]),
     ("address", &["limits"]),
     ("reactor", &[]),
@@ -18,13 +18,14 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto"]),
     ("trace", &["limits", "reactor", "wire"]),
+    ("screen", &["reactor", "wire"]),
     ("load", &["limits", "address", "reactor", "wire", "tls", "crypto"]),
     ("client", &["limits", "address", "reactor", "tokens", "wire", "tls", "crypto", "home"]),
     (
         "command",
         &[
             "limits", "address", "reactor", "wire", "tls", "crypto", "home", "relay", "load",
-            "client", "trace",
+            "client", "trace", "screen",
         ],
     ),
 ];

@@ -117,7 +117,7 @@ impl Context {
         let kind = match fd {
             ProcessFd::Stdin | ProcessFd::Wake(_) => Kind::Input,
             ProcessFd::Stdout | ProcessFd::Stderr => Kind::Output,
-            ProcessFd::Signals => Kind::Signals,
+            ProcessFd::Signals | ProcessFd::TerminalSignals => Kind::Signals,
         };
         self.ask(kind, State::Open, Asked::Open(fd))
     }

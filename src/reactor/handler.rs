@@ -58,7 +58,7 @@ pub trait Handler {
     fn exhausted(&mut self, _cx: &mut Context, _listener: Token, _errno: Errno) {}
 
     /// The process was sent a signal that it listens for (see
-    /// [`ProcessFd::Signals`](super::ProcessFd)).
+    /// [`ProcessFd::Signals`](super::ProcessFd) and `TerminalSignals`).
     fn signal(&mut self, _cx: &mut Context, _signal: Signal) {}
 
     /// The source is gone, and its token names nobody from now on.
@@ -141,4 +141,10 @@ pub enum Signal {
     Terminate,
     /// `SIGHUP`: the terminal is gone, or (to a daemon) read your settings again.
     Hangup,
+    /// `SIGWINCH`: the terminal has another size.
+    Resized,
+    /// `SIGTSTP`: Ctrl-Z. The process goes on; it stops itself with SIGSTOP once it is ready to.
+    Suspend,
+    /// `SIGCONT`: the process was stopped, and goes on.
+    Continued,
 }

@@ -41,7 +41,7 @@ use super::limits;
 use super::slab::Token;
 use super::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};
 
-/// Signals that one read takes; there are three kinds, and of each at most one waits
+/// Signals that one read takes; a source has three kinds, and of each at most one waits
 /// (`signal(7)`).
 const SIGNALS_PER_READ: usize = 4;
 
@@ -213,12 +213,8 @@ impl Sys for Linux {
                 .and_then(|()| standard(std::io::stdout().as_fd(), OFlag::O_WRONLY)),
             ProcessFd::Stderr => given(libc::STDERR_FILENO)
                 .and_then(|()| standard(std::io::stderr().as_fd(), OFlag::O_WRONLY)),
-            ProcessFd::Signals => {
-                let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-                let signals = SignalFd::with_flags(&block_signals()?, flags)?;
-                // A duplicate, for the type does not give its descriptor away.
-                Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
-            }
+            ProcessFd::Signals => signals(&block_signals()?),
+            ProcessFd::TerminalSignals => signals(&block_terminal_signals()?),
             ProcessFd::Wake(waker) => Ok(shared(duplicate(waker.0.as_fd())?)),
         }
     }
@@ -332,6 +328,36 @@ pub fn block_signals() -> Result<SigSet> {
     let signals = not_ignored([UnixSignal::SIGINT, UnixSignal::SIGTERM, UnixSignal::SIGHUP]);
     signals.thread_block()?;
     Ok(signals)
+}
+
+/// The same for the signals that [`ProcessFd::TerminalSignals`] tells. SIGTSTP does not stop a
+/// process that blocks it; SIGCONT lets it go on all the same (`signal(7)`).
+///
+/// # Errors
+/// None that is known (`sigprocmask(2)`).
+pub fn block_terminal_signals() -> Result<SigSet> {
+    let told = [UnixSignal::SIGWINCH, UnixSignal::SIGCONT];
+    let signals = not_ignored([UnixSignal::SIGTSTP]).iter().chain(told).collect::<SigSet>();
+    signals.thread_block()?;
+    Ok(signals)
+}
+
+/// A source of these signals, which are blocked (`signalfd(2)`).
+fn signals(set: &SigSet) -> Result<Io> {
+    let signals = SignalFd::with_flags(set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    // A duplicate, for the type does not give its descriptor away.
+    Ok(Io::Signals(duplicate(signals.as_fd())?.into_raw_fd()))
+}
+
+/// The columns and rows of a terminal (`TIOCGWINSZ`, `ioctl_tty(2)`); 0 where it does not know.
+///
+/// # Errors
+/// `fd` is no terminal (`ENOTTY`).
+pub fn window_size(fd: BorrowedFd<'_>) -> Result<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call writes a `winsize`, and `size` is one that lives through it.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    Ok((size.ws_col, size.ws_row))
 }
 
 /// Those of `signals` that the process was not started to ignore.

@@ -67,8 +67,8 @@ pub(crate) use self::connection::State;
 pub use self::context::Context;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};
 pub use self::linux::{
-    Linux, Waker, block_signals, end_with_parent, inherited, monotonic, not_ignored,
-    raise_descriptor_limit, was_closed,
+    Linux, Waker, block_signals, block_terminal_signals, end_with_parent, inherited, monotonic,
+    not_ignored, raise_descriptor_limit, was_closed, window_size,
 };
 pub use self::slab::Token;
 pub use self::sys::{Event, Interest, Io, ProcessFd, Sys, Time, Watch};

@@ -94,8 +94,11 @@ pub enum ProcessFd {
     Stdout,
     /// Standard error.
     Stderr,
-    /// The signals of [`Signal`], told through [`Handler::signal`](super::Handler::signal).
+    /// The signals that end a process, told through [`Handler::signal`](super::Handler::signal).
     Signals,
+    /// Beside these, the signals to a program that draws on its terminal: `Resized`, `Suspend` and
+    /// `Continued`.
+    TerminalSignals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
     Wake(Waker),
 }
@@ -163,6 +166,9 @@ pub(crate) fn signal_of(number: u8) -> Option<Signal> {
         libc::SIGINT => Some(Signal::Interrupt),
         libc::SIGTERM => Some(Signal::Terminate),
         libc::SIGHUP => Some(Signal::Hangup),
+        libc::SIGWINCH => Some(Signal::Resized),
+        libc::SIGTSTP => Some(Signal::Suspend),
+        libc::SIGCONT => Some(Signal::Continued),
         _ => None,
     }
 }

@@ -432,6 +432,9 @@ const fn name_of(signal: Signal) -> &'static str {
         Signal::Interrupt => "SIGINT",
         Signal::Terminate => "SIGTERM",
         Signal::Hangup => "SIGHUP",
+        Signal::Resized => "SIGWINCH",
+        Signal::Suspend => "SIGTSTP",
+        Signal::Continued => "SIGCONT",
     }
 }
 

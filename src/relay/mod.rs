@@ -334,6 +334,8 @@ impl Handler for Relay {
                 self.tell_counters(true);
                 self.store.look_for_released();
             }
+            // Of a terminal, which it does not ask for.
+            Signal::Resized | Signal::Suspend | Signal::Continued => {}
         }
     }
 

@@ -193,6 +193,9 @@ pub(super) const fn signal_name(signal: Signal) -> &'static str {
         Signal::Interrupt => "SIGINT",
         Signal::Terminate => "SIGTERM",
         Signal::Hangup => "SIGHUP",
+        Signal::Resized => "SIGWINCH",
+        Signal::Suspend => "SIGTSTP",
+        Signal::Continued => "SIGCONT",
     }
 }
 

@@ -108,6 +108,7 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::Stdout => "standard output",
             ProcessFd::Stderr => "standard error",
             ProcessFd::Signals => "signals",
+            ProcessFd::TerminalSignals => "terminal signals",
             ProcessFd::Wake(_) => "wake-up",
         };
         let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;

@@ -45,4 +45,4 @@ pub use refusal::Refusal;
 pub use reply::{KeyCount, Reply, WireLimits};
 pub use request::{Bind, Body, Register, Registration2, Request, RosterMode};
 pub use roster::{ROSTER_OVERHEAD, encode_roster, encode_userlist};
-pub use text::{Ascii, escape_visible};
+pub use text::{Ascii, escape_visible, is_invisible};

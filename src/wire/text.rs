@@ -48,7 +48,7 @@ impl Formatter for Ascii {
 }
 
 /// Whether a character is of Unicode's categories Cc (C0, DEL, C1), Cf, Zl or Zp.
-pub(super) fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     let is_format = |range: &(char, char)| (range.0..=range.1).contains(&character);
     character.is_control() || (character >= FORMAT[0].0 && FORMAT.iter().any(is_format))
 }

@@ -184,7 +184,9 @@ impl Sys for Kernel {
                 ProcessFd::Stdin => 0,
                 ProcessFd::Stdout => 1,
                 ProcessFd::Stderr => 2,
-                ProcessFd::Signals => return machine.open(Kind::Signals, self.process),
+                ProcessFd::Signals | ProcessFd::TerminalSignals => {
+                    return machine.open(Kind::Signals, self.process);
+                }
                 ProcessFd::Wake(_) => return machine.open(Kind::Wake, self.process),
             };
             let fd = machine.processes[self.process].standard[number].ok_or(Errno::EBADF)?;

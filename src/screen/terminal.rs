@@ -1,0 +1,191 @@
+//! The terminal of this process: raw while we draw on it, and as it was afterwards, however that
+//! ends.
+//!
+//! Raw (`termios(3)`) means: each byte comes when it is typed, nothing is shown by itself, and no
+//! key sends a signal. The terminal belongs to whoever started us, so it is put back when
+//! [`Terminal`] is dropped and by the hook of a panic, which runs before the panic's own words are
+//! printed. Of the signals that end or stop us the loop tells (`ProcessFd::TerminalSignals`), and
+//! who draws ends or calls [`Terminal::suspend`]. SIGKILL and SIGSTOP leave no time for that.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, Once, PoisonError};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::stat::Mode;
+use nix::sys::termios::{self, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+
+use super::limits::{MAX_SIZE, USUAL_SIZE};
+use crate::reactor::window_size;
+
+/// Bracketed paste on: what is pasted comes between marks.
+const ENTER: &str = "\x1b[?2004h";
+/// Bracketed paste off, the cursor shown, plain letters.
+const LEAVE: &str = "\x1b[?2004l\x1b[?25h\x1b[0m";
+/// The alternate screen, which keeps what was on the terminal before; cleared.
+const ENTER_WHOLE: &str = "\x1b[?1049h\x1b[2J";
+/// Back to what was on the terminal before.
+const LEAVE_WHOLE: &str = "\x1b[?1049l";
+
+/// What is put back: by whoever comes first, a drop or a panic.
+static BEFORE: Mutex<Option<Before>> = Mutex::new(None);
+
+struct Before {
+    settings: Termios,
+    whole: bool,
+}
+
+/// Columns and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Cells in a row; at least 1.
+    pub columns: u16,
+    /// Rows; at least 1.
+    pub rows: u16,
+}
+
+/// A raw terminal. One at a time in a process.
+#[derive(Debug)]
+pub struct Terminal {
+    /// The whole screen is drawn on.
+    whole: bool,
+}
+
+impl Terminal {
+    /// Whether standard input and output both are a terminal that understands more than lines.
+    pub fn is_usable() -> bool {
+        let name = std::env::var_os("TERM").unwrap_or_default();
+        let moves = !name.is_empty() && name != "dumb";
+        moves && io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
+    /// Makes the terminal raw. `whole`: the alternate screen is drawn on, and what was on the
+    /// terminal comes back afterwards.
+    ///
+    /// # Errors
+    /// Standard input is no terminal, or it does not take the settings (`tcsetattr(3)`).
+    pub fn open(whole: bool) -> nix::Result<Self> {
+        restore_on_panic();
+        let mut terminal = Self { whole };
+        terminal.resume()?;
+        Ok(terminal)
+    }
+
+    /// How large the terminal is now.
+    pub fn size() -> Size {
+        let (columns, rows) = window_size(io::stdout().as_fd()).unwrap_or((0, 0));
+        let known = |told: u16, usual| if told == 0 { usual } else { told.min(MAX_SIZE) };
+        Size { columns: known(columns, USUAL_SIZE.0), rows: known(rows, USUAL_SIZE.1) }
+    }
+
+    /// Whether the terminal is raw now.
+    pub fn is_raw(&self) -> bool {
+        before().is_some()
+    }
+
+    /// Makes the terminal raw again after [`suspend`](Self::suspend), or after a SIGCONT that came
+    /// from elsewhere. While other programs are in the foreground it is theirs and stays as it is;
+    /// the shell sends SIGCONT again when it is ours.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn resume(&mut self) -> nix::Result<()> {
+        if !is_in_foreground() {
+            return Ok(());
+        }
+        let mut before = before();
+        let settings = match before.take() {
+            Some(before) => before.settings,
+            None => tcgetattr(io::stdin())?,
+        };
+        let mut raw = settings.clone();
+        termios::cfmakeraw(&mut raw);
+        // A line feed goes to the begin of the next line, as whatever else writes here expects.
+        raw.output_flags.insert(OutputFlags::OPOST | OutputFlags::ONLCR);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?;
+        *before = Some(Before { settings, whole: self.whole });
+        write(ENTER);
+        if self.whole {
+            write(ENTER_WHOLE);
+        }
+        Ok(())
+    }
+
+    /// Draws on the whole screen from now on, or does not any more.
+    pub fn set_whole(&mut self, whole: bool) {
+        self.whole = whole;
+        if let Some(before) = &mut *before()
+            && std::mem::replace(&mut before.whole, whole) != whole
+        {
+            write(if whole { ENTER_WHOLE } else { LEAVE_WHOLE });
+        }
+    }
+
+    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it; then
+    /// makes the terminal raw again. What was drawn has to have left before.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn suspend(&mut self) -> nix::Result<()> {
+        restore();
+        raise(Signal::SIGSTOP)?;
+        self.resume()
+    }
+
+    /// What Ctrl-Z does where the terminal is not raw: SIGTSTP to all of our process group
+    /// (`kill(2)`), which tells us too.
+    pub fn ask_to_stop() {
+        let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn before() -> std::sync::MutexGuard<'static, Option<Before>> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts the terminal back as it was; once.
+fn restore() {
+    let Some(Before { settings, whole }) = before().take() else { return };
+    // Somebody else's turn: what they have set stays, and SIGTTOU would stop us (`tcsetattr(3)`).
+    if !is_in_foreground() {
+        return;
+    }
+    write(if whole { LEAVE_WHOLE } else { "" });
+    write(LEAVE);
+    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings); // the terminal may be gone
+}
+
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let next = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            next(panic);
+        }));
+    });
+}
+
+/// Whether our process group is the one that the terminal belongs to (`tcgetpgrp(3)`). A terminal
+/// that is not our controlling one has none, and nobody to take it from.
+fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
+}
+
+/// Writes to the terminal at once, beside the loop; a terminal that takes nothing is not waited
+/// for.
+fn write(text: &str) {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    if let Ok(terminal) = open("/proc/self/fd/1", flags, Mode::empty()) {
+        let _ = File::from(terminal).write_all(text.as_bytes());
+    }
+}
