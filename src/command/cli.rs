@@ -1,5 +1,6 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
+mod chat;
 mod keys;
 mod letters;
 mod load;
@@ -18,6 +19,7 @@ use clap_complete::Shell;
 use crate::address::{Address, NotAnAddress};
 use crate::limits;
 
+pub use self::chat::{Notify, ScreenArgs, TimeFormat};
 pub use self::keys::{Keys, KeysCommand};
 pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
@@ -160,6 +162,8 @@ impl IdentityArgs {
   /users           who is here                     /verify NAME, /trust NAME
   /help, /quit
 
+At a terminal the last rows are a status and the line that you write; F1 shows the keys.
+
 With --json, standard input takes one object on each line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
 optional) or {\"command\":\"users\"} or {\"command\":\"quit\"}.
 
@@ -176,6 +180,9 @@ pub struct Chat {
     /// pipe have to wait for earlier ones
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+    /// What is drawn at a terminal.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
     /// Whether the loop is traced.
     #[command(flatten)]
     pub trace: TraceArgs,

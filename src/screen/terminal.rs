@@ -124,15 +124,11 @@ impl Terminal {
         }
     }
 
-    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it; then
-    /// makes the terminal raw again. What was drawn has to have left before.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn suspend(&mut self) -> nix::Result<()> {
+    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it, which
+    /// SIGCONT tells; [`resume`](Self::resume) follows then. What was drawn has to have left before.
+    pub fn suspend(&mut self) {
         restore();
-        raise(Signal::SIGSTOP)?;
-        self.resume()
+        let _ = raise(Signal::SIGSTOP); // never fails for ourselves (`raise(3)`)
     }
 
     /// What Ctrl-Z does where the terminal is not raw: SIGTSTP to all of our process group
