@@ -74,7 +74,7 @@ impl Status<'_> {
             Link::Connecting(address) => format!("connecting to {}", escape(address)),
             Link::Retry(until) if *until > self.now => {
                 let seconds = until.since(self.now).as_secs_f64().ceil();
-                format!("no connection, next try in {seconds} s")
+                format!("no connection, retry in {seconds} s")
             }
             Link::Down | Link::Retry(_) => "no connection".to_owned(),
         }
@@ -142,7 +142,7 @@ mod tests {
     fn the_next_attempt_is_counted_down() {
         let until = Time::from_nanos(0) + Duration::from_millis(2500);
         let line = status(None).line(None, &Link::Retry(until), "");
-        assert_eq!(line, "no connection, next try in 3 s · to nobody: /to NAME · F1 help");
+        assert_eq!(line, "no connection, retry in 3 s · to nobody: /to NAME · F1 help");
     }
 
     #[test]
