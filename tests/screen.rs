@@ -6,6 +6,7 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -302,4 +303,28 @@ fn lines_are_kept_where_that_is_asked() {
     alice.see_row("connected");
     alice.type_in("\x12use");
     alice.see("found", |shown| shown.line == "(search: use) /users");
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_for_a_while_loses_no_line() {
+    const TEXTS: usize = 1000;
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &[], &[]);
+    alice.see_row("connected");
+    let mut bob = homes.client("bob", &relay.address, &["send", "alice"]);
+    let (mut input, long) = (bob.input(), "x".repeat(200));
+    let writer = std::thread::spawn(move || {
+        (0..TEXTS).for_each(|number| writeln!(input, "text {number} {long}").expect("it reads"));
+    });
+    bob.talk_with("* 32 to alice: relayed"); // more than a terminal keeps that nobody looks at
+    alice.seat.wait_for(&format!("text {} ", TEXTS - 1));
+    let shown = std::mem::take(&mut alice.seat.shown);
+    let numbers: Vec<usize> = shown
+        .split(": text ")
+        .skip(1)
+        .map(|rest| rest.split(' ').next().expect("a number").parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers, (0..TEXTS).collect::<Vec<_>>());
+    writer.join().expect("it has written");
+    bob.end().with_code(0);
 }

@@ -150,14 +150,11 @@ fn talk(
     ended.map_err(kernel)?;
     if drawn.is_some_and(|screen| screen.history) {
         let lines = front.history().collect::<Vec<_>>().join("\n");
-        let kept = owner.home.replace(HISTORY_FILE, lines.as_bytes());
+        let kept = owner.home.replace(owner::HISTORY_FILE, lines.as_bytes());
         kept.map_err(|why| Failure::new(Exit::Failed, why.to_string()))?;
     }
     Ok(front.exit())
 }
-
-/// What was written, with `--history`.
-const HISTORY_FILE: &str = "chat_history";
 
 fn terminal_refuses(errno: nix::errno::Errno) -> String {
     format!("the terminal cannot be drawn on: {}; try --lines", errno.desc())
@@ -165,7 +162,7 @@ fn terminal_refuses(errno: nix::errno::Errno) -> String {
 
 /// The lines of earlier runs.
 fn history(home: &Home) -> Result<Vec<String>, Failure> {
-    let read = home.read(HISTORY_FILE, MAX_HISTORY_FILE);
+    let read = home.read(owner::HISTORY_FILE, MAX_HISTORY_FILE);
     let bytes = read.map_err(|why| Failure::new(Exit::Failed, why.to_string()))?;
     let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     Ok(text.unwrap_or_default().lines().map(str::to_owned).collect())

@@ -6,9 +6,10 @@
 //! terminal where its cursor is.
 //!
 //! A line ends with `\n`, which the terminal takes for the begin of the next row
-//! ([`Terminal`](super::Terminal) sees to that). A row is never wider than the terminal, so that it takes one row. When the window becomes
-//! narrower, many terminals wrap what is on them anew: then the begin of a live row may stay above
-//! as a line. Erasing more would take messages away where a terminal does not wrap.
+//! ([`Terminal`](super::Terminal) sees to that). A row is never wider than the terminal, so that it
+//! takes one row. When the window becomes narrower, many terminals wrap what is on them anew: then
+//! the begin of a live row may stay above as a line. Erasing more would take messages away where a
+//! terminal does not wrap.
 
 use std::fmt::Write as _;
 

@@ -125,7 +125,7 @@ impl Terminal {
     }
 
     /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it, which
-    /// SIGCONT tells; [`resume`](Self::resume) follows then. What was drawn has to have left before.
+    /// SIGCONT tells; [`resume`](Self::resume) follows then. What was drawn has to have left.
     pub fn suspend(&mut self) {
         restore();
         let _ = raise(Signal::SIGSTOP); // never fails for ourselves (`raise(3)`)

@@ -104,8 +104,10 @@ impl ChatHandler {
 
     /// What can be typed, and which keys there are.
     pub(super) fn help(&mut self, cx: &mut Context) {
-        let keys = if self.screen.is_some() { KEYS_HELP } else { "" };
-        self.talk(cx, Level::Warning, format!("{HELP}{keys}").trim_end());
+        match self.screen.as_mut().filter(|screen| screen.is_in_use()) {
+            Some(screen) => screen.print(format!("{HELP}{KEYS_HELP}"), None),
+            None => self.talk(cx, Level::Warning, HELP.trim_end()),
+        }
     }
 
     /// Puts the line back that was entered: it cannot be carried out yet.
@@ -267,10 +269,9 @@ impl ChatHandler {
             is_finishing: self.phase == Phase::Finishing,
         };
         for (text, receipt) in screen.frame(cx.now(), &status) {
-            if receipt.is_some() {
-                cx.set_timer(SHOWN_TIMER, Some(cx.now()));
-            }
             streams.write(cx, &text, receipt);
+            // What was waited for may have been this: it is looked at in the next tick.
+            cx.set_timer(SHOWN_TIMER, Some(cx.now()));
         }
         let next = screen.next_frame(cx.now());
         let is_frame = screen.pace.next().is_some();

@@ -2,8 +2,8 @@
 //!
 //! A line whose fate is not known stays near the input, where its mark can still change. It goes to
 //! the lines above when it is delivered (`✓`), has failed (`✗`) or is stored for a user who is away
-//! (`·`), and also (`·`) when newer ones need its place; what became of it then is told in a line of
-//! its own.
+//! (`·`), and also (`·`) when newer ones need its place; what became of it then is told in a line
+//! of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 

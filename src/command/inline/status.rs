@@ -35,8 +35,8 @@ pub(in crate::command) struct Status<'a> {
 }
 
 impl Status<'_> {
-    /// The status as a line; for as long as there is one a `hint` on the last key, and nothing else.
-    /// What goes wrong comes first, because a narrow window cuts the end.
+    /// The status as a line; while there is one a `hint` on the last key, and nothing
+    /// else. What goes wrong comes first, because a narrow window cuts the end.
     pub(super) fn line(&self, hint: Option<String>, link: &Link, clock: &str) -> String {
         if let Some(hint) = hint {
             return hint;
