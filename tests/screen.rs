@@ -328,3 +328,49 @@ fn a_terminal_that_takes_nothing_for_a_while_loses_no_line() {
     writer.join().expect("it has written");
     bob.end().with_code(0);
 }
+
+#[test]
+fn the_whole_screen_has_three_zones_and_gives_the_lines_back() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut carol = homes.client("carol", &relay.address, &["chat", "--json"]);
+    carol.event("registered");
+    let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &[]);
+    alice.see_row("│* here: alice, bob, carol");
+    bob.say(r#"{"to":"alice","text":"from bob\nand more"}"#);
+    alice.see("bob's text", |shown| {
+        shown.rows.iter().any(|row| row.starts_with("  bob") && row.contains("│"))
+            && shown.rows.iter().any(|row| row.contains("│") && row.ends_with("bob: from bob"))
+    });
+    carol.say(r#"{"to":"alice","text":"from carol"}"#);
+    let shown = alice.see("unread", |shown| {
+        shown.rows.iter().any(|row| row.starts_with("  carol 1"))
+            && shown.rows.iter().any(|row| row.starts_with(" 1 unread (Alt-A) · "))
+    });
+    assert!(!shown.rows.iter().any(|row| row.contains("from carol")));
+    alice.type_in("half\x1ba");
+    let shown = alice.see("carol", |shown| {
+        shown.line == "carol> half"
+            && shown.rows.iter().any(|row| row.ends_with("carol: from carol"))
+    });
+    assert!(!shown.rows.iter().any(|row| row.ends_with("bob: from bob")));
+    alice.type_in("\r");
+    assert_eq!(carol.event("message")["text"], "half");
+    alice.see_row("✓ → carol: half");
+    // Below lines again, with all that came meanwhile.
+    alice.seat.shown.clear();
+    alice.type_in("\x1bOQ");
+    alice.seat.wait_for("\x1b[?1049l");
+    alice.seat.wait_for("to carol (accepted)");
+    for line in
+        ["bob\x1b[0m: from bob\r\n    and more", "carol\x1b[0m: from carol", "✓ → carol: half"]
+    {
+        assert!(alice.seat.shown.contains(line), "{line}: {}", alice.seat.shown);
+    }
+    alice.type_in("\x1bOQ");
+    alice.seat.wait_for("\x1b[?1049h");
+    alice.type_in("/quit\r");
+    alice.seat.wait_for("\x1b[?2004l");
+    assert_eq!(alice.seat.shown.matches("\x1b[?1049l").count(), 2);
+    assert_eq!(alice.seat.child.wait().expect("ours").code(), Some(0));
+}

@@ -228,6 +228,8 @@ Ctrl-Y            what was deleted last
 Ctrl-C            take the line back; on an empty line: leave at once
 Ctrl-D            on an empty line: leave, and wait for confirmations
 Ctrl-L, Ctrl-Z    draw anew, stop
+F2                the whole screen, and back; there: PageUp, PageDown, Alt-Left, Alt-Right,
+                  Alt-1 to Alt-9, Alt-A: another part, another user, the next unread text
 Marks: ✓ delivered, ✗ failed, · sent or stored
 ";
 

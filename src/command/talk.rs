@@ -139,8 +139,11 @@ fn talk(
         let terminal = Terminal::open(false).map_err(failed)?;
         block_terminal_signals().map_err(kernel)?;
         let look = inline::look(&screen.time, screen.notify);
-        let screen = ChatScreen::new(terminal, look, history);
-        front = front.with_screen(screen, std::io::stderr().is_terminal());
+        let mut drawing = ChatScreen::new(terminal, look, history);
+        if screen.screen {
+            drawing.toggle();
+        }
+        front = front.with_screen(drawing, std::io::stderr().is_terminal());
     }
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {

@@ -121,7 +121,7 @@ impl View {
 
 /// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line
 /// of its own.
-fn indented(text: &str) -> String {
+pub(super) fn indented(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n    ")
 }

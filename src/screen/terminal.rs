@@ -114,14 +114,14 @@ impl Terminal {
         Ok(())
     }
 
-    /// Draws on the whole screen from now on, or does not any more.
-    pub fn set_whole(&mut self, whole: bool) {
+    /// Draws on the whole screen from now on, or does not any more. Returns what is to be sent to
+    /// the terminal for it, behind what was sent before.
+    pub fn set_whole(&mut self, whole: bool) -> &'static str {
         self.whole = whole;
-        if let Some(before) = &mut *before()
-            && std::mem::replace(&mut before.whole, whole) != whole
-        {
-            write(if whole { ENTER_WHOLE } else { LEAVE_WHOLE });
+        if let Some(before) = &mut *before() {
+            before.whole = whole;
         }
+        if whole { ENTER_WHOLE } else { LEAVE_WHOLE }
     }
 
     /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it, which

@@ -13,6 +13,9 @@ pub struct ScreenArgs {
     /// At a terminal, read and print whole lines and draw nothing, as in a pipe
     #[arg(long)]
     pub lines: bool,
+    /// Draw on the whole terminal: users, the conversation, the line (F2 while it runs)
+    #[arg(long, conflicts_with = "lines")]
+    pub screen: bool,
     /// The time before each line and in the status, as strftime writes it; empty: none
     #[arg(long, value_name = "FORMAT", default_value = "%H:%M")]
     pub time: TimeFormat,

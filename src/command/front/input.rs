@@ -5,6 +5,7 @@
 //! pauses: so a long file is read no faster than it is confirmed. It waits no longer than `--wait`
 //! allows: then a script ends with an error, and a person's line is refused.
 
+use super::super::inline::ChatScreen;
 use super::super::lines::{InputCommand, InputForm, Line, Lines};
 use super::super::view::Level;
 use super::super::{Exit, trusted};
@@ -185,6 +186,7 @@ impl ChatHandler {
                 }
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
+                self.screen.iter_mut().for_each(ChatScreen::chosen);
             }
             InputCommand::Users => self.tell_who_is_here(cx),
             InputCommand::Verify { name, number } => {

@@ -110,7 +110,7 @@ impl ChatHandler {
             // Standard error that leads elsewhere keeps its own.
             match (talk.is_empty(), self.talk_is_drawn) {
                 (true, _) => {}
-                (false, true) => screen.print(talk.to_owned(), None),
+                (false, true) => screen.notice(talk, self.recipient.as_deref()),
                 (false, false) => streams.talk(cx, talk),
             }
             return;

@@ -3,8 +3,10 @@
 //!
 //! A line that has to wait is kept, and keys go on being read. What was pasted is never a command.
 
+use std::collections::BTreeSet;
+
 use super::super::Exit;
-use super::super::inline::{ChatScreen, Status};
+use super::super::inline::{ChatScreen, Status, User};
 use super::super::lines::{HELP, InputCommand, InputForm, KEYS_HELP};
 use super::super::view::Level;
 use super::{CLOCK_TIMER, ChatHandler, FRAME_TIMER, KEYS_TIMER, Phase, SHOWN_TIMER};
@@ -59,7 +61,12 @@ impl ChatHandler {
             Typed::Press(CLEAR) => return screen.clear(),
             Typed::Press(press) if press == Press::plain(Key::F(1)) => return self.help(cx),
             Typed::Press(press) if press == Press::alt(Key::Enter) => return self.enter_each(cx),
-            Typed::Press(press) => screen.editor.press(press),
+            Typed::Press(press) if press == Press::plain(Key::F(2)) => return screen.toggle(),
+            Typed::Press(press) if screen.is_whole() && self.choose_by_key(cx, press) => return,
+            Typed::Press(press) => match &mut self.screen {
+                Some(screen) => screen.editor.press(press),
+                None => return,
+            },
         };
         if !matches!(edit, Edit::Entered { .. } | Edit::Unknown) {
             self.asked = None;
@@ -105,7 +112,9 @@ impl ChatHandler {
     /// What can be typed, and which keys there are.
     pub(super) fn help(&mut self, cx: &mut Context) {
         match self.screen.as_mut().filter(|screen| screen.is_in_use()) {
-            Some(screen) => screen.print(format!("{HELP}{KEYS_HELP}"), None),
+            Some(screen) => {
+                screen.notice(&format!("{HELP}{KEYS_HELP}"), self.recipient.as_deref());
+            }
             None => self.talk(cx, Level::Warning, HELP.trim_end()),
         }
     }
@@ -215,6 +224,47 @@ impl ChatHandler {
         screen.complete(self.client.users().into_iter().flatten());
     }
 
+    /// Whether the key is one of the whole screen: it scrolls, or chooses a user.
+    fn choose_by_key(&mut self, cx: &mut Context, press: Press) -> bool {
+        let Some(screen) = &mut self.screen else { return false };
+        let users = screen.listed(self.client.users().into_iter().flatten());
+        let place = users.iter().position(|name| Some(name) == self.recipient.as_ref());
+        let name = match (press.alt, press.key) {
+            (false, Key::PageUp | Key::PageDown) => {
+                screen.scroll(press.key == Key::PageUp);
+                return true;
+            }
+            (true, Key::Char('a')) => screen.next_unread(),
+            (true, Key::Char(digit @ '1'..='9')) => {
+                users.get(digit as usize - '1' as usize).cloned()
+            }
+            (true, Key::Right) => users.get(place.map_or(0, |place| place + 1)).cloned(),
+            (true, Key::Left) => place.and_then(|it| users.get(it.checked_sub(1)?).cloned()),
+            _ => return false,
+        };
+        self.choose(cx, name);
+        true
+    }
+
+    /// The users of the whole screen's list.
+    fn list(&self) -> Vec<User> {
+        let Some(screen) = self.screen.as_ref().filter(|screen| screen.is_whole()) else {
+            return Vec::new();
+        };
+        let here = || self.client.users().into_iter().flatten();
+        let names: BTreeSet<String> = screen.listed(here()).into_iter().collect();
+        let present: BTreeSet<&str> = here().filter(|name| names.contains(*name)).collect();
+        let user = |name: &String| User {
+            is_here: present.contains(name.as_str()),
+            trust: self.client.pin(name).map(|pin| pin.trust),
+            is_changed: self.changed.contains(name),
+            // The chosen user's are shown with this frame.
+            unread: if self.recipient.as_ref() == Some(name) { 0 } else { screen.unread(name) },
+            name: name.clone(),
+        };
+        names.iter().map(user).collect()
+    }
+
     // --- The terminal ---
 
     /// A signal of the terminal.
@@ -253,7 +303,7 @@ impl ChatHandler {
         if self.stops || !self.screen.as_ref().is_some_and(ChatScreen::is_in_use) {
             return;
         }
-        let offered = self.offered().map(str::to_owned);
+        let (offered, users) = (self.offered().map(str::to_owned), self.list());
         let (Some(screen), Some(streams)) = (&mut self.screen, &mut self.streams) else { return };
         if streams.has_unsent(cx) {
             return cx.set_timer(FRAME_TIMER, None); // `drained` tells when it takes more
@@ -266,6 +316,7 @@ impl ChatHandler {
             trust: to.and_then(|to| self.client.pin(to)).map(|pin| pin.trust),
             is_changed: to.is_some_and(|to| self.changed.contains(to)),
             pending: self.client.pending_counts(),
+            users,
             is_finishing: self.phase == Phase::Finishing,
         };
         for (text, receipt) in screen.frame(cx.now(), &status) {

@@ -6,12 +6,16 @@
 //! when too many wait the relay is not read from.
 
 mod clock;
+mod conversations;
 mod own;
 mod status;
+mod whole;
 
 use std::collections::BTreeSet;
 
+use self::conversations::{Conversations, NOTICES};
 use self::own::OwnLines;
+use self::whole::{Picture, Whole};
 use super::cli::{Notify, TimeFormat};
 use super::lines::COMMANDS;
 use super::talk::wall_clock;
@@ -26,6 +30,7 @@ use crate::wire::{Fingerprint, check_name_v2};
 
 pub(super) use self::clock::Clock;
 pub(super) use self::status::{Link, Status};
+pub(super) use self::whole::User;
 
 /// How it is to look.
 pub(super) struct Look {
@@ -51,6 +56,14 @@ pub(super) struct ChatScreen {
     /// Bytes of them.
     waiting: usize,
     own: OwnLines,
+    conversations: Conversations,
+    /// The whole screen is drawn on.
+    whole: Option<Whole>,
+    /// What is to be sent before the next frame, because the screen changes.
+    change: String,
+    /// Lines that the scrollback will not get, because too many came while the whole screen was
+    /// drawn on.
+    left_out: usize,
     pub(super) link: Link,
     /// Who wrote last.
     pub(super) last_from: Option<String>,
@@ -90,6 +103,10 @@ impl ChatScreen {
             lines: Vec::new(),
             waiting: 0,
             own: OwnLines::default(),
+            conversations: Conversations::default(),
+            whole: None,
+            change: String::new(),
+            left_out: 0,
             link: Link::default(),
             last_from: None,
             notice: None,
@@ -108,12 +125,12 @@ impl ChatScreen {
 
     /// Whether so much waits to be drawn that no more should be read from the relay.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting >= OUTPUT_QUEUE
+        self.waiting >= OUTPUT_QUEUE && self.whole.is_none()
     }
 
     /// Whether lines wait to be drawn.
     pub(super) fn has_lines(&self) -> bool {
-        !self.lines.is_empty()
+        !self.lines.is_empty() && self.whole.is_none()
     }
 
     // --- What is shown ---
@@ -142,6 +159,16 @@ impl ChatScreen {
         self.pace.want();
     }
 
+    /// Shows whole lines that nobody has written; on the whole screen in the conversation with
+    /// `chosen` too, for that is what is looked at.
+    pub(super) fn notice(&mut self, lines: &str, chosen: Option<&str>) {
+        self.conversations.push(NOTICES, lines, false);
+        if let Some(name) = chosen.filter(|_| self.whole.is_some()) {
+            self.conversations.push(name, lines, false);
+        }
+        self.print(lines.to_owned(), None);
+    }
+
     /// A text was given to the client.
     pub(super) fn said(&mut self, id: &str, to: &str, text: &str) {
         self.own.said(id, to, text);
@@ -163,7 +190,11 @@ impl ChatScreen {
     pub(super) fn note(&mut self, now: Time, event: &Event) {
         self.pace.want();
         match event {
-            Event::Message { from, .. } => {
+            Event::Message { from, text, .. } => {
+                let time = self.look.clock.now(wall_clock());
+                let line = format!("{time} {}: {}", escape(from), view::indented(text));
+                let is_unread = self.whole.is_some();
+                self.conversations.push(from, line.trim_start(), is_unread);
                 self.last_from = Some(from.clone());
                 self.rings_for = Some(from.clone());
                 self.see(from);
@@ -180,13 +211,15 @@ impl ChatScreen {
             Event::Progress(Progress::Retrying { pause }) => self.link = Link::Retry(now + *pause),
             _ => {}
         }
-        for line in self.own.note(event) {
-            self.print_own(&line);
+        for (to, line) in self.own.note(event) {
+            self.print_own(&to, &line);
         }
     }
 
-    fn print_own(&mut self, line: &str) {
+    fn print_own(&mut self, to: &str, line: &str) {
         let time = self.look.clock.before_line(wall_clock());
+        let now = self.look.clock.now(wall_clock());
+        self.conversations.push(to, format!("{now} {line}").trim_start(), false);
         self.print(format!("{time}{line}\n"), None);
     }
 
@@ -212,6 +245,9 @@ impl ChatScreen {
     /// The terminal may have another size.
     pub(super) fn resized(&mut self) {
         self.size = Terminal::size();
+        if let Some(whole) = &mut self.whole {
+            whole.resize(self.size);
+        }
         self.pace.want();
     }
 
@@ -237,8 +273,10 @@ impl ChatScreen {
     /// The process goes on. Whether the terminal is ours again.
     pub(super) fn continued(&mut self) -> bool {
         self.inline.forget();
-        self.size = Terminal::size();
-        self.pace.want();
+        self.resized();
+        if let Some(whole) = &mut self.whole {
+            whole.forget();
+        }
         self.terminal.resume().is_ok() && self.terminal.is_raw()
     }
 
@@ -250,16 +288,23 @@ impl ChatScreen {
         if !is_drawn || !(self.pace.take(now) || self.is_full()) {
             return Vec::new();
         }
-        for line in self.own.take_late() {
-            self.print_own(&line);
+        for (to, line) in self.own.take_late() {
+            self.print_own(&to, &line);
+        }
+        if self.whole.is_some() {
+            return self.whole_frame(status);
         }
         let live = self.live(status);
-        let is_same = self.lines.is_empty() && self.inline.shows(&live) && !self.clears;
+        let is_same = self.lines.is_empty()
+            && self.inline.shows(&live)
+            && !self.clears
+            && self.change.is_empty();
         if is_same && self.rings_for.is_none() {
             return Vec::new();
         }
-        let mut first = String::new();
+        let mut first = std::mem::take(&mut self.change);
         self.inline.erase(&mut first);
+        self.tell_left_out();
         if std::mem::take(&mut self.clears) {
             first.push_str("\x1b[H\x1b[2J");
         }
@@ -274,11 +319,15 @@ impl ChatScreen {
 
     /// The last lines, without the live rows.
     pub(super) fn last_frame(&mut self) -> Vec<(String, Option<Receipt>)> {
-        for line in self.own.take_all() {
-            self.print_own(&line);
+        for (to, line) in self.own.take_all() {
+            self.print_own(&to, &line);
         }
+        if self.whole.is_some() {
+            self.toggle();
+        }
+        self.tell_left_out();
         self.is_over = true;
-        let mut parts = vec![(self.erase(), None)];
+        let mut parts = vec![(std::mem::take(&mut self.change) + &self.erase(), None)];
         parts.append(&mut self.lines);
         self.waiting = 0;
         parts
@@ -296,13 +345,113 @@ impl ChatScreen {
         self.pace.next().or(tick)
     }
 
+    // --- The whole screen ---
+
+    /// Draws on the whole screen from now on, or below lines again. What came meanwhile is among
+    /// the lines then.
+    pub(super) fn toggle(&mut self) {
+        self.pace.want();
+        if self.whole.take().is_some() {
+            self.change.push_str(self.terminal.set_whole(false));
+            self.conversations.read_all();
+            return;
+        }
+        self.whole = Whole::new(self.size, !self.look.has_colours);
+        self.change = self.erase();
+        self.change.push_str(self.terminal.set_whole(true));
+    }
+
+    /// Whether the whole screen is drawn on.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Shows an earlier or later part of the conversation.
+    pub(super) fn scroll(&mut self, is_up: bool) {
+        if let Some(whole) = &mut self.whole {
+            whole.scroll(is_up, self.size.rows);
+        }
+    }
+
+    /// Another user was chosen.
+    pub(super) fn chosen(&mut self) {
+        self.whole.iter_mut().for_each(Whole::show_end);
+    }
+
+    /// The user whose unread text is the newest.
+    pub(super) fn next_unread(&self) -> Option<String> {
+        self.conversations.next_unread().map(str::to_owned)
+    }
+
+    /// The users of the list, in order: those with lines, and of those who are `here` as many as
+    /// there is room for.
+    pub(super) fn listed<'a>(&'a self, here: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let here = here.take(usize::from(self.size.rows));
+        let all: BTreeSet<&str> = self.conversations.users().chain(here).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// How many texts of a user are unread.
+    pub(super) fn unread(&self, name: &str) -> usize {
+        self.conversations.unread(name)
+    }
+
+    fn whole_frame(&mut self, status: &Status) -> Vec<(String, Option<Receipt>)> {
+        // What is shown now counts as taken with this frame; its lines are for the scrollback.
+        let receipts: Vec<Receipt> =
+            self.lines.iter_mut().filter_map(|(_, receipt)| receipt.take()).collect();
+        while self.waiting > OUTPUT_QUEUE {
+            let (line, _) = self.lines.remove(0);
+            self.waiting -= line.len();
+            self.left_out += 1;
+        }
+        let chosen = status.to.unwrap_or(NOTICES);
+        self.conversations.read(chosen);
+        let mut live = self.live(status);
+        let row = live.rows.pop().unwrap_or_default();
+        let own: Vec<String> = live.rows.into_iter().map(|row| row.text).collect();
+        let mut lines: Vec<&str> = self.conversations.lines(chosen).collect();
+        lines.extend(own.iter().map(String::as_str));
+        let picture = Picture {
+            users: &status.users,
+            chosen: status.to,
+            lines,
+            status: &row.text,
+            prompt: &live.prompt,
+        };
+        let mut out = std::mem::take(&mut self.change);
+        if std::mem::take(&mut self.clears) {
+            self.whole.iter_mut().for_each(Whole::forget);
+        }
+        if let Some(whole) = &mut self.whole {
+            out.push_str(&whole.draw(&picture));
+        }
+        out.push_str(&self.ring());
+        let mut parts = vec![(out, None)];
+        parts.extend(receipts.into_iter().map(|receipt| (String::new(), Some(receipt))));
+        parts
+    }
+
+    /// Tells of lines that the scrollback does not get.
+    fn tell_left_out(&mut self) {
+        let count = std::mem::take(&mut self.left_out);
+        if count > 0 {
+            self.lines.insert(0, (format!("* {count} earlier lines are left out\n"), None));
+        }
+    }
+
     fn live(&self, status: &Status) -> Live {
         let columns = usize::from(self.size.columns);
         let most = usize::from(self.size.rows / 4).min(own::ROWS);
         let mut rows: Vec<Row> = self.own.rows(most).into_iter().map(Row::plain).collect();
         let hint = self.notice.clone().or_else(|| status::hint(&self.editor));
         let clock = self.look.clock.now(wall_clock());
-        rows.push(Row::styled("\x1b[7m", format!(" {} ", status.line(hint, &self.link, &clock))));
+        let mut status_line = status.line(hint, &self.link, &clock);
+        let unread: usize = status.users.iter().map(|user| user.unread).sum();
+        if unread > 0 {
+            status_line = format!("{unread} unread (Alt-A) · {status_line}");
+        }
+        rows.push(Row::styled("\x1b[7m", format!(" {status_line} ")));
         let label = match self.editor.search() {
             Some((words, is_found)) => {
                 let what = if is_found { "search" } else { "not found" };

@@ -1,5 +1,6 @@
 //! The status: to whom text goes, how far that user's key is trusted, how the connection stands.
 
+use super::whole::User;
 use crate::client::{PendingCounts, Trust};
 use crate::reactor::Time;
 use crate::screen::{Editor, escape};
@@ -30,6 +31,8 @@ pub(in crate::command) struct Status<'a> {
     /// That key is not the one that was known, and nobody has accepted it.
     pub(in crate::command) is_changed: bool,
     pub(in crate::command) pending: PendingCounts,
+    /// The list of the whole screen; empty where that is not drawn on.
+    pub(in crate::command) users: Vec<User>,
     /// Leaving: what is unconfirmed is still waited for.
     pub(in crate::command) is_finishing: bool,
 }
@@ -117,6 +120,7 @@ mod tests {
             trust: None,
             is_changed: false,
             pending: PendingCounts::default(),
+            users: Vec::new(),
             is_finishing: false,
         }
     }
