@@ -335,6 +335,9 @@ pub const MAX_ROOTS_FILE: usize = 4 * 1024 * 1024;
 /// The most entries of a directory of certificates of authorities: those of a distribution have
 /// 450.
 pub const MAX_ROOTS_FILES: usize = 4096;
+/// The longest file of lines that were written, in bytes: all that an editor remembers, each of the
+/// longest.
+pub const MAX_HISTORY_FILE: usize = 8 * 1024 * 1024 + 1024 * 1024;
 /// The longest passphrase, in bytes.
 pub const MAX_PASSPHRASE: usize = 1024;
 /// How long a passphrase is waited for on a descriptor: a person may type it into another program.

@@ -6,94 +6,13 @@
 mod support;
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
 
-use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, poll};
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::sys::termios::{LocalFlags, tcgetattr};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use sealwax::home::Home;
-use sealwax::reactor::end_with_parent;
 use support::fixtures::identity;
 use support::process::{Homes, Process, Relay, text};
-
-/// In milliseconds: a test that waits longer than this for something to be shown has failed.
-const PATIENCE: u16 = 60_000;
-
-/// A program whose controlling terminal is ours (`setsid(1)` sees to that).
-struct Seat {
-    child: Child,
-    screen: File,
-    /// Kept open, so that the terminal is there to be looked at when the program is gone.
-    _keyboard: OwnedFd,
-    shown: String,
-}
-
-impl Seat {
-    fn new(arguments: &[&str]) -> Self {
-        Self::ignoring("", arguments)
-    }
-
-    /// The program is started to ignore these signals, as `nohup` does it.
-    fn ignoring(signals: &str, arguments: &[&str]) -> Self {
-        // Closed in whatever is started: only so does the terminal go when we let go of it.
-        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let master = posix_openpt(flags).expect("a terminal");
-        grantpt(&master).and_then(|()| unlockpt(&master)).expect("pts(4)");
-        let name = ptsname_r(&master).expect("pts(4)");
-        let slave = open(name.as_str(), flags, Mode::empty()).expect("pts(4)");
-        let side = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let mut command = Command::new("setsid");
-        let trap = if signals.is_empty() { "" } else { "trap '' $0;" };
-        command.args(["--ctty", "sh", "-c", &format!("{trap} exec \"$@\""), signals]);
-        command.arg(env!("CARGO_BIN_EXE_sealwax")).args(arguments);
-        command.stdin(side()).stdout(side()).stderr(side());
-        let child = end_with_parent(&mut command).spawn().expect("util-linux has it");
-        let screen = OwnedFd::from(master).into();
-        Self { child, screen, _keyboard: slave, shown: String::new() }
-    }
-
-    fn wait_for(&mut self, words: &str) {
-        while !self.shown.contains(words) {
-            let mut ready = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
-            assert_ne!(
-                poll(&mut ready, PATIENCE),
-                Ok(0),
-                "{words}: it shows no more: {}",
-                self.shown
-            );
-            let mut some = [0; 4096];
-            let count = self.screen.read(&mut some).expect("it writes");
-            self.shown.push_str(&String::from_utf8_lossy(&some[..count]));
-        }
-    }
-
-    fn shows_what_is_typed(&self) -> bool {
-        tcgetattr(&self.screen).expect("a terminal").local_flags.contains(LocalFlags::ECHO)
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("a process");
-        kill(Pid::from_raw(pid), signal).expect("it runs");
-    }
-
-    fn end(mut self) -> ExitStatus {
-        self.child.wait().expect("ours")
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::seat::Seat;
 
 /// Alice's home, her key under a passphrase.
 fn encrypted(homes: &Homes) -> Vec<String> {
@@ -128,7 +47,7 @@ fn a_signal_that_was_ignored_at_the_start_does_not_end_the_question_for_the_pass
     seat.wait_for("Passphrase of ");
     seat.signal(Signal::SIGTERM);
     seat.signal(Signal::SIGHUP);
-    seat.screen.write_all(b"geheim\n").expect("typed");
+    seat.type_in("geheim\n");
     seat.wait_for("127.0.0.1:1 cannot be reached");
 }
 

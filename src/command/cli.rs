@@ -1,5 +1,6 @@
 //! The command line as data: what can be written, with its help. No command is carried out here.
 
+mod chat;
 mod keys;
 mod letters;
 mod load;
@@ -19,6 +20,7 @@ use clap_complete::Shell;
 use crate::address::{Address, NotAnAddress};
 use crate::limits;
 
+pub use self::chat::{Notify, ScreenArgs, TimeFormat};
 pub use self::keys::{Keys, KeysCommand};
 pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
@@ -173,6 +175,8 @@ What you write to a user who is away is left at the relay as a letter, for up to
 that wait for you are shown when it begins. `sealwax letters list` tells which of yours are not
 confirmed, and which are held.
 
+At a terminal the last rows are a status and the line that you write; F1 shows the keys.
+
 With --json, standard input takes one object on each line: {\"to\":NAME,\"text\":TEXT,\"id\":ID} (id
 optional) or {\"command\":\"users\"} or {\"command\":\"quit\"}.
 
@@ -194,6 +198,9 @@ pub struct Chat {
     /// room in a letterbox
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
+    /// What is drawn at a terminal.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
     /// Whether the loop is traced.
     #[command(flatten)]
     pub trace: TraceArgs,

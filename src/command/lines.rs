@@ -9,7 +9,7 @@ use crate::limits::MAX_LINE;
 use crate::wire::Fingerprint;
 
 /// What one line of standard input asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum InputCommand {
     /// A message, to the named user or (none) to the current recipient.
     Say {
@@ -212,6 +212,26 @@ text              to the current recipient
 /trust NAME       accept the key that NAME has now; with a fingerprint behind it: that key
 /quit             leave (so does the end of input)
 What you write to a user who is away is left as a letter, and shown there when that user is back.
+";
+
+/// The commands, for Tab.
+pub(super) const COMMANDS: [&str; 6] = ["/help", "/quit", "/to", "/trust", "/users", "/verify"];
+
+/// What `/help` shows besides, where the terminal is drawn on.
+pub(super) const KEYS_HELP: &str = "\
+Enter             send; on an empty line: write to whoever wrote last, where nobody is chosen
+Alt-Enter         send each pasted line as a message
+Tab               complete a command or a name
+Up, Down, Ctrl-R  earlier lines, and a search in them
+Ctrl-A E B F      begin, end, a character back, forward; Alt-B F: a word
+Ctrl-K U W D H T  delete to the end, to the begin, a word, a character; exchange two
+Ctrl-Y            what was deleted last
+Ctrl-C            take the line back; on an empty line: leave at once
+Ctrl-D            on an empty line: leave, and wait for confirmations
+Ctrl-L, Ctrl-Z    draw anew, stop
+F2                the whole screen, and back; there: PageUp, PageDown, Alt-Left, Alt-Right,
+                  Alt-1 to Alt-9, Alt-A: another part, another user, the next unread text
+Marks: ✓ delivered, ✗ failed, · sent or stored
 ";
 
 #[cfg(test)]

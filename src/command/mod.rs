@@ -13,6 +13,7 @@ mod demo;
 mod front;
 mod help;
 mod identity_file;
+mod inline;
 mod keys;
 mod letters;
 mod lines;

@@ -28,6 +28,11 @@ pub(super) const MARKS_FILE: &str = "known_marks";
 /// The file that remembers the relay. (Not `relay`: in the default home of a user, that is the
 /// default home of a relay.)
 const RELAY_FILE: &str = "relay_address";
+/// The lines that were written in `chat --history`.
+pub(super) const HISTORY_FILE: &str = "chat_history";
+/// What is written by way of a draft.
+const WRITTEN_WHOLE: [&str; 7] =
+    [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE, MARKS_FILE, HISTORY_FILE];
 /// Held by the one `chat`, `send` or `recv` that uses the identity.
 const LOCK_FILE: &str = "lock";
 
@@ -57,9 +62,7 @@ impl Owner {
         let lock = lock(&home)?;
         let name = name(&home, arguments)?;
         let remembered_relay = relay(&home)?;
-        let drafts =
-            [identity_file::NAME, NAME_FILE, RELAY_FILE, PEERS_FILE, RELAYS_FILE, MARKS_FILE];
-        home.remove_old_drafts(&drafts);
+        home.remove_old_drafts(&WRITTEN_WHOLE);
         let is_new = remembered_name(&home)?.is_none();
         let identity = match IdentityFile::read(&home)? {
             Some(file) => file.open(passphrase.as_ref())?,

@@ -58,6 +58,11 @@ impl Streams {
         !self.unshown.is_empty()
     }
 
+    /// Whether standard output has not taken what it was offered.
+    pub(super) fn has_unsent(&self, cx: &Context) -> bool {
+        self.output.is_some_and(|output| cx.has_backlog(output))
+    }
+
     /// Whether so much waits for standard output that no more should be read from the relay.
     pub(super) fn is_full(&self, cx: &Context) -> bool {
         self.output.is_some_and(|output| cx.queued(output) >= OUTPUT_QUEUE)

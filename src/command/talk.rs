@@ -3,8 +3,9 @@
 use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::cli::{Chat, Common, Recv, Send, TraceArgs, Until};
+use super::cli::{Chat, Common, Recv, ScreenArgs, Send, TraceArgs, Until};
 use super::front::{CLIENT_TIMER, ChatHandler, Task};
+use super::inline::{self, ChatScreen};
 use super::lines::InputForm;
 use super::owner::{self, Owner};
 use super::resolver::Threads;
@@ -16,8 +17,9 @@ use crate::client::{
 };
 use crate::crypto::IdentityVault;
 use crate::home::Home;
-use crate::limits::END_WAIT;
-use crate::reactor::{Config, Linux, Waker, block_signals};
+use crate::limits::{END_WAIT, MAX_HISTORY_FILE};
+use crate::reactor::{Config, Linux, Waker, block_signals, block_terminal_signals};
+use crate::screen::Terminal;
 use crate::tls::ClientTls;
 use crate::trace::Trace;
 use crate::wire::{RosterMode, TakeMode};
@@ -34,7 +36,12 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
         ..finishing(arguments.wait)
     };
     let how = How { roster: RosterMode::Delta, ..How::default() };
-    talk(&arguments.common, how, task, &arguments.trace)
+    let is_drawn = form == InputForm::Chat
+        && !arguments.screen.lines
+        && arguments.trace.trace.is_none() // which writes to the terminal too
+        && Terminal::is_usable();
+    let drawn = is_drawn.then_some(&arguments.screen);
+    talk(&arguments.common, how, task, &arguments.trace, drawn)
 }
 
 /// `sealwax send TO [TEXT]`
@@ -52,7 +59,7 @@ pub(super) fn send(arguments: &Send) -> Outcome {
     let waits_for_absent = !task.is_impatient && !until_stored;
     // Texts that wait for this user are not for a script that sends: it takes receipts only.
     let how = How { waits_for_absent, take: TakeMode::Receipts, ..How::default() };
-    talk(&arguments.common, how, task, &TraceArgs::default())
+    talk(&arguments.common, how, task, &TraceArgs::default(), None)
 }
 
 /// A task that waits as long as this for what was sent. With 0 nothing is waited for that is not
@@ -68,7 +75,7 @@ pub(super) fn recv(arguments: &Recv) -> Outcome {
     let is_impatient = wait.is_some_and(|wait| wait.is_zero());
     let takes_letters = !arguments.common.no_letterbox;
     let task = Task { count, takes_letters, is_impatient, wait, ..Task::default() };
-    talk(&arguments.common, How::default(), task, &TraceArgs::default())
+    talk(&arguments.common, How::default(), task, &TraceArgs::default(), None)
 }
 
 /// In what the clients of the three commands differ.
@@ -85,7 +92,13 @@ impl Default for How {
     }
 }
 
-fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
+fn talk(
+    common: &Common,
+    how: How,
+    task: Task,
+    traced: &TraceArgs,
+    drawn: Option<&ScreenArgs>,
+) -> Outcome {
     let How { roster, waits_for_absent, take } = how;
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     let owner = Owner::open(common)?; // may ask for a passphrase: a signal ends that
@@ -132,13 +145,42 @@ fn talk(common: &Common, how: How, task: Task, traced: &TraceArgs) -> Outcome {
     let trace = tracing::open(traced)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
     let mut front = ChatHandler::new(Client::new(settings, parts), view, task, recorder.clone());
+    if let Some(screen) = drawn {
+        let failed = |errno| Failure::new(Exit::Failed, terminal_refuses(errno));
+        let history = if screen.history { history(&owner.home)? } else { Vec::new() };
+        let terminal = Terminal::open(false).map_err(failed)?;
+        block_terminal_signals().map_err(kernel)?;
+        let look = inline::look(&screen.time, screen.notify);
+        let mut drawing = ChatScreen::new(terminal, look, history);
+        if screen.screen {
+            drawing.toggle();
+        }
+        front = front.with_screen(drawing, std::io::stderr().is_terminal());
+    }
     let linux = Linux::new().map_err(kernel)?;
     let ended = tracing::run(linux, &Config::default(), recorder, &mut front, |cx, front| {
         front.start(cx, waker);
     });
     trace.inspect(Trace::finish);
     ended.map_err(kernel)?;
+    if drawn.is_some_and(|screen| screen.history) {
+        let lines = front.history().collect::<Vec<_>>().join("\n");
+        let kept = owner.home.replace(owner::HISTORY_FILE, lines.as_bytes());
+        kept.map_err(|why| Failure::new(Exit::Failed, why.to_string()))?;
+    }
     Ok(front.exit())
+}
+
+fn terminal_refuses(errno: nix::errno::Errno) -> String {
+    format!("the terminal cannot be drawn on: {}; try --lines", errno.desc())
+}
+
+/// The lines of earlier runs.
+fn history(home: &Home) -> Result<Vec<String>, Failure> {
+    let read = home.read(owner::HISTORY_FILE, MAX_HISTORY_FILE);
+    let bytes = read.map_err(|why| Failure::new(Exit::Failed, why.to_string()))?;
+    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(text.unwrap_or_default().lines().map(str::to_owned).collect())
 }
 
 /// What is kept of letters. A client goes on without them where the file cannot be used.

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::client::{Caution, Event, Failure, Loss, Progress, Standing, Way};
 use crate::limits::STRANGER_LETTERS_PER_SECOND;
+use crate::screen::{escape, isolate};
 use crate::trace::Recorder;
-use crate::wire::{check_name_v2, escape_visible};
+use crate::wire::check_name_v2;
 
 /// How events are written.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl View {
     fn message(&self, from: &str, age: Option<&str>, text: &str) -> String {
         if self.terminal {
             let age = age.map_or(String::new(), |age| format!(" ({age})"));
-            return format!("{}{age}: {}\n", escape_visible(from), indented(text));
+            return format!("{}{age}: {}\n", escape(from), isolated(text));
         }
         let mut line = format!("{from}: ");
         for letter in text.chars() {
@@ -117,9 +118,16 @@ impl View {
 
 /// Escaped for a terminal; a line end inside continues indented, so that it cannot pass for a line
 /// of its own.
-fn indented(text: &str) -> String {
-    let lines: Vec<_> = text.split('\n').map(escape_visible).collect();
+pub(super) fn indented(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n    ")
+}
+
+/// The same for a terminal, which may draw letters from right to left: no line turns another
+/// around.
+pub(super) fn isolated(text: &str) -> String {
+    let lines = text.split('\n').map(|line| isolate(&escape(line)).into_owned());
+    lines.collect::<Vec<_>>().join("\n    ")
 }
 
 /// How long before `now` something was, in words; both in milliseconds since 1970.

@@ -121,6 +121,21 @@ impl Editor {
         self.history.iter().map(String::as_str)
     }
 
+    /// Takes back what is written; it can be had again with Ctrl-Y.
+    pub fn clear(&mut self) {
+        self.end_search();
+        self.recalled = None;
+        let Line { text, .. } = std::mem::take(&mut self.line);
+        if !text.is_empty() {
+            self.killed = text;
+        }
+    }
+
+    /// Puts back a line that was entered and cannot be used yet.
+    pub fn put_back(&mut self, text: String, is_literal: bool) {
+        self.line = Line { cursor: text.len(), text, is_literal };
+    }
+
     /// Carries out a key.
     pub fn press(&mut self, press: Press) -> Edit {
         if self.search.is_some()

@@ -5,9 +5,11 @@
 //! which are erased and drawn anew with each frame. All movements are relative: nobody asks the
 //! terminal where its cursor is.
 //!
-//! A row is never wider than the terminal, so that it takes one row. When the window becomes
-//! narrower, many terminals wrap what is on them anew: then the begin of a live row may stay above
-//! as a line. Erasing more would take messages away where a terminal does not wrap.
+//! A line ends with `\n`, which the terminal takes for the begin of the next row
+//! ([`Terminal`](super::Terminal) sees to that). A row is never wider than the terminal, so that it
+//! takes one row. When the window becomes narrower, many terminals wrap what is on them anew: then
+//! the begin of a live row may stay above as a line. Erasing more would take messages away where a
+//! terminal does not wrap.
 
 use std::fmt::Write as _;
 
@@ -88,7 +90,7 @@ impl Inline {
         for row in &live.rows {
             let text = text::cut(&row.text, columns);
             let plain = if row.style.is_empty() { "" } else { PLAIN };
-            let _ = write!(out, "{}{text}{plain}\r\n", row.style);
+            let _ = writeln!(out, "{}{text}{plain}", row.style);
         }
         let Prompt { label, before, after } = &live.prompt;
         let _ = write!(out, "{label}{before}{after}");
@@ -133,19 +135,19 @@ mod tests {
         inline.erase(&mut out);
         assert_eq!(out, "", "nothing was drawn");
         inline.draw(live("status", "hi", ""), 20, &mut out);
-        assert_eq!(out, "\x1b[7mstatus\x1b[0m\r\n> hi");
+        assert_eq!(out, "\x1b[7mstatus\x1b[0m\n> hi");
         assert!(inline.shows(&live("status", "hi", "")));
         out.clear();
         inline.erase(&mut out);
-        out.push_str("bob: hello\r\n");
+        out.push_str("bob: hello\n");
         inline.draw(live("status", "h", "i"), 20, &mut out);
-        assert_eq!(out, "\r\x1b[1A\x1b[Jbob: hello\r\n\x1b[7mstatus\x1b[0m\r\n> hi\r> h");
+        assert_eq!(out, "\r\x1b[1A\x1b[Jbob: hello\n\x1b[7mstatus\x1b[0m\n> hi\r> h");
     }
 
     #[test]
     fn a_row_takes_one_row() {
         let (mut inline, mut out) = (Inline::default(), String::new());
         inline.draw(live("a long status", "", ""), 8, &mut out);
-        assert!(out.starts_with("\x1b[7ma long…\x1b[0m\r\n"), "{out:?}");
+        assert!(out.starts_with("\x1b[7ma long…\x1b[0m\n"), "{out:?}");
     }
 }

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -114,25 +114,29 @@ impl Terminal {
         Ok(())
     }
 
-    /// Draws on the whole screen from now on, or does not any more.
-    pub fn set_whole(&mut self, whole: bool) {
+    /// Draws on the whole screen from now on, or does not any more. Returns what is to be sent to
+    /// the terminal for it, behind what was sent before.
+    pub fn set_whole(&mut self, whole: bool) -> &'static str {
         self.whole = whole;
-        if let Some(before) = &mut *before()
-            && std::mem::replace(&mut before.whole, whole) != whole
-        {
-            write(if whole { ENTER_WHOLE } else { LEAVE_WHOLE });
+        if let Some(before) = &mut *before() {
+            before.whole = whole;
         }
+        if whole { ENTER_WHOLE } else { LEAVE_WHOLE }
     }
 
-    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it; then
-    /// makes the terminal raw again. What was drawn has to have left before.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn suspend(&mut self) -> nix::Result<()> {
+    /// Puts the terminal back and stops this process until somebody continues it;
+    /// [`resume`](Self::resume) follows then. What was drawn has to have left. Where nobody could
+    /// continue it, because no shell watches over our process group, the kernel does not stop it
+    /// (`setpgid(2)`, orphaned process groups): that is so with SIGTSTP, and not with SIGSTOP.
+    pub fn suspend(&mut self) {
         restore();
-        raise(Signal::SIGSTOP)?;
-        self.resume()
+        let mut stop = SigSet::empty();
+        stop.add(Signal::SIGTSTP);
+        // It is blocked for the loop, and would only be told once more.
+        if stop.thread_unblock().is_ok() {
+            let _ = raise(Signal::SIGTSTP); // never fails for ourselves (`raise(3)`)
+            let _ = stop.thread_block(); // nor does this, where the other way did not
+        }
     }
 
     /// What Ctrl-Z does where the terminal is not raw: SIGTSTP to all of our process group

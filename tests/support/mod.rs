@@ -8,6 +8,7 @@ pub mod guest;
 pub mod kernel;
 pub mod process;
 pub mod relay;
+pub mod seat;
 pub mod secrets;
 pub mod simulated;
 pub mod transform;

@@ -5,7 +5,8 @@
 //! pauses: so a long file is read no faster than it is confirmed. It waits no longer than `--wait`
 //! allows: then a script ends with an error, and a person's line is refused.
 
-use super::super::lines::{HELP, InputCommand, InputForm, Line, Lines};
+use super::super::inline::ChatScreen;
+use super::super::lines::{InputCommand, InputForm, Line, Lines};
 use super::super::view::Level;
 use super::super::{Exit, trusted};
 use super::{ChatHandler, Phase, WAIT_TIMER};
@@ -25,8 +26,10 @@ pub(super) struct Input {
     pub(super) waits_for: Option<String>,
     /// The wait is over: lines that would have to wait are refused.
     pub(super) is_refused: bool,
+    /// A line that was typed and has to wait, where the terminal is drawn on.
+    pub(super) held: Option<InputCommand>,
     /// Lines that have been taken or passed over.
-    lines_done: u64,
+    pub(super) lines_done: u64,
 }
 
 impl Input {
@@ -38,6 +41,7 @@ impl Input {
             rest: None,
             waits_for: None,
             is_refused: false,
+            held: None,
             lines_done: 0,
         }
     }
@@ -175,6 +179,9 @@ impl ChatHandler {
     fn go_on_reading(&mut self, cx: &mut Context) {
         let Some(input) = &mut self.input else { return };
         input.waits_for = None;
+        if let Some(held) = input.held.take() {
+            return self.submit(cx, held);
+        }
         match input.rest.take() {
             Some(rest) => self.read_rest(cx, &rest),
             None => cx.resume(input.id),
@@ -192,6 +199,7 @@ impl ChatHandler {
                 }
                 self.talk(cx, Level::Info, &format!("talking to {name}"));
                 self.recipient = Some(name);
+                self.screen.iter_mut().for_each(ChatScreen::chosen);
             }
             InputCommand::Users => self.tell_who_is_here(cx),
             InputCommand::Verify { name, number } => {
@@ -200,7 +208,7 @@ impl ChatHandler {
                 self.answer(cx, answer);
             }
             InputCommand::Trust { name, fp } => self.trust(cx, &name, fp),
-            InputCommand::Help => self.talk(cx, Level::Warning, HELP.trim_end()),
+            InputCommand::Help => self.help(cx),
             InputCommand::Quit => self.finish(cx),
             InputCommand::Nothing => {}
         }
@@ -260,13 +268,18 @@ impl ChatHandler {
         let id = id.unwrap_or_else(|| self.line_number().to_string());
         match self.client.say(&to, text, Some(id.clone())) {
             Ok(_) => {
+                if let Some(screen) = &mut self.screen {
+                    screen.said(&id, &to, text);
+                }
                 if self.input.as_ref().is_some_and(|input| input.form != InputForm::Whole) {
                     self.taken.take(self.line_number(), to, id);
                 }
             }
             Err(Refused::Pause) if self.input.as_ref().is_some_and(|input| !input.is_refused) => {
                 if let Some(input) = &mut self.input {
-                    cx.pause(input.id);
+                    if self.screen.is_none() {
+                        cx.pause(input.id); // keys are read on
+                    }
                     input.waits_for = Some(to);
                 }
                 self.begin_wait(cx);

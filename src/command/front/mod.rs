@@ -2,7 +2,8 @@
 //!
 //! This is all of `chat`, `send` and `recv`; they differ in their [`Task`] only. It passes the
 //! loop's calls on to the part that they are for, turns lines into messages and events into lines,
-//! and decides when to leave (what it reads: `input.rs`; what it shows: `output.rs`):
+//! and decides when to leave (what it reads: `input.rs`; what it shows: `output.rs`; what is typed
+//! at a terminal that is drawn on: `typed.rs`):
 //!
 //! ```text
 //!   Talking ────────────────────▶ Finishing ─────────────────────▶ Leaving ──▶ stop
@@ -16,6 +17,7 @@ mod gathered;
 mod input;
 mod output;
 mod taken;
+mod typed;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use self::gathered::Gathered;
 use self::input::Input;
 use self::taken::TakenLines;
 use super::Exit;
+use super::inline::ChatScreen;
 use super::lines::{InputCommand, InputForm};
 use super::streams::Streams;
 use super::view::{Level, View};
@@ -42,8 +45,14 @@ pub(super) const CLIENT_TIMER: Timer = Timer(0);
 const WAIT_TIMER: Timer = Timer(1);
 /// Something was written in the tick before: check whether it was taken.
 const SHOWN_TIMER: Timer = Timer(2);
+/// The next frame may be drawn.
+const FRAME_TIMER: Timer = Timer(3);
+/// No more bytes have come for a key that has begun.
+const KEYS_TIMER: Timer = Timer(4);
+/// The time that is shown has gone on.
+const CLOCK_TIMER: Timer = Timer(5);
 /// What was gathered is told.
-const GATHER_TIMER: Timer = Timer(3);
+const GATHER_TIMER: Timer = Timer(6);
 
 /// What one run is for.
 #[derive(Debug, Default)]
@@ -77,6 +86,14 @@ pub(super) struct ChatHandler {
     /// What wakes the loop when a name has been looked up.
     look_ups: Option<Token>,
     streams: Option<Streams>,
+    /// The terminal, where it is drawn on.
+    screen: Option<ChatScreen>,
+    /// Talk is drawn there too: standard error is the terminal.
+    talk_is_drawn: bool,
+    /// This process is to be stopped in the next tick.
+    stops: bool,
+    /// Whom a line goes to that is entered once more.
+    asked: Option<String>,
     input: Option<Input>,
     taken: TakenLines,
     phase: Phase,
@@ -125,6 +142,10 @@ impl ChatHandler {
             task,
             look_ups: None,
             streams: None,
+            screen: None,
+            talk_is_drawn: false,
+            stops: false,
+            asked: None,
             input: None,
             taken: TakenLines::default(),
             phase: Phase::Talking,
@@ -142,9 +163,23 @@ impl ChatHandler {
         }
     }
 
+    /// Draws on a terminal, on which talk may be drawn too.
+    pub(super) fn with_screen(self, screen: ChatScreen, talk_is_drawn: bool) -> Self {
+        Self { screen: Some(screen), talk_is_drawn, ..self }
+    }
+
+    /// The lines that were typed, the oldest first; without those that were pasted as several.
+    pub(super) fn history(&self) -> impl Iterator<Item = &str> {
+        let all = self.screen.iter().flat_map(|screen| screen.editor.history());
+        all.filter(|line| !line.contains('\n'))
+    }
+
     /// Asks for all sources, and connects. `look_ups` wakes the loop when a name was looked up.
     pub(super) fn start(&mut self, cx: &mut Context, look_ups: Waker) {
         cx.open(ProcessFd::Signals);
+        if self.screen.is_some() {
+            cx.open(ProcessFd::TerminalSignals);
+        }
         self.look_ups = Some(cx.open(ProcessFd::Wake(look_ups)));
         self.streams = Some(Streams::open(cx));
         self.client.start(cx);
@@ -201,7 +236,7 @@ impl ChatHandler {
             return;
         }
         self.phase = Phase::Finishing;
-        if let Some(input) = &self.input {
+        if let Some(input) = self.input.as_ref().filter(|_| self.screen.is_none()) {
             cx.pause(input.id);
         }
         self.begin_wait(cx);
@@ -281,13 +316,17 @@ impl ChatHandler {
     fn close_streams(&mut self, cx: &mut Context) {
         self.phase = Phase::Leaving;
         if let Some(streams) = &mut self.streams {
+            for (text, receipt) in self.screen.iter_mut().flat_map(ChatScreen::last_frame) {
+                streams.write(cx, &text, receipt);
+            }
             streams.close(cx);
         }
     }
 
     /// Whether what was asked is done.
     fn leave_if_done(&mut self, cx: &mut Context) {
-        let shown = !self.streams.as_ref().is_some_and(Streams::has_backlog);
+        let shown = !self.streams.as_ref().is_some_and(Streams::has_backlog)
+            && !self.screen.as_ref().is_some_and(ChatScreen::has_lines);
         let done = match self.phase {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
             Phase::Finishing => {
@@ -318,6 +357,10 @@ impl Handler for ChatHandler {
             return bytes.len();
         }
         match &self.input {
+            Some(input) if input.id == from && self.screen.is_some() => {
+                self.typed(cx, bytes);
+                bytes.len()
+            }
             Some(input) if input.id == from && input.waits_for.is_none() => {
                 self.read_lines(cx, bytes)
             }
@@ -330,6 +373,10 @@ impl Handler for ChatHandler {
             return self.client.ended(cx, from, rest);
         }
         match &mut self.input {
+            Some(input) if input.id == from && self.screen.is_some() => {
+                self.input = None;
+                self.finish(cx);
+            }
             Some(input) if input.id == from && input.waits_for.is_some() => {
                 input.rest = Some(rest.to_vec());
             }
@@ -357,15 +404,22 @@ impl Handler for ChatHandler {
             CLIENT_TIMER => self.client.timer(cx, timer),
             WAIT_TIMER => self.give_up_waiting(cx),
             GATHER_TIMER => self.tell_gathered(cx),
+            FRAME_TIMER => self.stop_if_asked(cx),
+            KEYS_TIMER => self.end_key(cx),
+            CLOCK_TIMER => self.screen.iter_mut().for_each(|screen| screen.pace.want()),
             _ => {} // what was shown is looked at in every tick
         }
     }
 
-    fn signal(&mut self, cx: &mut Context, _signal: Signal) {
-        if self.unfinished() > 0 || !self.has_received_all() {
-            self.exit = self.exit.and(Exit::WaitRanOut);
+    fn signal(&mut self, cx: &mut Context, signal: Signal) {
+        match signal {
+            Signal::Interrupt | Signal::Terminate | Signal::Hangup | Signal::User1 => {
+                self.interrupt(cx);
+            }
+            Signal::Resized | Signal::Suspend | Signal::Continued => {
+                self.terminal_signal(cx, signal);
+            }
         }
-        self.leave(cx);
     }
 
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason) {
@@ -411,7 +465,9 @@ impl Handler for ChatHandler {
             self.give_up_waiting(cx);
         }
         self.leave_if_done(cx); // that may have been all that was waited for
-        if self.streams.as_ref().is_some_and(|streams| streams.is_full(cx)) {
+        self.draw(cx);
+        let is_full = self.streams.as_ref().is_some_and(|streams| streams.is_full(cx));
+        if is_full || self.screen.as_ref().is_some_and(ChatScreen::is_full) {
             self.client.hold(cx, true);
         }
     }

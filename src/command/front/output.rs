@@ -27,7 +27,7 @@ impl ChatHandler {
             return; // not shown, and so not confirmed: its sender will send it again
         }
         self.taken.note(&event);
-        let written = self.view.write(&event);
+        let written = self.written(cx, &event);
         let noted = self.note(&event);
         self.gather(cx, &event);
         if noted == Noted::Over {
@@ -84,6 +84,21 @@ impl ChatHandler {
         }
     }
 
+    /// How an event is written. A terminal that is drawn on has names in letters of their own.
+    fn written(&mut self, cx: &Context, event: &Event) -> view::Written {
+        let mut written = self.view.write(event);
+        let Some(screen) = &mut self.screen else { return written };
+        screen.note(cx.now(), event);
+        if screen.shows_by_itself(event) && self.view.level < Level::Detail {
+            written.talk.clear();
+        }
+        if let Event::Message { from, .. } = event {
+            let fp = self.client.pin(from).map(|pin| pin.fp);
+            written.output = screen.message(event, fp).unwrap_or_default();
+        }
+        written
+    }
+
     pub(super) fn talk(&mut self, cx: &mut Context, level: Level, sentence: &str) {
         let talk = self.view.talk(level, sentence);
         self.write(cx, "", &talk, None);
@@ -111,6 +126,18 @@ impl ChatHandler {
 
     fn write(&mut self, cx: &mut Context, output: &str, talk: &str, receipt: Option<Receipt>) {
         let Some(streams) = &mut self.streams else { return };
+        if let Some(screen) = self.screen.as_mut().filter(|screen| screen.is_in_use()) {
+            if !output.is_empty() {
+                screen.print(output.to_owned(), receipt);
+            }
+            // Standard error that leads elsewhere keeps its own.
+            match (talk.is_empty(), self.talk_is_drawn) {
+                (true, _) => {}
+                (false, true) => screen.notice(talk, self.recipient.as_deref()),
+                (false, false) => streams.talk(cx, talk),
+            }
+            return;
+        }
         if !output.is_empty() {
             streams.write(cx, output, receipt);
             cx.set_timer(SHOWN_TIMER, Some(cx.now()));

@@ -268,11 +268,10 @@ impl Handler for ScreenTop {
                 self.pace.want();
             }
             Signal::Suspend | Signal::Continued => {
-                let is_back = match signal {
-                    Signal::Suspend => self.terminal.suspend(),
-                    _ => self.terminal.resume(),
-                };
-                if is_back.is_err() {
+                if signal == Signal::Suspend {
+                    self.terminal.suspend();
+                }
+                if self.terminal.resume().is_err() {
                     self.exit = Exit::Failed;
                     return self.leave(cx);
                 }

@@ -1,0 +1,499 @@
+//! What `chat` shows a person at a terminal: lines that scroll, and below them own lines that
+//! nobody has confirmed yet, a status and the line that is being written.
+//!
+//! Knows events and keys; what keys do to the client is in `front/typed.rs`. Lines are drawn once a
+//! frame. A terminal that takes nothing is shown no frames until it does; lines wait for it, and
+//! when too many wait the relay is not read from.
+
+mod clock;
+mod conversations;
+mod own;
+mod status;
+mod whole;
+
+use std::collections::BTreeSet;
+
+use self::conversations::{Conversations, NOTICES};
+use self::own::OwnLines;
+use self::whole::{Picture, Whole};
+use super::cli::{Notify, TimeFormat};
+use super::lines::COMMANDS;
+use super::talk::wall_clock;
+use super::view;
+use crate::client::{Event, Progress, Receipt, Way};
+use crate::limits::{MAX_TEXT, OUTPUT_QUEUE};
+use crate::reactor::Time;
+use crate::screen::{
+    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, escape, isolate,
+};
+use crate::wire::{Fingerprint, check_name_v2};
+
+pub(super) use self::clock::Clock;
+pub(super) use self::status::{Link, Status};
+pub(super) use self::whole::User;
+
+/// How it is to look.
+pub(super) struct Look {
+    /// Names have the colour of their key.
+    pub has_colours: bool,
+    /// Before each line, and in the status.
+    pub clock: Clock,
+    /// How the terminal is told of a message.
+    pub notify: Option<Notify>,
+}
+
+/// The screen of one chat.
+pub(super) struct ChatScreen {
+    terminal: Terminal,
+    pub(super) keys: Keys,
+    pub(super) editor: Editor,
+    inline: Inline,
+    pub(super) pace: Pace,
+    look: Look,
+    size: Size,
+    /// Lines that wait for the next frame.
+    lines: Vec<(String, Option<Receipt>)>,
+    /// Bytes of them.
+    waiting: usize,
+    own: OwnLines,
+    conversations: Conversations,
+    /// The whole screen is drawn on.
+    whole: Option<Whole>,
+    /// What is to be sent before the next frame, because the screen changes.
+    change: String,
+    /// Lines that the scrollback will not get, because too many came while the whole screen was
+    /// drawn on.
+    left_out: usize,
+    pub(super) link: Link,
+    /// Who wrote last.
+    pub(super) last_from: Option<String>,
+    /// What the last key has to say.
+    pub(super) notice: Option<String>,
+    /// Users that were seen in this run, for Tab.
+    seen: BTreeSet<String>,
+    /// Somebody wrote since the last frame.
+    rings_for: Option<String>,
+    /// The next frame clears the window.
+    clears: bool,
+    /// That the relay cannot be reached was said, and is shown in the status since.
+    outage_is_told: bool,
+    /// No frame is drawn any more.
+    is_over: bool,
+}
+
+/// Letters of names: each stands for a part of the keys. Without the grey ones, and without the
+/// dark blue that is hard to read on black.
+const COLOURS: [u8; 11] = [31, 32, 33, 35, 36, 91, 92, 93, 94, 95, 96];
+/// Users whose names Tab completes although they are not connected.
+const MAX_SEEN: usize = 1024;
+
+impl ChatScreen {
+    /// A screen on `terminal`, with these lines to be had with the arrow up.
+    pub(super) fn new(terminal: Terminal, look: Look, history: Vec<String>) -> Self {
+        let mut editor = Editor::new(MAX_TEXT);
+        editor.remember(history);
+        Self {
+            terminal,
+            keys: Keys::default(),
+            editor,
+            inline: Inline::default(),
+            pace: Pace::default(),
+            look,
+            size: Terminal::size(),
+            lines: Vec::new(),
+            waiting: 0,
+            own: OwnLines::default(),
+            conversations: Conversations::default(),
+            whole: None,
+            change: String::new(),
+            left_out: 0,
+            link: Link::default(),
+            last_from: None,
+            notice: None,
+            seen: BTreeSet::new(),
+            rings_for: None,
+            clears: false,
+            outage_is_told: false,
+            is_over: false,
+        }
+    }
+
+    /// Whether lines are still drawn.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.is_over
+    }
+
+    /// Whether so much waits to be drawn that no more should be read from the relay.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting >= OUTPUT_QUEUE && self.whole.is_none()
+    }
+
+    /// Whether lines wait to be drawn.
+    pub(super) fn has_lines(&self) -> bool {
+        !self.lines.is_empty() && self.whole.is_none()
+    }
+
+    // --- What is shown ---
+
+    /// The line of a message that came from the user with this key.
+    pub(super) fn message(&self, event: &Event, fp: Option<Fingerprint>) -> Option<String> {
+        let Event::Message { from, text, way, .. } = event else { return None };
+        let now = wall_clock();
+        let age = match *way {
+            Way::Session { .. } => String::new(),
+            Way::Letter { at } => format!(" ({})", view::ago(now, at)),
+        };
+        let time = self.look.clock.before_line(now);
+        // Only names are bold: no text that somebody sends can look like the begin of a line.
+        let colour = fp.filter(|_| self.look.has_colours).map_or(0, |fp| {
+            COLOURS[fp.0.iter().map(|&byte| usize::from(byte)).sum::<usize>() % COLOURS.len()]
+        });
+        let bold = if colour == 0 { "\x1b[1m".to_owned() } else { format!("\x1b[1;{colour}m") };
+        Some(format!("{time}{bold}{}{PLAIN}{age}: {}\n", escape(from), view::isolated(text)))
+    }
+
+    /// Shows whole lines; `receipt` goes with them.
+    pub(super) fn print(&mut self, lines: String, receipt: Option<Receipt>) {
+        self.waiting += lines.len();
+        self.lines.push((lines, receipt));
+        self.pace.want();
+    }
+
+    /// Shows whole lines that nobody has written; on the whole screen in the conversation with
+    /// `chosen` too, for that is what is looked at.
+    pub(super) fn notice(&mut self, lines: &str, chosen: Option<&str>) {
+        self.conversations.push(NOTICES, lines, false);
+        if let Some(name) = chosen.filter(|_| self.whole.is_some()) {
+            self.conversations.push(name, lines, false);
+        }
+        self.print(lines.to_owned(), None);
+    }
+
+    /// A text was given to the client.
+    pub(super) fn said(&mut self, id: &str, to: &str, text: &str) {
+        self.own.said(id, to, text);
+        self.pace.want();
+    }
+
+    /// Whether the status shows what `event` tells, so that no line has to.
+    pub(super) fn shows_by_itself(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Progress(Progress::Retrying { .. }) => true,
+            Event::Progress(Progress::Unreachable { .. }) => {
+                std::mem::replace(&mut self.outage_is_told, true)
+            }
+            _ => false,
+        }
+    }
+
+    /// Something has happened.
+    pub(super) fn note(&mut self, now: Time, event: &Event) {
+        self.pace.want();
+        match event {
+            Event::Message { from, text, .. } => {
+                let time = self.look.clock.now(wall_clock());
+                let line = format!("{time} {}: {}", escape(from), view::indented(text));
+                let is_unread = self.whole.is_some();
+                self.conversations.push(from, line.trim_start(), is_unread);
+                self.last_from = Some(from.clone());
+                self.rings_for = Some(from.clone());
+                self.see(from);
+            }
+            Event::Peer { name, .. } => self.see(name),
+            Event::Registered { .. } => {
+                self.link = Link::Up;
+                self.outage_is_told = false;
+            }
+            Event::Progress(Progress::Connecting { address }) => {
+                self.link = Link::Connecting(address.clone());
+            }
+            Event::Progress(Progress::Lost { .. }) => self.link = Link::Down,
+            Event::Progress(Progress::Retrying { pause }) => self.link = Link::Retry(now + *pause),
+            _ => {}
+        }
+        for (to, line) in self.own.note(event) {
+            self.print_own(&to, &line);
+        }
+    }
+
+    fn print_own(&mut self, to: &str, line: &str) {
+        let time = self.look.clock.before_line(wall_clock());
+        let now = self.look.clock.now(wall_clock());
+        self.conversations.push(to, format!("{now} {line}").trim_start(), false);
+        self.print(format!("{time}{line}\n"), None);
+    }
+
+    fn see(&mut self, name: &str) {
+        if self.seen.len() < MAX_SEEN {
+            self.seen.insert(name.to_owned());
+        }
+    }
+
+    /// Tab: completes a command at the begin of the line, or a name of those who are `here` or
+    /// were seen.
+    pub(super) fn complete<'a>(&'a mut self, here: impl Iterator<Item = &'a str>) {
+        let all: BTreeSet<&str> = here.chain(self.seen.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = all.into_iter().filter(|it| check_name_v2(it).is_ok()).collect();
+        let found = self.editor.complete(|word, is_first| candidates(&names, word, is_first));
+        if !found.is_empty() {
+            self.notice = Some(found.join(" "));
+        }
+    }
+
+    // --- The terminal ---
+
+    /// The terminal may have another size.
+    pub(super) fn resized(&mut self) {
+        self.size = Terminal::size();
+        if let Some(whole) = &mut self.whole {
+            whole.resize(self.size);
+        }
+        self.pace.want();
+    }
+
+    /// The next frame clears the window.
+    pub(super) fn clear(&mut self) {
+        self.clears = true;
+        self.pace.want();
+    }
+
+    /// What takes the live rows away, before this process is stopped.
+    pub(super) fn erase(&mut self) -> String {
+        let mut out = String::new();
+        self.inline.erase(&mut out);
+        out
+    }
+
+    /// Gives the terminal back and stops this process. Returns when it goes on, and draws nothing
+    /// before [`continued`](Self::continued).
+    pub(super) fn stop(&mut self) {
+        self.terminal.suspend();
+    }
+
+    /// The process goes on. Whether the terminal is ours again.
+    pub(super) fn continued(&mut self) -> bool {
+        self.inline.forget();
+        self.resized();
+        if let Some(whole) = &mut self.whole {
+            whole.forget();
+        }
+        self.terminal.resume().is_ok() && self.terminal.is_raw()
+    }
+
+    // --- Frames ---
+
+    /// What is to be written now, with the receipts of messages in it; empty: nothing, yet.
+    pub(super) fn frame(&mut self, now: Time, status: &Status) -> Vec<(String, Option<Receipt>)> {
+        let is_drawn = !self.is_over && self.terminal.is_raw();
+        if !is_drawn || !(self.pace.take(now) || self.is_full()) {
+            return Vec::new();
+        }
+        for (to, line) in self.own.take_late() {
+            self.print_own(&to, &line);
+        }
+        if self.whole.is_some() {
+            return self.whole_frame(status);
+        }
+        let live = self.live(status);
+        let is_same = self.lines.is_empty()
+            && self.inline.shows(&live)
+            && !self.clears
+            && self.change.is_empty();
+        if is_same && self.rings_for.is_none() {
+            return Vec::new();
+        }
+        let mut first = std::mem::take(&mut self.change);
+        self.inline.erase(&mut first);
+        self.tell_left_out();
+        if std::mem::take(&mut self.clears) {
+            first.push_str("\x1b[H\x1b[2J");
+        }
+        let mut parts = vec![(first, None)];
+        parts.append(&mut self.lines);
+        self.waiting = 0;
+        let mut last = self.ring();
+        self.inline.draw(live, self.size.columns, &mut last);
+        parts.push((last, None));
+        parts
+    }
+
+    /// The last lines, without the live rows.
+    pub(super) fn last_frame(&mut self) -> Vec<(String, Option<Receipt>)> {
+        for (to, line) in self.own.take_all() {
+            self.print_own(&to, &line);
+        }
+        if self.whole.is_some() {
+            self.toggle();
+        }
+        self.tell_left_out();
+        self.is_over = true;
+        let mut parts = vec![(std::mem::take(&mut self.change) + &self.erase(), None)];
+        parts.append(&mut self.lines);
+        self.waiting = 0;
+        parts
+    }
+
+    /// When there is something to draw again by itself: the next frame, or a clock that goes on.
+    pub(super) fn next_frame(&self, now: Time) -> Option<Time> {
+        if self.is_over || !self.terminal.is_raw() {
+            return None;
+        }
+        let tick = match &self.link {
+            Link::Retry(until) if *until > now => Some(now + clock::SECOND),
+            _ => self.look.clock.is_shown().then(|| now + clock::until_minute(wall_clock())),
+        };
+        self.pace.next().or(tick)
+    }
+
+    // --- The whole screen ---
+
+    /// Draws on the whole screen from now on, or below lines again. What came meanwhile is among
+    /// the lines then.
+    pub(super) fn toggle(&mut self) {
+        self.pace.want();
+        if self.whole.take().is_some() {
+            self.change.push_str(self.terminal.set_whole(false));
+            self.conversations.read_all();
+            return;
+        }
+        self.whole = Whole::new(self.size, !self.look.has_colours);
+        self.change = self.erase();
+        self.change.push_str(self.terminal.set_whole(true));
+    }
+
+    /// Whether the whole screen is drawn on.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Shows an earlier or later part of the conversation.
+    pub(super) fn scroll(&mut self, is_up: bool) {
+        if let Some(whole) = &mut self.whole {
+            whole.scroll(is_up, self.size.rows);
+        }
+    }
+
+    /// Another user was chosen.
+    pub(super) fn chosen(&mut self) {
+        self.whole.iter_mut().for_each(Whole::show_end);
+    }
+
+    /// The user whose unread text is the newest.
+    pub(super) fn next_unread(&self) -> Option<String> {
+        self.conversations.next_unread().map(str::to_owned)
+    }
+
+    /// The users of the list, in order: those with lines, and of those who are `here` as many as
+    /// there is room for.
+    pub(super) fn listed<'a>(&'a self, here: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let here = here.take(usize::from(self.size.rows));
+        let all: BTreeSet<&str> = self.conversations.users().chain(here).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// How many texts of a user are unread.
+    pub(super) fn unread(&self, name: &str) -> usize {
+        self.conversations.unread(name)
+    }
+
+    fn whole_frame(&mut self, status: &Status) -> Vec<(String, Option<Receipt>)> {
+        // What is shown now counts as taken with this frame; its lines are for the scrollback.
+        let receipts: Vec<Receipt> =
+            self.lines.iter_mut().filter_map(|(_, receipt)| receipt.take()).collect();
+        while self.waiting > OUTPUT_QUEUE {
+            let (line, _) = self.lines.remove(0);
+            self.waiting -= line.len();
+            self.left_out += 1;
+        }
+        let chosen = status.to.unwrap_or(NOTICES);
+        self.conversations.read(chosen);
+        let mut live = self.live(status);
+        let row = live.rows.pop().unwrap_or_default();
+        let own: Vec<String> = live.rows.into_iter().map(|row| row.text).collect();
+        let mut lines: Vec<&str> = self.conversations.lines(chosen).collect();
+        lines.extend(own.iter().map(String::as_str));
+        let picture = Picture {
+            users: &status.users,
+            chosen: status.to,
+            lines,
+            status: &row.text,
+            prompt: &live.prompt,
+        };
+        let mut out = std::mem::take(&mut self.change);
+        if std::mem::take(&mut self.clears) {
+            self.whole.iter_mut().for_each(Whole::forget);
+        }
+        if let Some(whole) = &mut self.whole {
+            out.push_str(&whole.draw(&picture));
+        }
+        out.push_str(&self.ring());
+        let mut parts = vec![(out, None)];
+        parts.extend(receipts.into_iter().map(|receipt| (String::new(), Some(receipt))));
+        parts
+    }
+
+    /// Tells of lines that the scrollback does not get.
+    fn tell_left_out(&mut self) {
+        let count = std::mem::take(&mut self.left_out);
+        if count > 0 {
+            self.lines.insert(0, (format!("* {count} earlier lines are left out\n"), None));
+        }
+    }
+
+    fn live(&self, status: &Status) -> Live {
+        let columns = usize::from(self.size.columns);
+        let most = usize::from(self.size.rows / 4).min(own::ROWS);
+        let mut rows: Vec<Row> = self.own.rows(most).into_iter().map(Row::plain).collect();
+        let hint = self.notice.clone().or_else(|| status::hint(&self.editor));
+        let clock = self.look.clock.now(wall_clock());
+        let mut status_line = status.line(hint, &self.link, &clock);
+        let unread: usize = status.users.iter().map(|user| user.unread).sum();
+        if unread > 0 {
+            status_line = format!("{unread} unread (Alt-A) · {status_line}");
+        }
+        rows.push(Row::styled("\x1b[7m", format!(" {status_line} ")));
+        let label = match self.editor.search() {
+            Some((words, is_found)) => {
+                let what = if is_found { "search" } else { "not found" };
+                format!("({what}: {}) ", isolate(&escape(words)))
+            }
+            None => status.to.map_or("> ".to_owned(), |to| format!("{to}> ")),
+        };
+        let label = crate::screen::cut(&label, columns / 2).into_owned();
+        let left = columns.saturating_sub(crate::screen::width(&label) + 1);
+        let view = self.editor.view(left);
+        Live { rows, prompt: Prompt { label, before: view.before, after: view.after } }
+    }
+
+    /// What tells the terminal of a message. The name only, and never what it says.
+    fn ring(&mut self) -> String {
+        let (Some(from), Some(notify)) = (self.rings_for.take(), self.look.notify) else {
+            return String::new();
+        };
+        let who = if check_name_v2(&from).is_ok() { from.as_str() } else { "somebody" };
+        match notify {
+            Notify::Bell => "\x07".to_owned(),
+            Notify::Osc9 => format!("\x1b]9;sealwax: a message from {who}\x1b\\"),
+            Notify::Osc777 => format!("\x1b]777;notify;sealwax;a message from {who}\x1b\\"),
+        }
+    }
+}
+
+/// The words that begin with `word`: commands where it is the first of the line, and names.
+fn candidates(names: &[&str], word: &str, is_first: bool) -> Vec<String> {
+    if is_first && word.starts_with('/') {
+        let fitting = COMMANDS.into_iter().filter(|it| it.starts_with(word));
+        return fitting.map(str::to_owned).collect();
+    }
+    let (sign, begin) = match word.strip_prefix('@') {
+        Some(begin) if is_first => ("@", begin),
+        _ => ("", word),
+    };
+    let fitting = names.iter().filter(|it| it.starts_with(begin));
+    fitting.map(|it| format!("{sign}{it}")).collect()
+}
+
+/// What the options of `chat` say about the look.
+pub(super) fn look(time: &TimeFormat, notify: Option<Notify>) -> Look {
+    Look { has_colours: !super::is_without_colours(), clock: Clock::new(time), notify }
+}

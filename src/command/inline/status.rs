@@ -1,0 +1,160 @@
+//! The status: to whom text goes, how far that user's key is trusted, how the connection stands.
+
+use super::whole::User;
+use crate::client::{PendingCounts, Trust};
+use crate::reactor::Time;
+use crate::screen::{Editor, escape};
+
+/// How the connection stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::command) enum Link {
+    /// There is none.
+    #[default]
+    Down,
+    /// This address is tried.
+    Connecting(String),
+    /// It is tried again at this time.
+    Retry(Time),
+    /// The relay has let us in.
+    Up,
+}
+
+/// What the status is made of, besides what the screen knows itself.
+pub(in crate::command) struct Status<'a> {
+    pub(in crate::command) now: Time,
+    /// Whom text goes to.
+    pub(in crate::command) to: Option<&'a str>,
+    /// Who would be written to with Enter.
+    pub(in crate::command) offered: Option<&'a str>,
+    /// How far the key of `to` is trusted; `None`: none is known.
+    pub(in crate::command) trust: Option<Trust>,
+    /// That key is not the one that was known, and nobody has accepted it.
+    pub(in crate::command) is_changed: bool,
+    pub(in crate::command) pending: PendingCounts,
+    /// The list of the whole screen; empty where that is not drawn on.
+    pub(in crate::command) users: Vec<User>,
+    /// Leaving: what is unconfirmed is still waited for.
+    pub(in crate::command) is_finishing: bool,
+}
+
+impl Status<'_> {
+    /// The status as a line; while there is one a `hint` on the last key, and nothing
+    /// else. What goes wrong comes first, because a narrow window cuts the end.
+    pub(super) fn line(&self, hint: Option<String>, link: &Link, clock: &str) -> String {
+        if let Some(hint) = hint {
+            return hint;
+        }
+        let mut parts = Vec::new();
+        if self.is_finishing {
+            parts.push("leaving, Ctrl-C does not wait".to_owned());
+        }
+        if *link != Link::Up {
+            parts.push(self.link(link));
+        }
+        parts.push(match (self.to, self.offered) {
+            (Some(to), _) => format!("to {} ({})", escape(to), self.trust()),
+            (None, Some(name)) => format!("Enter: write to {}, who wrote last", escape(name)),
+            (None, None) => "to nobody: /to NAME".to_owned(),
+        });
+        if *link == Link::Up {
+            parts.push(self.link(link));
+        }
+        match (self.pending.unconfirmed, self.pending.stored) {
+            (0, _) => {}
+            (count, 0) => parts.push(format!("{count} unconfirmed")),
+            (count, stored) => parts.push(format!("{count} unconfirmed, {stored} of them stored")),
+        }
+        if !clock.is_empty() {
+            parts.push(clock.to_owned());
+        }
+        parts.push("F1 help".to_owned());
+        parts.join(" · ")
+    }
+
+    fn link(&self, link: &Link) -> String {
+        match link {
+            Link::Up => "connected".to_owned(),
+            Link::Connecting(address) => format!("connecting to {}", escape(address)),
+            Link::Retry(until) if *until > self.now => {
+                let seconds = until.since(self.now).as_secs_f64().ceil();
+                format!("no connection, retry in {seconds} s")
+            }
+            Link::Down | Link::Retry(_) => "no connection".to_owned(),
+        }
+    }
+
+    fn trust(&self) -> &'static str {
+        match self.trust {
+            _ if self.is_changed => "key changed !",
+            Some(Trust::Verified) => "verified ✓",
+            Some(Trust::Tofu) => "accepted",
+            None => "no key yet",
+        }
+    }
+}
+
+/// What the line that is being written is about to do, where that is not plain.
+pub(super) fn hint(editor: &Editor) -> Option<String> {
+    match editor.lines() {
+        1 if editor.is_literal() && editor.text().starts_with(['/', '@']) => {
+            Some("pasted: it is sent as a text".to_owned())
+        }
+        1 => None,
+        lines => Some(format!(
+            "{lines} lines: Enter sends them as one message, Alt-Enter each as one, Ctrl-C none"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn status(to: Option<&str>) -> Status<'_> {
+        Status {
+            now: Time::from_nanos(0),
+            to,
+            offered: None,
+            trust: None,
+            is_changed: false,
+            pending: PendingCounts::default(),
+            users: Vec::new(),
+            is_finishing: false,
+        }
+    }
+
+    #[test]
+    fn the_status_says_to_whom_and_how_far_that_can_be_trusted() {
+        let line = |status: Status| status.line(None, &Link::Up, "14:32");
+        assert_eq!(line(status(None)), "to nobody: /to NAME · connected · 14:32 · F1 help");
+        let offered = Status { offered: Some("eve"), ..status(None) };
+        assert!(line(offered).starts_with("Enter: write to eve, who wrote last · "));
+        for (trust, is_changed, words) in [
+            (None, false, "to bob (no key yet)"),
+            (Some(Trust::Tofu), false, "to bob (accepted)"),
+            (Some(Trust::Verified), false, "to bob (verified ✓)"),
+            (Some(Trust::Verified), true, "to bob (key changed !)"),
+        ] {
+            let status = Status { trust, is_changed, ..status(Some("bob")) };
+            assert!(line(status).starts_with(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_is_counted_down() {
+        let until = Time::from_nanos(0) + Duration::from_millis(2500);
+        let line = status(None).line(None, &Link::Retry(until), "");
+        assert_eq!(line, "no connection, retry in 3 s · to nobody: /to NAME · F1 help");
+    }
+
+    #[test]
+    fn what_was_pasted_is_asked_about() {
+        let mut editor = Editor::new(100);
+        editor.paste("/quit");
+        assert_eq!(hint(&editor).unwrap(), "pasted: it is sent as a text");
+        editor.paste("\nmore");
+        assert!(hint(&editor).unwrap().starts_with("2 lines: Enter sends them as one message"));
+    }
+}

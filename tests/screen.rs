@@ -1,0 +1,376 @@
+//! `chat` as a person sees it: at a pseudo-terminal, whose bytes an emulator (pyte) puts on a
+//! screen.
+
+#![allow(clippy::expect_used)] // a test says what it expects
+
+mod support;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use serde_json::Value;
+use support::process::{Homes, Process, Relay, python};
+use support::seat::Seat;
+
+const COLUMNS: &str = "72";
+const ROWS: &str = "14";
+/// A screen that is drawn anew so often and is not right has failed its test: a clock goes on for
+/// ever.
+const MOST_READS: usize = 200;
+
+/// A chat, and what its terminal shows.
+struct Screen {
+    seat: Seat,
+    emulator: Process,
+}
+
+/// What is on the screen.
+struct Shown {
+    /// From the first line that was ever shown; without those that are empty.
+    rows: Vec<String>,
+    /// The row of the cursor, and its column.
+    line: String,
+    column: u64,
+}
+
+impl Screen {
+    fn new(homes: &Homes, relay: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let options = homes.options("alice", relay);
+        let all: Vec<_> =
+            ["chat"].iter().chain(arguments).copied().chain(options.iter().map(|o| &**o)).collect();
+        let variables: Vec<_> = [("TERM", "xterm")].iter().chain(variables).copied().collect();
+        let first = format!("stty cols {COLUMNS} rows {ROWS};");
+        let seat = Seat::with(&first, &variables, &all);
+        Self { seat, emulator: python("screen.py", &[COLUMNS, ROWS]) }
+    }
+
+    fn type_in(&mut self, keys: &str) {
+        self.seat.type_in(keys);
+    }
+
+    fn look(&mut self) -> Shown {
+        self.emulator.say("show");
+        let shown: Value = serde_json::from_str(&self.emulator.line()).expect("JSON");
+        let texts = |name: &str| {
+            let rows = shown[name].as_array().expect("rows").iter();
+            rows.map(|row| row.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+        };
+        let at = usize::try_from(shown["cursor"][1].as_u64().expect("a row")).expect("a row");
+        let line = texts("rows")[at].clone();
+        let column = shown["cursor"][0].as_u64().expect("a column");
+        let rows = texts("above").into_iter().chain(texts("rows"));
+        Shown { rows: rows.filter(|row| !row.is_empty()).collect(), line, column }
+    }
+
+    /// Reads until the screen is as it should be.
+    fn see(&mut self, what: &str, is_right: impl Fn(&Shown) -> bool) -> Shown {
+        for _ in 0..MOST_READS {
+            let shown = self.look();
+            if is_right(&shown) {
+                return shown;
+            }
+            let waiting = format!("{what}\n{}\n", shown.rows.join("\n"));
+            let mut command = "feed ".to_owned();
+            for byte in self.seat.read(&waiting) {
+                let _ = write!(command, "{byte:02x}"); // to a string
+            }
+            self.emulator.say(&command);
+        }
+        panic!("{what}: {}", self.look().rows.join("\n"));
+    }
+
+    /// Reads until a row has these words.
+    fn see_row(&mut self, words: &str) -> Shown {
+        self.see(words, |shown| shown.rows.iter().any(|row| row.contains(words)))
+    }
+
+    fn resize(&mut self, columns: &str) {
+        let stty = Command::new("stty").args(["-F", &self.seat.name, "cols", columns]).status();
+        assert!(stty.expect("coreutils has it").success());
+        self.emulator.say(&format!("size {columns} {ROWS}"));
+    }
+}
+
+/// Bob, who is connected.
+fn bob(homes: &Homes, relay: &Relay) -> Process {
+    let bob = homes.client("bob", &relay.address, &["chat", "--json"]);
+    bob.event("registered");
+    bob
+}
+
+#[test]
+fn a_message_that_arrives_leaves_the_line_that_is_written_whole() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
+    alice.see_row("to bob (no key yet) · connected");
+    alice.type_in("half a wor\x1b[D\x1b[D");
+    alice.see("the cursor", |shown| shown.line == "bob> half a wor" && shown.column == 13);
+    bob.say(r#"{"to":"alice","text":"می\u200cخواهم 日本 \u001b[2J\nbob: two"}"#);
+    let shown = alice.see_row("    bob: two");
+    let text = shown.rows.iter().find(|row| row.contains("bob: می")).expect("shown");
+    assert!(text.ends_with("日本 \\u{1b}[2J") || text.contains("\\u{1b}[2J"), "{text}");
+    assert_eq!((shown.line.as_str(), shown.column), ("bob> half a wor", 13));
+    let last: Vec<_> = shown.rows.iter().rev().take(2).collect();
+    assert!(last[1].starts_with(" to bob (accepted) · connected"), "{last:?}");
+    alice.type_in("\x05d\r");
+    assert_eq!(bob.event("message")["text"], "half a word");
+    let shown = alice.see_row("✓ → bob: half a word");
+    assert_eq!(shown.line, "bob>");
+}
+
+#[test]
+fn what_is_pasted_is_shown_and_sent_when_it_is_entered_and_is_no_command() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
+    alice.see_row("connected");
+    alice.type_in("\x1b[200~/quit\rand more\r\x1b[201~");
+    let shown = alice.see_row("2 lines: Enter sends them as one message");
+    assert_eq!(shown.line, "bob> /quit⏎and more");
+    alice.type_in("\r");
+    assert_eq!(bob.event("message")["text"], "/quit\nand more");
+    alice.type_in("\x1b[200~/quit\x1b[201~");
+    alice.see_row("pasted: it is sent as a text");
+    alice.type_in("\r");
+    assert_eq!(bob.event("message")["text"], "/quit");
+    alice.type_in("\x1b[200~one\rtwo\r\x1b[201~\x1b\r");
+    assert_eq!(bob.event("message")["text"], "one");
+    assert_eq!(bob.event("message")["text"], "two");
+    // A cooked terminal would cut this at 4,095 bytes.
+    let long = "x".repeat(10_000);
+    alice.type_in(&format!("\x1b[200~{long}\x1b[201~\r"));
+    assert_eq!(bob.event("message")["text"], *long);
+    alice.type_in(&format!("\x1b[200~{}\x1b[201~", "x".repeat(16_365)));
+    let shown = alice.see_row("no room: a message has at most 16364 bytes");
+    assert_eq!(shown.line, "bob>");
+    alice.type_in("/quit\r");
+    assert_eq!(alice.seat.end().code(), Some(0));
+}
+
+#[test]
+fn who_wrote_last_is_answered_after_one_more_enter() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &[], &[]);
+    alice.see_row("to nobody: /to NAME · connected");
+    alice.type_in("to whom?\r");
+    alice.see_row("to whom? /to NAME chooses");
+    bob.say(r#"{"to":"alice","text":"hello"}"#);
+    alice.see_row("bob: hello");
+    alice.type_in("\r");
+    let shown = alice.see_row("Enter once more sends this to bob");
+    assert_eq!(shown.line, "> to whom?", "nothing is sent to somebody whom nobody has chosen");
+    alice.type_in("\r");
+    assert_eq!(bob.event("message")["text"], "to whom?");
+    alice.see_row("✓ → bob: to whom?");
+    alice.type_in("@nob\x15/tr\tb\t");
+    alice.see("completed", |shown| shown.line == "bob> /trust bob");
+}
+
+#[test]
+fn what_becomes_of_a_line_is_marked() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &["carol"], &[]);
+    alice.see_row("connected");
+    alice.type_in("anybody there?\r");
+    alice.see_row("✗ → carol: anybody there?");
+    drop(relay);
+    alice.see_row("no connection");
+    alice.type_in("lost\r");
+    alice.see_row("· → carol: lost");
+    let shown = alice.see_row("1 unconfirmed");
+    assert_eq!(shown.line, "carol>");
+    alice.type_in("\x03");
+    assert_eq!(alice.seat.end().code(), Some(4), "the first text failed");
+}
+
+#[test]
+fn the_terminal_is_put_back_however_the_chat_ends() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    for (keys, signal) in [
+        ("/quit\r", None),
+        ("\x04", None),
+        ("\x03", None),
+        ("half", Some(Signal::SIGTERM)),
+        ("half", Some(Signal::SIGHUP)),
+    ] {
+        let mut alice = Screen::new(&homes, &relay.address, &[], &[]);
+        alice.see_row("connected");
+        assert!(!alice.seat.shows_what_is_typed());
+        alice.type_in(keys);
+        if let Some(signal) = signal {
+            alice.see("half", |shown| shown.line == "> half");
+            alice.seat.signal(signal);
+        }
+        alice.seat.wait_for("\x1b[?2004l");
+        let status = alice.seat.child.wait().expect("ours");
+        assert_eq!(status.code(), Some(0), "{keys:?} {signal:?}");
+        assert!(alice.seat.shows_what_is_typed(), "{keys:?} {signal:?}");
+    }
+}
+
+#[test]
+fn who_stops_it_gets_the_terminal_back_and_it_is_drawn_anew() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
+    alice.see_row("connected");
+    for (by_key, text) in [(true, "while away"), (false, "away again")] {
+        alice.type_in("half");
+        alice.see("half", |shown| shown.line == "bob> half");
+        if by_key {
+            alice.type_in("\x1a");
+        } else {
+            alice.seat.signal(Signal::SIGTSTP);
+        }
+        let stopped = waitpid(alice.seat.pid(), Some(WaitPidFlag::WUNTRACED)).expect("ours");
+        assert_eq!(stopped, WaitStatus::Stopped(alice.seat.pid(), Signal::SIGSTOP));
+        assert!(alice.seat.shows_what_is_typed());
+        bob.say(&format!(r#"{{"to":"alice","text":"{text}"}}"#));
+        alice.seat.signal(Signal::SIGCONT);
+        alice.see("drawn anew", |shown| {
+            shown.line == "bob> half" && shown.rows.iter().any(|row| row.ends_with(text))
+        });
+        assert!(!alice.seat.shows_what_is_typed());
+        alice.type_in("\x03");
+        alice.see("taken back", |shown| shown.line == "bob>");
+    }
+}
+
+#[test]
+fn a_window_that_becomes_narrow_keeps_the_last_rows() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
+    alice.see_row("connected");
+    alice.type_in("a line that is longer than half");
+    alice.see("typed", |shown| shown.line == "bob> a line that is longer than half");
+    alice.resize("24");
+    let shown = alice.see("narrow", |shown| shown.line == "bob>  longer than half");
+    let status = &shown.rows[shown.rows.len() - 2];
+    assert!(status.ends_with('…') && status.chars().count() == 23, "{status}");
+}
+
+#[test]
+fn names_have_the_colour_of_their_key_unless_none_is_wanted() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    for (no_color, is_coloured) in [("", true), ("1", false)] {
+        let arguments = ["--notify", "osc9", "--time", "%Y!"];
+        let mut alice = Screen::new(&homes, &relay.address, &arguments, &[("NO_COLOR", no_color)]);
+        alice.see_row("connected");
+        bob.say(r#"{"to":"alice","text":"hello"}"#);
+        alice.see_row("bob: hello");
+        let shown = &alice.seat.shown;
+        assert_eq!(shown.contains("\x1b[1mbob\x1b[0m: hello"), !is_coloured, "{shown:?}");
+        assert!(shown.contains("mbob\x1b[0m: hello"));
+        assert!(shown.contains("\x1b]9;sealwax: a message from bob\x1b\\"));
+        assert!(shown.contains("!\x1b[0m \x1b[1"), "the year");
+        alice.type_in("\x03");
+        alice.seat.end();
+    }
+}
+
+#[test]
+fn lines_are_read_and_printed_as_ever_where_that_is_asked() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    for (arguments, term) in [(&["--lines", "bob"][..], "xterm"), (&["bob"], "dumb")] {
+        let mut alice = Screen::new(&homes, &relay.address, arguments, &[("TERM", term)]);
+        alice.see_row("here: alice, bob");
+        assert!(alice.seat.shows_what_is_typed());
+        bob.say(r#"{"to":"alice","text":"hello"}"#);
+        alice.see_row("bob: hello");
+        assert!(!alice.seat.shown.contains('\x1b'));
+        alice.type_in("/quit\n");
+        assert_eq!(alice.seat.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn lines_are_kept_where_that_is_asked() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &["--history", "bob"], &[]);
+    alice.see_row("connected");
+    alice.type_in("/users\r/quit\r");
+    assert_eq!(alice.seat.end().code(), Some(0));
+    let kept = homes.of("alice").join("chat_history");
+    assert_eq!(std::fs::read_to_string(kept).expect("kept"), "/users\n/quit");
+    let mut alice = Screen::new(&homes, &relay.address, &["--history", "bob"], &[]);
+    alice.see_row("connected");
+    alice.type_in("\x12use");
+    alice.see("found", |shown| shown.line == "(search: use) /users");
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_for_a_while_loses_no_line() {
+    const TEXTS: usize = 1000;
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &[], &[]);
+    alice.see_row("connected");
+    let mut bob = homes.client("bob", &relay.address, &["send", "alice"]);
+    let (mut input, long) = (bob.input(), "x".repeat(200));
+    let writer = std::thread::spawn(move || {
+        (0..TEXTS).for_each(|number| writeln!(input, "text {number} {long}").expect("it reads"));
+    });
+    bob.talk_with("* 32 to alice: relayed"); // more than a terminal keeps that nobody looks at
+    alice.seat.wait_for(&format!("text {} ", TEXTS - 1));
+    let shown = std::mem::take(&mut alice.seat.shown);
+    let numbers: Vec<usize> = shown
+        .split(": text ")
+        .skip(1)
+        .map(|rest| rest.split(' ').next().expect("a number").parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers, (0..TEXTS).collect::<Vec<_>>());
+    writer.join().expect("it has written");
+    bob.end().with_code(0);
+}
+
+#[test]
+fn the_whole_screen_has_three_zones_and_gives_the_lines_back() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut carol = homes.client("carol", &relay.address, &["chat", "--json"]);
+    carol.event("registered");
+    let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &[]);
+    alice.see_row("│* here: alice, bob, carol");
+    bob.say(r#"{"to":"alice","text":"from bob\nand more"}"#);
+    alice.see("bob's text", |shown| {
+        shown.rows.iter().any(|row| row.starts_with("  bob") && row.contains("│"))
+            && shown.rows.iter().any(|row| row.contains("│") && row.ends_with("bob: from bob"))
+    });
+    carol.say(r#"{"to":"alice","text":"from carol"}"#);
+    let shown = alice.see("unread", |shown| {
+        shown.rows.iter().any(|row| row.starts_with("  carol 1"))
+            && shown.rows.iter().any(|row| row.starts_with(" 1 unread (Alt-A) · "))
+    });
+    assert!(!shown.rows.iter().any(|row| row.contains("from carol")));
+    alice.type_in("half\x1ba");
+    let shown = alice.see("carol", |shown| {
+        shown.line == "carol> half"
+            && shown.rows.iter().any(|row| row.ends_with("carol: from carol"))
+    });
+    assert!(!shown.rows.iter().any(|row| row.ends_with("bob: from bob")));
+    alice.type_in("\r");
+    assert_eq!(carol.event("message")["text"], "half");
+    alice.see_row("✓ → carol: half");
+    // Below lines again, with all that came meanwhile.
+    alice.seat.shown.clear();
+    alice.type_in("\x1bOQ");
+    alice.seat.wait_for("\x1b[?1049l");
+    alice.seat.wait_for("to carol (accepted)");
+    for line in
+        ["bob\x1b[0m: from bob\r\n    and more", "carol\x1b[0m: from carol", "✓ → carol: half"]
+    {
+        assert!(alice.seat.shown.contains(line), "{line}: {}", alice.seat.shown);
+    }
+    alice.type_in("\x1bOQ");
+    alice.seat.wait_for("\x1b[?1049h");
+    alice.type_in("/quit\r");
+    alice.seat.wait_for("\x1b[?2004l");
+    assert_eq!(alice.seat.shown.matches("\x1b[?1049l").count(), 2);
+    assert_eq!(alice.seat.child.wait().expect("ours").code(), Some(0));
+}
