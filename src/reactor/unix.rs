@@ -3,10 +3,10 @@
 //! They are bound and connected before the loop runs, because neither waits: the loop is handed the
 //! socket ([`ProcessFd::Listener`](super::ProcessFd), [`ProcessFd::Stream`](super::ProcessFd)).
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ impl UnixSocket {
         // Before `bind`, so that nobody else can connect in between: the file gets this mode.
         fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
         with_address(path, |address| bind(fd.as_raw_fd(), address))?;
+        // Whatever the umask is: it could take even our own access away (`umask(2)`).
+        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(errno_of)?;
         let socket = Self(Arc::new(fd));
         let file = SocketFile { path: path.to_owned(), _socket: socket.clone() };
         listen(&socket.0, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
@@ -117,8 +119,6 @@ fn errno_of(error: std::io::Error) -> Errno {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

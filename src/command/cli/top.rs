@@ -10,7 +10,7 @@ use clap::Args;
   sealwax top                                the relay of the default home
   sealwax top --home /srv/relay
   sealwax top --once | jq .status.users
-  sealwax top --json | jq -c '[.status.now, .status.messages]'
+  sealwax top --json | jq --unbuffered -c '[.status.now, .status.messages]'
 
 On a terminal it fills the screen; ? shows the keys. Without a terminal, or with --json, it prints
 one object a second: {\"connected\":true,\"status\":{…},\"counters\":{…}}, or
