@@ -262,7 +262,9 @@ impl Handler for ScreenTop {
 
     fn signal(&mut self, cx: &mut Context, signal: Signal) {
         match signal {
-            Signal::Interrupt | Signal::Terminate | Signal::Hangup | Signal::User1 => self.leave(cx),
+            Signal::Interrupt | Signal::Terminate | Signal::Hangup | Signal::User1 => {
+                self.leave(cx);
+            }
             Signal::Resized => {
                 self.canvas.backend_mut().resize(Terminal::size());
                 self.pace.want();
