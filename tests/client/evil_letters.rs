@@ -49,12 +49,12 @@ fn letter_of_carol(world: &mut World, mid: Mid, body: &Body) -> Value {
            "kind": kind, "key_id": key.id, "content": content.expect("sealed"), "box": 1})
 }
 
-#[test]
-fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
+/// Bob trusted another key than alice's, holds three letters of hers for that, and has left.
+fn bob_holds_three() -> (World, Kept) {
     let mut world = world();
     join(&mut world, "bob", Kept::default());
     join(&mut world, "alice", Kept::default());
-    let (alice, carol) = (public("alice").fingerprint(), public("carol").fingerprint());
+    let carol = public("carol").fingerprint();
     world.user("bob").probe.client.trust("alice", Some(carol)).expect("memory");
     let bob = world.kill("bob");
     say_all(&mut world, 0..3);
@@ -62,8 +62,15 @@ fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
     join(&mut world, "bob", bob);
     world.run_seconds(2);
     assert_eq!(world.user("bob").letters.kept().parked.len(), 3);
-    // Bob accepts the key of the letters, and the relay hands out another one.
     let bob = world.kill("bob");
+    (world, bob)
+}
+
+#[test]
+fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
+    let (mut world, bob) = bob_holds_three();
+    let alice = public("alice").fingerprint();
+    // Bob accepts the key of the letters, and the relay hands out another one.
     let mut other = world.relay.pubkey_of("alice");
     other["pubkey"] = public("carol").to_pem().into();
     world.relay.pubkeys.insert("alice".to_owned(), other);
@@ -87,17 +94,8 @@ fn what_was_parked_stays_parked_when_the_key_has_changed_once_more() {
 /// `send` shows nothing, and what it does not show it must not confirm.
 #[test]
 fn a_parked_text_waits_for_a_client_that_takes_texts() {
-    let mut world = world();
-    join(&mut world, "bob", Kept::default());
-    join(&mut world, "alice", Kept::default());
-    let (alice, carol) = (public("alice").fingerprint(), public("carol").fingerprint());
-    world.user("bob").probe.client.trust("alice", Some(carol)).expect("memory");
-    let bob = world.kill("bob");
-    say_all(&mut world, 0..3);
-    world.run_seconds(1);
-    join(&mut world, "bob", bob);
-    world.run_seconds(2);
-    let mut bob = world.kill("bob");
+    let (mut world, mut bob) = bob_holds_three();
+    let alice = public("alice").fingerprint();
     for mode in [Some(TakeMode::Receipts), None] {
         world.join_with("bob", "bob", bob, |settings| settings.letterbox = mode);
         world.user("bob").probe.client.trust("alice", Some(alice)).expect("memory");

@@ -7,12 +7,16 @@ aloud. With --check nothing is written: what the pictures say is compared with w
 now. Numbers, times, keys and the runs of spaces between columns may differ.
 """
 
+import os
 import re
+import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
+import children
 from seat import Seat
 
 PICTURES_IN = Path(__file__).resolve().parent.parent.parent / "docs/pictures"
@@ -78,8 +82,30 @@ def words(picture):
     """What a picture says, without what differs from run to run."""
     said = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", picture))
     said = re.sub(r"[A-Za-z0-9_-]{20,}…?", "KEY", said)
-    said = re.sub(r"\d+([.:]\d+)*", "0", said)
+    said = re.sub(r"[▁▂▃▄▅▆▇█]+", "", said)
+    said = re.sub(r"\d+([.,:]\d+)*", "0", said)
     return said.split()
+
+
+@contextmanager
+def relay(sealwax, home):
+    """A relay with a home; its address."""
+    command = [sealwax, "serve", "--listen", "127.0.0.1:0", "--home", str(home)]
+    process = children.start(command, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = iter(process.stderr.readline, "")
+        listening = (re.search(r"listening on (\S+)", line) for line in lines)
+        yield next(found[1] for found in listening if found)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def person(sealwax, name, address, columns, rows, *arguments):
+    """Somebody in `chat`, once the relay has let them in."""
+    command = [sealwax, "chat", "--name", name, "--home", name, "--relay", address]
+    seat = Seat([*command, *arguments], columns, rows)
+    return seat.until(lambda seat: any("connected" in line for line in seat.lines()))
 
 
 def demo(sealwax, home):
@@ -90,18 +116,70 @@ def demo(sealwax, home):
         return svg(seat, demo.__doc__)
 
 
-PICTURES = {"demo": demo}
+def chat(sealwax, home):
+    """sealwax chat: lines that scroll, and below them a status and the line that is being written"""
+    with relay(sealwax, home / "relay") as address:
+        with person(sealwax, "bob", address, 96, 20) as bob, \
+             person(sealwax, "alice", address, 80, 20, "bob") as alice:
+            alice.type("are you there?\r")
+            bob.until("are you there?").type("\r")
+            bob.until("to alice").type("Yes. Only you can read this.\r")
+            bob.until("✓ → alice")
+            alice.until("Only you").type("سلام، می‌خواهم 👨‍👩‍👧\r")
+            bob.until("👧").type("and while I am writing this")
+            bob.until("writing this")
+            alice.type("a message comes in above your line\r")
+            bob.until("above your line")
+            return svg(bob, chat.__doc__)
+
+
+def screen(sealwax, home):
+    """sealwax chat --screen: who is here, one conversation at a time, the status, the line"""
+    with relay(sealwax, home / "relay") as address:
+        with person(sealwax, "alice", address, 100, 20, "--screen") as alice, \
+             person(sealwax, "bob", address, 80, 20, "alice") as bob, \
+             person(sealwax, "carol", address, 80, 20, "alice") as carol:
+            bob.type("lunch at one?\r")
+            alice.until("1 unread").type("\r").until("lunch")
+            alice.until("to bob").type("One is good.\r")
+            alice.until("One is good.")
+            bob.until("One is good.")
+            carol.type("did you see the figures?\r")
+            carol.until("✓").type("they are in the usual place\r")
+            carol.until(lambda seat: sum("✓" in line for line in seat.lines()) == 2)
+            bob.type("see you there\r")
+            alice.until("see you there").until(lambda seat: any("carol" in line and "2" in line for line in seat.lines()))
+            return svg(alice, screen.__doc__)
+
+
+def top(sealwax, home):
+    """sealwax top: the rates of a relay, its loop, its users and its log"""
+    with relay(sealwax, home / "relay") as address:
+        with person(sealwax, "bob", address, 80, 20) as bob, \
+             person(sealwax, "alice", address, 80, 20, "bob") as alice, \
+             Seat([sealwax, "top", "--home", str(home / "relay")], 120, 32) as seat:
+            seat.until("alice").until("bob")
+            for number in range(5):
+                alice.type(f"number {number}\r")
+                bob.until(f"number {number}")
+            seat.until("5 so far")
+            return svg(seat, top.__doc__)
+
+
+PICTURES = {"demo": demo, "chat": chat, "screen": screen, "top": top}
 
 
 def main():
     sealwax, *arguments = sys.argv[1:]
+    sealwax = str(Path(sealwax).resolve())
     checks = "--check" in arguments
     chosen = [name for name in arguments if name != "--check"] or list(PICTURES)
     outdated = []
     for name in chosen:
         file = PICTURES_IN / f"{name}.svg"
         with tempfile.TemporaryDirectory() as home:
-            made = PICTURES[name](str(Path(sealwax).resolve()), Path(home))
+            os.chdir(home)  # homes are shown by their names
+            made = PICTURES[name](sealwax, Path(home))
         if not checks:
             file.write_text(made)
             print(f"{file.name}: made", file=sys.stderr)

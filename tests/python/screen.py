@@ -13,8 +13,7 @@ import sys
 
 import pyte
 
-# pyte stops at characters that take no cell; a terminal shows nothing of these.
-CELLLESS = dict.fromkeys(map(ord, "\u200c\u200d\u2068\u2069"))
+from seat import CELLLESS
 
 
 def main():

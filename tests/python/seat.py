@@ -4,6 +4,7 @@ The screen is read by pyte, a terminal in memory. So what is looked at is what a
 the bytes that the program wrote.
 """
 
+import codecs
 import fcntl
 import os
 import select
@@ -18,6 +19,8 @@ import children
 
 # How long something is waited for before it counts as missing, in seconds.
 PATIENCE = 60
+# pyte stops at characters that take no cell; a terminal shows nothing of these.
+CELLLESS = dict.fromkeys(map(ord, "\u200c\u200d\u2068\u2069"))
 # What has scrolled away and can still be looked at, in lines.
 SCROLLBACK = 2000
 
@@ -27,7 +30,8 @@ class Seat:
 
     def __init__(self, command, columns, rows, environment=()):
         self.screen = pyte.HistoryScreen(columns, rows, history=SCROLLBACK)
-        self.stream = pyte.ByteStream(self.screen)
+        self.stream = pyte.Stream(self.screen)
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.master, theirs = os.openpty()
         self.resize(columns, rows)
         environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **dict(environment)}
@@ -59,6 +63,7 @@ class Seat:
         data = keys.encode() if isinstance(keys, str) else keys
         while data:
             data = data[os.write(self.master, data):]
+        return self
 
     def read(self, seconds):
         """Reads what comes within this time; whether the terminal still is there."""
@@ -69,7 +74,7 @@ class Seat:
             shown = os.read(self.master, 65536)
         except OSError:  # EIO: nobody holds the other side any more
             return False
-        self.stream.feed(shown)
+        self.stream.feed(self.decoder.decode(shown).translate(CELLLESS))
         return bool(shown)
 
     def until(self, words):

@@ -78,6 +78,14 @@ impl Seat {
         }
     }
 
+    /// Waits for these words behind those that were waited for before. Where only cells that differ
+    /// are drawn, a space mostly is not: so a word, and not words.
+    pub fn wait_for_next(&mut self, words: &str) {
+        self.wait_for(words);
+        let place = self.shown.find(words).expect("it was waited for");
+        self.shown.drain(..place + words.len());
+    }
+
     pub fn type_in(&mut self, keys: &str) {
         self.screen.write_all(keys.as_bytes()).expect("typed");
     }

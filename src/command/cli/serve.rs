@@ -171,8 +171,8 @@ impl Serve {
         }
         let (soft, hard) = (self.outbox_soft, self.outbox_hard);
         Err(format!(
-            "--outbox-soft {soft} is more than --outbox-hard {hard}: what others send to a user would \
-             end the user's connection; give --outbox-hard at least {soft}"
+            "--outbox-soft {soft} is more than --outbox-hard {hard}: what others send to a user \
+             would end the user's connection; give --outbox-hard at least {soft}"
         ))
     }
 
