@@ -8,8 +8,11 @@
 //! first. So a relay that was stopped and comes back too late changes nothing.
 //!
 //! ```text
-//!  names.rs, frames.rs, letters.rs ──▶ Call ───▶ bytes ──▶ the engine: scripts/*.lua
-//!        typed answers             ◀── Value ◀── bytes ◀──
+//!  names.rs, frames.rs, letters.rs ──▶ Call ──▶ engine.rs ──▶ bytes ──▶ the engine: scripts/*.lua
+//!        typed answers             ◀── Value ◀─ (resp.rs) ◀── bytes ◀──
+//!             │
+//!             ├──▶ lease.rs     is our lease held; since when not to be believed
+//!             └──▶ members.rs   the copy of who is where
 //! ```
 //!
 //! A relay has two connections to the engine: one for calls, one that waits for what comes in two
@@ -17,15 +20,21 @@
 //!
 //! Read on in this order: `place.rs` and `keys.rs` (what lies where), `scripts/common.lua` and the
 //! scripts, `script.rs` (how they are called), `names.rs`, `frames.rs` and `letters.rs` (each call
-//! and its answers), `resp.rs` (values and bytes), `limits.rs`.
+//! and its answers), `resp.rs` (values and bytes), `engine.rs` (one connection), `fault.rs` (why it
+//! ends), `lease.rs`, `members.rs`, `limits.rs`.
 
+pub mod engine;
+mod fault;
 pub mod frames;
 pub mod keys;
+pub mod lease;
 pub mod letters;
 pub mod limits;
+pub mod members;
 pub mod names;
 mod place;
 pub mod resp;
 pub mod script;
 
+pub use self::fault::{CallFault, EngineFault};
 pub use self::place::{Incarnation, Place};
