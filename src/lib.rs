@@ -7,7 +7,8 @@
 //! 2. [`wire`]: bytes ↔ frames ↔ messages. `frame.rs` first: where objects lie in a stream.
 //! 3. [`relay`]: who is here, what each may do, where a frame goes. It runs on the reactor and owns
 //!    no descriptor.
-//!    [`tls`] is what stands between the two where a connection begins with it.
+//!    [`tls`] is what stands between the two where a connection begins with it. [`cluster`] is what
+//!    several relays will need to act as one; nothing uses it yet.
 //! 4. [`crypto`], then [`client`]: keys and sessions, and the conversations that are made of them.
 //!    The relay needs little of the first and nothing of the second.
 //! 5. [`command`]: one room a command, which wires the above together; [`load`], which measures;
@@ -40,6 +41,7 @@
 pub mod address;
 pub mod admin;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod crypto;
 pub mod home;

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import, besides itself. Downwards only.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("limits", &[]),
     ("address", &["limits"]),
     ("reactor", &[]),
     ("tokens", &["reactor"]),
     ("wire", &["limits"]),
     ("tls", &["limits", "reactor"]),
+    ("cluster", &["limits", "wire"]),
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
     ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto"]),

@@ -271,7 +271,7 @@ fn names_that_were_not_used_for_long_are_shown_first_and_released_on_consent() {
     assert!(shown.stderr[0].contains("1 names") && shown.stderr[0].contains("--yes"), "{shown:?}");
     assert_eq!(
         unused("2999-12-31", &["--yes", "--json"]).stdout,
-        [json!({"name": "alice", "fp": alice["fp"]}).to_string()]
+        [json!({"name": "alice", "fp": alice["fp"], "letters": 0}).to_string()]
     );
     assert!(names(&home, &["list"]).with_code(0).stdout.is_empty());
     for wrong in [&["--unused-since", "soon"][..], &["--unused-since", "2026-02-30"], &[]] {

@@ -17,6 +17,7 @@ mod program;
 mod public_key;
 mod relay;
 mod request;
+mod resp;
 mod stream;
 mod tls;
 mod vault;
@@ -27,9 +28,11 @@ mod vault;
 mod support {
     #![allow(dead_code, unreachable_pub, clippy::expect_used)]
     pub mod kernel;
+    #[path = "resp.rs"]
+    pub mod resp_writer;
     pub mod transform;
 }
-use support::{kernel, transform};
+use support::{kernel, resp_writer, transform};
 
 pub use hostile::hostile;
 pub use identity::identity;
@@ -41,6 +44,7 @@ pub use pins::pins;
 pub use public_key::public_key;
 pub use relay::relay;
 pub use request::request;
+pub use resp::resp;
 pub use stream::stream;
 pub use tls::tls;
 
@@ -48,9 +52,10 @@ pub use tls::tls;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("stream", stream),
     ("request", request),
+    ("resp", resp),
     ("incoming", incoming),
     ("public_key", public_key),
     ("identity", identity),

@@ -1,0 +1,211 @@
+//! What relays say to each other through the engine, and how a relay reads what is there for it.
+
+use super::keys;
+use super::limits::{READ_AT_ONCE, READ_WAIT, SCANNED_AT_ONCE};
+use super::place::{Incarnation, Place};
+use super::resp::Value;
+use super::script::{Call, Script, WrongAnswer, outcome};
+
+/// What an entry for another relay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParcelKind {
+    /// Frames for its users. Refused while too much waits.
+    Frames,
+    /// What became of frames that it sent. How many there can be is bounded by the frames.
+    Answers,
+    /// A connection of it has lost its name: session, a space and the name. Only scripts send it.
+    Replaced,
+    /// A letter came for a user of it: kind, a space and the name. Only scripts send it.
+    Letter,
+}
+
+impl ParcelKind {
+    const ALL: [Self; 4] = [Self::Frames, Self::Answers, Self::Replaced, Self::Letter];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Frames => "frames",
+            Self::Answers => "answers",
+            Self::Replaced => "replaced",
+            Self::Letter => "letter",
+        }
+    }
+}
+
+/// Asks to append something to what waits for another relay.
+pub fn forward(own: Incarnation, target: Incarnation, kind: ParcelKind, data: &[u8]) -> Call {
+    let may_be_refused = if kind == ParcelKind::Frames { "1" } else { "0" };
+    Call::new(Script::Forward, own)
+        .keys([keys::lease(own), keys::lease(target)])
+        .arg(target.to_string())
+        .arg(kind.as_str())
+        .arg(data)
+        .arg(may_be_refused)
+}
+
+/// What became of something for another relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardAnswer {
+    /// It waits for that relay.
+    Queued,
+    /// That relay has ended: its users are `unknown_user`.
+    Gone,
+    /// Too much waits for that relay: `queue_full`.
+    Full,
+    /// Our lease has ended.
+    NoLease,
+}
+
+/// Reads the answer to [`forward`].
+pub fn forwarded(answer: &Value) -> Result<ForwardAnswer, WrongAnswer> {
+    Ok(match outcome(Script::Forward, answer)? {
+        ("queued", []) => ForwardAnswer::Queued,
+        ("gone", []) => ForwardAnswer::Gone,
+        ("full", []) => ForwardAnswer::Full,
+        ("no_lease", []) => ForwardAnswer::NoLease,
+        _ => return Err(WrongAnswer(Script::Forward)),
+    })
+}
+
+/// Deletes what this relay has read, up to the entry with this number.
+pub fn drain(own: Incarnation, read: u64) -> Call {
+    let keys = [keys::lease(own), keys::inbox(own), keys::flow(own)];
+    Call::new(Script::Drain, own).keys(keys).number(read)
+}
+
+/// How many entries were deleted; `None` where our lease has ended.
+pub fn drained(answer: &Value) -> Result<Option<u64>, WrongAnswer> {
+    let wrong = WrongAnswer(Script::Drain);
+    match outcome(Script::Drain, answer)? {
+        ("drained", [entries]) => Ok(Some(entries.number().ok_or(wrong)?)),
+        ("no_lease", []) => Ok(None),
+        _ => Err(wrong),
+    }
+}
+
+/// The command that waits for what comes behind these numbers: for this relay, and of who came and
+/// went. Without the second number, which is for while the copy is being made, it reads the first
+/// stream alone: what is passed over would come again at once.
+pub fn read_streams(own: Incarnation, inbox: u64, changes: Option<u64>) -> Vec<Vec<u8>> {
+    let wait = READ_WAIT.as_millis().to_string();
+    let words = ["XREAD", "COUNT", &READ_AT_ONCE.to_string(), "BLOCK", &wait, "STREAMS"];
+    let keys = [keys::inbox(own), keys::CHANGES.to_owned()];
+    let numbers = [Some(inbox), changes].into_iter().flatten();
+    let ids: Vec<_> = numbers.map(|number| format!("{number}-0")).collect();
+    let words = words.map(str::to_owned).into_iter().chain(keys.into_iter().take(ids.len()));
+    words.chain(ids).map(String::into_bytes).collect()
+}
+
+/// Something that came from another relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its number, by which it is drained.
+    pub number: u64,
+    /// What it is.
+    pub kind: ParcelKind,
+    /// The relay that sent it.
+    pub from: Incarnation,
+    /// What it holds.
+    pub data: Vec<u8>,
+}
+
+/// Where a name is from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// One more than that of the change before, and by an epoch of its own.
+    pub number: u64,
+    /// In which life of the engine.
+    pub epoch: String,
+    /// The name.
+    pub name: String,
+    /// Where it is, if anywhere.
+    pub place: Option<Place>,
+}
+
+/// What both streams brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// In the order in which they were sent.
+    pub parcels: Vec<Parcel>,
+    /// In the order in which they happened.
+    pub changes: Vec<Change>,
+}
+
+/// Reads the answer to [`read_streams`]; `None` where it has another form.
+pub fn read(own: Incarnation, answer: &Value) -> Option<Read> {
+    let mut read = Read::default();
+    if *answer == Value::Null {
+        return Some(read); // nothing came in time
+    }
+    for (stream, entries) in answer.pairs()? {
+        let stream = stream.text()?;
+        for entry in entries.array()? {
+            if stream == keys::CHANGES {
+                read.changes.push(change(entry)?);
+            } else if stream == keys::inbox(own) {
+                read.parcels.push(parcel(entry)?);
+            } else {
+                return None;
+            }
+        }
+    }
+    Some(read)
+}
+
+/// The number of an entry, and the values of these fields, in this order.
+fn fields<'a, const N: usize>(entry: &'a Value, names: [&str; N]) -> Option<(u64, [&'a Value; N])> {
+    let [id, fields] = entry.array()? else { return None };
+    let number = id.text()?.strip_suffix("-0")?.parse().ok()?;
+    let mut values = [&Value::Null; N];
+    let mut fields = fields.pairs()?;
+    for (value, expected) in values.iter_mut().zip(names) {
+        let (name, found) = fields.next()?;
+        if name.text() != Some(expected) {
+            return None;
+        }
+        *value = found;
+    }
+    fields.next().is_none().then_some((number, values))
+}
+
+fn parcel(entry: &Value) -> Option<Parcel> {
+    let (number, [kind, from, data]) = fields(entry, ["kind", "from", "data"])?;
+    let kind = kind.text()?;
+    let kind = ParcelKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    let from = Incarnation::parse(from.text()?)?;
+    Some(Parcel { number, kind, from, data: data.bytes()?.to_vec() })
+}
+
+fn change(entry: &Value) -> Option<Change> {
+    let (number, [epoch, name, place]) = fields(entry, ["epoch", "name", "where"])?;
+    let (epoch, name) = (epoch.text()?.to_owned(), name.text()?.to_owned());
+    let place = match place.text()? {
+        "" => None,
+        entry => Some(Place::parse(entry)?),
+    };
+    Some(Change { number, epoch, name, place })
+}
+
+/// The command that reads a part of who is where; the first part has the cursor 0.
+pub fn scan(cursor: u64) -> Vec<Vec<u8>> {
+    let words = ["HSCAN", keys::WHERE, &cursor.to_string(), "COUNT", &SCANNED_AT_ONCE.to_string()];
+    words.map(|word| word.as_bytes().to_vec()).to_vec()
+}
+
+/// Names and where they are; some may come twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The cursor of the next part; 0 after the last.
+    pub next: u64,
+    /// The names of this part.
+    pub names: Vec<(String, Place)>,
+}
+
+/// Reads the answer to [`scan`]; `None` where it has another form.
+pub fn scanned(answer: &Value) -> Option<Page> {
+    let [next, names] = answer.array()? else { return None };
+    let name = |(name, place): (&Value, &Value)| {
+        Some((name.text()?.to_owned(), Place::parse(place.text()?)?))
+    };
+    Some(Page { next: next.number()?, names: names.pairs()?.map(name).collect::<Option<_>>()? })
+}

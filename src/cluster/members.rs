@@ -1,0 +1,291 @@
+//! The copy of who is where: names at all relays, ours too.
+//!
+//! It begins with a snapshot. Of that the lease's answer told the number of the last change before;
+//! then the table `where` is read in parts, and then all changes from that number on. What changed
+//! while the table was read comes again as a change, so in the end the copy is right whatever the
+//! parts had in them. A gap between two changes, or another epoch, means that something was missed:
+//! then there is a new snapshot. Until that is whole the old copy stays, so that nobody leaves the
+//! roster who is there.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::frames::{Change, Page};
+use super::limits::MAX_MEMBERS;
+use super::place::{Incarnation, Place};
+
+/// Who is where.
+#[derive(Debug, Default)]
+pub struct Members {
+    // A tree and not a hash table: it is never copied to grow, and has one order.
+    names: BTreeMap<Box<str>, Entry>,
+    epoch: String,
+    /// The number of the last change that the copy has.
+    number: u64,
+    stage: Stage,
+    /// Tells what the snapshot under way has seen from what an older one had.
+    round: u32,
+    news: VecDeque<News>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    place: Place,
+    round: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// A snapshot has to begin.
+    #[default]
+    Outdated,
+    /// The part with this cursor is missing.
+    Scanning(u64),
+    /// Changes are awaited.
+    Following,
+}
+
+/// What changed in the copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A user came.
+    Came(Box<str>),
+    /// A user went.
+    Left(Box<str>),
+}
+
+/// What the copy needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A lease's answer, for [`Members::begin`].
+    Beginning,
+    /// The part of the table with this cursor, for [`Members::scanned`].
+    Part(u64),
+    /// The changes behind this number, for [`Members::changed`].
+    Changes(u64),
+}
+
+impl Members {
+    /// What is to be asked of the engine next.
+    pub const fn wanted(&self) -> Wanted {
+        match self.stage {
+            Stage::Outdated => Wanted::Beginning,
+            Stage::Scanning(cursor) => Wanted::Part(cursor),
+            Stage::Following => Wanted::Changes(self.number),
+        }
+    }
+
+    /// Begins a snapshot. `change` was the last change in this epoch, as the engine has just said.
+    pub fn begin(&mut self, epoch: &str, change: u64) {
+        epoch.clone_into(&mut self.epoch);
+        self.number = change;
+        self.round = self.round.wrapping_add(1);
+        self.stage = Stage::Scanning(0);
+    }
+
+    /// The connection was lost, or another engine may have taken the place of the old one: what the
+    /// copy has may be wrong, and stays until the next snapshot is whole.
+    pub const fn outdate(&mut self) {
+        self.stage = Stage::Outdated;
+    }
+
+    /// Compares with what the engine says of its changes at a renewal of the lease: it may have
+    /// been emptied, or have lost the last ones. `known` is what [`number`](Self::number) was when
+    /// the renewal was sent; changes that came since may be in the copy and not in the answer.
+    pub fn check(&mut self, epoch: &str, change: u64, known: u64) {
+        if self.epoch != epoch || change < known {
+            self.outdate();
+        }
+    }
+
+    /// The number of the last change that the copy has.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Takes a part of the table. One that was not asked for is passed over.
+    pub fn scanned(&mut self, page: Page) {
+        if !matches!(self.stage, Stage::Scanning(_)) {
+            return;
+        }
+        for (name, place) in page.names {
+            self.put(name, place);
+        }
+        self.stage = Stage::Scanning(page.next);
+        if page.next == 0 {
+            let round = self.round;
+            let (names, news) = (&mut self.names, &mut self.news);
+            let outdated = names.extract_if(.., |_, entry| entry.round != round);
+            news.extend(outdated.map(|(name, _)| News::Left(name)));
+            self.stage = Stage::Following;
+        }
+    }
+
+    /// Takes changes, in order. Where one is missing there is a new snapshot.
+    pub fn changed(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            if self.stage != Stage::Following || change.number <= self.number {
+                continue;
+            }
+            if change.epoch != self.epoch || change.number != self.number + 1 {
+                return self.outdate();
+            }
+            self.number = change.number;
+            match change.place {
+                Some(place) => self.put(change.name, place),
+                None => {
+                    if let Some((name, _)) = self.names.remove_entry(&*change.name) {
+                        self.news.push_back(News::Left(name));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where a name is.
+    pub fn find(&self, name: &str) -> Option<Place> {
+        self.names.get(name).map(|entry| entry.place)
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// All names in order, and where they are.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.names.iter().map(|(name, entry)| (&**name, entry.place))
+    }
+
+    /// Lets the users of a relay go whose lease has ended.
+    pub fn drop_relay(&mut self, dead: Incarnation) {
+        let gone = self.names.extract_if(.., |_, entry| entry.place.incarnation == dead);
+        self.news.extend(gone.map(|(name, _)| News::Left(name)));
+    }
+
+    /// The next change of the copy. A user who moved to another place is none.
+    pub fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    fn put(&mut self, name: String, place: Place) {
+        let entry = Entry { place, round: self.round };
+        if let Some(known) = self.names.get_mut(&*name) {
+            *known = entry;
+        } else if self.names.len() < MAX_MEMBERS {
+            let name: Box<str> = name.into();
+            self.news.push_back(News::Came(name.clone()));
+            self.names.insert(name, entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: Incarnation = Incarnation([1; 16]);
+    const THEIRS: Incarnation = Incarnation([2; 16]);
+
+    fn at(incarnation: Incarnation, session: u64) -> Place {
+        Place { incarnation, session, version2: true }
+    }
+
+    fn page(next: u64, names: &[(&str, Place)]) -> Page {
+        let names = names.iter().map(|(name, place)| ((*name).to_owned(), *place)).collect();
+        Page { next, names }
+    }
+
+    fn change(number: u64, name: &str, place: Option<Place>) -> Change {
+        Change { number, epoch: "e".to_owned(), name: name.to_owned(), place }
+    }
+
+    fn news(members: &mut Members) -> Vec<String> {
+        let text = |news| match news {
+            News::Came(name) => format!("+{name}"),
+            News::Left(name) => format!("-{name}"),
+        };
+        std::iter::from_fn(|| members.next_news().map(text)).collect()
+    }
+
+    /// A copy that has alice and bob, up to change 10.
+    fn copy() -> Members {
+        let mut members = Members::default();
+        assert_eq!(members.wanted(), Wanted::Beginning);
+        members.begin("e", 10);
+        assert_eq!(members.wanted(), Wanted::Part(0));
+        members.scanned(page(7, &[("alice", at(OURS, 1))]));
+        assert_eq!(members.wanted(), Wanted::Part(7));
+        members.scanned(page(0, &[("bob", at(THEIRS, 1)), ("alice", at(OURS, 1))]));
+        assert_eq!(members.wanted(), Wanted::Changes(10));
+        assert_eq!(news(&mut members), ["+alice", "+bob"]);
+        members
+    }
+
+    #[test]
+    fn it_follows_changes() {
+        let mut members = copy();
+        members.changed([
+            change(10, "alice", None), // it has that already
+            change(11, "carol", Some(at(THEIRS, 2))),
+            change(12, "bob", None),
+            change(13, "alice", Some(at(THEIRS, 3))),
+            change(14, "dave", None),
+        ]);
+        assert_eq!(news(&mut members), ["+carol", "-bob"]);
+        assert_eq!(members.find("alice"), Some(at(THEIRS, 3)));
+        assert_eq!((members.find("bob"), members.len()), (None, 2));
+        assert_eq!(members.wanted(), Wanted::Changes(14));
+    }
+
+    #[test]
+    fn a_gap_or_another_epoch_is_a_new_snapshot() {
+        let other = Change { epoch: "f".to_owned(), ..change(11, "bob", None) };
+        for missed in [change(12, "bob", None), other] {
+            let mut members = copy();
+            members.changed([missed, change(11, "alice", None)]);
+            assert_eq!(members.wanted(), Wanted::Beginning);
+            assert_eq!(members.len(), 2, "the old copy stays");
+        }
+        for (epoch, change, is_fine) in
+            [("e", 10, true), ("e", 12, true), ("e", 9, false), ("f", 10, false)]
+        {
+            let mut members = copy();
+            members.check(epoch, change, members.number());
+            assert_eq!(members.wanted() == Wanted::Changes(10), is_fine);
+        }
+    }
+
+    #[test]
+    fn a_change_that_overtook_the_answer_to_a_renewal_is_no_fault() {
+        let mut members = copy();
+        let known = members.number();
+        members.changed([change(11, "carol", Some(at(THEIRS, 2)))]);
+        members.check("e", 10, known);
+        assert_eq!(members.wanted(), Wanted::Changes(11));
+    }
+
+    #[test]
+    fn a_new_snapshot_tells_only_what_differs() {
+        let mut members = copy();
+        members.outdate();
+        members.begin("f", 3);
+        members.scanned(page(0, &[("bob", at(OURS, 9)), ("carol", at(OURS, 2))]));
+        assert_eq!(news(&mut members), ["+carol", "-alice"]);
+        assert_eq!(members.find("bob"), Some(at(OURS, 9)));
+        assert_eq!(members.wanted(), Wanted::Changes(3));
+    }
+
+    #[test]
+    fn the_users_of_a_relay_that_ended_leave_once() {
+        let mut members = copy();
+        members.drop_relay(THEIRS);
+        assert_eq!(news(&mut members), ["-bob"]);
+        members.changed([change(11, "bob", None)]);
+        assert!(news(&mut members).is_empty());
+    }
+}

@@ -1,0 +1,22 @@
+//! What several relays keep in common: the machines of `src/cluster`, the scripts on a real
+//! `redis-server`, and the model of them that simulations use.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)] // a test says what it expects
+
+#[path = "../support"]
+mod support {
+    #![allow(dead_code)]
+    pub mod fixtures;
+    pub mod model;
+    pub mod process;
+    pub mod redis;
+    pub mod resp;
+    pub mod secrets;
+}
+
+mod bad_engines;
+mod differential;
+mod members;
+mod real;
+mod resp;
+mod world;

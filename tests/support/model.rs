@@ -1,0 +1,290 @@
+//! The engine in memory: Redis as far as relays use it, with our scripts written a second time in
+//! Rust. Deterministic: its clock moves when a test moves it.
+//!
+//! `scripts.rs` and `letters.rs` are the scripts. `tests/cluster/differential.rs` compares all of
+//! it with a real `redis-server`: each answer, and what lies under each key afterwards.
+
+mod letters;
+mod scripts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sealwax::cluster::resp::{Decoder, Value};
+use sealwax::cluster::script::Script;
+
+use super::resp::encode;
+
+/// What lies under a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    Text(Vec<u8>),
+    Hash(BTreeMap<String, Vec<u8>>),
+    Set(BTreeSet<String>),
+    Sorted(BTreeMap<String, u64>),
+    Stream(Stream),
+}
+
+/// A stream, whose ids all end with `-0`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stream {
+    pub entries: BTreeMap<u64, Vec<(String, Vec<u8>)>>,
+    pub last: u64,
+}
+
+/// The engine.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    items: BTreeMap<String, Item>,
+    /// When keys end that do.
+    ends: BTreeMap<String, Duration>,
+    now: Duration,
+}
+
+/// One connection to it.
+#[derive(Debug, Default)]
+pub struct ModelConnection {
+    decoder: Decoder,
+}
+
+impl ModelConnection {
+    /// Takes what a relay wrote, and returns what the engine answers.
+    pub fn serve(&mut self, model: &mut Model, mut bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(command) = self.decoder.next(&mut bytes).expect("a relay writes RESP") {
+            let parts = command.array().expect("a command is an array");
+            let parts: Vec<_> = parts.iter().map(|part| part.bytes().expect("a string")).collect();
+            encode(&mut out, &model.command(&parts));
+        }
+        out
+    }
+}
+
+pub(super) fn bulk(text: impl AsRef<[u8]>) -> Value {
+    Value::Bulk(text.as_ref().to_vec())
+}
+
+fn string(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+impl Model {
+    /// Moves the clock, and ends what ends meanwhile.
+    pub fn advance(&mut self, by: Duration) {
+        self.now += by;
+        let now = self.now;
+        for (key, _) in self.ends.extract_if(.., |_, end| *end <= now) {
+            self.items.remove(&key);
+        }
+    }
+
+    /// Forgets everything, as an engine that is started without its data.
+    pub fn empty(&mut self) {
+        self.items.clear();
+        self.ends.clear();
+    }
+
+    /// What lies under each key.
+    pub const fn items(&self) -> &BTreeMap<String, Item> {
+        &self.items
+    }
+
+    /// Answers a command.
+    pub fn command(&mut self, parts: &[&[u8]]) -> Value {
+        let words: Vec<String> =
+            parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match *words.as_slice() {
+            ["HELLO", "3", ..] => Value::Map(
+                ["server", "redis", "version", "7.0.15", "mode", "standalone", "role", "master"]
+                    .map(bulk)
+                    .to_vec(),
+            ),
+            ["SELECT", _] => Value::Simple(b"OK".to_vec()),
+            ["INFO", "memory"] => Value::Verbatim(b"maxmemory_policy:noeviction\r\n".to_vec()),
+            ["GET", key] => self.get(key).map_or(Value::Null, bulk),
+            ["DEL", key] => Value::Int(self.delete(key).into()),
+            ["SCRIPT", "LOAD", source] => {
+                let place = Script::ALL.iter().position(|script| script.source() == source);
+                bulk(format!("{:040}", place.expect("one of ours")))
+            }
+            ["EVALSHA", hash, count, ..] => {
+                let script = Script::ALL[hash.parse::<usize>().expect("our number")];
+                let count: usize = count.parse().expect("a number");
+                let keys: Vec<String> = words[3..3 + count].iter().map(|&it| it.into()).collect();
+                self.run(script, &keys, &parts[3 + count..])
+            }
+            ["HSCAN", key, ..] => {
+                let all = self.hash(key).into_iter();
+                let all = all.flat_map(|(name, value)| [bulk(name), bulk(value)]).collect();
+                Value::Array(vec![bulk("0"), Value::Array(all)])
+            }
+            ["XREAD", "COUNT", most, "BLOCK", _, "STREAMS", one, two, after_one, after_two] => {
+                let most = most.parse().expect("a number");
+                self.read(most, &[(one, after_one), (two, after_two)])
+            }
+            ["XREAD", "COUNT", most, "BLOCK", _, "STREAMS", key, after] => {
+                self.read(most.parse().expect("a number"), &[(key, after)])
+            }
+            _ => Value::Error(format!("ERR unknown command {words:?}").into_bytes()),
+        }
+    }
+
+    fn read(&self, most: usize, streams: &[(&str, &str)]) -> Value {
+        let mut found = Vec::new();
+        for &(key, after) in streams {
+            let after: u64 = after.trim_end_matches("-0").parse().expect("our ids");
+            let Some(Item::Stream(stream)) = self.items.get(key) else { continue };
+            let entries: Vec<_> = stream
+                .entries
+                .range(after + 1..)
+                .take(most)
+                .map(|(id, it)| entry(*id, it))
+                .collect();
+            if !entries.is_empty() {
+                found.extend([bulk(key), Value::Array(entries)]);
+            }
+        }
+        if found.is_empty() { Value::Null } else { Value::Map(found) }
+    }
+
+    // --- What scripts call, by the commands' names. A key that would be empty is deleted. ---
+
+    fn exists(&self, key: &str) -> bool {
+        self.items.contains_key(key)
+    }
+
+    fn delete(&mut self, key: &str) -> bool {
+        self.ends.remove(key);
+        self.items.remove(key).is_some()
+    }
+
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        match self.items.get(key)? {
+            Item::Text(text) => Some(text.clone()),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn get_number(&self, key: &str) -> i64 {
+        self.get(key).map_or(0, |text| string(&text).parse().expect("a number"))
+    }
+
+    fn set(&mut self, key: &str, text: impl AsRef<[u8]>) {
+        self.items.insert(key.to_owned(), Item::Text(text.as_ref().to_vec()));
+    }
+
+    fn add(&mut self, key: &str, by: i64) -> i64 {
+        let number = self.get_number(key) + by;
+        self.set(key, number.to_string());
+        number
+    }
+
+    fn hash(&self, key: &str) -> BTreeMap<String, Vec<u8>> {
+        match self.items.get(key) {
+            Some(Item::Hash(hash)) => hash.clone(),
+            None => BTreeMap::new(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn hget(&self, key: &str, field: &str) -> Option<Vec<u8>> {
+        match self.items.get(key)? {
+            Item::Hash(hash) => hash.get(field).cloned(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn hget_number(&self, key: &str, field: &str) -> i64 {
+        self.hget(key, field).map_or(0, |text| string(&text).parse().expect("a number"))
+    }
+
+    fn hset(&mut self, key: &str, field: &str, value: impl AsRef<[u8]>) {
+        let hash = self.items.entry(key.to_owned()).or_insert(Item::Hash(BTreeMap::new()));
+        let Item::Hash(hash) = hash else { panic!("{key}") };
+        hash.insert(field.to_owned(), value.as_ref().to_vec());
+    }
+
+    fn hadd(&mut self, key: &str, field: &str, by: i64) -> i64 {
+        let number = self.hget_number(key, field) + by;
+        self.hset(key, field, number.to_string());
+        number
+    }
+
+    fn hdel(&mut self, key: &str, field: &str) {
+        let Some(Item::Hash(hash)) = self.items.get_mut(key) else { return };
+        hash.remove(field);
+        if hash.is_empty() {
+            self.items.remove(key);
+        }
+    }
+
+    fn members(&self, key: &str) -> BTreeSet<String> {
+        match self.items.get(key) {
+            Some(Item::Set(set)) => set.clone(),
+            None => BTreeSet::new(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn sadd(&mut self, key: &str, member: &str) {
+        let set = self.items.entry(key.to_owned()).or_insert(Item::Set(BTreeSet::new()));
+        let Item::Set(set) = set else { panic!("{key}") };
+        set.insert(member.to_owned());
+    }
+
+    fn srem(&mut self, key: &str, member: &str) {
+        let Some(Item::Set(set)) = self.items.get_mut(key) else { return };
+        set.remove(member);
+        if set.is_empty() {
+            self.items.remove(key);
+        }
+    }
+
+    /// By score, and then by name.
+    fn sorted(&self, key: &str) -> BTreeSet<(u64, String)> {
+        match self.items.get(key) {
+            Some(Item::Sorted(all)) => all.iter().map(|(name, at)| (*at, name.clone())).collect(),
+            None => BTreeSet::new(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn score(&self, key: &str, member: &str) -> Option<u64> {
+        match self.items.get(key)? {
+            Item::Sorted(all) => all.get(member).copied(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    fn zadd(&mut self, key: &str, score: u64, member: &str) {
+        let all = self.items.entry(key.to_owned()).or_insert(Item::Sorted(BTreeMap::new()));
+        let Item::Sorted(all) = all else { panic!("{key}") };
+        all.insert(member.to_owned(), score);
+    }
+
+    fn zrem(&mut self, key: &str, member: &str) {
+        let Some(Item::Sorted(all)) = self.items.get_mut(key) else { return };
+        all.remove(member);
+        if all.is_empty() {
+            self.items.remove(key);
+        }
+    }
+
+    fn append(&mut self, key: &str, id: u64, fields: [(&str, Vec<u8>); 3], most: Option<usize>) {
+        let stream = self.items.entry(key.to_owned()).or_insert(Item::Stream(Stream::default()));
+        let Item::Stream(stream) = stream else { panic!("{key}") };
+        assert!(id > stream.last, "{key}: ids ascend");
+        stream.last = id;
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        stream.entries.insert(id, fields);
+        while most.is_some_and(|most| stream.entries.len() > most) {
+            stream.entries.pop_first();
+        }
+    }
+}
+
+fn entry(id: u64, fields: &[(String, Vec<u8>)]) -> Value {
+    let fields = fields.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect();
+    Value::Array(vec![bulk(format!("{id}-0")), Value::Array(fields)])
+}

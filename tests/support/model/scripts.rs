@@ -1,0 +1,313 @@
+//! `src/cluster/scripts`, those about leases, names and frames.
+
+use sealwax::cluster::limits::{
+    CHANGES, ENTRY_BYTES, LEASE, MAX_BOUND_NAMES, MAX_INBOX, MAX_RELAYS, REAPED_A_CALL,
+};
+use sealwax::cluster::resp::Value;
+use sealwax::cluster::script::Script;
+use sealwax::limits::MAX_NAMES_PER_KEY;
+
+use super::{Item, Model, bulk, string};
+
+/// An entry of `where`.
+pub(super) struct Holder {
+    pub(super) value: String,
+    pub(super) incarnation: String,
+    pub(super) session: String,
+    pub(super) version: String,
+    pub(super) fp: String,
+}
+
+pub(super) fn key(kind: &str, of: &str) -> String {
+    format!("sealwax:{kind}:{of}")
+}
+
+pub(super) fn word(word: &str) -> Value {
+    Value::Array(vec![bulk(word)])
+}
+
+pub(super) fn words<const N: usize>(words: [Value; N]) -> Value {
+    Value::Array(words.into())
+}
+
+fn int(number: usize) -> Value {
+    Value::Int(i64::try_from(number).expect("small"))
+}
+
+impl Model {
+    /// Runs a script.
+    pub(super) fn run(&mut self, script: Script, keys: &[String], args: &[&[u8]]) -> Value {
+        let needs_no_lease = matches!(script, Script::Init | Script::Lease | Script::Find);
+        if !needs_no_lease && !self.exists(&keys[0]) {
+            return word("no_lease");
+        }
+        let text: Vec<String> =
+            args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        let text: Vec<&str> = text.iter().map(String::as_str).collect();
+        match script {
+            Script::Init => {
+                for (key, value) in keys.iter().zip(&args[1..]) {
+                    if !self.exists(key) {
+                        self.set(key, value);
+                    }
+                }
+                let now = |key| bulk(self.get(key).expect("it was set"));
+                words([bulk("initialized"), now(&keys[0]), now(&keys[1])])
+            }
+            Script::Lease => self.lease(keys, &text),
+            Script::Bind => self.bind(keys, &text),
+            Script::Restore => self.restore(keys, &text),
+            Script::Claim => self.claim(keys, &text),
+            Script::Release => self.release(keys, &text),
+            Script::Reap => self.reap(keys, &text),
+            Script::Publish => {
+                let is_ours = self.holder(text[1]).is_some_and(|held| held.is(text[0], text[2]));
+                if !is_ours {
+                    return word("not_held");
+                }
+                self.hset(&keys[1], "prekey", text[3]);
+                word("published")
+            }
+            Script::Find => self.find(keys, &text),
+            Script::Forward => {
+                if !self.exists(&keys[1]) {
+                    return word("gone");
+                }
+                let limit = (text[4] == "1").then_some(MAX_INBOX as u64);
+                let is_sent = self.send(text[0], text[1], text[2], args[3], limit);
+                word(if is_sent { "queued" } else { "full" })
+            }
+            Script::Drain => {
+                let read: u64 = text[1].parse().expect("a number");
+                let mut deleted = 0;
+                if let Some(Item::Stream(stream)) = self.items.get_mut(&keys[1]) {
+                    let before = stream.entries.len();
+                    stream.entries = stream.entries.split_off(&(read + 1));
+                    deleted = before - stream.entries.len();
+                }
+                self.hset(&keys[2], "done", text[1]);
+                words([bulk("drained"), int(deleted)])
+            }
+            Script::Letterbox => self.letterbox(keys, &text),
+            Script::Keep => self.keep(keys, &text, args[8]),
+            Script::Deliver => self.deliver(keys, &text),
+            Script::Wrote => self.wrote(keys, &text),
+            Script::Expire => self.expire(keys, &text),
+        }
+    }
+
+    pub(super) fn lives(&self, incarnation: &str) -> bool {
+        self.exists(&key("relay", incarnation))
+    }
+
+    pub(super) fn holder(&self, name: &str) -> Option<Holder> {
+        let value = string(&self.hget("sealwax:where", name)?);
+        let parts: Vec<String> = value.split(' ').map(str::to_owned).collect();
+        let [incarnation, session, version, fp] = parts.try_into().expect("four words");
+        Some(Holder { value, incarnation, session, version, fp })
+    }
+
+    fn note(&mut self, name: &str, value: &str) {
+        let number = self.add("sealwax:change", 1).unsigned_abs();
+        let epoch = self.get("sealwax:epoch").expect("a lease was taken");
+        let fields = [("epoch", epoch), ("name", name.into()), ("where", value.into())];
+        self.append("sealwax:changes", number, fields, Some(CHANGES));
+    }
+
+    pub(super) fn send(
+        &mut self,
+        own: &str,
+        target: &str,
+        kind: &str,
+        data: &[u8],
+        limit: Option<u64>,
+    ) -> bool {
+        let flow = key("flow", target);
+        let size = (kind.len() + data.len() + ENTRY_BYTES) as u64;
+        let [done, last] =
+            ["done", "last"].map(|field| self.hget_number(&flow, field).unsigned_abs());
+        if limit.is_some_and(|limit| last > done && last - done + size > limit) {
+            return false;
+        }
+        self.hset(&flow, "last", (last + size).to_string());
+        let fields = [("kind", kind.into()), ("from", own.into()), ("data", data.to_vec())];
+        self.append(&key("in", target), last + size, fields, None);
+        true
+    }
+
+    fn let_go(&mut self, name: &str) {
+        self.hdel("sealwax:where", name);
+        let user = key("user", name);
+        if self.exists(&key("bound", name)) {
+            self.hdel(&user, "prekey");
+        } else {
+            self.delete(&user);
+        }
+        self.note(name, "");
+    }
+
+    fn lease(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [own, what, id, epoch] = *args else { panic!("four") };
+        if what == "end" {
+            self.delete(&keys[0]);
+            return word("ended");
+        }
+        if self.get(&keys[1]).as_deref() != Some(id.as_bytes()) {
+            return word("other_id");
+        }
+        if what == "take" {
+            if self.exists(&keys[0]) {
+                return word("exists");
+            }
+            if self.members(&keys[2]).len() >= MAX_RELAYS {
+                return word("full");
+            }
+            self.set(&keys[0], "1");
+            self.sadd(&keys[2], own);
+            if !self.exists(&keys[3]) {
+                self.set(&keys[3], epoch);
+            }
+        } else if !self.exists(&keys[0]) {
+            return word("gone");
+        }
+        self.ends.insert(keys[0].clone(), self.now + LEASE);
+        let change = self.get_number(&keys[4]).to_string();
+        let mut answer =
+            vec![bulk("held"), bulk(self.get(&keys[3]).expect("an epoch")), bulk(change)];
+        let relays = self.members(&keys[2]);
+        answer.extend(relays.iter().filter(|other| !self.lives(other)).map(bulk));
+        Value::Array(answer)
+    }
+
+    fn bind(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [_, name, fp] = *args else { panic!("three") };
+        if let Some(owner) = self.get(&keys[1]) {
+            return word(if owner == fp.as_bytes() { "bound" } else { "name_bound" });
+        }
+        if self.holder(name).is_some_and(|held| self.lives(&held.incarnation)) {
+            return word("name_in_use");
+        }
+        if self.members(&keys[2]).len() >= MAX_NAMES_PER_KEY {
+            return word("key_full");
+        }
+        if self.get_number(&keys[3]).unsigned_abs() >= MAX_BOUND_NAMES as u64 {
+            return word("full");
+        }
+        self.set(&keys[1], fp);
+        self.sadd(&keys[2], name);
+        self.add(&keys[3], 1);
+        word("bound")
+    }
+
+    fn restore(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let names = args[1..].chunks(2);
+        let count = self.get_number(&keys[1]).unsigned_abs() + names.len() as u64;
+        if count > MAX_BOUND_NAMES as u64 {
+            return word("full");
+        }
+        let mut answer = vec![bulk("restored")];
+        for (pair, keys_of) in names.zip(keys[2..].chunks(2)) {
+            match self.get(&keys_of[0]) {
+                None => {
+                    self.set(&keys_of[0], pair[1]);
+                    self.sadd(&keys_of[1], pair[0]);
+                    self.add(&keys[1], 1);
+                }
+                Some(owner) if owner != pair[1].as_bytes() => answer.push(bulk(pair[0])),
+                Some(_) => {}
+            }
+        }
+        Value::Array(answer)
+    }
+
+    fn claim(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [own, name, session, version, fp, pem, prekey, again] = *args else { panic!("eight") };
+        let owner = self.get(&keys[3]);
+        if version == "2" && owner.is_none() {
+            return word("not_bound");
+        }
+        if owner.is_some_and(|owner| version != "2" || owner != fp.as_bytes()) {
+            return word("name_bound");
+        }
+        let value = [own, session, version, fp].join(" ");
+        let mut answer = word("taken");
+        let other = self.holder(name);
+        let is_new = other.as_ref().is_none_or(|held| held.value != value);
+        if let Some(held) = other.filter(|_| is_new) {
+            if self.lives(&held.incarnation) {
+                let is_same = version == "2" && held.version == "2" && held.fp == fp;
+                if again == "1" || !is_same {
+                    return word("name_in_use");
+                }
+                if held.incarnation != own {
+                    let data = format!("{} {name}", held.session);
+                    self.send(own, &held.incarnation, "replaced", data.as_bytes(), None);
+                }
+                answer = words(["replaced", &held.incarnation, &held.session].map(bulk));
+            }
+            self.zrem(&key("of", &held.incarnation), name);
+        }
+        self.hset(&keys[1], name, &value);
+        self.zadd(&keys[2], session.parse().expect("a number"), name);
+        for (field, value) in [("fp", fp), ("pem", pem), ("prekey", prekey)] {
+            self.hset(&keys[4], field, value);
+        }
+        if is_new {
+            self.note(name, &value);
+        }
+        answer
+    }
+
+    fn release(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [own, name, session] = *args else { panic!("three") };
+        if !self.holder(name).is_some_and(|held| held.is(own, session)) {
+            return word("not_held");
+        }
+        self.zrem(&keys[1], name);
+        self.let_go(name);
+        word("released")
+    }
+
+    fn reap(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [_, dead] = *args else { panic!("two") };
+        if self.lives(dead) {
+            return word("alive");
+        }
+        let all = self.sorted(&keys[1]);
+        let names: Vec<_> = all.iter().take(REAPED_A_CALL).map(|(_, name)| name).collect();
+        for name in &names {
+            self.zrem(&keys[1], name);
+            if self.holder(name).is_some_and(|held| held.incarnation == dead) {
+                self.let_go(name);
+            }
+        }
+        let left = all.len() - names.len();
+        if left == 0 {
+            self.delete(&keys[2]);
+            self.delete(&keys[3]);
+            self.srem(&keys[4], dead);
+        }
+        words([bulk("reaped"), int(names.len()), int(left)])
+    }
+
+    fn find(&self, keys: &[String], args: &[&str]) -> Value {
+        let [_, name, now] = *args else { panic!("three") };
+        let held = self.holder(name).filter(|held| self.lives(&held.incarnation));
+        let user = |field| self.hget(&keys[0], field);
+        let prekey = user("prekey").filter(|_| held.is_some());
+        let now: u64 = now.parse().expect("a number");
+        let expires = self.hget_number(&keys[0], "key_expires").unsigned_abs();
+        let letter_key = user("key_json").filter(|_| expires > now);
+        let place = held.map(|held| held.value.into_bytes());
+        let all = [place, self.get(&keys[1]), user("pem"), prekey, letter_key];
+        let mut answer = vec![bulk("found")];
+        answer.extend(all.map(|value| bulk(value.unwrap_or_default())));
+        Value::Array(answer)
+    }
+}
+
+impl Holder {
+    fn is(&self, incarnation: &str, session: &str) -> bool {
+        self.incarnation == incarnation && self.session == session
+    }
+}

@@ -1,0 +1,172 @@
+//! A real `redis-server` for one test: in a temporary directory, on a socket file there, so that no
+//! two can take the same port; and a connection to it that waits for its answers.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use sealwax::cluster::engine::{Answer, Engine, NotTaken, Settings, Ticket};
+use sealwax::cluster::resp::{Decoder, Value, encode_command};
+use sealwax::cluster::script::{Call, Script};
+use sealwax::cluster::{EngineFault, Incarnation};
+use tempfile::TempDir;
+
+use super::process::Process;
+
+/// A server of its own.
+pub struct Redis {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Redis {
+    /// Starts one that keeps nothing on the disk; `None`, after saying so, where the program is not
+    /// installed.
+    ///
+    /// # Panics
+    /// If it is not installed and `CI` is `true`.
+    pub fn start(options: &[&str]) -> Option<Self> {
+        let found = std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|folder| folder.join("redis-server").is_file())
+        });
+        if !found {
+            let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+            assert!(!in_ci, "redis-server is missing: .ci/run installs it");
+            eprintln!("not run: redis-server is not installed");
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new("redis-server");
+        command.current_dir(directory.path()).args(["--port", "0", "--unixsocket", "socket"]);
+        command.args(["--save", "", "--appendonly", "no"]).args(options);
+        let process = Process::spawn(&mut command);
+        while !process.line().contains("eady to accept connections") {}
+        Some(Self { process, directory })
+    }
+
+    /// The file of its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// A connection that knows nothing of us.
+    pub fn plain(&self) -> Plain {
+        Plain { stream: connect(self.socket()), decoder: Decoder::default() }
+    }
+
+    /// The process, to stop it and go on.
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+fn connect(socket: PathBuf) -> UnixStream {
+    let stream = UnixStream::connect(socket).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a timeout is set");
+    stream
+}
+
+/// A connection that sends any command.
+pub struct Plain {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Plain {
+    /// Sends a command and waits for its answer.
+    pub fn ask<P: AsRef<[u8]>>(&mut self, command: &[P]) -> Value {
+        let mut bytes = Vec::new();
+        encode_command(&mut bytes, command);
+        self.stream.write_all(&bytes).expect("it reads");
+        let mut part = vec![0; 65536];
+        loop {
+            let read = self.stream.read(&mut part).expect("it answers");
+            assert!(read > 0, "it closed the connection");
+            if let Some(value) = self.decoder.next(&mut &part[..read]).expect("RESP") {
+                return value;
+            }
+        }
+    }
+}
+
+/// A connection as a relay has it.
+pub struct Connection {
+    pub engine: Engine,
+    stream: UnixStream,
+    ticket: u64,
+}
+
+impl Connection {
+    /// Connects and waits until the checks are over.
+    pub fn open(redis: &Redis, own: Incarnation, settings: &Settings) -> Result<Self, EngineFault> {
+        let engine = Engine::new(own, settings);
+        let mut connection = Self { engine, stream: connect(redis.socket()), ticket: 0 };
+        connection.run(Engine::is_ready)?;
+        Ok(connection)
+    }
+
+    /// Runs a script and waits for its answer.
+    pub fn call(&mut self, call: &Call) -> Result<Value, EngineFault> {
+        Ok(self.call_all(std::slice::from_ref(call))?.remove(0))
+    }
+
+    /// Runs scripts, all sent before the first answer is read. A lease that is taken or renewed does
+    /// not end by itself: a test may be slow, and ends it by deleting its key.
+    pub fn call_all(&mut self, calls: &[Call]) -> Result<Vec<Value>, EngineFault> {
+        for call in calls {
+            self.make_room()?;
+            self.ticket += 1;
+            self.engine.call(Ticket(self.ticket), call).expect("there is room");
+            if call.script == Script::Lease {
+                self.make_room()?;
+                let persist = [b"PERSIST".to_vec(), call.keys[0].clone().into_bytes()];
+                self.engine.ask(Ticket(0), "PERSIST", &persist).expect("there is room");
+            }
+        }
+        self.run(Engine::is_empty)?;
+        let answers = self.answers().into_iter().filter(|(ticket, _)| *ticket != Ticket(0));
+        let values: Vec<_> = answers.map(|(_, value)| value.expect("taken")).collect();
+        assert_eq!(values.len(), calls.len());
+        Ok(values)
+    }
+
+    fn make_room(&mut self) -> Result<(), EngineFault> {
+        while let Err(full) = self.engine.check_room() {
+            assert_eq!(full, NotTaken::Full);
+            self.run(Engine::is_empty)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command that reads and waits for its answer.
+    pub fn ask(&mut self, name: &'static str, command: &[Vec<u8>]) -> Result<Value, EngineFault> {
+        self.ticket += 1;
+        self.engine.ask(Ticket(self.ticket), name, command).expect("there is room");
+        self.run(Engine::is_empty)?;
+        let (_, value) = self.answers().remove(0);
+        Ok(value.expect("taken"))
+    }
+
+    /// The answers that have come.
+    pub fn answers(&mut self) -> Vec<Answer> {
+        std::iter::from_fn(|| self.engine.next_answer()).collect()
+    }
+
+    /// Writes and reads until something holds.
+    pub fn run(&mut self, until: impl Fn(&Engine) -> bool) -> Result<(), EngineFault> {
+        let mut part = vec![0; 65536];
+        while !until(&self.engine) {
+            let output = self.engine.take_output();
+            // The server may have said why and closed.
+            if let Err(error) = self.stream.write_all(&output) {
+                assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+            }
+            let read = self.stream.read(&mut part).expect("it answers");
+            assert!(read > 0, "it closed the connection");
+            self.engine.received(&part[..read])?;
+        }
+        Ok(())
+    }
+}
