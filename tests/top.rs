@@ -13,6 +13,13 @@ fn at_terminal(arguments: &[&str]) -> Seat {
     Seat::with("", &[("TERM", "xterm")], arguments)
 }
 
+/// The program has ended with 0 and has put its terminal back.
+fn has_left(mut seat: Seat) {
+    let status = seat.child.wait().expect("our child");
+    assert_eq!(status.code(), Some(0));
+    assert!(seat.shows_what_is_typed());
+}
+
 const LEFT: &str = "\u{1b}[?1049l";
 
 #[test]
@@ -45,8 +52,7 @@ fn the_screen_shows_the_relay_its_users_and_its_log_and_keys_change_it() {
     assert!(!seat.shown.contains("secret"));
     seat.type_in("q");
     seat.wait_for_next(LEFT);
-    assert!(seat.shows_what_is_typed());
-    assert_eq!(seat.end().code(), Some(0));
+    has_left(seat);
     bob.ping();
 }
 
@@ -63,6 +69,5 @@ fn the_screen_waits_for_a_relay_and_a_signal_puts_the_terminal_back() {
     seat.wait_for_next("no relay listens");
     seat.signal(Signal::SIGTERM);
     seat.wait_for_next(LEFT);
-    assert!(seat.shows_what_is_typed());
-    assert_eq!(seat.end().code(), Some(0));
+    has_left(seat);
 }

@@ -86,6 +86,11 @@ impl Default for History {
 }
 
 impl History {
+    /// Events up to this level are kept.
+    pub(super) const fn level(&self) -> Level {
+        self.most
+    }
+
     /// From now on events up to this level are kept.
     pub(super) const fn keep(&mut self, most: Level) {
         self.most = most;

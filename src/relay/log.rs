@@ -97,6 +97,12 @@ impl Log {
     /// From now on what `level` tells is logged.
     pub(super) fn set_level(&mut self, level: Level) {
         self.journal.set_level(level);
+        self.note_most();
+    }
+
+    fn note_most(&mut self) {
+        let journal = self.journal.most();
+        self.most = self.history.as_ref().map_or(journal, |history| journal.max(history.level()));
     }
 
     /// The instant of this tick.
@@ -157,7 +163,7 @@ impl Log {
     /// From now on the latest events up to this level are kept for [`history`](Self::history).
     pub(super) fn keep(&mut self, level: Level) {
         self.history.get_or_insert_default().keep(level);
-        self.most = self.journal.most().max(level);
+        self.note_most();
     }
 
     /// The latest events, where they are kept.

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -124,19 +124,11 @@ impl Terminal {
         if whole { ENTER_WHOLE } else { LEAVE_WHOLE }
     }
 
-    /// Puts the terminal back and stops this process until somebody continues it;
-    /// [`resume`](Self::resume) follows then. What was drawn has to have left. Where nobody could
-    /// continue it, because no shell watches over our process group, the kernel does not stop it
-    /// (`setpgid(2)`, orphaned process groups): that is so with SIGTSTP, and not with SIGSTOP.
+    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it, which
+    /// SIGCONT tells; [`resume`](Self::resume) follows then. What was drawn has to have left.
     pub fn suspend(&mut self) {
         restore();
-        let mut stop = SigSet::empty();
-        stop.add(Signal::SIGTSTP);
-        // It is blocked for the loop, and would only be told once more.
-        if stop.thread_unblock().is_ok() {
-            let _ = raise(Signal::SIGTSTP); // never fails for ourselves (`raise(3)`)
-            let _ = stop.thread_block(); // nor does this, where the other way did not
-        }
+        let _ = raise(Signal::SIGSTOP); // never fails for ourselves (`raise(3)`)
     }
 
     /// What Ctrl-Z does where the terminal is not raw: SIGTSTP to all of our process group

@@ -277,7 +277,13 @@ impl ChatHandler {
                 self.stops = true; // once that has left: in the next tick
                 cx.set_timer(FRAME_TIMER, Some(cx.now()));
             }
-            Signal::Continued => self.go_on_drawing(cx),
+            Signal::Continued => {
+                let is_ours = screen.continued();
+                self.client.hold(cx, false);
+                if let Some(input) = self.input.as_ref().filter(|_| is_ours) {
+                    cx.resume(input.id);
+                }
+            }
             Signal::Interrupt | Signal::Terminate | Signal::Hangup | Signal::User1 => {}
         }
     }
@@ -289,16 +295,6 @@ impl ChatHandler {
                 cx.pause(input.id);
             }
             screen.stop();
-            self.go_on_drawing(cx);
-        }
-    }
-
-    /// This process was stopped and goes on, or could not be stopped.
-    fn go_on_drawing(&mut self, cx: &mut Context) {
-        let is_ours = self.screen.as_mut().is_some_and(ChatScreen::continued);
-        self.client.hold(cx, false);
-        if let Some(input) = self.input.as_ref().filter(|_| is_ours) {
-            cx.resume(input.id);
         }
     }
 

@@ -269,16 +269,14 @@ impl Handler for ScreenTop {
                 self.canvas.backend_mut().resize(Terminal::size());
                 self.pace.want();
             }
-            Signal::Suspend | Signal::Continued => {
-                if signal == Signal::Suspend {
-                    self.terminal.suspend();
-                }
-                if self.terminal.resume().is_err() {
-                    self.exit = Exit::Failed;
-                    return self.leave(cx);
-                }
+            Signal::Suspend => self.terminal.suspend(), // `Continued` is told after that
+            Signal::Continued if self.terminal.resume().is_ok() => {
                 self.canvas.backend_mut().resize(Terminal::size());
                 self.redraw();
+            }
+            Signal::Continued => {
+                self.exit = Exit::Failed;
+                self.leave(cx);
             }
         }
     }
