@@ -266,6 +266,27 @@ fn each_run_tells_what_is_held_for_its_key_and_ends_with_3_until_it_is_accepted(
     assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..2));
 }
 
+/// Bob has only ever read from alice, whose key is another one now.
+#[test]
+fn who_never_writes_back_is_told_each_time_that_a_key_has_changed() {
+    let stage = Stage::new();
+    stage.send(0..1, &["--until", "stored"]).with_code(0);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(0..1));
+    let pins = stage.homes.of("bob").join("known_peers");
+    let alice = public("alice").fingerprint().to_string();
+    let carol = public("carol").fingerprint().to_string();
+    let pinned = std::fs::read_to_string(&pins).expect("his pins");
+    assert!(pinned.contains(&alice), "{pinned}");
+    std::fs::write(&pins, pinned.replace(&alice, &carol)).expect("written");
+    stage.send(1..2, &["--until", "stored"]).with_code(0);
+    for _ in 0..2 {
+        let told = objects(&stage.look_in("bob").with_code(3));
+        assert_eq!(events(&told, "letters_held")[0]["reason"], "key_changed", "{told:?}");
+    }
+    stage.of_home("bob", &["keys", "trust", "alice", &alice]).with_code(0);
+    assert_eq!(texts(&stage.look_in("bob").with_code(0)), numbered(1..2));
+}
+
 #[test]
 fn strict_waits_for_a_key_that_was_compared_and_no_stranger_makes_it_fail() {
     let stage = Stage::new();

@@ -34,13 +34,21 @@ pub fn why_held(
     is_of_the_future.then_some(Caution::ClockSkew)
 }
 
-/// Tells which letters are held. Only those of peers whom we know: others
-/// could fill the user's screen.
+/// Whether the user is told of a letter that is held for this `reason`, and told again until it is
+/// not: strangers could fill the screen. That the key of a name has changed is nothing that a
+/// stranger can bring about.
+fn is_told(core: &ClientCore, letter: &ParkedLetter, reason: Caution) -> bool {
+    reason == Caution::KeyChanged || core.knows(&letter.from)
+}
+
+/// Tells which letters are held.
 pub(super) fn tell_held(core: &mut ClientCore, parked: &[ParkedLetter]) {
     let now_ms = core.wall_ms();
     let mut counts = BTreeMap::new();
-    for letter in parked.iter().filter(|letter| core.knows(&letter.from)) {
-        if let Some(reason) = why_held(core.peers.file(), letter, core.strict, now_ms) {
+    for letter in parked {
+        if let Some(reason) = why_held(core.peers.file(), letter, core.strict, now_ms)
+            && is_told(core, letter, reason)
+        {
             *counts.entry((&letter.from, letter.fp, reason)).or_insert(0) += 1;
         }
     }
@@ -49,13 +57,13 @@ pub(super) fn tell_held(core: &mut ClientCore, parked: &[ParkedLetter]) {
     }
 }
 
-/// How many of these letters are of peers whom we know, and not shown because the key is not
+/// How many of these letters the user is told of that are not shown because the key is not
 /// accepted.
 pub(super) fn untrusted(core: &ClientCore, parked: &[ParkedLetter]) -> usize {
     let is_untrusted = |letter: &&ParkedLetter| {
         let whenever = u64::MAX; // no letter is of the future then
-        core.knows(&letter.from)
-            && why_held(core.peers.file(), letter, core.strict, whenever).is_some()
+        why_held(core.peers.file(), letter, core.strict, whenever)
+            .is_some_and(|reason| is_told(core, letter, reason))
     };
     parked.iter().filter(is_untrusted).count()
 }

@@ -70,12 +70,14 @@ impl Keyring<'_> {
 
     fn rename(&self, new: &str) -> Outcome {
         let old = owner::rename(&self.home, new)?;
+        let keys = self.arguments.keys_command();
+        let recv = keys.replacen("sealwax keys", "sealwax recv", 1); // the same home
         let said = match &old {
             Some(old) if old == new => format!("you are {new}, as before"),
             Some(old) => format!(
                 "you are {new} from now on, and were {old}: a relay that has bound {old} to your \
                  key keeps it so. Letters that wait there for {old} are lost, unless you take the \
-                 name again within a day: `sealwax keys rename {old}`, `sealwax recv --wait 0`"
+                 name again within a day: `{keys} rename {old}`, `{recv} --wait 0`"
             ),
             None => format!("you are {new}"),
         };

@@ -115,7 +115,7 @@ fn chosen(
                 }
                 (false, false) => format!("no letter to {which} waits"),
             };
-            let message = format!("{message}; `sealwax letters list` names all");
+            let message = format!("{message}; `letters list` names all");
             Err(Failure::new(Exit::UnknownRecipient, message))
         }
         _ => Ok(chosen),

@@ -172,7 +172,7 @@ fn sentence(event: &Event, keys: &str, now: u64) -> Option<(Level, String)> {
             (Level::Warning, unconfirmed(id, to, &ago(now, *stored_at), *code))
         }
         Event::MailboxFull { to, detail } => {
-            (Level::Warning, format!("no letter can be left for {to} now, trying again: {detail}"))
+            (Level::Warning, format!("no letter can be left for {to} now: {detail}"))
         }
         Event::LetterboxEmpty {} => (Level::Detail, "no more letters wait for you".to_owned()),
         Event::LettersHeld { from, fp, count, reason } => {

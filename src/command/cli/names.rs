@@ -38,7 +38,7 @@ pub enum NamesCommand {
   sealwax names list --home /srv/relay --json | jq -r .name")]
     List,
     /// Free NAME, or all names that were not used for a long time, for other keys; the letters that
-    /// wait for them are deleted
+    /// wait for them are deleted, and those that they have left for others
     #[command(after_help = "Examples:
   sealwax names release bob    prints the `kill -HUP PID` at which the running relay frees it")]
     Release {

@@ -85,6 +85,15 @@ impl ChatHandler {
             Line::TooLong => Err(format!("it is longer than {MAX_LINE} bytes and was passed over")),
         };
         let is_done = match asked {
+            // A script's next line may rely on the key that this one accepts.
+            Ok(_) if self.trusting.is_some() && !self.task.is_typed => {
+                if let Some(input) = &mut self.input {
+                    cx.pause(input.id);
+                    input.waits_for.clone_from(&self.trusting);
+                }
+                self.begin_wait(cx);
+                false
+            }
             Ok(ask) => self.obey(cx, ask),
             Err(why) => {
                 self.complain(cx, &why);
@@ -167,7 +176,7 @@ impl ChatHandler {
 
     /// Goes on with the input where it had to wait.
     pub(super) fn resume_input(&mut self, cx: &mut Context) {
-        let is_reading = self.phase == Phase::Talking;
+        let is_reading = self.phase == Phase::Talking && self.trusting.is_none();
         let input = self.input.as_ref().filter(|_| is_reading);
         let waits_for = input.and_then(|input| input.waits_for.as_ref());
         if waits_for.is_some_and(|peer| self.client.ready_for_more(peer)) {

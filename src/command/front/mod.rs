@@ -260,7 +260,15 @@ impl ChatHandler {
         let unread = self.unread();
         let is_answered = !self.asks_who_is_here && self.trusting.is_none();
         let unfinished = self.unfinished();
-        if unfinished > 0 || unread.is_some() || !is_answered || !received_all {
+        // Letters wait that could not be shown: their senders' keys did not come, or the relay or
+        // our disk could not keep what it has to.
+        let looks_in = self.only_looks_in() && self.task.takes_letters && pending.connected;
+        let is_behind = looks_in && !self.has_looked_in && self.client.is_emptying_letterbox();
+        if is_behind {
+            let sentence = "not all letters that wait could be shown; they are kept for later";
+            self.talk(cx, Level::Warning, sentence);
+        }
+        if unfinished > 0 || unread.is_some() || !is_answered || !received_all || is_behind {
             self.exit = self.exit.and(Exit::WaitRanOut);
         }
         let done = if self.task.until_stored { "stored" } else { "confirmed in time" };
