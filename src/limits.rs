@@ -115,7 +115,7 @@ pub const LETTER_KEY_LIFETIME: Duration = Duration::from_hours(90 * 24);
 pub const LETTER_KEY_ROUNDING: Duration = Duration::from_hours(24);
 /// How long a client that leaves waits for its last receipts to leave before it: those for letters
 /// are letters themselves, which the relay keeps on its disk one after the other.
-pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How far ahead of ours another's clock may be.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Messages sealed in one session before the next is opened.

@@ -353,8 +353,11 @@ impl Sending {
         self.wait_for_return(core.now, longest);
     }
 
-    /// The user waits no longer: what the relay has not stored fails.
+    /// The user waits no longer: what the relay has not stored fails. Receipts still leave.
     pub(super) fn give_up(&mut self, core: &mut ClientCore, name: &str) {
+        if self.texts.is_empty() {
+            return;
+        }
         if self.is_absent() {
             return self.fail_absent(core, name);
         }
