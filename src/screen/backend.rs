@@ -172,8 +172,11 @@ impl Backend for ByteBackend {
     }
 
     fn clear_region(&mut self, part: ClearType) -> Result<(), Infallible> {
+        if part == ClearType::All {
+            self.cursor = Position::ORIGIN; // said, for clearing moves no cursor
+        }
         self.out.push_str(match part {
-            ClearType::All => "\x1b[2J",
+            ClearType::All => "\x1b[2J\x1b[H",
             ClearType::AfterCursor => "\x1b[J",
             ClearType::BeforeCursor => "\x1b[1J",
             ClearType::CurrentLine => "\x1b[2K",
