@@ -785,6 +785,26 @@ fn who_spends_days_at_another_relay_comes_back_and_reads_all() {
     assert!(!disk.has(&last));
 }
 
+/// As `recv --wait 0` does it once all is shown. The first receipts have left by then, and how to
+/// reach alice is asked again for the next ones.
+#[test]
+fn who_waits_no_longer_still_sends_the_receipts() {
+    let (mut world, bob) = bob_is_away();
+    say_all(&mut world, 0..30);
+    world.run_seconds(1);
+    let alice = world.kill("alice");
+    join(&mut world, "bob", bob);
+    for _ in 0..2_000 {
+        world.run(Duration::from_millis(5));
+        world.user("bob").probe.client.give_up();
+    }
+    world.run_seconds(2);
+    heard_all(&mut world, 0..30);
+    join(&mut world, "alice", alice);
+    world.run_seconds(2);
+    assert_eq!(delivered(&world.events("alice")), numbered(0..30));
+}
+
 /// Bob's side is told `relayed`, and alice never gets it, as if her connection had ended then.
 #[test]
 fn a_receipt_for_a_letter_is_not_lost_with_what_was_relayed() {
