@@ -25,8 +25,8 @@ use crate::reactor::window_size;
 const ENTER: &str = "\x1b[?2004h";
 /// Bracketed paste off, the cursor shown, plain letters.
 const LEAVE: &str = "\x1b[?2004l\x1b[?25h\x1b[0m";
-/// The alternate screen, which keeps what was on the terminal before; cleared, and the cursor at its
-/// begin, which neither of these does.
+/// The alternate screen, which keeps what was on the terminal before; cleared. Neither of these
+/// moves the cursor to its begin.
 const ENTER_WHOLE: &str = "\x1b[?1049h\x1b[2J\x1b[H";
 /// Back to what was on the terminal before.
 const LEAVE_WHOLE: &str = "\x1b[?1049l";
