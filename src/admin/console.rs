@@ -58,7 +58,8 @@ impl Console {
             return;
         }
         if self.clients.len() >= ADMIN_CONNECTIONS {
-            cx.send(id, &[&answers::refusal("busy", "too many connections to the admin socket")]);
+            let detail = format!("{ADMIN_CONNECTIONS} connections are open already: end one");
+            cx.send(id, &[&answers::refusal("busy", &detail)]);
             cx.close(id);
             return;
         }
@@ -82,7 +83,9 @@ impl Console {
     ) -> usize {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             if bytes.len() >= usize::from(REQUEST_BYTES.get()) {
-                cx.send(from, &[&answers::refusal("bad_request", "the line is too long")]);
+                let detail =
+                    format!("a request has at most {REQUEST_BYTES} bytes, with its line end");
+                cx.send(from, &[&answers::refusal("bad_request", &detail)]);
                 cx.close(from);
             }
             return 0;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::counters::Counters;
 use crate::reactor::Signal;
@@ -269,7 +269,7 @@ pub enum LineKind {
 }
 
 /// How much the operator wants to read; each level tells all that those before it tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// `-qq`: nothing at all.
