@@ -73,13 +73,90 @@ fn a_file_of_options_is_read_at_the_start_and_at_sighup() {
 fn a_file_that_is_wrong_starts_no_relay() {
     let homes = Homes::new();
     let path = homes.path("relay.toml");
-    write(&path, "max-frame = \"64k\"\n");
-    let ended = Process::start(&["serve", "--config", text(&path)]).end().with_code(2);
-    let place = format!("{}, line 4: the value of 'max-frame' is a whole number", text(&path));
-    assert!(ended.stderr[0].contains(&place), "{ended:?}");
-    let missing = homes.path("missing.toml");
-    let ended = Process::start(&["serve", "--config", text(&missing)]).end().with_code(2);
-    assert!(ended.stderr[0].contains(text(&missing)), "{ended:?}");
+    let told = |file: &Path| {
+        let ended = Process::start(&["serve", "--config", text(file)]).end().with_code(2);
+        assert_eq!(ended.stderr.len(), 1, "{ended:?}");
+        ended.stderr[0].replace(text(file), "FILE").replacen("sealwax: ", "", 1)
+    };
+    for (lines, expected) in cases("file") {
+        fs::write(&path, &lines).expect("written");
+        assert_eq!(told(&path), expected, "{lines}");
+    }
+    let long = format!("{} = 1\n", "a".repeat(3_000));
+    fs::write(&path, long).expect("written");
+    let shown = "a".repeat(40);
+    let all = "'sealwax serve --help' lists them all";
+    assert_eq!(told(&path), format!("FILE, line 1: there is no option '{shown}…': {all}"));
+    fs::write(&path, format!("\nspin = {}", "[".repeat(1_000))).expect("written");
+    let deep =
+        "FILE, line 2, column 88: too many lists are in each other; write for example spin = 0";
+    assert_eq!(told(&path), deep);
+    fs::write(&path, b"spin = 5\nhome = \"\xff\"\n").expect("written");
+    assert_eq!(told(&path), "FILE, line 2: what is in this line is not UTF-8");
+    let help = "name a file of options (TOML) with --config";
+    fs::write(&path, "# ".repeat(5 << 20)).expect("written");
+    assert_eq!(told(&path), format!("FILE: longer than 65536 bytes: {help}"));
+    let missing = "No such file or directory (os error 2)";
+    assert_eq!(told(&homes.path("missing.toml")), format!("FILE: {missing}: {help}"));
+    let directory = homes.path("directory");
+    fs::create_dir(&directory).expect("made");
+    assert_eq!(told(&directory), format!("FILE: a directory, not a regular file: {help}"));
+    assert_eq!(told(Path::new("/dev/null")), format!("FILE: not a regular file: {help}"));
+    if !nix::unistd::geteuid().is_root() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("ours");
+        assert_eq!(told(&path), format!("FILE: Permission denied (os error 13): {help}"));
+    }
+}
+
+/// Pairs of what is given and what is said to it.
+fn cases(what: &str) -> Vec<(String, String)> {
+    let all = include_str!("data/wrong_options.json");
+    let mut all: Value = serde_json::from_str(all).expect("it is JSON");
+    serde_json::from_value(all[what].take()).expect("they are pairs")
+}
+
+#[test]
+fn an_option_that_is_wrong_is_told_with_what_is_accepted() {
+    for (options, expected) in cases("line") {
+        let words: Vec<_> = ["serve"].into_iter().chain(options.split_whitespace()).collect();
+        let ended = Process::start(&words).end().with_code(2);
+        let said = ended.stderr.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+        let said = said.take_while(|line| !line.starts_with("Usage:"));
+        let said: Vec<_> = said.filter(|line| !line.starts_with("For more")).collect();
+        assert_eq!(said.join(" "), expected, "{options}");
+    }
+}
+
+/// An empty file has nothing in it that is wrong.
+#[test]
+fn a_file_without_options_changes_nothing() {
+    let homes = Homes::new();
+    let path = homes.path("relay.toml");
+    let check = ["serve", "--check", "--ephemeral", "--listen", "127.0.0.1:0"];
+    let without = Process::start(&check).end().with_code(0);
+    for lines in ["", "# nothing\n", "\u{feff}\r\n"] {
+        fs::write(&path, lines).expect("written");
+        let with = Process::start(&[&check[..], &["--config", text(&path)]].concat()).end();
+        assert_eq!(with.with_code(0).stdout, without.stdout);
+    }
+}
+
+#[test]
+fn options_that_do_not_fit_together_are_refused_at_a_check_and_at_sighup_too() {
+    let homes = Homes::new();
+    let path = homes.path("relay.toml");
+    write(&path, "");
+    let relay = Relay::of(Process::start(&["serve", "--config", text(&path)]));
+    write(&path, "outbox-soft = 9000\noutbox-hard = 8000\n");
+    let why = "--outbox-soft 9000 is more than --outbox-hard 8000";
+    for check in [&["--check"][..], &[]] {
+        let options = [&["serve", "--config", text(&path)], check].concat();
+        let ended = Process::start(&options).end().with_code(2);
+        assert!(ended.stderr[0].contains(why), "{ended:?}");
+    }
+    relay.process.signal(Signal::SIGHUP);
+    let line = relay.process.talk_with("the old ones hold");
+    assert!(line.contains(why), "{line}");
 }
 
 #[test]

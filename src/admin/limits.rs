@@ -10,7 +10,7 @@ pub const ADMIN_CONNECTIONS: usize = 8;
 pub const METRICS_CONNECTIONS: usize = 8;
 /// The longest request, in bytes, of either kind.
 pub const REQUEST_BYTES: NonZeroU16 = NonZeroU16::new(4096).unwrap();
-/// Characters of a wrong value that the answer shows.
+/// Characters of a wrong value that is shown, of a request or of a file of options.
 pub const SHOWN_VALUE: usize = 40;
 /// Requests to the admin socket at once, of all connections together; those beyond wait.
 pub const REQUESTS_BURST: u32 = 64;

@@ -250,14 +250,18 @@ mod tests {
     }
 
     /// Each answer says what is wrong, where, and what is accepted.
+    fn check(table: &[(&[u8], String)]) {
+        for (line, expected) in table {
+            let told = Request::parse(line);
+            assert_eq!(told.as_ref(), Err(expected), "{}", line.escape_ascii());
+        }
+    }
+
     #[test]
-    fn what_is_no_request_is_told_in_words() {
-        let all = "status, counters, users, log, kick, release, reload, drain";
+    fn a_line_that_is_no_json_is_told_in_words() {
         let object = r#"a request is an object, such as {"request":"status"}"#;
         let is = r#"a request is, such as {"request":"status"}"#;
-        let whole = "has to be a whole number from 0 to 18446744073709551615, and not";
-        let level = "'level' has to be one of quiet, normal, verbose, debug, and not";
-        let table: &[(&[u8], String)] = &[
+        check(&[
             (b"", format!("the line is empty; {object}")),
             (b" \t\r", format!("the line is empty; {object}")),
             (b"status", format!("this is not JSON: expected value (column 1); {is}")),
@@ -285,25 +289,36 @@ mod tests {
             (br#"{"request":"status""#, "the line ends before its JSON does, at column 19".into()),
             (b"\xff\xfe", "byte 1 is not UTF-8".into()),
             (b"{\"request\":\"kick\",\"name\":\"\xff\"}", "byte 27 is not UTF-8".into()),
+        ]);
+    }
+
+    #[test]
+    fn an_object_that_is_no_request_is_told_in_words() {
+        let all = "status, counters, users, log, kick, release, reload, drain";
+        let object = r#"a request is an object, such as {"request":"status"}"#;
+        let whole = "has to be a whole number from 0 to 18446744073709551615, and not";
+        let level = "'level' has to be one of quiet, normal, verbose, debug, and not";
+        let long = format!(r#"{{"request":"{}"}}"#, "a".repeat(50));
+        check(&[
             (b"[]", format!("{object}, and not a list")),
             (b"5", format!("{object}, and not 5")),
             (b"null", format!("{object}, and not null")),
             (br#""status""#, format!("{object}, and not \"status\"")),
-            (
-                b"{}",
-                r#"the member 'request' is missing, such as in {"request":"status"}"#.into(),
-            ),
+            (b"{}", r#"the member 'request' is missing, such as in {"request":"status"}"#.into()),
             (
                 br#"{"name":"bob"}"#,
                 r#"the member 'request' is missing, such as in {"request":"status"}"#.into(),
             ),
             (br#"{"request":"fly"}"#, format!("'request' has to be one of {all}, and not \"fly\"")),
-            (br#"{"request":"STATUS"}"#, format!("'request' has to be one of {all}, and not \"STATUS\"")),
+            (
+                br#"{"request":"STATUS"}"#,
+                format!("'request' has to be one of {all}, and not \"STATUS\""),
+            ),
             (br#"{"request":5}"#, format!("'request' has to be one of {all}, and not 5")),
             (br#"{"request":null}"#, format!("'request' has to be one of {all}, and not null")),
             (br#"{"request":["a"]}"#, format!("'request' has to be one of {all}, and not a list")),
             (
-                br#"{"request":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}"#,
+                long.as_bytes(),
                 format!("'request' has to be one of {all}, and not \"{}…", "a".repeat(39)),
             ),
             (
@@ -353,10 +368,6 @@ mod tests {
             (br#"{"request":"log","level":"loud"}"#, format!("{level} \"loud\"")),
             (br#"{"request":"log","level":"silent"}"#, format!("{level} \"silent\"")),
             (br#"{"request":"log","level":3}"#, format!("{level} 3")),
-        ];
-        for (line, expected) in table {
-            let told = Request::parse(line);
-            assert_eq!(told.as_ref(), Err(expected), "{}", line.escape_ascii());
-        }
+        ]);
     }
 }

@@ -132,7 +132,8 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stri
     let read = opened.and_then(|file| {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
+            let is = if metadata.is_dir() { "a directory, " } else { "" };
+            return Err(io::Error::other(format!("{is}not a regular file")));
         }
         // Room for all from the start: a vector that grows leaves copies of a secret behind.
         let size = usize::try_from(metadata.len()).unwrap_or(limit).min(limit);

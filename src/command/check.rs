@@ -19,6 +19,7 @@ use crate::relay::names::BoundNames;
 /// Prints the options that hold, and says whether the relay could start with them.
 pub(super) fn check(arguments: &Serve) -> Outcome {
     help::is_seen()?;
+    arguments.check().map_err(|why| Failure::new(Exit::Usage, why))?;
     let descriptors = raise_descriptor_limit().map_err(failed)?;
     let capacity = capacity::capacity(arguments, descriptors)?;
     if let Some(why) = capacity.fewer {

@@ -10,10 +10,13 @@ mod top;
 mod trace;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -25,6 +28,7 @@ pub use self::keys::{Keys, KeysCommand};
 pub use self::letters::{Letters, LettersCommand};
 pub use self::load::{Beside, Floor, Load, LoadCommand, Roster, RunArgs};
 pub use self::names::{Names, NamesCommand};
+pub(in crate::command) use self::serve::EXAMPLES;
 pub use self::serve::{AdminOption, LogFormat, MetricsOption, Serve, TlsOption, TriggerOption};
 pub use self::top::Top;
 pub use self::trace::{TraceArgs, TraceForm};
@@ -300,12 +304,24 @@ fn quoted(word: &OsStr) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A word that `read` understands. One that is not UTF-8 is told like any other that it does not.
+fn word<T: Clone + std::marker::Send + Sync + 'static>(
+    read: impl Fn(&str) -> Result<T, String> + Clone + std::marker::Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |word| read(&word.to_string_lossy()))
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(parsed)
-        .ok()
-        .filter(|duration| *duration <= limits::MAX_OPTION_TIME)
-        .ok_or_else(|| format!("not between 0 and {} seconds", limits::MAX_OPTION_TIME.as_secs()))
+    seconds_from(Duration::ZERO, text)
+}
+
+fn seconds_from(least: Duration, text: &str) -> Result<Duration, String> {
+    let most = limits::MAX_OPTION_TIME;
+    let parsed = text.parse().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
+    parsed.filter(|it| (least..=most).contains(it)).ok_or_else(|| {
+        let (least, most) = (least.as_secs_f64(), most.as_secs());
+        format!("expected a number of seconds from {least} to {most}, such as 10 or 0.5")
+    })
 }
 
 /// Of a relay that is connected to.
@@ -319,20 +335,19 @@ fn relay_address(text: &str) -> Result<Address, String> {
 
 /// A timeout of zero would pass before it begins, again and again.
 fn timeout(text: &str) -> Result<Duration, String> {
-    let least = limits::MIN_TIMEOUT;
-    let longer = |duration: &Duration| *duration >= least;
-    let short = || format!("less than {} ms", least.as_millis());
-    Some(seconds(text)?).filter(longer).ok_or_else(short)
+    seconds_from(limits::MIN_TIMEOUT, text)
 }
 
-fn bytes(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| {
-        let parsed: usize = text.parse().map_err(|_| "not a whole number".to_string())?;
-        if (least..=most).contains(&parsed) {
-            return Ok(parsed);
-        }
-        Err(format!("not between {least} and {most}"))
-    }
+fn whole<T>(least: T, most: T, example: T) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + PartialOrd + fmt::Display + FromStr + std::marker::Send + Sync + 'static,
+{
+    word(move |text| {
+        let parsed = text.parse().ok().filter(|it| (least..=most).contains(it));
+        parsed.ok_or_else(|| {
+            format!("expected a whole number from {least} to {most}, such as {example}")
+        })
+    })
 }
 
 #[cfg(test)]

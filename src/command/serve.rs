@@ -142,6 +142,7 @@ fn read_again(arguments: &Serve, capacity: Capacity) -> ReadSettings {
     Box::new(move || {
         let Some(read) = settings.read_again() else { return Ok(None) };
         let Command::Serve(new) = read?.command else { return Ok(None) };
+        new.check()?;
         let is_live =
             |key: &str| LIVE.contains(&key) || (key == "tls" && !tls.is_off() && !new.tls.is_off());
         let changed = settings.changed(&new.settings).filter(|key| !is_live(key));

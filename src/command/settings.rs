@@ -4,21 +4,24 @@
 //! asked of the definition of the command line (`cli/serve.rs`). What the file says becomes words
 //! of a command line, behind those that were given, and all are parsed together.
 
+mod told;
+
 use std::any::TypeId;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::told::{Source, unknown, usage};
+use super::Failure;
 use super::certificate::read;
 use super::cli::{Cli, Command};
-use super::{Exit, Failure};
 use crate::limits::MAX_CONFIG_FILE;
 
 /// Options that are about the file itself.
@@ -86,7 +89,7 @@ pub(super) fn parse(words: Vec<OsString>) -> Result<Cli, NoCommand> {
         None => complete(&matches, None, line.clone(), line).map_err(NoCommand::Line),
         Some(file) => {
             let check = serve.get_flag("check");
-            with_file(line, file, Pass::Start { check }).map_err(NoCommand::File)
+            with_file(line, &file, Pass::Start { check }).map_err(NoCommand::File)
         }
     }
 }
@@ -98,7 +101,7 @@ impl Settings {
     /// # Errors
     /// What is wrong with the file, in words.
     pub(super) fn read_again(&self) -> Option<Result<Cli, String>> {
-        let read = with_file(self.line.clone(), self.file.clone()?, Pass::Again);
+        let read = with_file(self.line.clone(), self.file.as_ref()?, Pass::Again);
         Some(read.map_err(|failure| failure.message))
     }
 
@@ -175,10 +178,11 @@ impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Flag => "true or false",
-            Self::Count | Self::Whole => "a whole number",
+            Self::Count => "a whole number from 0 to 255",
+            Self::Whole => "a whole number",
             Self::Number => "a number",
             Self::Text => "a text in quotes",
-            Self::Texts => "a text in quotes, or several of them in [ ]",
+            Self::Texts => "a text in quotes, or a list of them",
         }
     }
 
@@ -190,9 +194,14 @@ impl Kind {
             (Self::Number, DeValue::Float(number)) => number.as_str().replace('_', ""),
             (Self::Count | Self::Whole | Self::Number, DeValue::Integer(number)) => {
                 let digits = number.as_str().replace('_', "");
-                i64::from_str_radix(&digits, number.radix()).map_or(digits, |it| it.to_string())
+                let digits = i64::from_str_radix(&digits, number.radix())
+                    .map_or(digits, |it| it.to_string());
+                if self == Self::Count && digits.parse::<u8>().is_err() {
+                    return None;
+                }
+                digits
             }
-            (Self::Texts, DeValue::Array(all)) => {
+            (Self::Texts, DeValue::Array(all)) if !all.is_empty() => {
                 let texts = all.iter().map(|one| one.get_ref().as_str().map(OsString::from));
                 return texts.collect();
             }
@@ -233,26 +242,31 @@ fn given(matches: &ArgMatches, wanted: impl Fn(ValueSource) -> bool) -> Vec<Sett
 }
 
 /// The command for what was given on the command line and what `file` says besides.
-fn with_file(line: Vec<Setting>, file: PathBuf, pass: Pass) -> Result<Cli, Failure> {
+fn with_file(line: Vec<Setting>, file: &Path, pass: Pass) -> Result<Cli, Failure> {
     let program = program();
     let serve = definition(&program);
-    let text = read(&file, MAX_CONFIG_FILE).map_err(usage)?;
-    let text = std::str::from_utf8(&text)
-        .map_err(|_| usage(format!("{}: this is no text in UTF-8", file.display())))?;
-    let in_file = read_file(serve, &file, text, pass)?;
-    let in_file = in_file.into_iter().filter(|one| !is_overruled(serve, one, &line));
-    let mut settings: Vec<_> = line.iter().cloned().chain(in_file).collect();
+    let bytes = read(file, MAX_CONFIG_FILE)
+        .map_err(|why| usage(format!("{why}: name a file of options (TOML) with --config")))?;
+    let valid = std::str::from_utf8(&bytes);
+    let text = valid.unwrap_or_else(|error| {
+        std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default() // it is valid
+    });
+    let source = Source { serve, path: file, text };
+    valid.map_err(|_| source.at(text.len(), "what is in this line is not UTF-8"))?;
+    let in_file = read_file(source, pass)?;
+    let kept = in_file.iter().filter(|(_, one)| !is_overruled(serve, one, &line));
+    let mut settings: Vec<_> = line.iter().chain(kept.map(|(_, one)| one)).cloned().collect();
     if pass == Pass::Again {
         settings.retain(|setting| setting.key != LISTEN);
     }
     let options = settings.iter().flat_map(Setting::words);
     let check = (pass == Pass::Start { check: true }).then(|| OsString::from("--check"));
     let words = ["sealwax".into(), "serve".into()].into_iter().chain(check).chain(options);
+    let place = |key: &str| in_file.iter().find(|(_, one)| one.key == key).map(|(place, _)| *place);
     let matches = Cli::command().try_get_matches_from(words);
-    let path = file.clone();
     matches
-        .and_then(|matches| complete(&matches, Some(file), line, settings))
-        .map_err(|error| usage(format!("{}: {}", path.display(), sentence(&error))))
+        .and_then(|matches| complete(&matches, Some(file.to_owned()), line, settings))
+        .map_err(|error| source.together(&error, place))
 }
 
 /// The command, with where its options come from.
@@ -285,44 +299,33 @@ fn is_overruled(serve: &clap::Command, one: &Setting, line: &[Setting]) -> bool 
     })
 }
 
-/// What a file says, checked key by key.
-fn read_file(
-    serve: &clap::Command,
-    path: &Path,
-    text: &str,
-    pass: Pass,
-) -> Result<Vec<Setting>, Failure> {
-    let at = |start: usize, what: &str| {
-        let line = text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1;
-        usage(format!("{}, line {line}: {what}", path.display()))
-    };
-    let table = DeTable::parse(text).map_err(|error| {
-        at(error.span().map_or(0, |span| span.start), &error.message().replace('\n', ", "))
-    })?;
-    let mut found = Vec::new();
-    for (key, value) in table.get_ref() {
-        let setting = understand(serve, key.get_ref(), value, pass);
-        found.push((key.span().start, setting.map_err(|why| at(key.span().start, &why))?));
-    }
-    found.sort_by_key(|(place, _)| *place);
-    Ok(found.into_iter().map(|(_, setting)| setting).collect())
+/// What a file says, checked key by key, with the places of the keys.
+fn read_file(source: Source, pass: Pass) -> Result<Vec<(usize, Setting)>, Failure> {
+    let table = DeTable::parse(source.text).map_err(|error| source.syntax(&error))?;
+    let mut keys: Vec<_> = table.get_ref().iter().collect();
+    keys.sort_by_key(|(key, _)| key.span().start);
+    let settings = keys.into_iter().map(|(key, value)| {
+        let place = key.span().start;
+        let understood = understand(source, key.get_ref(), value, pass);
+        understood.map(|setting| (place, setting)).map_err(|why| source.at(place, &why))
+    });
+    settings.collect()
 }
 
 /// One key and its value.
 fn understand(
-    serve: &clap::Command,
+    source: Source,
     key: &str,
     value: &Spanned<DeValue>,
     pass: Pass,
 ) -> Result<Setting, String> {
-    let Some(option) = options(serve).find(|option| option.get_long() == Some(key)) else {
-        return Err(format!("there is no option '{}'{}", key.escape_debug(), nearest(key)));
+    let Some(option) = options(source.serve).find(|option| option.get_long() == Some(key)) else {
+        return Err(unknown(key, value.get_ref()));
     };
     let kind = Kind::of(option);
-    let values = kind.values(value.get_ref()).ok_or_else(|| {
-        let is = value.get_ref().type_str();
-        format!("the value of '{key}' is {}, and not of the type '{is}'", kind.name())
-    })?;
+    let Some(values) = kind.values(value.get_ref()) else {
+        return Err(source.of_another_type(option, value));
+    };
     let setting = Setting { key: key.to_owned(), kind, values };
     if key == LISTEN && pass == Pass::Again {
         return Ok(setting);
@@ -330,36 +333,11 @@ fn understand(
     let words = ["sealwax".into(), "serve".into()].into_iter().chain(setting.words());
     match Cli::command().try_get_matches_from(words) {
         // One that needs another is looked at together with it.
-        Err(error) if error.kind() != clap::error::ErrorKind::MissingRequiredArgument => {
-            Err(sentence(&error))
+        Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+            Err(source.refused(option, value, &error))
         }
         _ => Ok(setting),
     }
-}
-
-/// The option that is most like `key`, or where all are listed.
-fn nearest(key: &str) -> String {
-    let asked = Cli::command().try_get_matches_from(["sealwax", "serve", &format!("--{key}")]);
-    let suggested = asked.err().and_then(|error| match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(option)) => Some(option.trim_start_matches('-').to_owned()),
-        _ => None,
-    });
-    match suggested.filter(|option| !NOT_IN_A_FILE.contains(&option.as_str())) {
-        Some(option) => format!("; the nearest one is '{option}'"),
-        None => ": 'sealwax serve --help' lists them all".to_owned(),
-    }
-}
-
-/// What clap says, in one line and without the usage.
-fn sentence(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let parts = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let parts = parts.filter(|line| !line.is_empty() && !line.starts_with("For more"));
-    parts.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
-}
-
-fn usage(message: String) -> Failure {
-    Failure::new(Exit::Usage, message)
 }
 
 /// A text as TOML has it. Escapes of JSON are escapes of TOML; only DEL has to be one besides.
@@ -368,119 +346,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &str) -> Vec<OsString> {
-        line.split_whitespace().map(OsString::from).collect()
-    }
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        file
-    }
-
-    fn start(line: &str, text: &str) -> Result<Box<super::super::cli::Serve>, String> {
-        let file = file(text);
-        let mut words = words(line);
-        words.extend(["--config".into(), file.path().into()]);
-        match parse(words) {
-            Ok(Cli { command: Command::Serve(serve) }) => Ok(Box::new(serve)),
-            Ok(_) => panic!("another command"),
-            Err(NoCommand::Line(error)) => panic!("{error}"),
-            Err(NoCommand::File(failure)) => {
-                assert_eq!(failure.exit, Exit::Usage);
-                let path = file.path().display().to_string();
-                Err(failure.message.replace(&path, "FILE"))
-            }
-        }
-    }
-
-    const FILE: &str = "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nmax-connections = 1_000\n\
-                        drain-time = 2.5\nregister-timeout = 3\nrates-loopback = true\n\
-                        verbose = 2\n\
-                        tls = \"require\"\nlog-file = '/var/log/sealwax/\"relay\".log'\n";
-
-    #[test]
-    fn a_file_says_what_a_command_line_can_say_and_the_command_line_wins() {
-        let serve = start("sealwax serve --max-connections 7 -q", FILE).unwrap();
-        assert_eq!(serve.addresses().len(), 2);
-        assert_eq!(serve.max_connections, 7);
-        assert_eq!(serve.drain_time, Duration::from_millis(2_500));
-        assert_eq!(serve.register_timeout, Duration::from_secs(3));
-        assert!(serve.rates_loopback && serve.tls == super::super::cli::TlsOption::Require);
-        assert_eq!((serve.verbosity.verbose, serve.verbosity.quiet), (0, 1), "-q forbids -v");
-        assert!(serve.settings.gives("listen") && !serve.settings.gives("max-frame"));
-        let serve = start("sealwax serve --ephemeral", "home = \"/srv/relay\"\n").unwrap();
-        assert!(serve.ephemeral && serve.home.is_none());
-        let serve = start("sealwax serve", "listen = \"127.0.0.1:3\"\ntrace = \"json\"").unwrap();
-        assert_eq!(serve.addresses(), ["127.0.0.1:3".parse().unwrap()]);
-        assert!(serve.trace.trace.is_some());
-    }
-
-    #[test]
-    fn what_is_printed_is_a_file_that_says_the_same() {
-        let serve = start("sealwax serve --spin 5 --home /tmp/\u{7f}\"x", FILE).unwrap();
-        let printed = serve.settings.to_toml();
-        let again = start("sealwax serve", &printed).unwrap();
-        assert_eq!(again.settings.to_toml(), printed);
-        assert_eq!(serve.settings.changed(&again.settings).count(), 0);
-        assert!(printed.contains("max-frame = 65536\n"), "{printed}");
-        assert_eq!(again.home, serve.home);
-    }
-
-    #[test]
-    fn what_is_wrong_in_a_file_is_told_with_its_line() {
-        let wrong = |text: &str| start("sealwax serve", text).unwrap_err();
-        for (text, expected) in [
-            (
-                "\nmax_conections = 5",
-                "line 2: there is no option 'max_conections'; the nearest one \
-              is 'max-connections'",
-            ),
-            ("config = \"x\"", "line 1: there is no option 'config'"),
-            ("zzz = 1", "lists them all"),
-            (
-                "spin = 1\nmax-frame = \"64k\"",
-                "line 2: the value of 'max-frame' is a whole number, \
-              and not of the type 'string'",
-            ),
-            ("listen = [1]", "line 1: the value of 'listen' is a text in quotes, or several"),
-            ("tls = true", "'tls' is a text in quotes, and not of the type 'boolean'"),
-            ("ephemeral = 1", "'ephemeral' is true or false, and not of the type 'integer'"),
-            ("[tls]\ncert = 1", "line 1: the value of 'tls' is a text in quotes, and not of the"),
-            ("max-frame = 3", "line 1: invalid value '3' for '--max-frame <BYTES>': not"),
-            (
-                "tls = \"no\"",
-                "line 1: invalid value 'no' for '--tls <TLS>' [possible values: offer",
-            ),
-            ("max-frame = ", "line 1: "),
-            ("spin = 1\nspin = 2", "line 2: duplicate key"),
-            ("tls-cert = \"x\"", "FILE: the following required arguments were not provided"),
-            ("ephemeral = true\nhome = \"x\"", "FILE: the argument '--ephemeral' cannot be used"),
-        ] {
-            let told = wrong(text);
-            assert!(told.contains(expected) && !told.contains('\n'), "{text:?}: {told}");
-        }
-    }
-
-    #[test]
-    fn read_again_it_tells_what_has_changed() {
-        let file = file("max-connections = 5\noutbox-soft = 2000\n");
-        let mut words = words("sealwax serve --spin 1 --listen 127.0.0.1:1 --config");
-        words.push(file.path().into());
-        let serve = |cli: Cli| match cli.command {
-            Command::Serve(serve) => serve,
-            _ => panic!("another command"),
-        };
-        let Ok(old) = parse(words) else { panic!("it is understood") };
-        let old = serve(old);
-        let text = "spin = 9\noutbox-soft = 3000\nhome = \"/x\"\nlisten = \"no.such.host:1\"\n";
-        std::fs::write(file.path(), text).unwrap();
-        let new = serve(old.settings.read_again().unwrap().unwrap());
-        let changed: Vec<_> = old.settings.changed(&new.settings).collect();
-        assert_eq!(changed, ["max-connections", "outbox-soft", "home"]);
-        assert_eq!(new.outbox_soft, 3_000);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use nix::libc::pid_t;
 
 use super::serve::listen_addresses;
-use super::{bytes, relay_address, seconds, timeout};
+use super::{relay_address, seconds, timeout, whole};
 use crate::address::Address;
 use crate::limits;
 
@@ -126,7 +126,8 @@ pub struct Flood {
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
     pub pairs: u32,
     /// How many messages of one sender may be sent and not received yet
-    #[arg(long, value_name = "COUNT", default_value = "64", value_parser = bytes(1, 65_536))]
+    #[arg(long, value_name = "COUNT", default_value = "64",
+        value_parser = whole::<usize>(1, 65_536, 64))]
     pub window: usize,
     /// Send each message to a random user, and not to the sender's pair
     #[arg(long)]
@@ -233,7 +234,7 @@ pub struct RunArgs {
     pub roster: Option<Roster>,
     /// The length of the frame of a message, in bytes
     #[arg(long, value_name = "BYTES", default_value = "131",
-        value_parser = bytes(1, limits::MAX_FRAME))]
+        value_parser = whole::<usize>(1, limits::MAX_FRAME, 1024))]
     pub size: usize,
     /// Machine-readable: one JSON object on each line of standard output
     #[arg(long)]

@@ -1,12 +1,15 @@
 //! The arguments of `sealwax serve`, and the settings of the loop and of the relay that they make.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{TraceArgs, Verbosity, bytes, seconds, timeout};
+use super::{TraceArgs, Verbosity, seconds, timeout, whole, word};
+use crate::address::Address;
 use crate::admin::limits::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS};
 use crate::command::capacity::Capacity;
 use crate::command::settings::Settings;
@@ -23,15 +26,42 @@ use crate::relay::sqlite::LetterLimits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses(pub Vec<SocketAddr>);
 
-pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
-    let found = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    let mut addresses: Vec<_> = found.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err("this name has no address".to_owned());
+/// Examples of values for the options that have no default; errors show them.
+pub(in crate::command) const EXAMPLES: [(&str, &str); 10] = [
+    ("home", "/var/lib/sealwax"),
+    ("inbox-common", "268435456"),
+    ("outbox-common", "268435456"),
+    ("tls-cert", "/etc/sealwax/cert.pem"),
+    ("tls-key", "/etc/sealwax/key.pem"),
+    ("admin", "/run/sealwax/admin.sock"),
+    ("metrics", "127.0.0.1:9100"),
+    ("log-file", "/var/log/sealwax/relay.log"),
+    ("trace", "text"),
+    ("trace-file", "/var/tmp/sealwax.trace"),
+];
+
+/// The addresses of `HOST:PORT`; none where it has another form.
+fn addresses(text: &str) -> Option<Result<Addresses, String>> {
+    let address: Address = text.parse().ok()?;
+    if address.is_checked() {
+        return None; // `tls://` is for clients
     }
-    Ok(Addresses(addresses))
+    Some(address.resolve().and_then(|mut addresses| {
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses.is_empty() {
+            return Err("this name has no address".to_owned());
+        }
+        Ok(Addresses(addresses))
+    }))
+}
+
+pub(super) fn listen_addresses(text: &str) -> Result<Addresses, String> {
+    addresses(text).unwrap_or_else(|| {
+        Err("expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:12345 or \
+             [::1]:12345; 0.0.0.0 and [::] are all addresses of this machine"
+            .to_owned())
+    })
 }
 
 /// `sealwax serve`
@@ -49,6 +79,11 @@ with 0. At SIGUSR1 it stops listening, ends the connections one after the other 
 and exits with 0. At SIGHUP it prints its counters, opens --log-file again, frees names that were
 released (`sealwax names`), and reads --config, --tls-cert and --tls-key again; if what it reads is
 not valid, it keeps the old values.")]
+// So that `--spin -1` is a wrong number, and not an unknown option `-1`.
+#[command(mut_args(|option| {
+    let has_value = option.get_action().takes_values();
+    option.allow_negative_numbers(has_value)
+}))]
 pub struct Serve {
     /// Read options from this file (TOML): their long names without dashes, such as
     /// `max-connections = 1000`. Options on the command line win. Read again at SIGHUP
@@ -60,7 +95,7 @@ pub struct Serve {
     /// Where to listen; can be repeated. Port 0: any free port. A host name: all of its addresses.
     /// `[::]`: IPv6 only; `0.0.0.0`: IPv4 only
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345",
-        value_parser = listen_addresses)]
+        value_parser = word(listen_addresses))]
     pub listen: Vec<Addresses>,
     /// The directory with the relay's key and the bound names [default: the XDG data directory's
     /// `sealwax/relay`]
@@ -71,49 +106,51 @@ pub struct Serve {
     pub ephemeral: bool,
     /// The longest frame of a registered user, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = MAX_FRAME,
-        value_parser = bytes(1024, MAX_FRAME_OPTION))]
+        value_parser = whole::<usize>(1024, MAX_FRAME_OPTION, MAX_FRAME))]
     pub max_frame: usize,
     /// The largest number of connections at one time
     #[arg(long, value_name = "COUNT", default_value_t = MAX_CONNECTIONS,
-        value_parser = bytes(1, 16_000_000))]
+        value_parser = whole::<usize>(1, 16_000_000, 1000))]
     pub max_connections: usize,
     /// If more bytes than this wait for a user, frames for that user are refused (`queue_full`)
     #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_SOFT,
-        value_parser = bytes(1024, 1 << 30))]
+        value_parser = whole::<usize>(1024, 1 << 30, OUTBOX_SOFT))]
     pub outbox_soft: usize,
     /// If the relay's own answers make more bytes than this wait for a connection, it is ended
     #[arg(long, value_name = "BYTES", default_value_t = OUTBOX_HARD,
-        value_parser = bytes(4096, 1 << 30))]
+        value_parser = whole::<usize>(4096, 1 << 30, OUTBOX_HARD))]
     pub outbox_hard: usize,
     /// Memory for the unfinished frames of all connections together, in bytes [default: 256 MiB, or
     /// a quarter of the memory if that is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES",
+        value_parser = whole::<usize>(LEAST_COMMON, 1 << 40, 1 << 28))]
     pub inbox_common: Option<usize>,
     /// Memory for the unsent bytes of all users together, in bytes [default: 256 MiB, or a quarter
     /// of the memory if that is less]
-    #[arg(long, value_name = "BYTES", value_parser = bytes(LEAST_COMMON, 1 << 40))]
+    #[arg(long, value_name = "BYTES",
+        value_parser = whole::<usize>(LEAST_COMMON, 1 << 40, 1 << 28))]
     pub outbox_common: Option<usize>,
     /// The kernel's buffer for each direction of a connection, in bytes; the kernel doubles the
     /// number, and may allow less (socket(7))
     #[arg(long, value_name = "BYTES", default_value_t = SOCKET_BUFFER,
-        value_parser = bytes(4096, 1 << 30))]
+        value_parser = whole::<usize>(4096, 1 << 30, SOCKET_BUFFER))]
     pub socket_buffer: usize,
     /// How long a connection may take to register, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = word(timeout))]
     pub register_timeout: Duration,
     /// How long a frame may take from its first byte to its last, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = word(timeout))]
     pub frame_timeout: Duration,
     /// Over how many seconds a drain (SIGUSR1) spreads the ends of the connections
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = word(seconds))]
     pub drain_time: Duration,
     /// Letters that wait for users who are not connected are deleted after this many days
     #[arg(long, value_name = "DAYS", default_value_t = LETTERS_DAYS,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(LETTERS_DAYS)))]
+        value_parser = whole::<u32>(1, LETTERS_DAYS, 7))]
     pub letters_days: u32,
     /// The letters of all users together may take so many bytes of the disk; 0: keep no letters
     #[arg(long, value_name = "BYTES", default_value_t = LETTERS_BYTES,
-        value_parser = clap::value_parser!(u64).range(..=1 << 50))]
+        value_parser = whole::<u64>(0, 1 << 50, LETTERS_BYTES))]
     pub letters_bytes: u64,
     /// Limit the rates of connections from this machine like those of any other address: for a
     /// relay behind a proxy
@@ -132,18 +169,20 @@ pub struct Serve {
     pub tls_key: Option<PathBuf>,
     /// A unix socket for whoever operates the relay (`sealwax top`), for this user and root only;
     /// `none`: no such socket [default: `admin.sock` in the home; with --ephemeral: none]
-    #[arg(long, value_name = "PATH", value_parser = admin_option)]
+    #[arg(long, value_name = "PATH",
+        value_parser = OsStringValueParser::new().try_map(admin_option))]
     pub admin: Option<AdminOption>,
     /// Serve metrics (/metrics, for Prometheus) and health (/healthz, /readyz) over HTTP, at an
     /// address or at a unix socket; everybody who can connect can read them
-    #[arg(long, value_name = "HOST:PORT|PATH", value_parser = metrics_option)]
+    #[arg(long, value_name = "HOST:PORT|PATH",
+        value_parser = OsStringValueParser::new().try_map(metrics_option))]
     pub metrics: Option<MetricsOption>,
     /// When the kernel reports that a connection is ready (epoll(7))
     #[arg(long, value_enum, default_value_t = TriggerOption::Level)]
     pub trigger: TriggerOption,
     /// Before it sleeps, the loop asks the kernel again and again for this long, in microseconds:
     /// answers come sooner, but the relay uses a processor while it is idle
-    #[arg(long, value_name = "MICROSECONDS", default_value = "0", value_parser = spin)]
+    #[arg(long, value_name = "MICROSECONDS", default_value = "0", value_parser = word(spin))]
     pub spin: Duration,
     /// Append the activity log to this file, and not to standard error; it is opened again at
     /// SIGHUP
@@ -272,9 +311,12 @@ pub enum AdminOption {
     Path(PathBuf),
 }
 
-#[allow(clippy::unnecessary_wraps)] // as clap wants it
-fn admin_option(text: &str) -> Result<AdminOption, String> {
-    Ok(if text == "none" { AdminOption::None } else { AdminOption::Path(text.into()) })
+fn admin_option(word: OsString) -> Result<AdminOption, String> {
+    match word.to_str() {
+        Some("none") => Ok(AdminOption::None),
+        Some("") => Err("expected a path, such as /run/sealwax/admin.sock, or none".to_owned()),
+        _ => Ok(AdminOption::Path(word.into())),
+    }
 }
 
 /// `--metrics`
@@ -287,18 +329,23 @@ pub enum MetricsOption {
 }
 
 /// What has a slash is a path. Of a host with several addresses the first one is taken.
-fn metrics_option(text: &str) -> Result<MetricsOption, String> {
-    if text.contains('/') {
-        return Ok(MetricsOption::Path(text.into()));
+fn metrics_option(word: OsString) -> Result<MetricsOption, String> {
+    if word.as_encoded_bytes().contains(&b'/') {
+        return Ok(MetricsOption::Path(word.into()));
     }
-    listen_addresses(text).map(|found| MetricsOption::Address(found.0[0]))
+    let found = addresses(&word.to_string_lossy()).unwrap_or_else(|| {
+        Err("expected HOST:PORT, such as 127.0.0.1:9100, or a path with a slash, such as \
+             /run/sealwax/metrics.sock"
+            .to_owned())
+    });
+    found.map(|found| MetricsOption::Address(found.0[0]))
 }
 
 /// Parses `--spin`, in microseconds.
 fn spin(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse().map_err(|_| "not a whole number of microseconds".to_string())?;
-    let duration = Duration::from_micros(parsed);
-    let most = MAX_SPIN;
-    let is_short = |duration: &Duration| *duration <= most;
-    Some(duration).filter(is_short).ok_or_else(|| format!("more than {}", most.as_micros()))
+    let parsed = text.parse().ok().map(Duration::from_micros);
+    parsed.filter(|it| *it <= MAX_SPIN).ok_or_else(|| {
+        let most = MAX_SPIN.as_micros();
+        format!("expected a whole number of microseconds from 0 to {most}, such as 50")
+    })
 }
