@@ -190,13 +190,61 @@ fn a_check_says_whether_a_start_would_succeed_and_prints_what_holds() {
     let wrong = homes.path("no.pem");
     let pair = ["--ephemeral", "--tls-cert", text(&wrong), "--tls-key", text(&wrong)];
     assert!(check(&pair).with_code(1).transcript.contains(text(&wrong)));
-    let log = homes.path("missing/relay.log");
-    let ended = check(&["--ephemeral", "--listen", "127.0.0.1:0", "--log-file", text(&log)]);
-    assert_eq!(ended.code, Some(0), "root and the owner can make it: {ended:?}");
     fs::remove_file(home.join("relay.key")).expect("it is there");
     fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).expect("ours");
     let ended = check(&options).with_code(1);
     assert!(ended.transcript.contains("chmod"), "{ended:?}");
+}
+
+/// What a check finds, a start does too, in the same words.
+#[test]
+fn a_check_finds_what_a_start_would_and_makes_nothing() {
+    let homes = Homes::new();
+    let path = |name: &str| text(&homes.path(name)).to_owned();
+    fs::write(path("file"), "mine").expect("written");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("it has one").to_string();
+    let _live = Relay::start(&["--ephemeral", "--admin", &path("live")]);
+    let long = path(&"a".repeat(200));
+    let directory = homes.path(&"d".repeat(200));
+    fs::create_dir(&directory).expect("made");
+    let missing = "No such file or directory";
+    let name = "name another path with";
+    for (options, expected) in [
+        (["--admin", &path("no/s")], format!("{missing}; {name} --admin")),
+        (
+            ["--admin", &path("file")],
+            format!("there is something that is no socket; {name} --admin"),
+        ),
+        (["--admin", &path("live")], format!("another process listens there; {name} --admin")),
+        (["--admin", &long], format!("its last part has more than 80 bytes; {name} --admin")),
+        (["--metrics", &path("no/s")], format!("{missing}; {name} --metrics")),
+        (["--metrics", &taken], format!("cannot serve metrics on {taken}: EADDRINUSE")),
+        (["--log-file", &path("no/l")], missing.to_owned()),
+        (["--log-file", text(&directory)], "Is a directory (os error 21)".to_owned()),
+        (["--trace-file", &path("no/t")], "choose another file with --trace-file".to_owned()),
+    ] {
+        let serve = [&["serve", "--ephemeral", "--listen", "127.0.0.1:0", "-q"], &options[..]];
+        for check in [&["--check"][..], &[]] {
+            let ended = Process::start(&[&serve.concat(), check].concat()).end().with_code(1);
+            let last = ended.stderr.last().expect("a line");
+            assert!(last.contains(&expected), "{options:?} {check:?}: {ended:?}");
+        }
+    }
+    for options in [
+        ["--admin", text(&directory.join("s"))],
+        ["--metrics", &path("m")],
+        ["--log-file", &path("l")],
+        ["--trace-file", &path("t")],
+        ["--trace-file", &path("file")],
+    ] {
+        let serve = ["serve", "--check", "--ephemeral", "--listen", "127.0.0.1:0"];
+        Process::start(&[&serve[..], &options].concat()).end().with_code(0);
+    }
+    assert_eq!(fs::read(path("file")).expect("it is there"), b"mine");
+    for made in [path("m"), path("l"), path("t"), text(&directory.join("s")).to_owned()] {
+        assert!(!Path::new(&made).exists(), "{made}");
+    }
 }
 
 #[test]

@@ -17,9 +17,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sealwax::reactor::end_with_parent;
+use sealwax::wire::RosterMode;
 use serde_json::json;
 use support::process::{Homes, Process, Relay, text};
-use support::relay::{Client, PEM};
+use support::relay::{Account, Client, PEM};
 
 const SEALWAX: &str = env!("CARGO_BIN_EXE_sealwax");
 const SERVE: [&str; 5] = ["serve", "--ephemeral", "--max-connections", "20", "-vv"];
@@ -251,6 +252,53 @@ fn on_a_read_only_file_system_it_serves_without_a_home_or_says_which_one_is_miss
     let options = [&SERVE[..], &LISTEN].concat();
     let Some(process) = isolated(&mounts, script, &options) else { return };
     original(&Relay::of(process).address, "JG").ping();
+}
+
+/// Neither `/tmp` nor anything else: what the database needs besides its files is in memory.
+#[test]
+fn it_serves_where_its_home_alone_can_be_written() {
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    fs::create_dir(&home).expect("made");
+    let script = format!(
+        "mount -t tmpfs -o mode=700 none {0} && mount -o remount,bind,ro / && exec \"$0\" \"$@\"",
+        text(&home)
+    );
+    let options = [&["serve", "--home", text(&home), "-vv"], &LISTEN[..]].concat();
+    let Some(process) = isolated(&["--mount"], &script, &options) else { return };
+    let relay = Relay::of(process);
+    let account = Account::alice();
+    let mut client = Client::connect(relay.address.parse().expect("an address"));
+    let answer = account.register(&mut client, RosterMode::None);
+    assert_eq!(answer["action"], "registered", "bound, so written: {answer}");
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
+}
+
+/// Each start that fails ends with 1 and names what is missing; nothing is changed.
+#[test]
+fn two_relays_do_not_share_a_home() {
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    let first = Relay::at_home(&home);
+    let second = ["serve", "--home", text(&home), "--listen", "127.0.0.1:0"];
+    let ended = Process::start(&second).end().with_code(1);
+    let expected = format!("process {} holds '{}'", first.process.pid(), text(&home.join("lock")));
+    assert!(ended.stderr.last().is_some_and(|line| line.contains(&expected)), "{ended:?}");
+    original(&first.address, "JG").ping();
+    let admin = text(&home.join("admin.sock")).to_owned();
+    let top = Process::start(&["top", "--once", "--admin", &admin]).end().with_code(0);
+    assert!(top.stdout[0].contains("\"connected\":true"), "{top:?}");
+}
+
+#[test]
+fn without_a_home_it_says_so() {
+    let mut command = Command::new(SEALWAX);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).env_clear().env("HOME", "/proc");
+    let ended = Process::spawn(&mut command).end().with_code(1);
+    let last = ended.stderr.last().expect("a line");
+    assert!(last.contains("/proc/.local/share/sealwax/relay"), "{ended:?}");
+    assert!(last.contains("--home"), "{ended:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::cli::Serve;
 use super::serve::{LOCK_FILE, NAMES_FILE, home_path, key_is_gone, read_key, unusable};
-use super::{Exit, Failure, Outcome, capacity, certificate, help, log_file};
+use super::{Exit, Failure, Outcome, capacity, certificate, help, log_file, tracing, watch};
 use crate::home::{Home, HomeError};
 use crate::reactor::raise_descriptor_limit;
 use crate::relay::names::BoundNames;
@@ -28,7 +28,10 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
     }
     certificate::engines(arguments)?;
     if let Some(path) = &arguments.log_file {
-        check_log_file(path)?;
+        check_file(path).map_err(|why| failed(log_file::refused(&why)))?;
+    }
+    if let Some(path) = &arguments.trace.trace_file {
+        check_file(path).map_err(|why| failed(tracing::refused(&why)))?;
     }
     let holder = if arguments.ephemeral { None } else { check_home(arguments)? };
     if let Some(holder) = holder {
@@ -36,6 +39,7 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
         note(&format!("the relay can start with these options once the other one ends: {holder}"));
     } else {
         check_addresses(arguments)?;
+        watch::check(arguments)?;
         note("the relay can start with these options");
     }
     help::print(arguments.settings.to_toml().as_bytes())
@@ -68,16 +72,17 @@ fn check_home(arguments: &Serve) -> Result<Option<HomeError>, Failure> {
     Ok(held)
 }
 
-fn check_log_file(path: &Path) -> Result<(), Failure> {
-    let checked = if path.exists() {
-        log_file::open(path, false).map(drop)
-    } else {
-        check_directory_of(path)
-    };
-    checked.map_err(|why| failed(log_file::refused(&why)))
+/// Whether a file can be written, or made: in a directory that is there.
+fn check_file(path: &Path) -> Result<(), String> {
+    if path.exists() {
+        return log_file::open(path, false).map(drop);
+    }
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    eaccess(directory.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|errno| format!("{}: {}", path.display(), errno.desc()))
 }
 
-/// Whether a file or a directory can be made at `path`: in the nearest directory that is there.
+/// Whether a directory can be made at `path`: in the nearest directory that is there.
 fn check_directory_of(path: &Path) -> Result<(), String> {
     let above = |path: &Path| path.ancestors().skip(1).find(|it| it.exists()).map(Path::to_owned);
     let directory = above(path).filter(|it| !it.as_os_str().is_empty());

@@ -40,13 +40,17 @@ pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
             // If somebody truncates the file meanwhile, `O_APPEND` leaves no NULs in it.
             options.custom_flags(libc::O_NONBLOCK | libc::O_APPEND);
             let file: File = options.open(path).map_err(|error| {
-                let path = path.display();
-                Failure::new(Exit::Failed, format!("the trace cannot go to {path}: {error}"))
+                Failure::new(Exit::Failed, refused(&format!("{}: {error}", path.display())))
             })?;
             Some(Box::new(file) as Box<dyn Taker + Send>)
         }
     };
     Ok(Some(Trace::new(told, file, complain)))
+}
+
+/// The file of a trace cannot be opened, and what to do.
+pub(super) fn refused(why: &str) -> String {
+    format!("the trace cannot go to {why}; choose another file with --trace-file")
 }
 
 /// Notes the loop that [`run`] runs on this thread, which is called `name` where there are several.

@@ -1,5 +1,6 @@
 //! `serve --admin` and `--metrics`: the sockets through which a relay is looked at.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,6 +12,9 @@ use crate::reactor::{SocketFile, UnixSocket};
 
 /// The admin socket in a relay's home.
 const ADMIN_FILE: &str = "admin.sock";
+/// Bytes that the last part of a socket's path may have, however long the others are: it has to fit
+/// behind `/proc/self/fd/N/` into an address of 107 bytes (`unix(7)`).
+const SOCKET_NAME: usize = 80;
 
 /// What was opened. Dropped, the files of the sockets are removed.
 pub(super) struct Watch {
@@ -56,18 +60,39 @@ pub(super) fn open(arguments: &Serve) -> Result<Watch, Failure> {
 }
 
 fn listen(path: &Path, option: &str, files: &mut Vec<SocketFile>) -> Result<UnixSocket, Failure> {
-    let (socket, file) = UnixSocket::listen(path).map_err(|errno| {
-        let why = match errno {
-            Errno::EADDRINUSE => "another process listens there".to_owned(),
-            Errno::EEXIST => "there is something that is no socket".to_owned(),
-            errno => errno.desc().to_owned(),
-        };
-        let path = path.display();
-        let message = format!("cannot listen at '{path}': {why}; name another path with {option}");
-        Failure::new(Exit::Failed, message)
-    })?;
+    let (socket, file) =
+        UnixSocket::listen(path).map_err(|errno| no_socket(path, option, errno))?;
     files.push(file);
     Ok(socket)
+}
+
+/// Whether [`open`] could open what was named; makes nothing.
+pub(super) fn check(arguments: &Serve) -> Result<(), Failure> {
+    let could_listen = |path: &Path, option| {
+        UnixSocket::could_listen(path).map_err(|errno| no_socket(path, option, errno))
+    };
+    if let Some(AdminOption::Path(path)) = &arguments.admin {
+        could_listen(path, "--admin")?;
+    }
+    match &arguments.metrics {
+        None => Ok(()),
+        Some(MetricsOption::Path(path)) => could_listen(path, "--metrics"),
+        Some(MetricsOption::Address(at)) => TcpListener::bind(at).map(drop).map_err(|error| {
+            explain(arguments, Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+        }),
+    }
+}
+
+fn no_socket(path: &Path, option: &str, errno: Errno) -> Failure {
+    let why = match errno {
+        Errno::EADDRINUSE => "another process listens there".to_owned(),
+        Errno::EEXIST => "there is something that is no socket".to_owned(),
+        Errno::ENAMETOOLONG => format!("its last part has more than {SOCKET_NAME} bytes"),
+        errno => errno.desc().to_owned(),
+    };
+    let path = path.display();
+    let message = format!("cannot listen at '{path}': {why}; name another path with {option}");
+    Failure::new(Exit::Failed, message)
 }
 
 /// Why metrics cannot be served.

@@ -17,6 +17,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{AccessFlags, eaccess};
 
 /// Connections that may wait to be accepted from a unix socket.
 const BACKLOG: i32 = 16;
@@ -43,14 +44,8 @@ impl UnixSocket {
     /// `EADDRINUSE`: another process listens there. `EEXIST`: something else is there. Otherwise
     /// what the system says.
     pub fn listen(path: &Path) -> Result<(Self, SocketFile)> {
-        if let Ok(found) = fs::symlink_metadata(path) {
-            if !found.file_type().is_socket() {
-                return Err(Errno::EEXIST);
-            }
-            match Self::connect(path) {
-                Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(errno_of)?,
-                _ => return Err(Errno::EADDRINUSE),
-            }
+        if is_left(path)? {
+            fs::remove_file(path).map_err(errno_of)?;
         }
         let fd = stream()?;
         // Before `bind`, so that nobody else can connect in between: the file gets this mode.
@@ -62,6 +57,16 @@ impl UnixSocket {
         let file = SocketFile { path: path.to_owned(), _socket: socket.clone() };
         listen(&socket.0, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
         Ok((socket, file))
+    }
+
+    /// Whether [`listen`](Self::listen) could; makes nothing.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen).
+    pub fn could_listen(path: &Path) -> Result<()> {
+        is_left(path)?;
+        with_address(path, |_| Ok(()))?;
+        eaccess(directory_of(path), AccessFlags::W_OK | AccessFlags::X_OK)
     }
 
     /// Connects to the socket at `path`.
@@ -88,6 +93,22 @@ impl Drop for SocketFile {
     }
 }
 
+/// Whether there is a socket at `path` whose process has ended; an error where something else is.
+fn is_left(path: &Path) -> Result<bool> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(false) };
+    if !found.file_type().is_socket() {
+        return Err(Errno::EEXIST);
+    }
+    match UnixSocket::connect(path) {
+        Err(Errno::ECONNREFUSED) => Ok(true),
+        _ => Err(Errno::EADDRINUSE),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn stream() -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     socket(AddressFamily::Unix, SockType::Stream, flags, None)
@@ -100,9 +121,8 @@ fn with_address(path: &Path, call: impl FnOnce(&UnixAddr) -> Result<()>) -> Resu
         return call(&UnixAddr::new(path)?);
     }
     let name = path.file_name().ok_or(Errno::EISDIR)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = (OFlag::O_PATH | OFlag::O_DIRECTORY).bits();
-    let directory = open_directory(parent.unwrap_or(Path::new(".")), flags)?;
+    let directory = open_directory(directory_of(path), flags)?;
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
     call(&UnixAddr::new(&short)?)
 }
@@ -130,14 +150,18 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         UnixSocket::connect(&path).unwrap();
         assert_eq!(UnixSocket::listen(&path).unwrap_err(), Errno::EADDRINUSE);
+        assert_eq!(UnixSocket::could_listen(&path), Err(Errno::EADDRINUSE));
         drop((socket, file));
         assert!(!path.exists());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // as a killed process does
         assert_eq!(UnixSocket::connect(&path).unwrap_err(), Errno::ECONNREFUSED);
+        UnixSocket::could_listen(&path).unwrap();
+        assert!(path.exists(), "nothing is changed");
         drop(UnixSocket::listen(&path).unwrap());
         assert!(!path.exists());
         fs::write(&path, "a file").unwrap();
         assert_eq!(UnixSocket::listen(&path).unwrap_err(), Errno::EEXIST);
+        assert_eq!(UnixSocket::could_listen(&path), Err(Errno::EEXIST));
     }
 
     #[test]
