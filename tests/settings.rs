@@ -196,6 +196,95 @@ fn a_check_says_whether_a_start_would_succeed_and_prints_what_holds() {
     assert!(ended.transcript.contains("chmod"), "{ended:?}");
 }
 
+/// As the table of docs/operator.md, "Reload", has it.
+#[test]
+fn of_each_option_sighup_says_whether_it_holds_at_once() {
+    let at_once = [
+        "drain-time = 3",
+        "outbox-hard = 9000000",
+        "outbox-soft = 5000",
+        "quiet = 1",
+        "rates-loopback = true",
+        "tls = \"require\"",
+        "verbose = 2",
+    ];
+    let at_next_start = [
+        "admin = \"none\"",
+        "frame-timeout = 3",
+        "inbox-common = 2000000",
+        "letters-bytes = 5",
+        "letters-days = 3",
+        "log = \"text\"",
+        "log-file = \"/dev/null\"",
+        "max-connections = 7",
+        "max-frame = 5000",
+        "metrics = \"127.0.0.1:0\"",
+        "outbox-common = 2000000",
+        "register-timeout = 3",
+        "socket-buffer = 5000",
+        "spin = 3",
+        "tls = \"off\"",
+        "trace = \"json\"",
+        "trace-file = \"/dev/null\"",
+        "trigger = \"edge\"",
+    ];
+    let homes = Homes::new();
+    let path = homes.path("relay.toml");
+    let base = "log = \"json\"\n";
+    write(&path, base);
+    let relay = Relay::of(Process::start(&["serve", "--config", text(&path)]));
+    let needs_restart = |lines: &str| {
+        fs::write(&path, lines).expect("written");
+        relay.process.signal(Signal::SIGHUP);
+        let mut found = Vec::new();
+        loop {
+            let line: Value = serde_json::from_str(&relay.process.talk()).expect("an object");
+            match line["event"].as_str() {
+                Some("needs_restart") => found.push(line["option"].as_str().unwrap().to_owned()),
+                Some("settings_not_reloaded") => panic!("{lines}: {line}"),
+                Some("counters") => return found,
+                _ => {}
+            }
+        }
+    };
+    let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    for (lines, holds) in [(&at_once[..], true), (&at_next_start, false)] {
+        for line in lines {
+            let base = if line.starts_with("log =") { "" } else { base };
+            let told = needs_restart(&format!("{OPTIONS}{base}{line}\n").replace(
+                if line.starts_with("max-connections") { "max-connections = 100\n" } else { "\0" },
+                "",
+            ));
+            assert_eq!(told, if holds { vec![] } else { vec![key(line)] }, "{line}");
+        }
+    }
+    // Two more, which others forbid or need.
+    let pair = "tls-cert = \"/dev/null\"\ntls-key = \"/dev/null\"\n";
+    assert_eq!(needs_restart(&format!("{OPTIONS}{base}{pair}")), ["tls-cert", "tls-key"]);
+    let home = OPTIONS.replace("ephemeral = true", "home = \"/srv/relay\"");
+    assert_eq!(needs_restart(&format!("{home}{base}")), ["ephemeral", "home"]);
+    let other = OPTIONS.replace("127.0.0.1:0", "127.0.0.1:1");
+    assert!(needs_restart(&format!("{other}{base}")).is_empty(), "addresses are not compared");
+    // That is all there are.
+    let help = Process::start(&["serve", "--help"]).end().with_code(0).stdout.join("\n");
+    let all = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+    let named = ["listen", "home", "ephemeral", "tls-cert", "tls-key", "config", "check", "help"];
+    let known: Vec<_> = at_once.iter().chain(&at_next_start).map(|line| key(line)).collect();
+    for option in all.map(|it| it.split(|c: char| c != '-' && !c.is_ascii_lowercase()).next()) {
+        let option = option.unwrap_or_default();
+        assert!(named.contains(&option) || known.iter().any(|it| it == option), "--{option}");
+    }
+    let guide = include_str!("../docs/operator.md");
+    let row = |head: &str| guide.lines().find(|line| line.starts_with(head)).expect("a row");
+    for (lines, row) in
+        [(&at_once[..], row("| at once |")), (&at_next_start, row("| at the next start |"))]
+    {
+        for line in lines {
+            assert!(row.contains(&format!("`{}`", key(line))), "{line}: {row}");
+        }
+    }
+}
+
 /// What a check finds, a start does too, in the same words.
 #[test]
 fn a_check_finds_what_a_start_would_and_makes_nothing() {
