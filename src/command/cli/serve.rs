@@ -135,7 +135,8 @@ pub struct Serve {
     #[arg(long, value_name = "PATH", value_parser = admin_option)]
     pub admin: Option<AdminOption>,
     /// Serve metrics (/metrics, for Prometheus) and health (/healthz, /readyz) over HTTP, at an
-    /// address or at a unix socket; everybody who can connect can read them
+    /// address (of a host name: the first one) or at a unix socket; everybody who can connect can
+    /// read them
     #[arg(long, value_name = "HOST:PORT|PATH", value_parser = metrics_option)]
     pub metrics: Option<MetricsOption>,
     /// When the kernel reports that a connection is ready (epoll(7))
