@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -462,6 +463,38 @@ fn http(at: &str, request: &[u8]) -> (String, String) {
 
 fn get(at: &str, path: &str) -> (String, String) {
     http(at, format!("GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n").as_bytes())
+}
+
+/// The names of metrics in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = text.split(|letter| !is_part(letter));
+    let ours = words.filter(|word| {
+        let is_ours = word.starts_with("sealwax_") || word.starts_with("process_");
+        is_ours && !word.ends_with('_') && !word.contains("NAME")
+    });
+    let family = |name: &str| {
+        let end = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        end.unwrap_or(name).to_owned()
+    };
+    ours.map(family).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_operators_page_name_metrics_that_there_are() {
+    let (_relay, at) = measured(&[]);
+    let (_, page) = get(&at, "/metrics");
+    let there = names(&page);
+    assert!(there.len() > 30, "{there:?}");
+    for (file, text) in [
+        ("packaging/grafana.json", include_str!("../packaging/grafana.json")),
+        ("docs/operator.md", include_str!("../docs/operator.md")),
+    ] {
+        let named = names(text);
+        assert!(!named.is_empty(), "{file}");
+        let unknown: Vec<_> = named.difference(&there).collect();
+        assert!(unknown.is_empty(), "{file} names what is not there: {unknown:?}");
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn the_screen_waits_for_a_relay_and_a_signal_puts_the_terminal_back() {
     seat.wait_for_next("serving");
     relay.process.signal(Signal::SIGKILL);
     relay.process.end();
-    seat.wait_for_next("no relay listens");
+    seat.wait_for_next("gone, as of");
     seat.signal(Signal::SIGTERM);
     seat.wait_for_next(LEFT);
     has_left(seat);

@@ -51,6 +51,7 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
         "names_asked": gauges.names_asked,
         "takers": gauges.takers,
         "letters_asked": gauges.letters_asked,
+        "letter_bytes": gauges.letter_bytes,
         "messages": traffic.messages,
         "received_bytes": traffic.received,
         "sent_bytes": traffic.sent,
@@ -73,8 +74,13 @@ pub(super) fn counters(relay: &mut Relay) -> Vec<u8> {
 }
 
 /// `users`: at most `count` from `from` on.
-pub(super) fn users(cx: &Context, relay: &mut Relay, from: usize, count: usize) -> Vec<u8> {
-    let (now, wall) = (cx.now(), relay.wall());
+pub(super) fn users(
+    cx: &Context,
+    relay: &mut Relay,
+    vitals: &Vitals,
+    from: usize,
+    count: usize,
+) -> Vec<u8> {
     let (rows, next) = relay.users(from, count.clamp(1, USERS_PER_PAGE), SLOTS_PER_PAGE);
     let rows = rows.iter().map(|row| {
         json!({
@@ -82,7 +88,7 @@ pub(super) fn users(cx: &Context, relay: &mut Relay, from: usize, count: usize) 
             "version": row.version,
             "fp": row.fp.map(ToString::to_string),
             "address": address_of(cx.io(row.token)),
-            "since": wall.saturating_sub(milliseconds(now.since(row.since))),
+            "since": vitals.wall_at(row.since),
             "in": row.received,
             "out": row.sent,
             "queued": cx.queued(row.token),

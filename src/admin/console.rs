@@ -122,7 +122,7 @@ impl Console {
         Some(match request {
             Request::Status {} => answers::status(cx, relay, vitals),
             Request::Counters {} => answers::counters(relay),
-            Request::Users { from, count } => answers::users(cx, relay, from, count),
+            Request::Users { from, count } => answers::users(cx, relay, vitals, from, count),
             Request::Log { level, last } => {
                 self.client(from)?.level = level;
                 self.keep_history(relay);

@@ -97,6 +97,9 @@ impl Page {
         ] {
             self.one(name, help, "gauge", value);
         }
+        if let Some(bytes) = gauges.letter_bytes {
+            self.one("sealwax_letter_bytes", "Bytes of all letters that wait.", "gauge", bytes);
+        }
         let help = "For how long the store has not answered although it was asked, in seconds.";
         self.one("sealwax_store_silence_seconds", help, "gauge", silence);
     }

@@ -72,7 +72,8 @@ impl Service {
             return;
         }
         let console = admin.map(|listener| Console::new(&mut self.relay, listener));
-        let vitals = Vitals { meter: cx.measure(), started: cx.now() };
+        let vitals =
+            Vitals { meter: cx.measure(), started: cx.now(), started_wall: self.relay.wall() };
         self.watchers = Some(Watchers { console, metrics, vitals });
     }
 

@@ -17,6 +17,16 @@ pub(super) struct Vitals {
     pub(super) meter: Rc<Meter>,
     /// When the loop began.
     pub(super) started: Time,
+    /// What the wall clock said then, in milliseconds since 1970.
+    pub(super) started_wall: u64,
+}
+
+impl Vitals {
+    /// An instant in milliseconds since 1970: the same in each answer.
+    pub(super) fn wall_at(&self, at: Time) -> u64 {
+        let since = u64::try_from(at.since(self.started).as_millis()).unwrap_or(u64::MAX);
+        self.started_wall.saturating_add(since)
+    }
 }
 
 /// The process, at one moment. What the system does not tell is `None`.

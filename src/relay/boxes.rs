@@ -427,6 +427,13 @@ impl<'a> Boxes<'a> {
         Ok(next)
     }
 
+    /// Bytes of all letters.
+    pub(super) fn bytes(&self) -> rusqlite::Result<u64> {
+        let mut total = self.tables.prepare_cached("SELECT bytes FROM total")?;
+        let bytes: i64 = total.query_row([], |row| row.get(0))?;
+        Ok(u64::try_from(bytes).unwrap_or_default())
+    }
+
     /// What is known of the user `name`.
     pub(super) fn find(&self, name: &str) -> rusqlite::Result<Option<KnownKeys>> {
         let mut find = self.tables.prepare_cached(FIND)?;

@@ -147,6 +147,9 @@ pub enum Event<'a> {
         code: ErrorCode,
         /// Its detail.
         detail: &'a str,
+        /// About whom the request was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        about: Option<&'a str>,
     },
     /// A name could not be kept.
     StoreFailed {
@@ -309,7 +312,11 @@ impl Event<'_> {
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
-            | Self::Left { reason: Leaving::Quit, .. }
+            | Self::Left {
+                reason:
+                    Leaving::Quit | Leaving::Ended(ErrorCode::ShuttingDown | ErrorCode::Replaced),
+                ..
+            }
             | Self::KeyAsked { .. }
             | Self::Forwarded { .. }
             | Self::LetterStored { .. }
@@ -425,8 +432,12 @@ impl fmt::Display for Event<'_> {
                 let action = action.action();
                 write!(out, "{action} from {} to {}, {bytes} bytes", Quoted(from), Quoted(to))
             }
-            Self::Refused { who, code, detail } => {
-                write!(out, "{who} was refused: {code}, {}", escape_visible(detail))
+            Self::Refused { who, code, detail, about } => {
+                write!(out, "{who} was refused: {code}")?;
+                if let Some(about) = about {
+                    write!(out, " for {}", Quoted(about))?;
+                }
+                write!(out, ", {}", escape_visible(detail))
             }
             Self::StoreFailed { detail } => write!(out, "a name was not kept: {detail}"),
             Self::LetterStored { from, to, bytes } => {

@@ -99,6 +99,7 @@ impl Relay {
                 }
                 Scan::Incomplete { consumed: blank } => return consumed + blank,
                 Scan::Refused(fault) => {
+                    self.came(from, rest.len());
                     self.dismiss(cx, from, &Refusal::from(fault));
                     return bytes.len();
                 }
@@ -125,7 +126,8 @@ impl Relay {
     pub(super) fn refuse(&mut self, cx: &mut Context, to: Token, refusal: &Refusal) {
         if let Some(who) = self.peers.get(to).and_then(Peer::who) {
             let (code, detail) = (refusal.code, &*refusal.detail);
-            self.log.tell(&Event::Refused { who, code, detail });
+            let about = refusal.to.as_deref().or(refusal.target.as_deref());
+            self.log.tell(&Event::Refused { who, code, detail, about });
             self.counters.refused(code);
         }
         self.answer(cx, to, &Reply::from(refusal).encode());

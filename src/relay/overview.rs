@@ -41,6 +41,8 @@ pub struct Gauges {
     pub takers: usize,
     /// Questions about letters that the store has not answered.
     pub letters_asked: usize,
+    /// Bytes of all letters that wait; none where none are kept.
+    pub letter_bytes: Option<u64>,
 }
 
 /// One user.
@@ -86,6 +88,7 @@ impl Relay {
             names_asked: reserved,
             takers: self.letters.takers.len(),
             letters_asked: self.letters.len(),
+            letter_bytes: self.store.letter_bytes(),
         }
     }
 

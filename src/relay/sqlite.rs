@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -54,7 +54,7 @@ pub struct SqliteStore {
     asked: Cell<u64>,
     done: Arc<AtomicU64>,
     /// The thread was asked whether it gets to its requests, and has not answered yet.
-    is_probed: Arc<AtomicBool>,
+    letter_bytes: Arc<AtomicU64>,
     keeps_letters: bool,
     /// Why the file cannot be written, as it was found at the start.
     fault: Option<String>,
@@ -119,7 +119,7 @@ impl SqliteStore {
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
         let done = Arc::<AtomicU64>::default();
-        let is_probed = Arc::<AtomicBool>::default();
+        let letter_bytes = Arc::<AtomicU64>::default();
         let fault = database.as_ref().err().cloned();
         let end = StoreThread {
             path: path.to_owned(),
@@ -133,7 +133,7 @@ impl SqliteStore {
             used_waiting: Arc::clone(&used_waiting),
             expired: Arc::clone(&expired),
             done: Arc::clone(&done),
-            is_probed: Arc::clone(&is_probed),
+            letter_bytes: Arc::clone(&letter_bytes),
         };
         let run = move || end.run();
         let thread = Some(thread::Builder::new().name("store".to_owned()).spawn(run)?);
@@ -147,7 +147,7 @@ impl SqliteStore {
             expired,
             asked: Cell::new(0),
             done,
-            is_probed,
+            letter_bytes,
             keeps_letters: limits.bytes > 0,
             fault,
             thread,
@@ -206,16 +206,8 @@ impl Store for SqliteStore {
         Progress { asked: self.asked.get(), done: self.done.load(Ordering::Relaxed) }
     }
 
-    fn answers(&mut self) -> bool {
-        if self.is_probed.load(Ordering::Acquire) {
-            return false;
-        }
-        self.is_probed.store(true, Ordering::Release);
-        if self.send(StoreRequest::Probe).is_err() {
-            self.is_probed.store(false, Ordering::Release); // asked again the next time
-            return false;
-        }
-        true
+    fn letter_bytes(&self) -> Option<u64> {
+        self.keeps_letters.then(|| self.letter_bytes.load(Ordering::Relaxed))
     }
 
     fn next_released(&mut self) -> Option<String> {

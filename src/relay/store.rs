@@ -53,12 +53,6 @@ pub trait Store {
     /// own beside this process. A store that nobody else can reach has none.
     fn look_for_released(&mut self) {}
 
-    /// Whether what was asked here the last time is answered; asks again then. One that is never
-    /// answered says that the disk stands still.
-    fn answers(&mut self) -> bool {
-        true
-    }
-
     /// The next such name that has come.
     fn next_released(&mut self) -> Option<String> {
         None
@@ -68,6 +62,11 @@ pub trait Store {
     /// [`next_released`](Self::next_released) tells the name.
     fn release(&mut self, _name: &str) -> Result<(), QueueFull> {
         Err(QueueFull)
+    }
+
+    /// Bytes of all letters that wait; `None` where none are kept.
+    fn letter_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// How much the store was asked, and how much of it is done.

@@ -3,7 +3,7 @@
 use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,8 +27,6 @@ pub(super) enum StoreRequest {
     Release { name: String },
     /// Which names were released, by another process too.
     Released,
-    /// Whether the thread gets to its requests.
-    Probe,
     /// Something about letters.
     Letters { ticket: u64, ask: LetterAsk },
 }
@@ -43,8 +41,8 @@ pub(super) struct StoreThread {
     pub(super) expired: Arc<AtomicU64>,
     /// Requests that are done.
     pub(super) done: Arc<AtomicU64>,
-    /// A [`StoreRequest::Probe`] is not answered yet.
-    pub(super) is_probed: Arc<AtomicBool>,
+    /// Bytes of all letters.
+    pub(super) letter_bytes: Arc<AtomicU64>,
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
     pub(super) letter_answers: Sender<(u64, LetterAnswer)>,
@@ -60,6 +58,7 @@ impl StoreThread {
         // (`signal(7)`).
         let _ = SigSet::all().thread_block();
         let mut upkeep_at = Instant::now();
+        self.tell_letter_bytes();
         loop {
             match self.asked.recv_timeout(upkeep_at.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
@@ -75,6 +74,7 @@ impl StoreThread {
             }
             if upkeep_at <= Instant::now() {
                 upkeep_at = Instant::now() + self.look_after();
+                self.tell_letter_bytes();
             }
         }
     }
@@ -92,9 +92,6 @@ impl StoreThread {
         self.release(&requests);
         let mut is_usable = self.bind(&requests, &fault);
         self.note_used(&requests);
-        if requests.iter().any(|request| matches!(request, StoreRequest::Probe)) {
-            self.is_probed.store(false, Ordering::Release);
-        }
         let mut has_deleted = false;
         let letters = requests.into_iter().filter_map(|request| match request {
             StoreRequest::Letters { ticket, ask } => Some((ticket, ask)),
@@ -110,12 +107,21 @@ impl StoreThread {
             is_usable &= !answer.has_failed();
             let _ = self.letter_answers.send((ticket, answer));
         }
+        self.tell_letter_bytes();
         self.done.fetch_add(count, Ordering::Relaxed);
         self.waker.wake();
         if !is_usable {
             self.database = None; // opened while its disk was read-only, it would never write
         }
         has_deleted
+    }
+
+    /// Tells how many bytes of letters wait; what cannot be read now is told the next time.
+    fn tell_letter_bytes(&mut self) {
+        let Some(database) = self.database.as_mut() else { return };
+        if let Ok(bytes) = Boxes::new(database.tables(), self.limits, now()).bytes() {
+            self.letter_bytes.store(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Releases names, and tells which were released here and elsewhere. What cannot be written or

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::limits::STORE_PATIENCE;
 use super::{Relay, SUPERVISOR};
 use crate::reactor::Context;
 
@@ -49,10 +50,11 @@ impl Relay {
         cx.set_timer(SUPERVISOR, next);
     }
 
-    /// Says that the relay is alive, unless the store has not answered since the last time.
+    /// Says that the relay is alive, unless the store is stuck.
     pub(super) fn tell_alive(&mut self, cx: &mut Context) {
         self.await_supervisor(cx);
-        if self.store.answers() {
+        self.watch_store(cx.now());
+        if self.store_silence(cx.now()) <= STORE_PATIENCE {
             self.tell_supervisor(ServiceState::Alive);
         }
     }

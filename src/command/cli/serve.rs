@@ -173,7 +173,8 @@ pub struct Serve {
         value_parser = OsStringValueParser::new().try_map(admin_option))]
     pub admin: Option<AdminOption>,
     /// Serve metrics (/metrics, for Prometheus) and health (/healthz, /readyz) over HTTP, at an
-    /// address or at a unix socket; everybody who can connect can read them
+    /// address (of a host name: the first one) or at a unix socket; everybody who can connect can
+    /// read them
     #[arg(long, value_name = "HOST:PORT|PATH",
         value_parser = OsStringValueParser::new().try_map(metrics_option))]
     pub metrics: Option<MetricsOption>,

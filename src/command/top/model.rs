@@ -29,6 +29,7 @@ pub(super) struct Status {
     pub(super) sent_bytes: u64,
     pub(super) queued_bytes: u64,
     pub(super) kept_bytes: u64,
+    pub(super) letter_bytes: Option<u64>,
     pub(super) ticks: u64,
     pub(super) events: u64,
     pub(super) busy_ns: u64,
@@ -76,6 +77,26 @@ pub(super) struct Rates {
     pub(super) busy: f64,
 }
 
+/// The parts of the screen. Keys for scrolling and the filter are about one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    #[default]
+    Log,
+    Users,
+    /// Where there is no room for all.
+    Figures,
+}
+
+impl Part {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Log => "the log",
+            Self::Users => "users",
+            Self::Figures => "nothing",
+        }
+    }
+}
+
 /// By what users are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sort {
@@ -106,10 +127,17 @@ pub(super) struct Model {
     /// Lines that came while the log was paused.
     held_back: VecDeque<Entry>,
     pub(super) is_paused: bool,
-    pub(super) filter: String,
+    /// The part that keys are about.
+    pub(super) part: Part,
+    pub(super) log_filter: String,
+    pub(super) users_filter: String,
     pub(super) level: Level,
     /// How many lines below the last one that is shown.
     pub(super) scroll: usize,
+    /// How many users above the first one that is shown.
+    users_scroll: usize,
+    /// The time of the last line when the log was cleared: what is older is not shown again.
+    cleared: String,
     /// The time of the last line: what a relay tells again is not shown again.
     newest: String,
 }
@@ -197,6 +225,47 @@ impl Model {
         users
     }
 
+    /// At most `rows` users who have the words of the filter and are not scrolled away, and how
+    /// many have the words.
+    pub(super) fn users_shown(&self, rows: usize) -> (Vec<&User>, usize) {
+        let words = self.users_filter.to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&words);
+        let mut users = self.users();
+        users.retain(|it| has(&it.name) || it.address.as_deref().is_some_and(has));
+        let found = users.len();
+        let first = self.users_scroll.min(found.saturating_sub(rows));
+        (users.into_iter().skip(first).take(rows).collect(), found)
+    }
+
+    /// Keys are about the next part; `all`: the figures are one.
+    pub(super) const fn next_part(&mut self, all: bool) {
+        self.part = match self.part {
+            Part::Log => Part::Users,
+            Part::Users if all => Part::Figures,
+            Part::Users | Part::Figures => Part::Log,
+        };
+    }
+
+    /// The words of the filter of this part.
+    pub(super) fn filter(&self) -> &str {
+        if self.part == Part::Users { &self.users_filter } else { &self.log_filter }
+    }
+
+    pub(super) const fn filter_mut(&mut self) -> &mut String {
+        if matches!(self.part, Part::Users) { &mut self.users_filter } else { &mut self.log_filter }
+    }
+
+    /// Why there is no relay now, if there is none. It is told once, as a line of the log too.
+    pub(super) fn lost(&mut self, fault: Option<&str>) {
+        if let Some(fault) = fault
+            && self.fault.as_deref() != Some(fault)
+        {
+            let (time, kind) = (self.newest.clone(), "error".to_owned());
+            self.keep(Entry { time, kind, text: fault.to_owned() });
+        }
+        self.fault = fault.map(str::to_owned);
+    }
+
     /// A line of the log, or that lines were lost.
     pub(super) fn take_log(&mut self, answer: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -207,8 +276,14 @@ impl Model {
             let (time, kind) = (text(&answer["line"]["time"]), text(&answer["kind"]));
             Entry { time, kind, text: text(&answer["text"]) }
         } else {
-            return self.clear_log(); // the answer to the request: the last lines come again
+            return self.forget_log(); // the answer to the request: the last lines come again
         };
+        if entry.time > self.cleared {
+            self.keep(entry);
+        }
+    }
+
+    fn keep(&mut self, entry: Entry) {
         self.newest.clone_from(&entry.time);
         let lines = if self.is_paused { &mut self.held_back } else { &mut self.lines };
         lines.push_back(entry);
@@ -220,7 +295,13 @@ impl Model {
         }
     }
 
+    /// The person who looks has seen all of it.
     pub(super) fn clear_log(&mut self) {
+        self.cleared.clone_from(&self.newest);
+        self.forget_log();
+    }
+
+    fn forget_log(&mut self) {
         self.lines.clear();
         self.held_back.clear();
         self.scroll = 0;
@@ -242,7 +323,7 @@ impl Model {
 
     /// At most `rows` lines that have the words of the filter and are not scrolled away.
     pub(super) fn log(&self, rows: usize) -> Vec<&Entry> {
-        let words = self.filter.to_lowercase();
+        let words = self.log_filter.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&words);
         let fits = |entry: &&Entry| words.is_empty() || has(&entry.text) || has(&entry.kind);
         let found: Vec<_> = self.lines.iter().filter(fits).collect();
@@ -251,8 +332,14 @@ impl Model {
         found[end.saturating_sub(rows)..end].to_vec()
     }
 
-    /// Shows older lines (or newer ones, where `rows` is negative).
+    /// Shows older lines (or newer ones, where `rows` is negative), or users further up.
     pub(super) fn scroll_by(&mut self, rows: isize) {
+        if self.part == Part::Users {
+            let most = self.users.len();
+            self.users_scroll =
+                self.users_scroll.min(most).saturating_add_signed(rows.saturating_neg()).min(most);
+            return;
+        }
         self.scroll = self.scroll.saturating_add_signed(rows).min(self.lines.len());
     }
 
@@ -317,17 +404,21 @@ mod tests {
         assert_eq!((shown(&model, 1), model.waiting()), (vec!["line 10"], 1));
         model.pause();
         assert_eq!(shown(&model, 1), ["late"]);
-        model.filter = "LINE 1".to_owned();
+        model.log_filter = "LINE 1".to_owned();
         assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
         model.scroll_by(100);
         assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
         model.take_log(&json!({"answer": "log", "lost": 7}));
-        model.filter.clear();
+        model.log_filter.clear();
         model.scroll = 0;
         assert_eq!(shown(&model, 1), ["7 lines were too many to be told"]);
         model.take_log(&json!({"answer": "log", "level": "debug"}));
         model.take_log(&line("told again"));
         assert_eq!(shown(&model, 9), ["told again"]);
+        model.clear_log();
+        model.take_log(&json!({"answer": "log", "level": "verbose"}));
+        model.take_log(&line("told again"));
+        assert!(shown(&model, 9).is_empty(), "what was cleared does not come back");
     }
 
     #[test]
@@ -346,5 +437,16 @@ mod tests {
         assert_eq!(names(&model), "acb");
         model.is_reversed = true;
         assert_eq!(names(&model), "bca");
+        let shown = |model: &Model| -> String {
+            let (users, found) = model.users_shown(2);
+            let names: String = users.into_iter().map(|user| user.name.as_str()).collect();
+            format!("{names} of {found}")
+        };
+        model.part = Part::Users;
+        assert_eq!(shown(&model), "bc of 3");
+        model.scroll_by(-5);
+        assert_eq!(shown(&model), "ca of 3");
+        model.filter_mut().push('B');
+        assert_eq!(shown(&model), "b of 1");
     }
 }

@@ -5,7 +5,7 @@ use ratatui::Terminal as Canvas;
 
 use super::link::Link;
 use super::model::Model;
-use super::view::{Mode, draw};
+use super::view::{Mode, ROWS_FOR_ALL, draw};
 use crate::admin::Request;
 use crate::command::{Exit, Failure};
 use crate::limits::{OUTPUT_QUEUE, TOP_FILTER, TOP_INTERVAL, TOP_LAST_LINES};
@@ -82,7 +82,7 @@ impl ScreenTop {
         self.link.ask(cx, &Request::Status {});
         self.link.ask(cx, &Request::Counters {});
         self.link.ask(cx, &Request::Users { from: 0, count: usize::MAX });
-        self.model.fault = self.link.fault().map(str::to_owned);
+        self.model.lost(self.link.fault());
         self.pace.want();
     }
 
@@ -102,7 +102,7 @@ impl ScreenTop {
                     self.link.ask(cx, &Request::Users { from, count: usize::MAX });
                 }
             }
-            _ => self.model.fault = answer["detail"].as_str().map(str::to_owned),
+            _ => self.model.lost(answer["detail"].as_str()),
         }
         self.pace.want();
     }
@@ -112,7 +112,7 @@ impl ScreenTop {
         match typed {
             Typed::Press(press) => self.press(cx, *press),
             Typed::Paste { text, .. } if self.mode == Mode::Filtering => {
-                self.model.filter.extend(text.chars().filter(|letter| !letter.is_control()));
+                self.model.filter_mut().extend(text.chars().filter(|letter| !letter.is_control()));
                 self.shorten_filter();
             }
             Typed::Paste { .. } => {}
@@ -140,14 +140,14 @@ impl ScreenTop {
         match key {
             Key::Enter => self.mode = Mode::Watching,
             Key::Escape => {
-                self.model.filter.clear();
+                self.model.filter_mut().clear();
                 self.mode = Mode::Watching;
             }
             Key::Backspace => {
-                self.model.filter.pop();
+                self.model.filter_mut().pop();
             }
             Key::Char(letter) => {
-                self.model.filter.push(letter);
+                self.model.filter_mut().push(letter);
                 self.shorten_filter();
             }
             _ => {}
@@ -155,8 +155,8 @@ impl ScreenTop {
     }
 
     fn shorten_filter(&mut self) {
-        let most = self.model.filter.floor_char_boundary(TOP_FILTER);
-        self.model.filter.truncate(most);
+        let filter = self.model.filter_mut();
+        filter.truncate(filter.floor_char_boundary(TOP_FILTER));
     }
 
     fn press_command(&mut self, cx: &mut Context, key: Key) {
@@ -172,13 +172,16 @@ impl ScreenTop {
             Key::Char('s') => self.model.sort = self.model.sort.next(),
             Key::Char('r') => self.model.is_reversed = !self.model.is_reversed,
             Key::Char('?') | Key::F(1) => self.mode = Mode::Help,
-            Key::Escape => self.model.filter.clear(),
+            Key::Escape => self.model.filter_mut().clear(),
+            Key::Tab => {
+                self.model.next_part(Terminal::size().rows < ROWS_FOR_ALL);
+            }
             Key::Up => self.model.scroll_by(1),
             Key::Down => self.model.scroll_by(-1),
             Key::PageUp => self.model.scroll_by(PAGE),
             Key::PageDown => self.model.scroll_by(-PAGE),
             Key::Home => self.model.scroll_by(isize::MAX),
-            Key::End => self.model.scroll = 0,
+            Key::End => self.model.scroll_by(isize::MIN),
             _ => {}
         }
     }
@@ -232,7 +235,9 @@ impl Handler for ScreenTop {
         for answer in answers {
             self.take(cx, answer);
         }
-        self.model.fault = self.link.fault().map(str::to_owned).or(self.model.fault.take());
+        if let Some(fault) = self.link.fault() {
+            self.model.lost(Some(fault));
+        }
         used
     }
 
@@ -289,7 +294,7 @@ impl Handler for ScreenTop {
             self.leave(cx);
         } else if self.link.owns(id) {
             self.link.closed(reason);
-            self.model.fault = self.link.fault().map(str::to_owned);
+            self.model.lost(self.link.fault());
             self.pace.want();
         }
     }

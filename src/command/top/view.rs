@@ -6,7 +6,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Sparkline};
 
-use super::model::{Entry, Model, Sort, Status, User};
+use super::model::{Entry, Model, Part, Sort, Status, User};
 use crate::screen::{cut, escape, isolate};
 
 /// Which part of the keyboard is used.
@@ -20,36 +20,46 @@ pub(super) enum Mode {
     Help,
 }
 
-const KEYS: &str = " q quit  p pause  c clear  / filter  v level  s sort  r reverse  ? keys";
-const HELP: [(&str, &str); 10] = [
+const KEYS: &str =
+    " ? keys  q quit  Tab part  / filter  p pause  c clear  v level  s sort  r reverse";
+const HELP: [(&str, &str); 11] = [
+    ("Tab", "go to the next part: the log, the users, and on a small screen the figures"),
+    ("↑ ↓ PgUp PgDn", "scroll that part"),
+    ("Home End", "its beginning, its end"),
+    ("/", "show only what has some words in it; Enter ends, Esc shows all"),
     ("p", "hold the log back; again: go on"),
     ("c", "clear the log"),
-    ("/", "show only lines with some words; Enter ends, Esc shows all"),
-    ("v", "level: normal, verbose, debug (each message), quiet"),
-    ("↑ ↓ PgUp PgDn", "scroll the log"),
-    ("Home End", "the oldest line, the newest line"),
+    ("v", "level of the log: normal, verbose, debug (each message), quiet"),
     ("s r", "sort users by another column, in reverse"),
     ("Ctrl-L", "draw everything again"),
     ("Ctrl-Z", "stop until 'fg'"),
     ("q Ctrl-C", "leave; the relay goes on"),
 ];
+/// Rows below which one part at a time is shown.
+pub(super) const ROWS_FOR_ALL: u16 = 20;
+/// Rows of the figures: a line each, and the graphs.
+const FIGURES: u16 = 9;
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame, model: &Model, mode: Mode) {
-    let rows = [
-        Constraint::Length(1),
-        Constraint::Length(6),
-        Constraint::Percentage(35),
-        Constraint::Min(3),
-        Constraint::Length(1),
-    ];
-    let [head, figures, users, log, keys] = Layout::vertical(rows).areas(frame.area());
+    let rows = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
+    let [head, middle, keys] = Layout::vertical(rows).areas(frame.area());
     frame.render_widget(title(model, head.width), head);
-    draw_figures(frame, model, figures);
-    draw_users(frame, model, users);
-    draw_log(frame, model, log);
+    if frame.area().height < ROWS_FOR_ALL {
+        match model.part {
+            Part::Log => draw_log(frame, model, middle),
+            Part::Users => draw_users(frame, model, middle),
+            Part::Figures => draw_figures(frame, model, middle),
+        }
+    } else {
+        let parts = [Constraint::Length(FIGURES), Constraint::Percentage(40), Constraint::Min(3)];
+        let [figures, users, log] = Layout::vertical(parts).areas(middle);
+        draw_figures(frame, model, figures);
+        draw_users(frame, model, users);
+        draw_log(frame, model, log);
+    }
     let bottom = match mode {
-        Mode::Filtering => format!(" filter: {}▏", escape(&model.filter)),
+        Mode::Filtering => format!(" filter of {}: {}▏", model.part.name(), escape(model.filter())),
         _ => KEYS.to_owned(),
     };
     frame.render_widget(Line::from(fit(&bottom, keys.width)).reversed(), keys);
@@ -71,12 +81,16 @@ fn fit(text: &str, columns: u16) -> String {
 fn title(model: &Model, columns: u16) -> Line<'static> {
     let status = model.status.as_ref();
     let who = status.map_or_else(String::new, |status| {
-        let at = status.listening.first().map_or("", String::as_str);
+        let at = status.listening.first().map_or(String::new(), |at| format!(" · {at}"));
         let (uptime, pid) = (duration(status.uptime_ms / 1000), status.pid);
-        format!(" {} · {at} · process {pid} · up {uptime}", status.version)
+        format!(" {}{at} · process {pid} · up {uptime}", status.version)
     });
     let (state, style) = match (&model.fault, status) {
-        (Some(fault), _) | (None, Some(Status { fault: Some(fault), .. })) => {
+        // Why, stands in the log; here is how old the figures are.
+        (Some(_), Some(status)) => {
+            (format!("gone, as of {}", clock(status.now)), Style::new().red())
+        }
+        (Some(fault), None) | (None, Some(Status { fault: Some(fault), .. })) => {
             (fault.clone(), Style::new().red())
         }
         (None, None) => ("connecting".to_owned(), Style::new().yellow()),
@@ -92,87 +106,121 @@ fn title(model: &Model, columns: u16) -> Line<'static> {
 }
 
 fn draw_figures(frame: &mut Frame, model: &Model, area: Rect) {
-    let halves = [Constraint::Percentage(55), Constraint::Percentage(45)];
-    let [left, right] = Layout::horizontal(halves).areas(area);
-    let lines = figures(model).into_iter().map(|line| Line::from(fit(&line, left.width)));
-    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), left);
-    let rates = model.rates;
-    let names = [
-        format!("messages {}/s", count(rates.messages)),
-        format!("bytes {}/s", bytes(rates.received + rates.sent)),
-        format!("loop {:.1} %", rates.busy * 100.0),
-    ];
-    let rows = Layout::vertical([Constraint::Length(2); 3]).split(right);
-    for ((name, series), row) in names.iter().zip(&model.series).zip(rows.iter()) {
-        let parts = [Constraint::Length(22), Constraint::Min(1)];
-        let [label, chart] = Layout::horizontal(parts).areas(*row);
-        frame.render_widget(Line::from(fit(name, label.width)), label);
-        let first = series.len().saturating_sub(usize::from(chart.width));
+    let parts = [Constraint::Min(0), Constraint::Length(1)];
+    let [lines, graphs] = Layout::vertical(parts).areas(area);
+    // Figures of a relay that is gone are old.
+    let style = if model.fault.is_some() { Style::new().dim() } else { Style::new() };
+    let text = figures(model).into_iter().map(|line| Line::styled(fit(&line, lines.width), style));
+    frame.render_widget(Paragraph::new(text.collect::<Vec<_>>()), lines);
+    draw_graphs(frame, model, graphs);
+}
+
+/// The last seconds, beside each other, each with the most that it shows.
+fn draw_graphs(frame: &mut Frame, model: &Model, area: Rect) {
+    let thirds = Layout::horizontal([Constraint::Ratio(1, 3); 3]).split(area);
+    for ((number, series), part) in (0..).zip(&model.series).zip(thirds.iter()) {
+        let shown = usize::from(part.width / 2);
+        let first = series.len().saturating_sub(shown);
         let data: Vec<u64> = series.iter().skip(first).copied().collect();
+        let most = data.iter().copied().max().unwrap_or_default();
+        #[allow(clippy::cast_precision_loss)] // shown with three digits
+        let most = most as f64;
+        let label = match number {
+            0 => format!(" msgs max {}/s ", count(most)),
+            1 => format!(" max {}/s ", bytes(most)),
+            _ => format!(" loop max {:.1} % ", most / 10.0),
+        };
+        let width = u16::try_from(crate::screen::width(&label)).unwrap_or(u16::MAX);
+        let parts = [Constraint::Length(width.min(part.width)), Constraint::Min(0)];
+        let [words, chart] = Layout::horizontal(parts).areas(*part);
+        frame.render_widget(Line::from(fit(&label, words.width)), words);
         frame.render_widget(Sparkline::default().data(data).style(Color::Cyan), chart);
     }
 }
 
-/// The figures on the left, a line each.
+/// The figures, a line each, the most asked for first in each.
 fn figures(model: &Model) -> Vec<String> {
     let unknown = Status::default();
     let status = model.status.as_ref().unwrap_or(&unknown);
     let rates = model.rates;
     let or = |value: Option<u64>| value.map_or("?".to_owned(), |value| value.to_string());
-    let refused = model.counters.iter().filter(|(name, _)| name.starts_with("refused_"));
-    let mut refused: Vec<_> = refused.collect();
-    refused.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let refused: Vec<_> = refused
-        .iter()
-        .map(|(name, count)| format!("{count} {}", shown(&name["refused_".len()..], 24)))
-        .collect();
-    let registered = model.counters.get("registered").copied().unwrap_or(0);
+    let counter = |name: &str| model.counters.get(name).copied().unwrap_or(0);
     #[allow(clippy::cast_precision_loss)] // shown with three digits
     let size = |value: u64| bytes(value as f64);
-    let milliseconds = status.longest_tick_ns / 1000;
+    let microseconds = status.longest_tick_ns / 1000;
     vec![
         format!(
-            " connections {} of {}, {} users, {} with TLS, {} registered so far",
-            status.connections, status.max_connections, status.users, status.tls, registered
+            " connections {} of {}, {} users, {} with TLS, {} turned away",
+            status.connections,
+            status.max_connections,
+            status.users,
+            status.tls,
+            counter("turned_away")
         ),
         format!(
-            " messages    {} so far, {}/s; {} names bound",
-            status.messages,
+            " messages    {}/s, {} so far, {} queued, {} unfinished",
             count(rates.messages),
-            status.names
-        ),
-        format!(
-            " bytes       in {} ({}/s), out {} ({}/s), queued {}, unfinished {}",
-            size(status.received_bytes),
-            bytes(rates.received),
-            size(status.sent_bytes),
-            bytes(rates.sent),
+            status.messages,
             size(status.queued_bytes),
             size(status.kept_bytes)
         ),
         format!(
-            " loop        {:.1} % of a processor, longest tick {}.{:03} ms, {} ticks/s, {} events",
+            " bytes       in {}/s, out {}/s, {} and {} so far",
+            bytes(rates.received),
+            bytes(rates.sent),
+            size(status.received_bytes),
+            size(status.sent_bytes)
+        ),
+        format!(
+            " loop        {:.1} %, longest tick {}.{:03} ms, {} ticks/s, {} events/s",
             rates.busy * 100.0,
-            milliseconds / 1000,
-            milliseconds % 1000,
+            microseconds / 1000,
+            microseconds % 1000,
             count(rates.ticks),
             count(rates.events)
         ),
         format!(
-            " process     {} of memory, {} of {} descriptors",
+            " process     {} of memory, {} of {} descriptors, {} names bound",
             status.memory_bytes.map_or("?".to_owned(), size),
             or(status.descriptors),
-            or(status.max_descriptors)
+            or(status.max_descriptors),
+            status.names
         ),
         format!(
-            " refused     {}",
-            if refused.is_empty() { "nothing".into() } else { refused.join(", ") }
+            " letters     {} wait, {} stored, {} delivered, {} expired, {} failed",
+            status.letter_bytes.map_or("?".to_owned(), size),
+            counter("letters_stored"),
+            counter("letters_delivered"),
+            counter("letters_expired"),
+            counter("letters_failed")
         ),
+        format!(" refused     {}", most_of(model, "refused_")),
+        format!(" ended       {}", most_of(model, "ended_")),
     ]
 }
 
+/// The counters of this group, the largest first.
+fn most_of(model: &Model, group: &str) -> String {
+    let counters = model.counters.iter();
+    let mut found: Vec<_> =
+        counters.filter_map(|(name, count)| Some((name.strip_prefix(group)?, *count))).collect();
+    found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let words: Vec<_> =
+        found.iter().map(|(name, count)| format!("{count} {}", shown(name, 24))).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+}
+
+/// The border above a part; bold where keys are about it.
+fn heading(model: &Model, part: Part, title: &str, columns: u16) -> Block<'static> {
+    let title = Span::raw(fit(title, columns));
+    let title = if model.part == part { title.bold() } else { title.dim() };
+    Block::new().borders(Borders::TOP).title(title)
+}
+
 fn draw_users(frame: &mut Frame, model: &Model, area: Rect) {
-    let (users, columns) = (model.users(), usize::from(area.width));
+    let columns = usize::from(area.width);
+    let rows = usize::from(area.height).saturating_sub(2);
+    let (users, found) = model.users_shown(rows);
     let in_all = model.status.as_ref().map_or(0, |status| status.users);
     let by = match model.sort {
         Sort::Name => "name",
@@ -182,36 +230,58 @@ fn draw_users(frame: &mut Frame, model: &Model, area: Rect) {
         Sort::Queued => "queued",
     };
     let reversed = if model.is_reversed { ", reversed" } else { "" };
-    let title = format!(" users: {} of {in_all}, by {by}{reversed} ", users.len());
-    let block = Block::new().borders(Borders::TOP).title(fit(&title, area.width));
+    let with = match model.users_filter.as_str() {
+        "" => String::new(),
+        words => format!(", with “{}”", escape(words)),
+    };
+    let title = format!(" users: {found} of {in_all}{with}, by {by}{reversed} ");
+    let block = heading(model, Part::Users, &title, area.width);
     let now = model.status.as_ref().map_or(0, |status| status.now);
-    let head = format!(
-        " {:<24} v {:<28} {:>9} {:>9} {:>9} {:>9}",
-        "name", "address", "since", "in", "out", "queued"
-    );
-    let rows = usize::from(area.height).saturating_sub(2);
-    let mut lines = vec![Line::from(fit(&head, area.width)).dim()];
-    lines.extend(users.iter().take(rows).map(|user| user_line(user, now, columns)));
+    let names = user_columns(columns, ["name", "v", "since", "in", "out", "queued", "", "address"]);
+    let mut lines = vec![Line::from(fit(&names, area.width)).dim()];
+    lines.extend(users.iter().map(|user| user_line(user, now, columns)));
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-fn user_line(user: &User, now: u64, columns: usize) -> Line<'static> {
+/// The cells of a user's line: all that is asked for first, the address where there is room for it.
+fn user_columns(columns: usize, cells: [&str; 8]) -> String {
+    let [name, version, since, received, sent, queued, held, address] = cells;
     let padded = |text: &str, cells: usize| {
         let text = shown(text, cells);
         let width = crate::screen::width(&text);
         format!("{text}{}", " ".repeat(cells.saturating_sub(width)))
     };
+    let name = padded(
+        name,
+        match columns {
+            0..80 => 12,
+            80..120 => 20,
+            _ => 28,
+        },
+    );
+    let queued = format!("{queued:>9} {held:<4}");
+    if columns < 80 {
+        return format!(" {name} {version} {queued} {sent:>9} {received:>9} {since:>12}");
+    }
+    let figures = format!("{since:>12} {received:>9} {sent:>9} {queued}");
+    format!(" {name} {version} {figures} {}", shown(address, 47))
+}
+
+fn user_line(user: &User, now: u64, columns: usize) -> Line<'static> {
     #[allow(clippy::cast_precision_loss)] // shown with three digits
     let size = |value: u64| bytes(value as f64);
-    let line = format!(
-        " {} {} {} {:>9} {:>9} {:>9} {:>9}",
-        padded(&user.name, 24),
-        user.version,
-        padded(user.address.as_deref().unwrap_or("?"), 28),
-        duration(now.saturating_sub(user.since) / 1000),
-        size(user.received),
-        size(user.sent),
-        size(user.queued)
+    let line = user_columns(
+        columns,
+        [
+            &user.name,
+            &user.version.to_string(),
+            &duration(now.saturating_sub(user.since) / 1000),
+            &size(user.received),
+            &size(user.sent),
+            &size(user.queued),
+            if user.held { "held" } else { "" },
+            user.address.as_deref().unwrap_or("?"),
+        ],
     );
     let style = if user.held { Style::new().yellow() } else { Style::new() };
     Line::styled(cut(&line, columns).into_owned(), style)
@@ -219,7 +289,7 @@ fn user_line(user: &User, now: u64, columns: usize) -> Line<'static> {
 
 fn draw_log(frame: &mut Frame, model: &Model, area: Rect) {
     let level = format!("{:?}", model.level).to_lowercase();
-    let with = match model.filter.as_str() {
+    let with = match model.log_filter.as_str() {
         "" => String::new(),
         words => format!(", with “{}”", escape(words)),
     };
@@ -230,7 +300,7 @@ fn draw_log(frame: &mut Frame, model: &Model, area: Rect) {
     };
     let scrolled = if model.scroll > 0 { ", scrolled (End: the newest)" } else { "" };
     let title = format!(" log: {level}{with}{paused}{scrolled} ");
-    let block = Block::new().borders(Borders::TOP).title(fit(&title, area.width));
+    let block = heading(model, Part::Log, &title, area.width);
     let rows = usize::from(area.height).saturating_sub(1);
     let lines = model.log(rows).into_iter().map(|entry| log_line(entry, area.width));
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
@@ -257,7 +327,7 @@ fn log_line(entry: &Entry, columns: u16) -> Line<'static> {
 
 fn draw_help(frame: &mut Frame) {
     let screen = frame.area();
-    let (width, height) = (76.min(screen.width), 12.min(screen.height));
+    let (width, height) = (78.min(screen.width), 13.min(screen.height));
     let (x, y) = ((screen.width - width) / 2, (screen.height - height) / 2);
     let area = Rect { x, y, width, height };
     let line = |(key, does): &(&str, &str)| {
@@ -269,6 +339,12 @@ fn draw_help(frame: &mut Frame) {
     let block = Block::bordered().title(" keys ");
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+/// The time of the day, UTC, of milliseconds since 1970.
+fn clock(millis: u64) -> String {
+    let seconds = millis / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Seconds, in the two largest units.
@@ -337,8 +413,10 @@ mod tests {
         let shown = screen(&busy(), Mode::Watching, 120, 30);
         for words in [
             "0.1.0 · 127.0.0.1:12345 · process 7 · up 2 s · serving",
-            "connections 2 of 100, 2 users, 0 with TLS, 2 registered so far",
-            "50 so far, 50/s",
+            "connections 2 of 100, 2 users, 0 with TLS, 0 turned away",
+            "50/s, 50 so far, 0 B queued",
+            "longest tick 0.000 ms",
+            "msgs max 50/s",
             "10.0 MiB of memory",
             "3 bad_frame",
             "alice",
@@ -349,6 +427,47 @@ mod tests {
         ] {
             assert!(shown.contains(words), "{words}:\n{shown}");
         }
+    }
+
+    #[test]
+    fn at_80_columns_nothing_that_is_asked_for_is_cut() {
+        let mut model = busy();
+        let user = json!({"name": "a-name-of-twenty-let", "version": 2, "since": 0, "in": 1_023_999,
+            "out": 1_023_999, "queued": 1_023_999, "held": true, "address": "127.0.0.1:40000"});
+        model.take_users(json!({"users": [user], "next": null}));
+        let ended = json!({"ended_slow_reader": 1, "ended_bad_frame": 4, "letters_stored": 3});
+        model.take_counters(json!({"counters": ended}));
+        let shown = screen(&model, Mode::Watching, 80, 24);
+        for words in [
+            "0 B queued, 0 B unfinished",
+            "longest tick 0.000 ms",
+            "letters     ? wait, 3 stored, 0 delivered",
+            "ended       4 bad_frame, 1 slow_reader",
+            "a-name-of-twenty-let 2  16 min 40 s  1000 KiB  1000 KiB  1000 KiB held",
+            "? keys",
+        ] {
+            assert!(shown.contains(words), "{words}:\n{shown}");
+        }
+    }
+
+    #[test]
+    fn on_a_small_screen_each_part_is_reached() {
+        let mut model = busy();
+        for words in ["was refused", "alice", "refused     3 bad_frame", "was refused"] {
+            let shown = screen(&model, Mode::Watching, 60, 10);
+            assert!(shown.contains(words), "{words}:\n{shown}");
+            model.next_part(true);
+        }
+    }
+
+    #[test]
+    fn a_relay_that_is_gone_is_shown_as_of_when_it_was_there() {
+        let mut model = busy();
+        model.lost(Some("no relay listens at the socket"));
+        model.lost(Some("no relay listens at the socket"));
+        let shown = screen(&model, Mode::Watching, 80, 24);
+        assert!(shown.contains("gone, as of 00:16:40"), "{shown}");
+        assert_eq!(shown.matches("no relay listens at the socket").count(), 1, "{shown}");
     }
 
     #[test]
