@@ -386,7 +386,7 @@ mod tests {
         let mut words = words(line);
         words.extend(["--config".into(), file.path().into()]);
         match parse(words) {
-            Ok(Cli { command: Command::Serve(serve) }) => Ok(Box::new(serve)),
+            Ok(Cli { command: Command::Serve(serve) }) => Ok(serve),
             Ok(_) => panic!("another command"),
             Err(NoCommand::Line(error)) => panic!("{error}"),
             Err(NoCommand::File(failure)) => {

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::counters::Counters;
+use crate::cluster::Incarnation;
 use crate::reactor::Signal;
 use crate::tls::Fault;
 use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
@@ -221,6 +222,33 @@ pub enum Event<'a> {
         /// At `SIGHUP`, and not at the end.
         is_asked: bool,
     },
+    /// The relay is one of its cluster, or is so again.
+    ClusterJoined,
+    /// It cannot renew its lease: it takes no names, and sends nothing to other relays.
+    ClusterFenced,
+    /// Something is wrong with the engine of the cluster.
+    ClusterFailed {
+        /// What.
+        detail: &'a str,
+    },
+    /// Another relay of the cluster has ended, and its users' names are free.
+    RelayEnded {
+        /// Which: the incarnation that it had.
+        #[serde(serialize_with = "text")]
+        relay: Incarnation,
+    },
+    /// A name that this relay's store has for one key is bound to another in the cluster.
+    NameConflict {
+        /// Which.
+        name: &'a str,
+    },
+    /// A frame came from another relay and was queued for its addressee.
+    FrameCame {
+        /// Its addressee.
+        to: &'a str,
+        /// The frame's length.
+        bytes: usize,
+    },
     /// Lines are missing from the log: nobody took it for a while, or others caused more lines than
     /// they may.
     LinesDropped {
@@ -306,12 +334,14 @@ impl Event<'_> {
             | Self::Counters { .. }
             | Self::DrainBegun { .. }
             | Self::SettingsReloaded
+            | Self::ClusterJoined
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
             | Self::Left { reason: Leaving::Quit, .. }
             | Self::KeyAsked { .. }
             | Self::Forwarded { .. }
+            | Self::FrameCame { .. }
             | Self::LetterStored { .. }
             | Self::LetterDelivered { .. } => LineKind::Info,
             Self::TurnedAway { .. }
@@ -320,9 +350,13 @@ impl Event<'_> {
             | Self::FewerConnections { .. }
             | Self::NoAdmin { .. }
             | Self::NeedsRestart { .. }
+            | Self::RelayEnded { .. }
+            | Self::NameConflict { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
+            | Self::ClusterFenced
+            | Self::ClusterFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -340,6 +374,9 @@ impl Event<'_> {
             | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
+            | Self::ClusterJoined
+            | Self::ClusterFenced
+            | Self::ClusterFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -352,6 +389,7 @@ impl Event<'_> {
             | Self::Left { who: Who::Peer(_), .. }
             | Self::Forwarded { action: ForwardKind::SendKey, .. } => Level::Verbose,
             Self::Forwarded { action: ForwardKind::Message, .. }
+            | Self::FrameCame { .. }
             | Self::LetterStored { .. }
             | Self::LetterDelivered { .. } => Level::Debug,
             _ => Level::Normal,
@@ -385,6 +423,24 @@ impl fmt::Display for Event<'_> {
         match *self {
             Self::Listening { address, .. } => write!(out, "listening on {address}"),
             Self::Metrics { address, .. } => write!(out, "metrics at http://{address}/metrics"),
+            Self::ClusterJoined => write!(out, "this relay is one of its cluster"),
+            Self::ClusterFenced => write!(
+                out,
+                "the engine of the cluster does not renew this relay's lease: no names are taken, \
+                 and only users who are here are reached"
+            ),
+            Self::ClusterFailed { detail } => write!(out, "cluster: {detail}"),
+            Self::RelayEnded { relay } => {
+                write!(out, "the relay {relay} has ended, and the names of its users are free")
+            }
+            Self::NameConflict { name } => write!(
+                out,
+                "{0} is bound to another key in the cluster: release it here (names release)",
+                Quoted(name)
+            ),
+            Self::FrameCame { to, bytes } => {
+                write!(out, "a frame of {bytes} bytes for {} came from another relay", Quoted(to))
+            }
             Self::NoAdmin { detail } => write!(out, "there is no admin socket: {detail}"),
             Self::Kicked { name } => {
                 write!(out, "the connection of {} was ended by the operator", Quoted(name))

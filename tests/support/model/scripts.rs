@@ -180,9 +180,12 @@ impl Model {
     }
 
     fn bind(&mut self, keys: &[String], args: &[&str]) -> Value {
-        let [_, name, fp] = *args else { panic!("three") };
+        let [_, name, fp, may_be_new] = *args else { panic!("four") };
         if let Some(owner) = self.get(&keys[1]) {
             return word(if owner == fp.as_bytes() { "bound" } else { "name_bound" });
+        }
+        if may_be_new != "1" {
+            return word("not_now");
         }
         if self.holder(name).is_some_and(|held| self.lives(&held.incarnation)) {
             return word("name_in_use");
@@ -196,7 +199,7 @@ impl Model {
         self.set(&keys[1], fp);
         self.sadd(&keys[2], name);
         self.add(&keys[3], 1);
-        word("bound")
+        word("new")
     }
 
     fn restore(&mut self, keys: &[String], args: &[&str]) -> Value {
