@@ -1,6 +1,7 @@
 //! `serve --cluster`: where the engine is, and what this relay brings to it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -12,7 +13,7 @@ use crate::cluster::engine::{Password, Settings};
 use crate::home::{Home, HomeError};
 use crate::limits::MAX_IDENTITY_FILE;
 use crate::reactor::boot_time;
-use crate::relay::cluster::{ClusterConfig, MakeTls};
+use crate::relay::cluster::{ClusterConfig, EngineAt, MakeTls};
 use crate::tls::ClientTls;
 use crate::wire::base64;
 
@@ -21,25 +22,35 @@ const ID_FILE: &str = "cluster.id";
 /// The port of an engine whose URL names none.
 const PORT: u16 = 6379;
 
-/// `redis://[USER@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS.
+/// Where an engine is: `redis://[USER@]HOST[:PORT][/DATABASE]`, `rediss://…` for TLS, or
+/// `unix:PATH` for a socket in the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct EngineUrl {
     tls: bool,
     user: Option<String>,
-    host: String,
-    port: u16,
+    at: Host,
     database: u32,
+}
+
+/// The machine and the port, or the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Name(String, u16),
+    File(PathBuf),
 }
 
 impl EngineUrl {
     /// Reads a URL. An error repeats nothing of it: there may be a password in it.
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) =
-            text.split_once("://").ok_or("it begins with redis:// or rediss://")?;
+        const SCHEMES: &str = "it begins with redis://, rediss:// or unix:";
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Ok(Self { tls: false, user: None, at: Host::File(path.into()), database: 0 });
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(SCHEMES)?;
         let tls = match scheme {
             "redis" => false,
             "rediss" => true,
-            _ => return Err("it begins with redis:// or rediss://"),
+            _ => return Err(SCHEMES),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, at) = match authority.rsplit_once('@') {
@@ -66,16 +77,19 @@ impl EngineUrl {
             }
         };
         let user = user.filter(|user| !user.is_empty()).map(str::to_owned);
-        Ok(Self { tls, user, host: host.to_owned(), port, database })
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Self { tls, user, at: Host::Name(host.to_owned(), port), database })
     }
 
-    /// The host as `getaddrinfo(3)` and certificates have it.
-    fn bare_host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
-    }
-
-    fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
-        Ok((self.bare_host(), self.port).to_socket_addrs()?.collect())
+    fn places(&self) -> Result<Vec<EngineAt>, String> {
+        let (host, port) = match &self.at {
+            Host::Name(host, port) => (host, *port),
+            Host::File(path) => return Ok(vec![EngineAt::File(path.clone())]),
+        };
+        let found = (host.as_str(), port).to_socket_addrs().map_err(|error| {
+            format!("the engine of the cluster, {host}, cannot be found: {error}")
+        })?;
+        Ok(found.map(EngineAt::Address).collect())
     }
 }
 
@@ -90,8 +104,8 @@ pub(super) struct Given {
 pub(super) fn given(arguments: &Serve) -> Result<Option<Given>, Failure> {
     let Some(url) = &arguments.cluster else { return Ok(None) };
     let url = EngineUrl::parse(url).map_err(|why| {
-        let form = "redis://[USER@]HOST[:PORT][/DATABASE]";
-        Failure::new(Exit::Usage, format!("--cluster {form}: {why}"))
+        let form = "redis://[USER@]HOST[:PORT][/DATABASE], rediss:// for TLS, or unix:PATH";
+        Failure::new(Exit::Usage, format!("--cluster takes {form}: {why}"))
     })?;
     let password = arguments.cluster_password_fd.map(passphrase::from_descriptor).transpose()?;
     let password = password.map(|it| Password::new(it.to_vec()));
@@ -108,10 +122,11 @@ pub(super) fn config(
 ) -> Result<ClusterConfig, Failure> {
     let Given { url, password } = given;
     let failed = |why: String| Failure::new(Exit::Failed, why);
-    let engine = url.addresses().map_err(|error| {
-        failed(format!("the engine of the cluster, {}, cannot be found: {error}", url.host))
-    })?;
-    let tls = url.tls.then(|| tls(&url)).transpose()?;
+    let engine = url.places().map_err(failed)?;
+    let tls = match &url.at {
+        Host::Name(host, _) if url.tls => Some(tls(host)?),
+        _ => None,
+    };
     let id = home.as_ref().map(read_id).transpose()?.flatten();
     let begins = arguments.cluster_init.then(|| id.clone().unwrap_or_else(new_id));
     let settings = Settings {
@@ -141,9 +156,9 @@ pub(super) fn config(
     })
 }
 
-fn tls(url: &EngineUrl) -> Result<MakeTls, Failure> {
+fn tls(host: &str) -> Result<MakeTls, Failure> {
     let roots = certificate::roots()?;
-    let tls = ClientTls::checked(url.bare_host(), roots)
+    let tls = ClientTls::checked(host, roots)
         .map_err(|why| Failure::new(Exit::Failed, format!("TLS to the engine: {why}")))?;
     Ok(Box::new(move || tls.engine()))
 }
@@ -190,20 +205,21 @@ mod tests {
         let url = |tls, user: Option<&str>, host: &str, port, database| EngineUrl {
             tls,
             user: user.map(str::to_owned),
-            host: host.to_owned(),
-            port,
+            at: Host::Name(host.to_owned(), port),
             database,
         };
         let cases = [
             ("redis://127.0.0.1", url(false, None, "127.0.0.1", 6379, 0)),
             ("redis://127.0.0.1:7000/", url(false, None, "127.0.0.1", 7000, 0)),
             ("rediss://relay@example.org/3", url(true, Some("relay"), "example.org", 6379, 3)),
-            ("redis://[::1]:7000/1", url(false, None, "[::1]", 7000, 1)),
-            ("redis://[::1]", url(false, None, "[::1]", 6379, 0)),
+            ("redis://[::1]:7000/1", url(false, None, "::1", 7000, 1)),
+            ("redis://[::1]", url(false, None, "::1", 6379, 0)),
         ];
         for (text, expected) in cases {
             assert_eq!(EngineUrl::parse(text), Ok(expected), "{text}");
         }
+        let file = EngineUrl::parse("unix:/run/redis.sock").map(|url| url.at);
+        assert_eq!(file, Ok(Host::File("/run/redis.sock".into())));
         let wrong = [
             "",
             "127.0.0.1:6379",

@@ -325,6 +325,7 @@ impl Handler for Relay {
             Opened::Listening(address) => self.stands(id, address),
             Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
             // One that was inherited knows its address already.
+            Opened::ProcessFd if self.is_of_engine(id) => self.engine_opened(cx, id),
             Opened::ProcessFd => {
                 let purpose = self.sources.iter().find(|it| it.token == id).map(|it| it.purpose);
                 if let Some(Purpose::Listen(address)) = purpose {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::cluster::EngineFault;
 use crate::cluster::engine::{Answer, Engine, NotTaken, Ticket};
 use crate::cluster::script::Call;
@@ -51,12 +53,23 @@ impl Link {
         matches!(self.state, State::Down { until } if until <= now)
     }
 
-    /// A connection was asked for.
-    pub(super) fn connecting(&mut self, token: Token, engine: Engine, now: Time) {
+    /// A connection was asked for, or there can be none now.
+    pub(super) fn attempt(
+        &mut self,
+        connection: Result<(Token, Engine), Errno>,
+        now: Time,
+    ) -> Result<(), Errno> {
         self.attempts += 1;
-        let engine = Box::new(engine);
-        let answer_by = Some(now + ENGINE_ANSWER_TIME);
+        self.state = State::Down { until: now + self.pause() };
+        let (token, engine) = connection?;
+        let (engine, answer_by) = (Box::new(engine), Some(now + ENGINE_ANSWER_TIME));
         self.state = State::Up { token, engine, answer_by, stands: false, was_ready: false };
+        Ok(())
+    }
+
+    /// How long to wait before the next attempt.
+    fn pause(&self) -> Duration {
+        (ENGINE_PAUSE_MIN * (1 << self.attempts.min(10))).min(ENGINE_PAUSE_MAX)
     }
 
     /// It is established.
@@ -84,9 +97,7 @@ impl Link {
 
     /// The connection is gone, or is to be: returns its token, and what was not answered.
     pub(super) fn lose(&mut self, now: Time) -> Option<(Token, Unanswered)> {
-        let doubled = 1 << self.attempts.min(10);
-        let pause = (ENGINE_PAUSE_MIN * doubled).min(ENGINE_PAUSE_MAX);
-        let down = State::Down { until: now + pause };
+        let down = State::Down { until: now + self.pause() };
         match std::mem::replace(&mut self.state, down) {
             State::Down { .. } => None,
             State::Up { token, engine, .. } => Some((token, engine.unanswered().collect())),

@@ -32,7 +32,10 @@ mod tend;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use self::claims::Stage;
 use self::everybody::Everybody;
@@ -51,12 +54,12 @@ use crate::cluster::limits::READ_WAIT;
 use crate::cluster::members::Members;
 use crate::cluster::script::Call;
 use crate::cluster::{EngineFault, Incarnation, Place};
-use crate::reactor::{Context, Time, Token, Transform};
+use crate::reactor::{Context, ProcessFd, Time, Token, Transform, UnixSocket};
 
 /// What a relay has to know to belong to a cluster.
 pub struct ClusterConfig {
-    /// Where the engine is; the addresses are tried in turn.
-    pub engine: Vec<SocketAddr>,
+    /// Where the engine is; these are tried in turn.
+    pub engine: Vec<EngineAt>,
     /// What is brought to each connection.
     pub settings: Settings,
     /// Where the engine of TLS of each connection comes from, if it speaks TLS.
@@ -70,6 +73,15 @@ pub struct ClusterConfig {
     pub letters: LetterLimits,
     /// Is told the id of the cluster when the relay has joined it.
     pub joined: Box<dyn Fn(&str)>,
+}
+
+/// Where an engine listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineAt {
+    /// At an address of the network.
+    Address(SocketAddr),
+    /// At a socket in the file system.
+    File(PathBuf),
 }
 
 /// Makes an engine of TLS, if that can be made.
@@ -242,10 +254,13 @@ impl Cluster {
     }
 
     /// A connection to the engine, the next of its addresses in turn.
-    fn new_connection(&mut self, cx: &mut Context) -> Option<(Token, Engine)> {
-        let address =
-            *self.config.engine.get(self.next_address % self.config.engine.len().max(1))?;
-        Some((cx.connect(address), Engine::new(self.own, &self.config.settings)))
+    fn new_connection(&self, cx: &mut Context) -> Result<(Token, Engine), Errno> {
+        let place = self.next_address % self.config.engine.len().max(1);
+        let token = match self.config.engine.get(place).ok_or(Errno::EDESTADDRREQ)? {
+            EngineAt::Address(address) => cx.connect(*address),
+            EngineAt::File(path) => cx.open(ProcessFd::Stream(UnixSocket::connect(path)?)),
+        };
+        Ok((token, Engine::new(self.own, &self.config.settings)))
     }
 
     /// Where one of the connections here is.

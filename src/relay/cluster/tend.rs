@@ -1,6 +1,8 @@
 //! What a relay of a cluster does in each tick beside its users: connections to the engine, the
 //! lease, the copy of who is where, and what came from the others.
 
+use nix::errno::Errno;
+
 use super::{Asked, Cluster, Link, Relay};
 use crate::cluster::engine::Ticket;
 use crate::cluster::frames::{self, Read};
@@ -162,10 +164,15 @@ impl Relay {
         if cx.is_stopping() {
             cluster.end_lease(cx.now());
         }
-        cluster.connect(cx);
+        let connected = cluster.connect(cx);
         cluster.calls.flush(cx);
         cluster.reads.flush(cx);
         cx.set_timer(CLUSTER, cluster.due(cx.now()));
+        if let Err(errno) = connected
+            && cluster.calls.attempts() <= 1
+        {
+            self.log.tell(&Event::ClusterFailed { detail: errno.desc() });
+        }
     }
 
     /// Gives up connections on which the engine has answered nothing for too long.
@@ -479,24 +486,19 @@ impl Cluster {
         if self.calls.owns(id) { &mut self.calls } else { &mut self.reads }
     }
 
-    /// Asks for connections where an attempt is due.
-    fn connect(&mut self, cx: &mut Context) {
-        if self.failure.is_some() {
-            return;
-        }
+    /// Asks for connections where an attempt is due. Returns why there can be none now.
+    fn connect(&mut self, cx: &mut Context) -> Result<(), Errno> {
         let now = cx.now();
-        if self.calls.is_due(now)
-            && let Some((token, engine)) = self.new_connection(cx)
-        {
-            self.calls.connecting(token, engine, now);
+        if self.failure.is_none() && self.calls.is_due(now) {
+            let connection = self.new_connection(cx);
+            self.calls.attempt(connection, now)?;
         }
         // The second goes where the first is: it would begin a cluster of its own elsewhere.
-        if self.reads.is_due(now)
-            && self.calls.is_ready()
-            && let Some((token, engine)) = self.new_connection(cx)
-        {
-            self.reads.connecting(token, engine, now);
+        if self.calls.is_ready() && self.reads.is_due(now) {
+            let connection = self.new_connection(cx);
+            self.reads.attempt(connection, now)?;
         }
+        Ok(())
     }
 
     /// The lease has ended: the relay begins another life, and everything is claimed again.
