@@ -10,5 +10,6 @@ pub mod process;
 pub mod relay;
 pub mod seat;
 pub mod secrets;
+pub mod several;
 pub mod simulated;
 pub mod transform;
