@@ -17,10 +17,13 @@ pub enum ParcelKind {
     Replaced,
     /// A letter came for a user of it: kind, a space and the name. Only scripts send it.
     Letter,
+    /// A name was released. Only scripts send it.
+    Released,
 }
 
 impl ParcelKind {
-    const ALL: [Self; 4] = [Self::Frames, Self::Answers, Self::Replaced, Self::Letter];
+    const ALL: [Self; 5] =
+        [Self::Frames, Self::Answers, Self::Replaced, Self::Letter, Self::Released];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +31,7 @@ impl ParcelKind {
             Self::Answers => "answers",
             Self::Replaced => "replaced",
             Self::Letter => "letter",
+            Self::Released => "released",
         }
     }
 }

@@ -133,6 +133,27 @@ pub fn bound(answer: &Value) -> Result<BindAnswer, WrongAnswer> {
     })
 }
 
+/// Asks to free a name that the operator has released.
+pub fn unbind(own: Incarnation, name: &str) -> Call {
+    let keys = [
+        keys::lease(own),
+        keys::bound(name),
+        keys::unbound(name),
+        keys::bindings(),
+        keys::relays(),
+    ];
+    Call::new(Script::Unbind, own).keys(keys).arg(name)
+}
+
+/// Whether the name was freed or was free; not where our lease has ended.
+pub fn unbound(answer: &Value) -> Result<bool, WrongAnswer> {
+    match outcome(Script::Unbind, answer)? {
+        ("unbound" | "not_bound", []) => Ok(true),
+        ("no_lease", []) => Ok(false),
+        _ => Err(WrongAnswer(Script::Unbind)),
+    }
+}
+
 /// Asks to bind names that this relay remembers, where they are free; at most
 /// [`RESTORED_A_CALL`](super::limits::RESTORED_A_CALL) of them.
 pub fn restore<'a>(
@@ -148,7 +169,7 @@ pub fn restore<'a>(
 /// What became of restored bindings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreAnswer {
-    /// All are bound, but for these names, which other keys have.
+    /// All are bound, but for these names, which other keys have, or which were released.
     Restored(Vec<String>),
     /// There would be more than may be bound; none of them was.
     Full,

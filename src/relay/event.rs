@@ -237,11 +237,6 @@ pub enum Event<'a> {
         #[serde(serialize_with = "text")]
         relay: Incarnation,
     },
-    /// A name that this relay's store has for one key is bound to another in the cluster.
-    NameConflict {
-        /// Which.
-        name: &'a str,
-    },
     /// A frame came from another relay and was queued for its addressee.
     FrameCame {
         /// Its addressee.
@@ -351,7 +346,6 @@ impl Event<'_> {
             | Self::NoAdmin { .. }
             | Self::NeedsRestart { .. }
             | Self::RelayEnded { .. }
-            | Self::NameConflict { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
@@ -433,11 +427,6 @@ impl fmt::Display for Event<'_> {
             Self::RelayEnded { relay } => {
                 write!(out, "the relay {relay} has ended, and the names of its users are free")
             }
-            Self::NameConflict { name } => write!(
-                out,
-                "{0} is bound to another key in the cluster: release it here (names release)",
-                Quoted(name)
-            ),
             Self::FrameCame { to, bytes } => {
                 write!(out, "a frame of {bytes} bytes for {} came from another relay", Quoted(to))
             }

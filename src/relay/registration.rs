@@ -173,7 +173,7 @@ impl Relay {
         match outcome {
             Ok(()) => {
                 self.admit(cx, from, claim);
-                cx.resume(from);
+                self.go_on_reading(cx, from);
             }
             Err(fault) => {
                 let code = match fault {
@@ -235,9 +235,10 @@ impl Relay {
 
     /// The operator has released `name`: the next user who proves it gets it. A user who is
     /// registered under it keeps it until then.
-    pub(super) fn release(&mut self, name: &str) {
+    pub(super) fn release(&mut self, cx: &Context, name: &str) {
         if self.directory.unbind(name) {
             self.log.tell(&Event::Released { name });
+            self.unbind_far(cx, name);
         }
     }
 

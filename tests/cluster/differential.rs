@@ -129,6 +129,7 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("init", &["initialized"]),
     ("lease", &["held", "exists", "gone", "other_id", "ended"]),
     ("bind", &["new", "bound", "not_now", "name_bound", "name_in_use", "no_lease"]),
+    ("unbind", &["unbound", "not_bound", "no_lease"]),
     ("restore", &["restored", "no_lease"]),
     ("claim", &["taken", "replaced", "not_bound", "name_bound", "name_in_use", "no_lease"]),
     ("release", &["released", "not_held", "no_lease"]),

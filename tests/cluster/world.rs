@@ -153,6 +153,7 @@ impl Script {
                 claim(own, name, self.session, &fp, v2)
             }
             13..=14 => names::release(own, self.user_among(5).0, session),
+            15 if self.dice.below(2) == 0 => names::unbind(own, name),
             15 => names::publish(own, name, session, r#"{"id":2}"#),
             16 => names::reap(own, other),
             17 => names::find(own, name, self.now),

@@ -11,6 +11,7 @@ mod support {
     pub mod relay;
     pub mod secrets;
     pub mod several;
+    pub mod spread;
 }
 
 mod across;

@@ -147,6 +147,13 @@ impl Relay {
                     let origin = self.rates.origin(claim.address);
                     self.newcomers.take(origin, claim.address, cx.now());
                 }
+                // The engine decides: what the own store has for another key was released.
+                let name = claim.name.clone();
+                let known = self.directory.bound_to(name.as_str());
+                if known.is_some_and(|known| *known != claim.fp) {
+                    self.release_own(name.as_str());
+                }
+                let Some(claim) = waiting(self.peers.get(from)) else { return };
                 match self.directory.check(claim.name.as_str(), &claim.fp, &self.peers) {
                     Ok(Availability::Bound) => return self.claim_next(from, Stage::Claim),
                     Ok(Availability::Free) => match self.keep_own(from) {
@@ -173,6 +180,24 @@ impl Relay {
         };
         self.forget_claim(from);
         self.dismiss(cx, from, &Refusal::new(fault.code, fault.detail));
+    }
+
+    /// The own store lets a name go that another relay's operator has released. It does so before it
+    /// binds it to another key: it does what it is asked in order.
+    pub(super) fn release_own(&mut self, name: &str) {
+        if self.directory.bound_to(name).is_some() && self.store.release(name).is_ok() {
+            self.directory.unbind(name);
+            self.log.tell(&Event::Released { name });
+        }
+    }
+
+    /// The operator has released a name here: it is free in the cluster too.
+    pub(in crate::relay) fn unbind_far(&mut self, cx: &Context, name: &str) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let call = names::unbind(cluster.own, name);
+        if !cluster.is_held() || !cluster.call(Asked::Unbind(name.to_owned()), &call, cx.now()) {
+            cluster.to_unbind.push(name.to_owned());
+        }
     }
 
     /// Asks this relay's own store to bind a name that the engine has bound, so that an engine that
@@ -225,7 +250,7 @@ impl Relay {
         if is_original {
             drop(self.peers.get_mut(from).and_then(Peer::take_claim));
             self.refuse(cx, from, &refusal);
-            cx.resume(from);
+            self.go_on_reading(cx, from);
         } else {
             self.dismiss(cx, from, &refusal);
         }
@@ -246,7 +271,7 @@ impl Relay {
         }
         self.tell_news(); // the first list that it is sent has it
         self.admit(cx, from, claim);
-        cx.resume(from);
+        self.go_on_reading(cx, from);
     }
 
     /// A connection that held `name` is gone.
@@ -344,13 +369,6 @@ impl Relay {
         if let Asked::Bind(id) | Asked::Claim(id, _) | Asked::Again(id) | Asked::Publish(id) = asked
         {
             cluster.to_claim.push_back(*id);
-        }
-    }
-
-    /// Tells the operator of names that the engine has for other keys than this relay's own store.
-    pub(super) fn tell_conflicts(&mut self, names: &[String]) {
-        for name in names {
-            self.log.tell(&Event::NameConflict { name });
         }
     }
 }

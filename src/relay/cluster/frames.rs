@@ -24,8 +24,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         let to = &*forward.to;
         let Some(cluster) = &mut self.cluster else { return Err(unknown_user()) };
-        let place = cluster.members.find(to).filter(|place| place.incarnation != cluster.own);
-        let place = place.ok_or_else(unknown_user)?;
+        let place = cluster.find(to, cx.now()).ok_or_else(unknown_user)?;
         if place.version2 != request.version2 {
             return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
         }
@@ -127,6 +126,11 @@ impl Relay {
             }
             ParcelKind::Replaced => self.replaced_far(cx, &parcel.data),
             ParcelKind::Letter => self.letter_arrived(&parcel.data),
+            ParcelKind::Released => {
+                if let Ok(name) = std::str::from_utf8(&parcel.data) {
+                    self.release_own(name);
+                }
+            }
         }
     }
 

@@ -46,7 +46,7 @@ use self::parcel::AnswersDraft;
 use super::Relay;
 use super::boxes::LetterLimits;
 use super::letter_store::LetterAsk;
-use super::limits::CLUSTER_QUEUE;
+use super::limits::{CLUSTER_HINT_TIME, CLUSTER_HINTS, CLUSTER_QUEUE};
 use super::user_name::UserName;
 use crate::cluster::engine::{Engine, Settings, Ticket};
 use crate::cluster::lease::Lease;
@@ -120,6 +120,10 @@ pub(super) struct Cluster {
     to_claim: VecDeque<Token>,
     /// Those for whom the engine could do nothing now.
     later: Vec<Token>,
+    /// Names that were released and are bound in the engine still.
+    to_unbind: Vec<String>,
+    /// Where users were found whose arrival the copy may not have yet, and until when that counts.
+    hints: BTreeMap<String, (Place, Time)>,
     outgoing: Outgoing,
     /// What became of frames that other relays sent.
     answers: BTreeMap<Incarnation, AnswersDraft>,
@@ -150,6 +154,8 @@ enum Asked {
     Again(Token),
     Release,
     Publish(Token),
+    /// A name that the operator has released.
+    Unbind(String),
     /// Something of which nothing is to be known.
     Note,
     /// Frames for a relay: the number of the first one, and how many.
@@ -196,6 +202,8 @@ impl Cluster {
             claims: BTreeMap::new(),
             to_claim: VecDeque::new(),
             later: Vec::new(),
+            to_unbind: Vec::new(),
+            hints: BTreeMap::new(),
             outgoing: Outgoing::default(),
             answers: BTreeMap::new(),
             reaping: BTreeSet::new(),
@@ -261,6 +269,23 @@ impl Cluster {
             EngineAt::File(path) => cx.open(ProcessFd::Stream(UnixSocket::connect(path)?)),
         };
         Ok((token, Engine::new(self.own, &self.config.settings)))
+    }
+
+    /// Where a user is who is not here.
+    fn find(&self, name: &str, now: Time) -> Option<Place> {
+        let hint = self.hints.get(name).filter(|(_, until)| now < *until).map(|(place, _)| *place);
+        self.members.find(name).or(hint).filter(|place| place.incarnation != self.own)
+    }
+
+    /// A user was found at another relay. Who asks for a key writes next, perhaps before the copy
+    /// has the arrival.
+    fn hint(&mut self, name: &str, place: Place, now: Time) {
+        if self.hints.len() >= CLUSTER_HINTS {
+            self.hints.retain(|_, (_, until)| now < *until);
+        }
+        if self.members.find(name).is_none() && self.hints.len() < CLUSTER_HINTS {
+            self.hints.insert(name.to_owned(), (place, now + CLUSTER_HINT_TIME));
+        }
     }
 
     /// Where one of the connections here is.

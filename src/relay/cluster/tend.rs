@@ -131,6 +131,7 @@ impl Relay {
             Asked::Part => cluster.is_scanning = false,
             Asked::Restore => cluster.restore_again(cx.now()),
             Asked::Lease { .. } => cluster.lease.unanswered(),
+            Asked::Unbind(name) => cluster.to_unbind.push(name),
             _ => {}
         }
     }
@@ -241,13 +242,20 @@ impl Relay {
             }
             Asked::Restore => {
                 if let RestoreAnswer::Restored(others) = names::restored(value)? {
-                    self.tell_conflicts(&others);
+                    for name in others {
+                        self.release_own(&name); // the engine decides
+                    }
                 }
             }
             Asked::Bind(id) => self.bound_far(cx, id, names::bound(value)?),
             Asked::Claim(id, name) => self.claimed_far(cx, (id, &name), names::claimed(value)?),
             Asked::Again(id) => self.claimed_again(cx, id, names::claimed(value)?),
             Asked::Publish(id) => self.published_far(id, names::published(value)?),
+            Asked::Unbind(name) => {
+                if let (false, Some(cluster)) = (names::unbound(value)?, &mut self.cluster) {
+                    cluster.to_unbind.push(name);
+                }
+            }
             Asked::Forward(at, first, count) => {
                 self.forwarded_far(cx, (at, first, count), frames::forwarded(value)?);
             }
@@ -259,7 +267,7 @@ impl Relay {
             }
             Asked::Letters(ticket, ask) => {
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.letters_answered(ticket, &ask, value)?;
+                    cluster.letters_answered(ticket, &ask, value, cx.now())?;
                 }
             }
             Asked::Release | Asked::Answers | Asked::Drain | Asked::Note => {}
@@ -335,12 +343,16 @@ impl Relay {
                 cluster.is_told_refused = false;
                 let later = std::mem::take(&mut cluster.later);
                 cluster.to_claim.extend(later);
+                let to_unbind = std::mem::take(&mut cluster.to_unbind);
                 let members = &mut cluster.members;
                 if members.wanted() == Wanted::Beginning {
                     members.begin(&epoch, change);
                     cluster.restore_again(cx.now());
                 } else {
                     members.check(&epoch, change, known);
+                }
+                for name in to_unbind {
+                    self.unbind_far(cx, &name);
                 }
                 dead
             }
