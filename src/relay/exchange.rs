@@ -1,7 +1,7 @@
 //! Frames in, answers out: how the relay reads from one connection and answers it.
 
 use super::Relay;
-use super::event::{Event, Leaving};
+use super::event::Event;
 use super::limits::{ANSWERS_PER_TICK, CLAIM_WORK, UNREGISTERED_BYTES, WORK_BYTES};
 use super::peer::{Peer, State, Throttle};
 use super::rates::{Origin, RateClass};
@@ -104,27 +104,6 @@ impl Relay {
                 }
             }
             self.hold_if_full(cx, from, is_stranger);
-        }
-    }
-
-    /// Nothing follows these bytes of `from`. What is left of them is dropped: nobody reads it again.
-    pub(super) fn read_last(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
-        let used = self.read_frames(cx, from, rest, &mut 0);
-        let peer = self.peers.get(from);
-        if peer.is_some_and(|peer| matches!(peer.state, State::Registering(_))) {
-            // What stands behind its proof is meant for the time after.
-            self.last_bytes.insert(from, rest.get(used..).unwrap_or_default().to_vec());
-            return;
-        }
-        cx.close(from);
-        self.depart(cx, from, Leaving::Quit);
-    }
-
-    /// The name of a connection was had, or refused: what it has sent meanwhile is read.
-    pub(super) fn go_on_reading(&mut self, cx: &mut Context, id: Token) {
-        match self.last_bytes.remove(&id) {
-            Some(rest) => self.read_last(cx, id, &rest),
-            None => cx.resume(id),
         }
     }
 

@@ -170,10 +170,11 @@ pub const CLUSTER_FRAMES_A_SENDER: usize = 1024;
 /// A frame for another relay of which nothing is heard for this long has found nobody:
 /// `unknown_user`.
 pub const CLUSTER_ANSWER_TIME: Duration = Duration::from_secs(10);
-/// For how long it counts where a user was found whose arrival is not in the copy of who is where.
-pub const CLUSTER_HINT_TIME: Duration = Duration::from_secs(2);
-/// Users of whom that is noted.
-pub const CLUSTER_HINTS: usize = 1024;
+/// Names for which frames wait until the engine has said where they are; one more is
+/// `unknown_user`.
+pub const CLUSTER_SOUGHT: usize = 256;
+/// Bytes of such frames.
+pub const CLUSTER_SOUGHT_BYTES: usize = 1024 * 1024;
 /// A question for the key of a user elsewhere waits this long for the engine to be reached.
 pub const CLUSTER_FIND_TIME: Duration = Duration::from_secs(10);
 /// How long after the relay has fenced itself its lease has ended for certain, with an engine whose

@@ -74,7 +74,7 @@ mod tls;
 mod user_name;
 mod utc;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -156,8 +156,6 @@ pub struct Relay {
     /// What the store has done, and when that was last seen to change.
     store_progress: Progress,
     store_heard: Time,
-    /// What the last bytes of connections are whose names are being bound or claimed.
-    last_bytes: BTreeMap<Token, Vec<u8>>,
     /// Connections that want rosters. Some may be gone; they are removed at each gathering.
     subscribers: Vec<Token>,
     /// Subscribers that are to be sent a roster, in order.
@@ -233,7 +231,6 @@ impl Relay {
             tls_open: 0,
             store_progress: Progress::default(),
             store_heard: Time::default(),
-            last_bytes: BTreeMap::new(),
             subscribers: Vec::new(),
             pending: Pending::default(),
             sources: Vec::new(),
@@ -355,7 +352,9 @@ impl Handler for Relay {
         if self.is_of_engine(from) {
             return self.engine_ended(cx, from, "it closed the connection");
         }
-        self.read_last(cx, from, rest);
+        self.read_frames(cx, from, rest, &mut 0); // the rest is dropped: nobody reads it again
+        cx.close(from);
+        self.depart(cx, from, Leaving::Quit);
     }
 
     fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
@@ -438,7 +437,6 @@ impl Handler for Relay {
             self.counters.cut_off += 1;
         }
         self.depart(cx, id, failed.map_or(Leaving::Quit, Leaving::Lost));
-        self.last_bytes.remove(&id);
         let gone = self.peers.remove(id);
         self.tls_open -= usize::from(gone.is_some_and(|peer| peer.channel == Channel::Tls));
         self.end_if_alone(cx);

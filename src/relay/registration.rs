@@ -173,7 +173,7 @@ impl Relay {
         match outcome {
             Ok(()) => {
                 self.admit(cx, from, claim);
-                self.go_on_reading(cx, from);
+                cx.resume(from);
             }
             Err(fault) => {
                 let code = match fault {

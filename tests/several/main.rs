@@ -32,9 +32,9 @@ fn message(to: &str, id: &str, v2: bool) -> Value {
 
 /// Sends a message until the relay takes it, and checks that it comes: while relays or the engine
 /// are away it is refused.
-fn talk(from: &mut Client, to: (&str, &mut Client), id: &str, v2: bool) {
+fn talk(from: &mut Client, (to, addressee): (&str, &mut Client), id: &str, v2: bool) {
     loop {
-        from.send(&message(to.0, id, v2));
+        from.send(&message(to, id, v2));
         let answer = from.frame();
         if answer["action"] == "relayed" {
             break;
@@ -47,7 +47,7 @@ fn talk(from: &mut Client, to: (&str, &mut Client), id: &str, v2: bool) {
         std::thread::yield_now();
     }
     loop {
-        let frame = to.1.frame();
+        let frame = addressee.frame();
         if frame["action"] == "message" && frame["id"] == id {
             return;
         }

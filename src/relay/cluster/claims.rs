@@ -250,7 +250,7 @@ impl Relay {
         if is_original {
             drop(self.peers.get_mut(from).and_then(Peer::take_claim));
             self.refuse(cx, from, &refusal);
-            self.go_on_reading(cx, from);
+            cx.resume(from);
         } else {
             self.dismiss(cx, from, &refusal);
         }
@@ -271,7 +271,7 @@ impl Relay {
         }
         self.tell_news(); // the first list that it is sent has it
         self.admit(cx, from, claim);
-        self.go_on_reading(cx, from);
+        cx.resume(from);
     }
 
     /// A connection that held `name` is gone.

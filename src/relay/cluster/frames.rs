@@ -24,9 +24,9 @@ impl Relay {
     ) -> Result<(), Fault> {
         let to = &*forward.to;
         let Some(cluster) = &mut self.cluster else { return Err(unknown_user()) };
-        let place = cluster.find(to, cx.now()).ok_or_else(unknown_user)?;
-        if place.version2 != request.version2 {
-            return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
+        let place = cluster.members.find(to);
+        if place.is_some_and(|place| place.incarnation == cluster.own) {
+            return Err(unknown_user()); // it has left in this tick
         }
         if !cluster.reaches_others(cx) || cluster.outgoing.is_full(from) {
             let detail = "the relay of the addressee cannot be reached now";
@@ -36,14 +36,17 @@ impl Relay {
         let name = sender.name.clone();
         let json = name.json_bytes();
         let parts = forward.bytes.parts(&json);
-        let id = request.id.as_deref().map(Into::into);
-        cluster.outgoing.push(
-            place.incarnation,
-            (from, id),
-            (to, request.version2),
-            &parts,
-            cx.now(),
-        );
+        let sender = (from, request.id.as_deref().map(Into::into));
+        match place.filter(|_| !cluster.seeking.has(to)) {
+            Some(place) if place.version2 != request.version2 => {
+                return Err(Fault::new(ErrorCode::NotV2, detail(ErrorCode::NotV2)));
+            }
+            Some(place) => {
+                let addressee = (to, request.version2);
+                cluster.outgoing.push(place.incarnation, sender, addressee, &parts, cx.now());
+            }
+            None => self.seek(cx, sender, (to, request.version2), &parts)?,
+        }
         let bytes = parts.iter().map(|part| part.len()).sum();
         self.traffic.messages += 1;
         self.counters.frames_left += 1;
@@ -190,7 +193,7 @@ fn unknown_user() -> Fault {
 }
 
 /// What the sender of a frame is told of a refusal elsewhere.
-const fn detail(code: ErrorCode) -> &'static str {
+pub(super) const fn detail(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::QueueFull => "too much waits for the addressee",
         ErrorCode::NotV2 => "the addressee is of another version",

@@ -117,7 +117,6 @@ impl Cluster {
         ticket: u64,
         ask: &LetterAsk,
         value: &Value,
-        now: Time,
     ) -> Result<(), WrongAnswer> {
         let answer = match ask {
             LetterAsk::Publish { .. } => {
@@ -136,13 +135,7 @@ impl Cluster {
                     has_more: true,
                 },
             }),
-            LetterAsk::Find { name } => {
-                let found = names::found(value)?;
-                if let Some(place) = found.place {
-                    self.hint(name, place, now);
-                }
-                LetterAnswer::Found(Ok(known(found)))
-            }
+            LetterAsk::Find { .. } => LetterAnswer::Found(Ok(known(names::found(value)?))),
             LetterAsk::Wrote { .. } => {
                 letters::noted(value)?;
                 LetterAnswer::Noted

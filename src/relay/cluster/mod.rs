@@ -5,8 +5,8 @@
 //!
 //! - A name is *claimed* in the engine before its connection becomes a user (`claims.rs`), and
 //!   released there when it leaves.
-//! - A frame for a user who is not here goes to the relay that has it (`frames.rs`). What a tick
-//!   gathered for one relay is one call, and so is what became of what came from it.
+//! - A frame for a user who is not here goes to the relay that has it (`frames.rs`; `seek.rs` where
+//!   that is not known yet). What a tick gathered for one relay is one call, and so is what became of what came from it.
 //! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`tend.rs`).
 //! - Keys of users who are not here are looked up in the engine, and letters are kept there
 //!   (`letters.rs`).
@@ -28,6 +28,7 @@ mod letters;
 mod link;
 mod outgoing;
 mod parcel;
+mod seek;
 mod tend;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,10 +44,11 @@ use self::letters::FarLetters;
 use self::link::Link;
 use self::outgoing::Outgoing;
 use self::parcel::AnswersDraft;
+use self::seek::Seeking;
 use super::Relay;
 use super::boxes::LetterLimits;
 use super::letter_store::LetterAsk;
-use super::limits::{CLUSTER_HINT_TIME, CLUSTER_HINTS, CLUSTER_QUEUE};
+use super::limits::CLUSTER_QUEUE;
 use super::user_name::UserName;
 use crate::cluster::engine::{Engine, Settings, Ticket};
 use crate::cluster::lease::Lease;
@@ -122,8 +124,7 @@ pub(super) struct Cluster {
     later: Vec<Token>,
     /// Names that were released and are bound in the engine still.
     to_unbind: Vec<String>,
-    /// Where users were found whose arrival the copy may not have yet, and until when that counts.
-    hints: BTreeMap<String, (Place, Time)>,
+    seeking: Seeking,
     outgoing: Outgoing,
     /// What became of frames that other relays sent.
     answers: BTreeMap<Incarnation, AnswersDraft>,
@@ -163,6 +164,8 @@ enum Asked {
     Answers,
     Drain,
     Expire,
+    /// Where a user is for whom frames wait.
+    Where(String),
     /// Something about letters, under the ticket of who asks.
     Letters(u64, LetterAsk),
 }
@@ -203,7 +206,7 @@ impl Cluster {
             to_claim: VecDeque::new(),
             later: Vec::new(),
             to_unbind: Vec::new(),
-            hints: BTreeMap::new(),
+            seeking: Seeking::default(),
             outgoing: Outgoing::default(),
             answers: BTreeMap::new(),
             reaping: BTreeSet::new(),
@@ -269,23 +272,6 @@ impl Cluster {
             EngineAt::File(path) => cx.open(ProcessFd::Stream(UnixSocket::connect(path)?)),
         };
         Ok((token, Engine::new(self.own, &self.config.settings)))
-    }
-
-    /// Where a user is who is not here.
-    fn find(&self, name: &str, now: Time) -> Option<Place> {
-        let hint = self.hints.get(name).filter(|(_, until)| now < *until).map(|(place, _)| *place);
-        self.members.find(name).or(hint).filter(|place| place.incarnation != self.own)
-    }
-
-    /// A user was found at another relay. Who asks for a key writes next, perhaps before the copy
-    /// has the arrival.
-    fn hint(&mut self, name: &str, place: Place, now: Time) {
-        if self.hints.len() >= CLUSTER_HINTS {
-            self.hints.retain(|_, (_, until)| now < *until);
-        }
-        if self.members.find(name).is_none() && self.hints.len() < CLUSTER_HINTS {
-            self.hints.insert(name.to_owned(), (place, now + CLUSTER_HINT_TIME));
-        }
     }
 
     /// Where one of the connections here is.

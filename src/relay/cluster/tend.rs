@@ -122,6 +122,9 @@ impl Relay {
     /// A call will not be answered, or the engine did not take it.
     fn call_lost(&mut self, cx: &mut Context, asked: Asked, why: &str) {
         self.claim_lost(&asked);
+        if let Asked::Where(name) = &asked {
+            self.not_sought(cx, name);
+        }
         let Some(cluster) = &mut self.cluster else { return };
         match asked {
             Asked::Letters(ticket, ask) => cluster.letters_lost(ticket, ask, why, cx.now()),
@@ -259,6 +262,7 @@ impl Relay {
             Asked::Forward(at, first, count) => {
                 self.forwarded_far(cx, (at, first, count), frames::forwarded(value)?);
             }
+            Asked::Where(name) => self.sought(cx, &name, value)?,
             Asked::Expire => {
                 let count = calls::expired(value)?.unwrap_or_default();
                 if let Some(cluster) = &mut self.cluster {
@@ -267,7 +271,7 @@ impl Relay {
             }
             Asked::Letters(ticket, ask) => {
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.letters_answered(ticket, &ask, value, cx.now())?;
+                    cluster.letters_answered(ticket, &ask, value)?;
                 }
             }
             Asked::Release | Asked::Answers | Asked::Drain | Asked::Note => {}
