@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("cluster", &["limits", "wire"]),
     ("home", &["limits"]),
     ("crypto", &["limits", "wire"]),
-    ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto"]),
+    ("relay", &["limits", "reactor", "tokens", "wire", "tls", "crypto", "cluster"]),
     ("admin", &["reactor", "tokens", "wire", "relay"]),
     ("trace", &["limits", "reactor", "wire"]),
     ("screen", &["reactor", "wire"]),
@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
         "command",
         &[
             "limits", "address", "reactor", "wire", "tls", "crypto", "home", "relay", "load",
-            "client", "trace", "screen", "admin",
+            "client", "trace", "screen", "admin", "cluster",
         ],
     ),
 ];

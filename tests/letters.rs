@@ -86,7 +86,7 @@ fn what_is_left_survives_the_relay_and_both_are_told() {
     let waits = stage.send(5..6, &["--wait", "1"]).with_code(7);
     assert!(waits.transcript.contains("1 message is stored at the relay"), "{waits:?}");
 
-    let Stage { homes, relay: Relay { process, address } } = stage;
+    let Stage { homes, relay: Relay { process, address, .. } } = stage;
     process.signal(Signal::SIGKILL);
     process.end();
     let home = homes.path("relay");
@@ -474,7 +474,7 @@ fn each_relay_has_letters_of_its_own() {
 fn a_relay_whose_new_key_was_accepted_is_the_same_for_letters() {
     let stage = Stage::new();
     stage.send(0..3, &["--until", "stored"]).with_code(0);
-    let Stage { homes, relay: Relay { process, address } } = stage;
+    let Stage { homes, relay: Relay { process, address, .. } } = stage;
     process.signal(Signal::SIGTERM);
     process.end();
     let other = Relay::at_home(&homes.path("other"));

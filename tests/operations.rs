@@ -126,7 +126,7 @@ fn a_relay_that_is_killed_can_have_its_port_again_at_once() {
         let _ = client.writer().read_to_end(&mut Vec::new());
         let process = Process::start(&["serve", "--listen", &address, "--ephemeral"]);
         assert_eq!(process.talk_with("listening"), format!("listening on {address}"));
-        relay = Relay { process, address };
+        relay = Relay::with(process, address);
     }
     original(&relay, "JG").ping();
     let second = Process::start(&["serve", "--listen", &relay.address, "--ephemeral"]);
@@ -202,7 +202,7 @@ fn a_relay_without_descriptors_serves_those_who_are_there_and_does_not_spin() {
     limited.args(["--listen", "127.0.0.1:0", "--log", "json"]);
     let process = Process::spawn(&mut limited);
     let line: Value = serde_json::from_str(&process.talk_with("listening")).expect("an object");
-    let relay = Relay { process, address: line["address"].as_str().expect("one").to_owned() };
+    let relay = Relay::with(process, line["address"].as_str().expect("one").to_owned());
     let (mut jg, mut yidir) = (original(&relay, "JG"), original(&relay, "yidir"));
     let pid = relay.process.pid();
     let used = fs::read_dir(format!("/proc/{pid}/fd")).expect("ours").count();

@@ -222,3 +222,20 @@ fn a_connection_too_many_is_closed_at_once() {
     last.closed();
     relay.original("JG").ping();
 }
+
+#[test]
+fn what_stands_behind_a_proof_is_read_although_the_sender_writes_no_more() {
+    let relay = RunningRelay::start(Setup::default());
+    let bob = Account::bob();
+    let mut receiver = relay.version2(&bob);
+    let (alice, mut sender) = (Account::alice(), relay.connect());
+    sender.send(&alice.claim(RosterMode::None));
+    let challenge = sender.line();
+    let message = json!({"action": "message", "v": 2, "to": "bob", "content": "AA"});
+    // The name is new: the store binds it while the connection is closed on one side.
+    sender.write(format!("{}\n{message}", alice.prove(&challenge)).as_bytes());
+    sender.finish_writing();
+    assert_eq!(receiver.frame()["from"], "alice");
+    assert_eq!(sender.frame()["action"], "registered");
+    sender.closed();
+}

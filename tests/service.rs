@@ -143,7 +143,7 @@ fn a_storm_of_connects_beyond_the_limit_never_exhausts_the_descriptors() {
             event["address"].as_str().expect("a text").to_owned()
         })
         .collect();
-    let relay = Relay { address: addresses[0].clone(), process };
+    let relay = Relay::with(process, addresses[0].clone());
     let here: Vec<_> =
         (0..PLACES).map(|_| TcpStream::connect(&relay.address).expect("it listens")).collect();
     relay.process.signal(Signal::SIGSTOP);

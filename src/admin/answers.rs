@@ -52,6 +52,12 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
         "takers": gauges.takers,
         "letters_asked": gauges.letters_asked,
         "letter_bytes": gauges.letter_bytes,
+        "cluster": relay.cluster_state().map(|it| json!({
+            "joined": it.is_joined,
+            "connected": it.is_connected,
+            "users": it.users,
+            "frames": it.frames,
+        })),
         "messages": traffic.messages,
         "received_bytes": traffic.received,
         "sent_bytes": traffic.sent,

@@ -100,6 +100,24 @@ impl Page {
         if let Some(bytes) = gauges.letter_bytes {
             self.one("sealwax_letter_bytes", "Bytes of all letters that wait.", "gauge", bytes);
         }
+        if let Some(cluster) = relay.cluster_state() {
+            for (name, help, value) in [
+                ("sealwax_cluster_joined", "1 while the lease is held.", cluster.is_joined.into()),
+                (
+                    "sealwax_cluster_connected",
+                    "1 while both connections to the engine stand.",
+                    cluster.is_connected.into(),
+                ),
+                ("sealwax_cluster_users", "Users at all relays.", cluster.users),
+                (
+                    "sealwax_cluster_frames",
+                    "Frames for other relays that were not answered.",
+                    cluster.frames,
+                ),
+            ] {
+                self.one(name, help, "gauge", value);
+            }
+        }
         let help = "For how long the store has not answered although it was asked, in seconds.";
         self.one("sealwax_store_silence_seconds", help, "gauge", silence);
     }

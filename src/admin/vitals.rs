@@ -76,5 +76,10 @@ pub(super) fn health(relay: &Relay, now: Time) -> Result<(), String> {
     if silence > STORE_PATIENCE {
         return Err(format!("the store has not answered for {} s", silence.as_secs()));
     }
-    Ok(())
+    match relay.cluster_state() {
+        Some(cluster) if !cluster.is_joined => {
+            Err("the engine of the cluster does not renew the lease of this relay".to_owned())
+        }
+        _ => Ok(()),
+    }
 }

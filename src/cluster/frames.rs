@@ -1,7 +1,7 @@
 //! What relays say to each other through the engine, and how a relay reads what is there for it.
 
 use super::keys;
-use super::limits::{READ_AT_ONCE, READ_WAIT, SCANNED_AT_ONCE};
+use super::limits::{READ_AT_ONCE, READ_WAIT, READ_WAIT_COPYING, SCANNED_AT_ONCE};
 use super::place::{Incarnation, Place};
 use super::resp::Value;
 use super::script::{Call, Script, WrongAnswer, outcome};
@@ -17,10 +17,13 @@ pub enum ParcelKind {
     Replaced,
     /// A letter came for a user of it: kind, a space and the name. Only scripts send it.
     Letter,
+    /// A name was released. Only scripts send it.
+    Released,
 }
 
 impl ParcelKind {
-    const ALL: [Self; 4] = [Self::Frames, Self::Answers, Self::Replaced, Self::Letter];
+    const ALL: [Self; 5] =
+        [Self::Frames, Self::Answers, Self::Replaced, Self::Letter, Self::Released];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +31,7 @@ impl ParcelKind {
             Self::Answers => "answers",
             Self::Replaced => "replaced",
             Self::Letter => "letter",
+            Self::Released => "released",
         }
     }
 }
@@ -87,7 +91,8 @@ pub fn drained(answer: &Value) -> Result<Option<u64>, WrongAnswer> {
 /// went. Without the second number, which is for while the copy is being made, it reads the first
 /// stream alone: what is passed over would come again at once.
 pub fn read_streams(own: Incarnation, inbox: u64, changes: Option<u64>) -> Vec<Vec<u8>> {
-    let wait = READ_WAIT.as_millis().to_string();
+    let wait = if changes.is_some() { READ_WAIT } else { READ_WAIT_COPYING };
+    let wait = wait.as_millis().to_string();
     let words = ["XREAD", "COUNT", &READ_AT_ONCE.to_string(), "BLOCK", &wait, "STREAMS"];
     let keys = [keys::inbox(own), keys::CHANGES.to_owned()];
     let numbers = [Some(inbox), changes].into_iter().flatten();

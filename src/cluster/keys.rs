@@ -64,6 +64,11 @@ pub(super) fn bound(name: &str) -> String {
     key("bound", name)
 }
 
+/// The key that a released name was bound to.
+pub(super) fn unbound(name: &str) -> String {
+    key("unbound", name)
+}
+
 /// The names that are bound to a key.
 pub(super) fn names(fp: &Fingerprint) -> String {
     key("names", fp)

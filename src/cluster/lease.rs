@@ -36,6 +36,11 @@ impl Lease {
         }
     }
 
+    /// Whether an answer is awaited.
+    pub const fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// The question was sent.
     pub const fn sent(&mut self, now: Duration) {
         self.asked = Some(now);

@@ -54,10 +54,13 @@ pub const MAX_INBOX: usize = 8 * 1024 * 1024;
 pub const ENTRY_BYTES: usize = 64;
 /// Entries of who is where that are asked for at once; the engine may give more.
 pub const SCANNED_AT_ONCE: usize = 1_000;
-/// Entries that one read of a stream brings at most.
-pub const READ_AT_ONCE: usize = 256;
+/// Entries that one read of a stream brings at most: 2 MiB of frames, which a relay passes on in
+/// some milliseconds.
+pub const READ_AT_ONCE: usize = 32;
 /// How long a read of the streams waits in the engine when nothing is there.
 pub const READ_WAIT: Duration = Duration::from_secs(2);
+/// The same while the copy of who is where is being made, which is to be followed soon.
+pub const READ_WAIT_COPYING: Duration = Duration::from_millis(50);
 /// Names of whose place a relay keeps a copy, some 120 bytes each.
 pub const MAX_MEMBERS: usize = 1_000_000;
 

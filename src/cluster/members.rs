@@ -167,6 +167,28 @@ impl Members {
         self.news.extend(gone.map(|(name, _)| News::Left(name)));
     }
 
+    /// One of our own connections holds a name: the engine has just said so, and its change comes
+    /// later.
+    pub fn hold(&mut self, name: &str, place: Place) {
+        self.put(name.to_owned(), place);
+    }
+
+    /// One of our own connections that held a name is gone.
+    pub fn let_go(&mut self, name: &str, place: Place) {
+        if self.find(name).is_some_and(|known| known.is_same(place))
+            && let Some((name, _)) = self.names.remove_entry(name)
+        {
+            self.news.push_back(News::Left(name));
+        }
+    }
+
+    /// Lets the users of all other relays go: our own lease has ended, and nothing can be said of
+    /// them.
+    pub fn drop_others(&mut self, own: Incarnation) {
+        let gone = self.names.extract_if(.., |_, entry| entry.place.incarnation != own);
+        self.news.extend(gone.map(|(name, _)| News::Left(name)));
+    }
+
     /// The next change of the copy. A user who moved to another place is none.
     pub fn next_news(&mut self) -> Option<News> {
         self.news.pop_front()

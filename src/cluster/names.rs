@@ -89,16 +89,20 @@ pub fn leased(answer: &Value) -> Result<LeaseAnswer, WrongAnswer> {
     })
 }
 
-/// Asks to bind a name to a key, for good.
-pub fn bind(own: Incarnation, name: &str, fp: &Fingerprint) -> Call {
+/// Asks to bind a name to a key, for good. Where it may not be new, a name that nobody has bound yet
+/// stays free.
+pub fn bind(own: Incarnation, name: &str, fp: &Fingerprint, may_be_new: bool) -> Call {
     let keys = [keys::lease(own), keys::bound(name), keys::names(fp), keys::bindings()];
-    Call::new(Script::Bind, own).keys(keys).arg(name).arg(fp.to_string())
+    let may_be_new = if may_be_new { "1" } else { "0" };
+    Call::new(Script::Bind, own).keys(keys).arg(name).arg(fp.to_string()).arg(may_be_new)
 }
 
 /// What became of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindAnswer {
-    /// The name is bound to this key.
+    /// The name is bound to this key from now on.
+    New,
+    /// It was bound to this key before.
     Bound,
     /// Another key has it: `name_bound`.
     NameBound,
@@ -108,6 +112,8 @@ pub enum BindAnswer {
     KeyFull,
     /// No further name can be bound: `directory_full`.
     Full,
+    /// Nobody has bound it, and it may not be new.
+    NotNow,
     /// Our lease has ended.
     NoLease,
 }
@@ -115,14 +121,37 @@ pub enum BindAnswer {
 /// Reads the answer to [`bind`].
 pub fn bound(answer: &Value) -> Result<BindAnswer, WrongAnswer> {
     Ok(match outcome(Script::Bind, answer)? {
+        ("new", []) => BindAnswer::New,
         ("bound", []) => BindAnswer::Bound,
         ("name_bound", []) => BindAnswer::NameBound,
         ("name_in_use", []) => BindAnswer::NameInUse,
         ("key_full", []) => BindAnswer::KeyFull,
         ("full", []) => BindAnswer::Full,
+        ("not_now", []) => BindAnswer::NotNow,
         ("no_lease", []) => BindAnswer::NoLease,
         _ => return Err(WrongAnswer(Script::Bind)),
     })
+}
+
+/// Asks to free a name that the operator has released.
+pub fn unbind(own: Incarnation, name: &str) -> Call {
+    let keys = [
+        keys::lease(own),
+        keys::bound(name),
+        keys::unbound(name),
+        keys::bindings(),
+        keys::relays(),
+    ];
+    Call::new(Script::Unbind, own).keys(keys).arg(name)
+}
+
+/// Whether the name was freed or was free; not where our lease has ended.
+pub fn unbound(answer: &Value) -> Result<bool, WrongAnswer> {
+    match outcome(Script::Unbind, answer)? {
+        ("unbound" | "not_bound", []) => Ok(true),
+        ("no_lease", []) => Ok(false),
+        _ => Err(WrongAnswer(Script::Unbind)),
+    }
 }
 
 /// Asks to bind names that this relay remembers, where they are free; at most
@@ -140,7 +169,7 @@ pub fn restore<'a>(
 /// What became of restored bindings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreAnswer {
-    /// All are bound, but for these names, which other keys have.
+    /// All are bound, but for these names, which other keys have, or which were released.
     Restored(Vec<String>),
     /// There would be more than may be bound; none of them was.
     Full,

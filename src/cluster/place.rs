@@ -51,6 +51,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether it is the same connection of the same relay.
+    pub fn is_same(self, other: Self) -> bool {
+        (self.incarnation, self.session) == (other.incarnation, other.session)
+    }
+
     /// Reads an entry: incarnation, session, version and fingerprint.
     pub fn parse(entry: &str) -> Option<Self> {
         let mut words = entry.split(' ');

@@ -69,6 +69,8 @@ scripts! {
     Lease "lease" Frees false,
     /// Binds a name to a key.
     Bind "bind" Takes false,
+    /// Frees a name that the operator has released.
+    Unbind "unbind" Frees false,
     /// Binds names that a relay remembers.
     Restore "restore" Takes false,
     /// A connection holds a name.

@@ -60,7 +60,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the relay
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Talk; each line is one message
     Chat(Chat),
     /// Send TEXT, or each line of standard input, and exit

@@ -9,6 +9,7 @@ mod capacity;
 mod certificate;
 mod check;
 pub mod cli;
+mod cluster;
 mod demo;
 mod front;
 mod help;

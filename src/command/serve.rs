@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::capacity::{Capacity, capacity};
 use super::cli::{Command, LogFormat, Serve, Verbosity};
 use super::notify::Notifier;
 use super::talk::wall_clock;
 use super::{
-    Exit, Failure, Outcome, activation, certificate, check, log_file, owner, tracing, watch,
+    Exit, Failure, Outcome, activation, certificate, check, cluster, log_file, owner, tracing,
+    watch,
 };
 use crate::admin::Service;
 use crate::crypto::{RelayKey, RelayNotary};
@@ -42,6 +43,8 @@ struct KeptState {
     lock: Option<Lock>,
     /// Why names cannot be written.
     fault: Option<String>,
+    /// Where all of this is.
+    home: Option<Home>,
 }
 
 /// Options of which a new value holds as soon as it was read again. (`tls` too, but from and to
@@ -59,24 +62,34 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     block_signals().map_err(kernel)?; // before the storage thread starts
     let descriptors = raise_descriptor_limit().map_err(kernel)?;
     let sockets = activation::sockets()?;
+    let cluster = cluster::given(arguments)?; // its password comes on a descriptor too
     let capacity = capacity(arguments, descriptors.saturating_sub(2 * sockets.len() as u64))?;
     let engines = certificate::engines(arguments)?;
     if let Some(path) = &arguments.log_file {
         let refused = |why: String| Failure::new(Exit::Failed, log_file::refused(&why));
         log_file::open(path, true).map_err(refused)?;
     }
-    let state =
-        if arguments.ephemeral { KeptState::ephemeral() } else { KeptState::load(arguments)? };
+    let mut state = if arguments.ephemeral {
+        KeptState::ephemeral(arguments.relay_key.as_deref())?
+    } else {
+        KeptState::load(arguments)?
+    };
     let reactor_config = arguments.reactor_config(&capacity);
     let trace = tracing::open(&arguments.trace)?;
     let recorder = tracing::recorder(trace.as_ref(), None);
     let journal = Journal::new(format(arguments), level(arguments.verbosity));
     let journal = heard(journal, recorder.as_ref());
     let fault = state.fault.clone();
+    let (public, home) = (state.key.public(), state.home.take());
+    let cluster =
+        cluster.map(|given| cluster::config(given, arguments, public, home)).transpose()?;
     let (mut relay, _lock) = state.relay(arguments.relay_config(&capacity), journal);
     let watch = watch::open(arguments)?; // behind the lock, so that it is dropped before
     if let Some(engines) = engines {
         relay.speak_tls(engines);
+    }
+    if let Some(config) = cluster {
+        relay.join(config);
     }
     tell_limits(&mut relay, arguments, &capacity, fault.as_deref());
     relay.reload_with(read_again(arguments, capacity));
@@ -105,6 +118,9 @@ pub(super) fn serve(arguments: &Serve) -> Outcome {
     ended.map_err(kernel)?;
     if let Some(errno) = service.failure() {
         return Err(watch::explain(arguments, errno));
+    }
+    if let Some(fault) = service.relay().cluster_failure() {
+        return Err(Failure::new(Exit::Failed, cluster::explain(arguments, fault)));
     }
     match service.relay().failure() {
         None => Ok(Exit::Done),
@@ -156,18 +172,27 @@ fn read_again(arguments: &Serve, capacity: Capacity) -> ReadSettings {
 /// A relay that keeps nothing and logs nothing, for the demo.
 pub(super) fn ephemeral_relay(recorder: Option<&Recorder>) -> Relay {
     let quiet = heard(Journal::new(Format::Json, Level::Quiet), recorder);
-    KeptState::ephemeral().relay(RelayConfig::default(), quiet).0
+    let (key, _) = RelayKey::generate();
+    KeptState::in_memory(key).relay(RelayConfig::default(), quiet).0
 }
 
 impl KeptState {
-    fn ephemeral() -> Self {
-        let (key, _) = RelayKey::generate();
+    fn ephemeral(key: Option<&Path>) -> Result<Self, Failure> {
+        let key = match key {
+            Some(path) => own_key(path)?,
+            None => RelayKey::generate().0,
+        };
+        Ok(Self::in_memory(key))
+    }
+
+    fn in_memory(key: RelayKey) -> Self {
         Self {
             key,
             store: Box::new(MemoryStore::default()),
             bound: Vec::new(),
             lock: None,
             fault: None,
+            home: None,
         }
     }
 
@@ -175,14 +200,19 @@ impl KeptState {
         let home = Home::open(home_path(arguments.home.as_ref())?).map_err(unusable)?;
         let lock = home.lock(LOCK_FILE).map_err(unusable)?;
         home.remove_old_drafts(&[KEY_FILE]);
-        let key = read_key(&home)?;
+        let key = match &arguments.relay_key {
+            Some(path) => Some(own_key(path)?),
+            None => read_key(&home)?,
+        };
         let (names, limits) = (home.path(NAMES_FILE), arguments.letter_limits());
         let failed = |error: OpenError| Failure::new(Exit::Failed, error);
         // The names are made first: if the start is interrupted between the two, it leaves an empty
         // file of names and no key, and the next start goes on from there.
         let (store, bound) = match key {
-            Some(_) => SqliteStore::open_again(&names, limits).map_err(failed)?,
-            None => make_names(&home, limits)?,
+            Some(_) if home.path(NAMES_FILE).exists() || arguments.relay_key.is_none() => {
+                SqliteStore::open_again(&names, limits).map_err(failed)?
+            }
+            _ => make_names(&home, limits)?,
         };
         home.make_private(NAMES_FILE);
         let key = match key {
@@ -191,7 +221,7 @@ impl KeptState {
             None => return Err(key_is_gone(&home)),
         };
         let fault = store.fault().map(str::to_owned);
-        Ok(Self { key, store: Box::new(store), bound, lock: Some(lock), fault })
+        Ok(Self { key, store: Box::new(store), bound, lock: Some(lock), fault, home: Some(home) })
     }
 
     fn relay(self, config: RelayConfig, journal: Journal) -> (Relay, Option<Lock>) {
@@ -226,9 +256,27 @@ fn make_names(
 
 /// Makes the relay's key.
 fn make_key(home: &Home) -> Result<RelayKey, Failure> {
+    make_key_named(home, KEY_FILE)
+}
+
+fn make_key_named(home: &Home, name: &str) -> Result<RelayKey, Failure> {
     let (key, pkcs8) = RelayKey::generate();
-    home.write_new(KEY_FILE, &pkcs8).map_err(unusable)?;
+    home.write_new(name, &pkcs8).map_err(unusable)?;
     Ok(key)
+}
+
+/// The key in a file outside the home, which is made if it is missing. Its directory may be read by
+/// nobody else either.
+fn own_key(path: &Path) -> Result<RelayKey, Failure> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Err(Failure::new(Exit::Usage, "--relay-key: this path names no file"));
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let home = Home::open(parent.unwrap_or(Path::new("."))).map_err(unusable)?;
+    match read_key_named(&home, name)? {
+        Some(key) => Ok(key),
+        None => make_key_named(&home, name),
+    }
 }
 
 pub(super) fn key_is_gone(home: &Home) -> Failure {
@@ -265,11 +313,15 @@ pub(super) fn recreate(home: &Home) -> Result<Option<&'static str>, Failure> {
 
 /// The key of this home, if one was made.
 pub(super) fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
-    let Some(bytes) = home.read(KEY_FILE, MAX_IDENTITY_FILE).map_err(unusable)? else {
+    read_key_named(home, KEY_FILE)
+}
+
+fn read_key_named(home: &Home, name: &str) -> Result<Option<RelayKey>, Failure> {
+    let Some(bytes) = home.read(name, MAX_IDENTITY_FILE).map_err(unusable)? else {
         return Ok(None);
     };
     RelayKey::from_pkcs8(&bytes).map(Some).map_err(|fault| {
-        let path = home.path(KEY_FILE);
+        let path = home.path(name);
         let help = "restore it from a copy: clients know the relay by it and refuse another";
         Failure::new(Exit::Failed, format!("{}: {fault}; {help}", path.display()))
     })

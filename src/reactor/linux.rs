@@ -330,6 +330,11 @@ pub fn monotonic() -> Time {
     Time::from_nanos(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Time since the machine started, that in which it was suspended too (`CLOCK_BOOTTIME`).
+pub fn boot_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
 /// Raises the limit on descriptors as far as this process may, and tells it.
 ///
 /// # Errors

@@ -69,7 +69,7 @@ pub(crate) use self::connection::State;
 pub use self::context::Context;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};
 pub use self::linux::{
-    Linux, Waker, block_signals, block_terminal_signals, end_with_parent, inherited,
+    Linux, Waker, block_signals, block_terminal_signals, boot_time, end_with_parent, inherited,
     inherited_listener, monotonic, not_ignored, peer_address, raise_descriptor_limit, was_closed,
     window_size,
 };

@@ -33,7 +33,7 @@ impl Relay {
             Body::Prove { .. } => Err(wrong_version()),
             _ if version2.is_none() => Err(Fault::new(ErrorCode::NotRegistered, "register first")),
             Body::Prekey(prekey) if request.version2 && version2 == Some(true) => {
-                self.publish(from, prekey)
+                self.publish(cx, from, prekey)
             }
             Body::Forward(forward) if version2 == Some(request.version2) => {
                 self.forward(cx, from, request, forward)
@@ -55,7 +55,8 @@ impl Relay {
             // Too long to be a name, and the log would hold all of it.
             Body::Lookup { target, .. } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
             Body::Lookup { target, letters } => {
-                let is_asked = *letters && self.find_keys(from, request.id.as_deref(), target)?;
+                let is_asked = (*letters || self.is_far(target))
+                    && self.find_keys(from, request.id.as_deref(), target)?;
                 if is_asked { Ok(()) } else { self.look_up(cx, from, target, None) }
             }
             Body::Ping => {
@@ -75,26 +76,27 @@ impl Relay {
         cx: &mut Context,
         from: Token,
         target: &str,
-        known: Option<KnownKeys>,
+        known: Option<&KnownKeys>,
     ) -> Result<(), Fault> {
         let found =
             self.directory.holder(target, &self.peers).and_then(|token| self.peers.user(token));
         if let Some(asking) = self.peers.user(from) {
-            let (by, found) = (asking.name.as_str(), found.is_some());
+            let is_far = known.is_some_and(|known| known.is_connected);
+            let (by, found) = (asking.name.as_str(), found.is_some() || is_far);
             self.log.tell(&Event::KeyAsked { by, target, found });
         }
-        let (pem, letter_key) = known.map(|known| (known.pem, known.letter_key)).unzip();
-        let (pubkey, prekey) = match (found, pem) {
-            (Some(User { key, prekey, .. }), _) => (key.to_text(), prekey.as_deref()),
-            (None, Some(pem)) => (pem, None),
+        let (pubkey, prekey, away) = match (found, known) {
+            (Some(User { key, prekey, .. }), _) => (key.to_text(), prekey.as_deref(), false),
+            (None, Some(known)) => (known.pem.clone(), known.prekey.as_ref(), !known.is_connected),
             (None, None) => return Err(unknown_user()),
         };
+        let letter_key = known.and_then(|known| known.letter_key.as_ref());
         let reply = Reply::Pubkey {
             from: target.into(),
             pubkey: pubkey.into(),
             prekey: prekey.map(Cow::Borrowed),
-            away: found.is_none(),
-            letter_key: letter_key.flatten().map(Cow::Owned),
+            away,
+            letter_key: letter_key.map(Cow::Borrowed),
         };
         self.answer(cx, from, &reply.encode());
         Ok(())
@@ -125,8 +127,10 @@ impl Relay {
         request: &Request,
         forward: &Forward,
     ) -> Result<(), Fault> {
+        let Some((to, addressee)) = self.addressee(cx, &forward.to) else {
+            return self.forward_far(cx, from, request, forward);
+        };
         let Some(sender) = self.peers.user(from) else { return Ok(()) };
-        let (to, addressee) = self.addressee(cx, &forward.to).ok_or_else(unknown_user)?;
         if addressee.is_version2() != request.version2 {
             return Err(Fault::new(ErrorCode::NotV2, "the addressee is of another version"));
         }

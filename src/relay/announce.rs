@@ -130,7 +130,10 @@ impl Relay {
     fn notify(&mut self, cx: &mut Context, id: Token) -> usize {
         let Some(user) = self.peers.user(id).filter(|_| !cx.has_backlog(id)) else { return 0 };
         let mut subscriber = user.subscriber;
-        let notice = self.roster.next_notice(&mut subscriber, &self.peers);
+        let notice = match &self.cluster {
+            None => self.roster.next_notice(&mut subscriber, &self.peers),
+            Some(cluster) => self.roster.next_notice(&mut subscriber, cluster.everybody()),
+        };
         if let Some(user) = self.peers.user_mut(id) {
             user.subscriber = subscriber;
         }

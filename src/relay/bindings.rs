@@ -45,6 +45,18 @@ impl Bindings {
         self.at(self.find(name)?).map(|binding| &binding.fp)
     }
 
+    /// Those in `count` places from `place` on, and the place behind them, if there are more.
+    pub(super) fn from(
+        &self,
+        place: usize,
+        count: usize,
+    ) -> (impl Iterator<Item = (&str, &Fingerprint)>, Option<usize>) {
+        let end = place.saturating_add(count).min(self.places.len());
+        let part = self.places.get(place..end).unwrap_or_default().iter().flatten();
+        let next = (end < self.places.len()).then_some(end);
+        (part.map(|binding| (binding.name.as_str(), &binding.fp)), next)
+    }
+
     /// How many names are bound to a key.
     pub(super) fn count_of(&self, fp: &Fingerprint) -> usize {
         let same = self.by_key.all(self.keyed.hash_one(fp));

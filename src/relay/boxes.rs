@@ -442,7 +442,8 @@ impl<'a> Boxes<'a> {
         });
         Ok(found.optional()?.map(|(pem, json)| {
             let raw = json.and_then(|json| RawValue::from_string(json).ok());
-            KnownKeys { pem, letter_key: raw.and_then(|raw| LetterKey::parse(&raw).ok()) }
+            let letter_key = raw.and_then(|raw| LetterKey::parse(&raw).ok());
+            KnownKeys { pem, letter_key, is_connected: false, prekey: None }
         }))
     }
 

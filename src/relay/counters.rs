@@ -43,6 +43,14 @@ pub struct Counters {
     pub tls: u64,
     /// Certificates that were read again and could not be used.
     pub tls_not_reloaded: u64,
+    /// Frames that were gathered for other relays.
+    pub frames_left: u64,
+    /// Frames that came from other relays.
+    pub frames_came: u64,
+    /// Connections to the engine that were lost or could not be had.
+    pub engine_lost: u64,
+    /// Calls that the engine did not take.
+    pub engine_refused: u64,
     /// Lines of the log that were not written.
     pub lines_dropped: u64,
     /// How often a connection had to wait for the rate of its address, by what it wanted.
@@ -104,6 +112,10 @@ impl Counters {
                 "Reloaded certificates that could not be used.",
                 self.tls_not_reloaded,
             ),
+            ("cluster_frames_sent", "Frames for users at other relays.", self.frames_left),
+            ("cluster_frames_received", "Frames from other relays.", self.frames_came),
+            ("cluster_engine_lost", "Lost connections to the engine.", self.engine_lost),
+            ("cluster_engine_refused", "Calls that the engine did not take.", self.engine_refused),
             ("lines_dropped", "Lines of the log that were not written.", self.lines_dropped),
         ];
         let single = single.into_iter().map(|(group, help, count)| Count {

@@ -141,6 +141,15 @@ impl Directory {
         self.bound.owner(name)
     }
 
+    /// Some bound names and their keys, from a place on, and the place behind them, if more follow.
+    pub(super) fn bound_from(
+        &self,
+        place: usize,
+        count: usize,
+    ) -> (impl Iterator<Item = (&str, &Fingerprint)>, Option<usize>) {
+        self.bound.from(place, count)
+    }
+
     /// Whether the store is to be told that the user of `name`, if it is bound, was connected on
     /// `day`.
     pub(super) fn is_news(&self, name: &str, day: u32) -> bool {

@@ -86,7 +86,12 @@ impl Relay {
             self.stop_taking(id, owner);
             self.directory.release(&user.name, id);
             self.note_used(&user.name, &user.key); // also of one that was connected for months
-            self.roster.went(user.name);
+            if self.cluster.is_some() {
+                let version2 = user.is_version2();
+                self.release_far(cx, id, &user.name, version2);
+            } else {
+                self.roster.went(user.name);
+            }
         }
         tick_again(cx);
     }

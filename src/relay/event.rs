@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use serde::{Serialize, Serializer};
 
 use super::counters::Counters;
+use crate::cluster::Incarnation;
 use crate::reactor::Signal;
 use crate::tls::Fault;
 use crate::wire::{ErrorCode, Fingerprint, ForwardKind, escape_visible};
@@ -224,6 +225,28 @@ pub enum Event<'a> {
         /// At `SIGHUP`, and not at the end.
         is_asked: bool,
     },
+    /// The relay is one of its cluster, or is so again.
+    ClusterJoined,
+    /// It cannot renew its lease: it takes no names, and sends nothing to other relays.
+    ClusterFenced,
+    /// Something is wrong with the engine of the cluster.
+    ClusterFailed {
+        /// What.
+        detail: &'a str,
+    },
+    /// Another relay of the cluster has ended, and its users' names are free.
+    RelayEnded {
+        /// Which: the incarnation that it had.
+        #[serde(serialize_with = "text")]
+        relay: Incarnation,
+    },
+    /// A frame came from another relay and was queued for its addressee.
+    FrameCame {
+        /// Its addressee.
+        to: &'a str,
+        /// The frame's length.
+        bytes: usize,
+    },
     /// Lines are missing from the log: nobody took it for a while, or others caused more lines than
     /// they may.
     LinesDropped {
@@ -309,6 +332,7 @@ impl Event<'_> {
             | Self::Counters { .. }
             | Self::DrainBegun { .. }
             | Self::SettingsReloaded
+            | Self::ClusterJoined
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
@@ -319,6 +343,7 @@ impl Event<'_> {
             }
             | Self::KeyAsked { .. }
             | Self::Forwarded { .. }
+            | Self::FrameCame { .. }
             | Self::LetterStored { .. }
             | Self::LetterDelivered { .. } => LineKind::Info,
             Self::TurnedAway { .. }
@@ -327,9 +352,12 @@ impl Event<'_> {
             | Self::FewerConnections { .. }
             | Self::NoAdmin { .. }
             | Self::NeedsRestart { .. }
+            | Self::RelayEnded { .. }
             | Self::LinesDropped { .. } => LineKind::Warning,
             Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
+            | Self::ClusterFenced
+            | Self::ClusterFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -347,6 +375,9 @@ impl Event<'_> {
             | Self::Counters { is_asked: true, .. }
             | Self::StoreFailed { .. }
             | Self::LettersFailed { .. }
+            | Self::ClusterJoined
+            | Self::ClusterFenced
+            | Self::ClusterFailed { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -359,6 +390,7 @@ impl Event<'_> {
             | Self::Left { who: Who::Peer(_), .. }
             | Self::Forwarded { action: ForwardKind::SendKey, .. } => Level::Verbose,
             Self::Forwarded { action: ForwardKind::Message, .. }
+            | Self::FrameCame { .. }
             | Self::LetterStored { .. }
             | Self::LetterDelivered { .. } => Level::Debug,
             _ => Level::Normal,
@@ -392,6 +424,19 @@ impl fmt::Display for Event<'_> {
         match *self {
             Self::Listening { address, .. } => write!(out, "listening on {address}"),
             Self::Metrics { address, .. } => write!(out, "metrics at http://{address}/metrics"),
+            Self::ClusterJoined => write!(out, "this relay is one of its cluster"),
+            Self::ClusterFenced => write!(
+                out,
+                "the engine of the cluster does not renew this relay's lease: no names are taken, \
+                 and only users who are here are reached"
+            ),
+            Self::ClusterFailed { detail } => write!(out, "cluster: {detail}"),
+            Self::RelayEnded { relay } => {
+                write!(out, "the relay {relay} has ended, and the names of its users are free")
+            }
+            Self::FrameCame { to, bytes } => {
+                write!(out, "a frame of {bytes} bytes for {} came from another relay", Quoted(to))
+            }
             Self::NoAdmin { detail } => write!(out, "there is no admin socket: {detail}"),
             Self::Kicked { name } => {
                 write!(out, "the connection of {} was ended by the operator", Quoted(name))

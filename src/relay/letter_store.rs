@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::store::QueueFull;
-use crate::wire::{ErrorCode, Fingerprint, KeyCount, LetterKey, LetterKind, TakeMode};
+use crate::wire::{ErrorCode, Fingerprint, KeyCount, LetterKey, LetterKind, Prekey, TakeMode};
 
 /// What is told to a user whose name the operator has released meanwhile.
 pub(super) const NAME_RELEASED: &str = "your name was released on this relay: connect again";
@@ -134,6 +134,10 @@ pub struct KnownKeys {
     pub pem: String,
     /// What letters to it are sealed to, if it has left a key that has not expired.
     pub letter_key: Option<LetterKey>,
+    /// It is connected to another relay of the cluster.
+    pub is_connected: bool,
+    /// Its prekey there.
+    pub prekey: Option<Prekey>,
 }
 
 /// Why something was not kept.

@@ -156,7 +156,9 @@ impl Relay {
         let Some(peer) = self.peers.get(from) else { return Ok(()) };
         let Some(user) = peer.user() else { return Ok(()) };
         // Too long to be a name, and the log would hold all of it.
-        if letter.to.len() > MAX_NAME_ORIGINAL || self.directory.bound_to(&letter.to).is_none() {
+        if letter.to.len() > MAX_NAME_ORIGINAL
+            || self.cluster.is_none() && self.directory.bound_to(&letter.to).is_none()
+        {
             return Err(Fault::new(ErrorCode::UnknownUser, "no such user is known"));
         }
         let kept = letter.to_keep(&user.name.json_bytes());
@@ -187,7 +189,9 @@ impl Relay {
         id: Option<&str>,
         target: &str,
     ) -> Result<bool, Fault> {
-        if self.store.letters().is_none() || self.directory.bound_to(target).is_none() {
+        if self.letter_store().is_none()
+            || self.cluster.is_none() && self.directory.bound_to(target).is_none()
+        {
             return Ok(false);
         }
         if self.letters.counts.finds >= FINDS_UNDER_WAY {
@@ -204,7 +208,7 @@ impl Relay {
     /// there is no room to note it, the next session or letter does.
     pub(super) fn note_written(&mut self, name: &str, to: &str) {
         let Some(&fp) = self.directory.bound_to(name) else { return };
-        if self.store.letters().is_none() || self.letters.counts.notes >= WRITTEN_UNDER_WAY {
+        if self.letter_store().is_none() || self.letters.counts.notes >= WRITTEN_UNDER_WAY {
             return;
         }
         let owner = Owner { name: name.to_owned(), fp };
@@ -213,7 +217,7 @@ impl Relay {
 
     /// The user of `id` as the store knows it; an error where no letters are kept.
     pub(super) fn letter_owner(&mut self, id: Token) -> Result<Owner, Fault> {
-        if self.store.letters().is_none() {
+        if self.letter_store().is_none() {
             return Err(Fault::new(ErrorCode::NoLetterbox, "this relay keeps no letters"));
         }
         let name = self.peers.user(id).map(|user| user.name.as_str());
@@ -226,9 +230,8 @@ impl Relay {
 
     /// Asks the store, and returns the ticket; an error where its queue is full.
     pub(super) fn ask(&mut self, what: UnderWay, ask: LetterAsk) -> Result<u64, Fault> {
-        let Some(store) = self.store.letters() else { return Err(too_much_under_way()) };
         let ticket = self.letters.begin(what);
-        if store.ask(ticket, ask).is_ok() {
+        if self.letter_store().is_some_and(|store| store.ask(ticket, ask).is_ok()) {
             return Ok(ticket);
         }
         if let Some(what) = self.letters.end(ticket) {
@@ -250,7 +253,7 @@ impl Relay {
     pub(super) fn settle_letters(&mut self, cx: &mut Context) {
         let mut failure = None;
         while let Some((ticket, answer)) =
-            self.store.letters().and_then(LetterStore::next_letter_answer)
+            self.letter_store().and_then(LetterStore::next_letter_answer)
         {
             let Some(what) = self.letters.end(ticket) else { continue };
             let fault = match (what, answer) {
@@ -278,7 +281,7 @@ impl Relay {
             self.counters.letters_failed += 1;
             self.log.tell(&Event::LettersFailed { detail: &detail });
         }
-        let letters = self.store.letters().map_or(0, LetterStore::take_expired);
+        let letters = self.letter_store().map_or(0, LetterStore::take_expired);
         if letters > 0 {
             self.counters.letters_expired += letters;
             self.log.tell(&Event::LettersExpired { letters });
@@ -338,7 +341,9 @@ impl Relay {
             Ok(known) => (known, None),
             Err(failure) => (None, Some(failure)),
         };
-        if let Err(Fault { mut code, mut detail, .. }) = self.look_up(cx, from, target, known) {
+        if let Err(Fault { mut code, mut detail, .. }) =
+            self.look_up(cx, from, target, known.as_ref())
+        {
             if failure.is_some() {
                 (code, detail) = (ErrorCode::StoreFailed, "the relay cannot look it up now".into());
             }

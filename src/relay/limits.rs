@@ -157,6 +157,43 @@ pub const STORE_QUEUE: usize = 4096;
 /// Of these, so many may note that a known user is connected; a note that finds no room is made
 /// another time.
 pub const STORE_USED: usize = 512;
+/// Bytes from which on a parcel of frames for another relay is handed over and the next one begins.
+pub const CLUSTER_PARCEL: usize = 64 * 1024;
+/// Bytes that may wait for the engine of the cluster to take them; above, frames for other relays
+/// are refused with `queue_full`.
+pub const CLUSTER_QUEUE: usize = 1024 * 1024;
+/// Frames for other relays that were not answered, some 100 bytes each; one more is refused with
+/// `queue_full`.
+pub const CLUSTER_FRAMES: usize = 65_536;
+/// The same of one connection, so that no sender takes all places.
+pub const CLUSTER_FRAMES_A_SENDER: usize = 1024;
+/// A frame for another relay of which nothing is heard for this long has found nobody:
+/// `unknown_user`.
+pub const CLUSTER_ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Names for which frames wait until the engine has said where they are; one more is
+/// `unknown_user`.
+pub const CLUSTER_SOUGHT: usize = 256;
+/// Bytes of such frames.
+pub const CLUSTER_SOUGHT_BYTES: usize = 1024 * 1024;
+/// A question for the key of a user elsewhere waits this long for the engine to be reached.
+pub const CLUSTER_FIND_TIME: Duration = Duration::from_secs(10);
+/// How long after the relay has fenced itself its lease has ended for certain, with an engine whose
+/// clock is slow, and users at other relays are no longer listed.
+pub const CLUSTER_LEASE_ENDS: Duration = Duration::from_secs(3);
+/// Calls about names that are made in one tick: after an engine was lost all users claim theirs
+/// again.
+pub const AGAIN_A_TICK: usize = 256;
+/// A connection to the engine on which nothing is answered for this long is given up.
+pub const ENGINE_ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The pause before the engine is connected to again; it doubles with each attempt that fails.
+pub const ENGINE_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest such pause.
+pub const ENGINE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The pause between two parts of the bound names that are restored in the engine: each takes it
+/// some 10 ms.
+pub const RESTORE_PAUSE: Duration = Duration::from_millis(100);
+/// How often a relay has old letters deleted in the engine.
+pub const EXPIRE_PAUSE: Duration = Duration::from_mins(1);
 /// Letters that may be on their way to the storage thread. One more is refused with
 /// `rate_limited`.
 pub const LETTERS_UNDER_WAY: usize = 256;

@@ -38,6 +38,7 @@ mod bindings;
 mod boxes;
 mod census;
 mod changes;
+pub mod cluster;
 pub mod counters;
 mod database;
 mod delivery;
@@ -81,6 +82,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use self::announce::{Pending, tick_again};
+use self::cluster::Cluster;
 use self::counters::Counters;
 use self::directory::Directory;
 use self::ending::Ending;
@@ -122,6 +124,8 @@ const LOG: Timer = Timer(3);
 const LETTERS: Timer = Timer(4);
 /// Rings when the supervisor is to be told that the relay is alive.
 const SUPERVISOR: Timer = Timer(5);
+/// Rings when something is due with the engine of the cluster.
+const CLUSTER: Timer = Timer(6);
 
 /// The relay.
 pub struct Relay {
@@ -135,6 +139,8 @@ pub struct Relay {
     rates: Rates,
     newcomers: Newcomers,
     letters: Letters,
+    /// The other relays, if there may be any.
+    cluster: Option<Box<Cluster>>,
     /// Connections that wait for the rate of their address, by the instant of their turn. Some of
     /// them may be gone.
     throttled: BTreeSet<(Time, Token)>,
@@ -215,6 +221,7 @@ impl Relay {
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),
             letters: Letters::default(),
+            cluster: None,
             throttled: BTreeSet::new(),
             tls: None,
             greetings: Greetings::default(),
@@ -318,18 +325,23 @@ impl Handler for Relay {
             Opened::Listening(address) => self.stands(id, address),
             Opened::Accepted { peer, .. } => self.welcome(cx, id, peer),
             // One that was inherited knows its address already.
+            Opened::ProcessFd if self.is_of_engine(id) => self.engine_opened(cx, id),
             Opened::ProcessFd => {
                 let purpose = self.sources.iter().find(|it| it.token == id).map(|it| it.purpose);
                 if let Some(Purpose::Listen(address)) = purpose {
                     self.stands(id, address);
                 }
             }
-            Opened::Connected => {}
+            Opened::Connected => self.engine_opened(cx, id),
         }
     }
 
     fn received(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         self.log.at(cx.now());
+        if self.is_of_engine(from) {
+            self.engine_sent(cx, from, bytes);
+            return bytes.len();
+        }
         let used = self.read(cx, from, bytes);
         self.traffic.received += used as u64;
         used
@@ -337,6 +349,9 @@ impl Handler for Relay {
 
     fn ended(&mut self, cx: &mut Context, from: Token, rest: &[u8]) {
         self.log.at(cx.now());
+        if self.is_of_engine(from) {
+            return self.engine_ended(cx, from, "it closed the connection");
+        }
         self.read_frames(cx, from, rest, &mut 0); // the rest is dropped: nobody reads it again
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
@@ -344,6 +359,9 @@ impl Handler for Relay {
 
     fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
         self.log.at(cx.now());
+        if self.is_of_engine(from) {
+            return self.engine_ended(cx, from, "its TLS cannot be read");
+        }
         self.depart(cx, from, Leaving::Garbled(Fault::of(why)));
     }
 
@@ -356,6 +374,9 @@ impl Handler for Relay {
 
     fn timed_out(&mut self, cx: &mut Context, id: Token, timeout: Timeout) {
         self.log.at(cx.now());
+        if self.is_of_engine(id) {
+            return self.engine_ended(cx, id, "it took nothing for too long");
+        }
         let (code, detail) = match timeout {
             Timeout::Handshake => (ErrorCode::RegisterTimeout, "no registration came in time"),
             Timeout::Frame => (ErrorCode::FrameTimeout, "the frame did not end in time"),
@@ -406,6 +427,9 @@ impl Handler for Relay {
             return;
         }
         self.log.at(cx.now());
+        if self.is_of_engine(id) {
+            return self.engine_closed(cx, id, reason);
+        }
         if self.log.closed(cx, id, failed) {
             return;
         }
@@ -422,13 +446,15 @@ impl Handler for Relay {
         while let Some(answer) = self.store.next_answer() {
             self.settle(cx, answer);
         }
+        self.tend_cluster(cx);
         self.settle_letters(cx);
         while let Some(name) = self.store.next_released() {
-            self.release(&name);
+            self.release(cx, &name);
         }
         self.go_on(cx);
         self.greet(cx);
         self.announce(cx);
+        self.leave_for_cluster(cx);
         self.log.pass_on(cx);
     }
 

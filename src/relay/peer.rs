@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use super::directory::Holders;
 use super::event::Who;
 use super::rates::{Origin, RateClass};
-use super::roster::Subscriber;
+use super::roster::{Listed, Subscriber};
 use super::tls::Channel;
 use super::user_name::UserName;
 use crate::crypto::PublicKey;
@@ -308,6 +308,12 @@ impl Peers {
     pub(super) fn users_from(&self, slot: usize) -> impl Iterator<Item = (usize, &User)> {
         let from = self.slots.get(slot..).unwrap_or_default().iter().flatten();
         from.filter_map(|peer| Some((peer.token.slot(), peer.user()?)))
+    }
+}
+
+impl Listed for Peers {
+    fn listed_from(&self, slot: usize) -> impl Iterator<Item = (usize, &UserName, u64)> {
+        self.users_from(slot).map(|(slot, user)| (slot, &user.name, user.joined))
     }
 }
 

@@ -52,7 +52,11 @@ impl Relay {
             return self.challenge(cx, from, claim, key, v2);
         }
         self.directory.check_original(&asked.name, &self.peers)?;
-        self.admit(cx, from, claim);
+        if self.cluster.is_some() {
+            self.claim_far(cx, from, claim);
+        } else {
+            self.admit(cx, from, claim);
+        }
         Ok(())
     }
 
@@ -70,7 +74,9 @@ impl Relay {
         let (name, fp) = (claim.name.as_str(), &claim.fp);
         let standing = self.directory.check(name, fp, &self.peers)?;
         let origin = self.rates.origin(claim.address);
-        if standing == Availability::Free && !self.newcomers.may(origin, claim.address, cx.now()) {
+        // In a cluster only the engine knows whether the name is new.
+        let is_new = standing == Availability::Free && self.cluster.is_none();
+        if is_new && !self.newcomers.may(origin, claim.address, cx.now()) {
             return Err(too_many_new_names());
         }
         let binding = match v2.bind {
@@ -114,6 +120,10 @@ impl Relay {
         // Checked again: others may have come since the challenge.
         let (name, fp) = (claim.name.as_str(), &claim.fp);
         match self.directory.check(name, fp, &self.peers).map_err(Fault::last)? {
+            _ if self.cluster.is_some() => {
+                self.claim_far(cx, from, claim);
+                Ok(())
+            }
             Availability::Free => self.bind(cx, from, claim),
             Availability::Bound => {
                 if let Some(old) = self.directory.holder(name, &self.peers) {
@@ -156,6 +166,9 @@ impl Relay {
             self.log.tell(&Event::StoreFailed { detail });
             self.counters.store_failed += 1;
         }
+        if outcome.is_ok() && self.goes_on_claiming(from) {
+            return;
+        }
         let Some(claim) = self.peers.get_mut(from).and_then(Peer::take_claim) else { return };
         match outcome {
             Ok(()) => {
@@ -173,11 +186,12 @@ impl Relay {
     }
 
     /// Makes a connection a user.
-    fn admit(&mut self, cx: &mut Context, from: Token, claim: Claim) {
+    pub(super) fn admit(&mut self, cx: &mut Context, from: Token, claim: Claim) {
         let Claim { address, name, key, fp, roster, prekey } = claim;
         let Some(peer) = self.peers.get_mut(from) else { return };
         let version = if prekey.is_some() { 2 } else { 1 };
-        let joined = self.roster.came(&name);
+        // In a cluster the copy of who is where has told it already.
+        let joined = if self.cluster.is_some() { 0 } else { self.roster.came(&name) };
         let (subscriber, lookups) = (Subscriber::new(roster), Bucket::default());
         peer.state = State::Registered(User {
             name: name.clone(),
@@ -221,24 +235,31 @@ impl Relay {
 
     /// The operator has released `name`: the next user who proves it gets it. A user who is
     /// registered under it keeps it until then.
-    pub(super) fn release(&mut self, name: &str) {
+    pub(super) fn release(&mut self, cx: &Context, name: &str) {
         if self.directory.unbind(name) {
             self.log.tell(&Event::Released { name });
+            self.unbind_far(cx, name);
         }
     }
 
     /// `prekey`: from now on hand out this one.
-    pub(super) fn publish(&mut self, from: Token, prekey: &Prekey) -> Result<(), Fault> {
+    pub(super) fn publish(
+        &mut self,
+        cx: &Context,
+        from: Token,
+        prekey: &Prekey,
+    ) -> Result<(), Fault> {
         check_prekey_form(prekey)?;
         if let Some(user) = self.peers.user_mut(from) {
             debug_assert!(user.is_version2(), "the version was checked");
             user.prekey = Some(Box::new(prekey.clone()));
         }
+        self.publish_far(cx, from);
         Ok(())
     }
 }
 
-fn too_many_new_names() -> Fault {
+pub(super) fn too_many_new_names() -> Fault {
     let detail = "too many new names from your network lately: try again in an hour";
     Fault::new(ErrorCode::DirectoryFull, detail)
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use super::changes::{Batch, Changes, Space, listed_len};
 use super::limits::{ROSTER_BYTES_PER_SECOND, ROSTER_INTERVAL_MAX, ROSTER_INTERVAL_MIN};
-use super::peer::Peers;
 use super::user_name::UserName;
 use crate::reactor::Time;
 use crate::wire::{ROSTER_OVERHEAD, RosterMode, encode_roster, encode_userlist};
@@ -80,6 +79,13 @@ pub(super) enum Subscriber {
 
 /// Every user has one.
 const _: () = assert!(size_of::<Subscriber>() == 16);
+
+/// Those whom the roster lists.
+pub(super) trait Listed {
+    /// Users from a place on, each with its place and the number of its arrival among all changes:
+    /// an order that stays while they stay.
+    fn listed_from(&self, place: usize) -> impl Iterator<Item = (usize, &UserName, u64)>;
+}
 
 /// A place in the table of connections, kept as its number plus one, so that `Option<ListPosition>`
 /// takes no more room.
@@ -186,7 +192,11 @@ impl Roster {
     }
 
     /// What to tell now; the subscriber then counts as told.
-    pub(super) fn next_notice(&mut self, subscriber: &mut Subscriber, peers: &Peers) -> Notice {
+    pub(super) fn next_notice(
+        &mut self,
+        subscriber: &mut Subscriber,
+        users: &impl Listed,
+    ) -> Notice {
         if !self.owes(*subscriber) {
             return Notice::Nothing;
         }
@@ -194,7 +204,7 @@ impl Roster {
             Subscriber::None => Notice::Nothing,
             Subscriber::Full { told, is_new, warned } => {
                 (*told, *is_new) = (self.changes.end(), false);
-                if let Some(list) = self.whole_list(peers) {
+                if let Some(list) = self.whole_list(users) {
                     return Notice::Frame(list);
                 }
                 if std::mem::replace(warned, true) { Notice::Nothing } else { Notice::TooLarge }
@@ -204,7 +214,7 @@ impl Roster {
                     *listing = Some(ListPosition::new(0)); // it fell behind what is kept
                 }
                 Notice::Frame(match *listing {
-                    Some(slot) => self.part_of_list(told, listing, slot, peers),
+                    Some(slot) => self.part_of_list(told, listing, slot, users),
                     None => self.batch_from(told),
                 })
             }
@@ -213,7 +223,7 @@ impl Roster {
 
     /// The original's list, the same bytes for all who get it between two changes. `None`: it would
     /// not fit.
-    fn whole_list(&mut self, peers: &Peers) -> Option<Rc<[u8]>> {
+    fn whole_list(&mut self, users: &impl Listed) -> Option<Rc<[u8]>> {
         if self.listed + ROSTER_OVERHEAD > self.max_frame {
             return None;
         }
@@ -223,7 +233,7 @@ impl Roster {
         {
             return Some(Rc::clone(list));
         }
-        let names: Vec<_> = peers.users_from(0).map(|(_, user)| user.name.json()).collect();
+        let names: Vec<_> = users.listed_from(0).map(|(_, name, _)| name.json()).collect();
         let list: Rc<[u8]> = encode_userlist(names.iter().map(|name| &**name)).into();
         debug_assert!(list.len() <= self.max_frame + 1, "a line end is no part of the frame");
         self.userlist = Some((end, Rc::clone(&list)));
@@ -237,7 +247,7 @@ impl Roster {
         told: &mut u64,
         listing: &mut Option<ListPosition>,
         from: ListPosition,
-        peers: &Peers,
+        users: &impl Listed,
     ) -> Rc<[u8]> {
         let is_first = from == ListPosition::new(0);
         if is_first {
@@ -248,7 +258,7 @@ impl Roster {
         }
         let made = self.list.parts.iter().position(|part| part.from == from);
         let place = made.unwrap_or_else(|| {
-            let part = self.make_part(*told, from, peers);
+            let part = self.make_part(*told, from, users);
             self.list.parts.push(part);
             self.list.parts.len() - 1
         });
@@ -257,16 +267,17 @@ impl Roster {
         Rc::clone(&part.frame)
     }
 
-    fn make_part(&self, told: u64, from: ListPosition, peers: &Peers) -> ListPart {
+    fn make_part(&self, told: u64, from: ListPosition, users: &impl Listed) -> ListPart {
         let mut space = Space::new(self.max_frame);
         let mut names = Vec::new();
         let mut next = None;
-        for (slot, user) in peers.users_from(from.number()).filter(|(_, user)| user.joined < told) {
-            if !space.take(&user.name) {
+        let listed = users.listed_from(from.number()).filter(|(.., joined)| *joined < told);
+        for (slot, name, _) in listed {
+            if !space.take(name) {
                 next = Some(ListPosition::new(slot));
                 break;
             }
-            names.push(user.name.json());
+            names.push(name.json());
         }
         let joined = names.iter().map(|name| &**name);
         let frame = encode_roster(joined, std::iter::empty(), from == ListPosition::new(0)).into();

@@ -128,7 +128,8 @@ fn the_model_answers_as_the_real_engine_does() {
 const OUTCOMES: &[(&str, &[&str])] = &[
     ("init", &["initialized"]),
     ("lease", &["held", "exists", "gone", "other_id", "ended"]),
-    ("bind", &["bound", "name_bound", "name_in_use", "no_lease"]),
+    ("bind", &["new", "bound", "not_now", "name_bound", "name_in_use", "no_lease"]),
+    ("unbind", &["unbound", "not_bound", "no_lease"]),
     ("restore", &["restored", "no_lease"]),
     ("claim", &["taken", "replaced", "not_bound", "name_bound", "name_in_use", "no_lease"]),
     ("release", &["released", "not_held", "no_lease"]),
@@ -191,11 +192,11 @@ fn a_part_of_a_box_fills_and_opens_at_the_same_letter() {
     };
     both(&take(own));
     let owner = LetterUser { name: "alice", fp: &alice };
-    both(&names::bind(own, "alice", &alice));
+    both(&names::bind(own, "alice", &alice, true));
     both(&letters::letterbox(own, owner, "", &letter_key(1, START, START + 1000), START));
     let senders: Vec<_> = (0..5).map(|it| (format!("sender{it}"), fp(10 + it))).collect();
     for (name, fp) in &senders {
-        both(&names::bind(own, name, fp));
+        both(&names::bind(own, name, fp, true));
     }
     let letter = |sender: usize, id: &str| {
         let (name, fp) = &senders[sender];

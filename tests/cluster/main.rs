@@ -12,6 +12,7 @@ mod support {
     pub mod redis;
     pub mod resp;
     pub mod secrets;
+    pub mod spread;
 }
 
 mod bad_engines;

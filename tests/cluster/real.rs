@@ -87,8 +87,8 @@ fn a_user_who_connects_elsewhere_replaces_itself() {
     let Some(redis) = Redis::start(&[]) else { return };
     let [mut one, mut two] = [1, 2].map(|number| Relay::start(&redis, relay(number)));
     assert_eq!(one.claim("alice", 5, true), ClaimAnswer::NotBound);
-    let bind = names::bind(one.own, "alice", &fp(1));
-    assert_eq!(names::bound(&one.call(&bind)), Ok(BindAnswer::Bound));
+    let bind = names::bind(one.own, "alice", &fp(1), true);
+    assert_eq!(names::bound(&one.call(&bind)), Ok(BindAnswer::New));
     assert_eq!(one.claim("alice", 5, true), ClaimAnswer::Taken);
 
     two.read();
@@ -167,7 +167,7 @@ fn a_relay_that_comes_back_has_its_users_again_unless_they_went_elsewhere() {
     let Some(redis) = Redis::start(&[]) else { return };
     let [mut one, mut two] = [1, 2].map(|number| Relay::start(&redis, relay(number)));
     for (session, name) in [(1, "alice"), (2, "bob")] {
-        one.call(&names::bind(one.own, name, &fp(1)));
+        one.call(&names::bind(one.own, name, &fp(1), true));
         assert_eq!(one.claim(name, session, true), ClaimAnswer::Taken);
     }
     redis.plain().ask(&["DEL", &keys::lease(one.own)]);
@@ -271,12 +271,12 @@ fn an_engine_that_was_emptied_binds_nothing_until_names_are_restored() {
     let Some(redis) = Redis::start(&[]) else { return };
     let mut one = Relay::start(&redis, relay(1));
     for name in ["alice", "bob"] {
-        let bind = names::bind(one.own, name, &fp(1));
-        assert_eq!(names::bound(&one.call(&bind)), Ok(BindAnswer::Bound));
+        let bind = names::bind(one.own, name, &fp(1), true);
+        assert_eq!(names::bound(&one.call(&bind)), Ok(BindAnswer::New));
     }
     redis.plain().ask(&["FLUSHALL"]);
     assert_eq!(one.renewed(), LeaseAnswer::OtherId);
-    let bind = names::bind(one.own, "carol", &fp(2));
+    let bind = names::bind(one.own, "carol", &fp(2), true);
     assert_eq!(names::bound(&one.call(&bind)), Ok(BindAnswer::NoLease));
     let joining = sealwax::cluster::engine::Settings { begins: None, ..settings() };
     let refused = Connection::open(&redis, relay(1), &joining).err();
@@ -284,12 +284,12 @@ fn an_engine_that_was_emptied_binds_nothing_until_names_are_restored() {
 
     // `--cluster-init`: somebody else is faster than the rightful owner of bob.
     let mut two = Relay::start(&redis, relay(2));
-    let bind = names::bind(two.own, "bob", &fp(2));
-    assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::Bound));
+    let bind = names::bind(two.own, "bob", &fp(2), true);
+    assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::New));
     let restore = names::restore(two.own, [("alice", &fp(1)), ("bob", &fp(1))]);
     let restored = names::restored(&two.call(&restore));
     assert_eq!(restored, Ok(RestoreAnswer::Restored(vec!["bob".into()])));
-    let bind = names::bind(two.own, "alice", &fp(2));
+    let bind = names::bind(two.own, "alice", &fp(2), true);
     assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::NameBound));
 }
 
@@ -299,7 +299,7 @@ fn a_letter_is_kept_and_its_owner_hears_of_it_at_another_relay() {
     let [mut one, mut two] = [1, 2].map(|number| Relay::start(&redis, relay(number)));
     let (alice, bob) = (fp(1), fp(2));
     for (name, fp) in [("alice", &alice), ("bob", &bob)] {
-        one.call(&names::bind(relay(1), name, fp));
+        one.call(&names::bind(relay(1), name, fp, true));
     }
     let user = LetterUser { name: "bob", fp: &bob };
     let key = letter_key(7, START, START + 1000);

@@ -111,7 +111,7 @@ impl Script {
         let mut calls: Vec<Call> = [1, 2, 3].map(|number| take(relay(number))).to_vec();
         for (number, name) in (1..).zip(&NAMES[..4]) {
             let (fp, key) = (fp(number), letter_key(1, START, START + 30 * DAY));
-            calls.push(names::bind(relay(1), name, &fp));
+            calls.push(names::bind(relay(1), name, &fp, true));
             calls.push(letters::letterbox(relay(1), LetterUser { name, fp: &fp }, "", &key, START));
         }
         calls
@@ -140,7 +140,7 @@ impl Script {
                 let step = self.dice.one(&[LeaseStep::Renew, LeaseStep::Renew, LeaseStep::End]);
                 names::lease(own, step, self.dice.one(&[ID, ID, ID, "other"]), "another-epoch")
             }
-            4..=6 => names::bind(own, name, &fp),
+            4..=6 => names::bind(own, name, &fp, self.dice.below(8) > 0),
             7 => {
                 let (second, key) = self.user();
                 names::restore(own, [(name, &fp), (second, &key)])
@@ -153,6 +153,7 @@ impl Script {
                 claim(own, name, self.session, &fp, v2)
             }
             13..=14 => names::release(own, self.user_among(5).0, session),
+            15 if self.dice.below(2) == 0 => names::unbind(own, name),
             15 => names::publish(own, name, session, r#"{"id":2}"#),
             16 => names::reap(own, other),
             17 => names::find(own, name, self.now),

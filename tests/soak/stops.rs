@@ -45,7 +45,7 @@ struct Immortal {
 impl Immortal {
     fn start(homes: &Homes) -> Self {
         let home = text(&homes.path("relay")).to_owned();
-        let Relay { process, address } = Relay::start(&["--home", &home, "-q"]);
+        let Relay { process, address, .. } = Relay::start(&["--home", &home, "-q"]);
         Self { relay: Some(process), address, home }
     }
 

@@ -18,6 +18,7 @@ use sealwax::reactor::end_with_parent;
 use serde_json::Value;
 
 use super::secrets::Secrets;
+use super::spread::{Common, pick, relays, spread};
 
 /// A test that waits longer than this for one line has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -185,6 +186,9 @@ impl Drop for Process {
 pub struct Relay {
     pub process: Process,
     pub address: String,
+    /// Those that stand for it together with it (`spread.rs`).
+    others: Vec<Process>,
+    common: Option<Common>,
 }
 
 impl Relay {
@@ -200,6 +204,23 @@ impl Relay {
 
     /// A relay with these options, on port 0.
     pub fn start(options: &[&str]) -> Self {
+        let Some(common) = Common::start() else { return Self::alone(options) };
+        let mut relays = (0..relays()).map(|number| {
+            let options = common.options(number, options);
+            let relay = Self::alone(&options.iter().map(String::as_str).collect::<Vec<_>>());
+            relay.process.talk_with("is one of its cluster");
+            relay
+        });
+        let mut first = relays.next().expect("one at least");
+        let others: Vec<_> = relays.collect();
+        let addresses = [&first].into_iter().chain(&others).map(|relay| relay.address.clone());
+        spread(addresses.collect());
+        first.others = others.into_iter().map(|relay| relay.process).collect();
+        first.common = Some(common);
+        first
+    }
+
+    fn alone(options: &[&str]) -> Self {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend_from_slice(options);
         Self::of(Process::start(&with_all_told(arguments)))
@@ -211,7 +232,12 @@ impl Relay {
         let (_, port) = line.split_once("127.0.0.1:").expect("an address");
         let port: String = port.chars().take_while(char::is_ascii_digit).collect();
         let address = format!("127.0.0.1:{port}");
-        Self { process, address }
+        Self::with(process, address)
+    }
+
+    /// The same where the address is known.
+    pub fn with(process: Process, address: String) -> Self {
+        Self { process, address, others: Vec::new(), common: None }
     }
 }
 
@@ -248,7 +274,8 @@ impl Homes {
     /// The options that make a client this user at this relay.
     pub fn options(&self, name: &str, relay: &str) -> Vec<String> {
         let home = self.of(name);
-        ["--relay", relay, "--name", name, "--home", text(&home)].map(str::to_owned).to_vec()
+        let relay = pick(relay);
+        ["--relay", &relay, "--name", name, "--home", text(&home)].map(str::to_owned).to_vec()
     }
 
     /// `sealwax COMMAND` as this user at this relay.

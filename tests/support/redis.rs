@@ -3,10 +3,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use sealwax::cluster::engine::{Answer, Engine, NotTaken, Settings, Ticket};
 use sealwax::cluster::resp::{Decoder, Value, encode_command};
 use sealwax::cluster::script::{Call, Script};
@@ -17,7 +18,8 @@ use super::process::Process;
 
 /// A server of its own.
 pub struct Redis {
-    process: Process,
+    /// None between its end and its next start.
+    process: Option<Process>,
     directory: TempDir,
 }
 
@@ -38,12 +40,21 @@ impl Redis {
             return None;
         }
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new("redis-server");
-        command.current_dir(directory.path()).args(["--port", "0", "--unixsocket", "socket"]);
-        command.args(["--save", "", "--appendonly", "no"]).args(options);
-        let process = Process::spawn(&mut command);
-        while !process.line().contains("eady to accept connections") {}
+        let process = Some(run(directory.path(), options));
         Some(Self { process, directory })
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.signal(Signal::SIGKILL);
+            process.end();
+        }
+    }
+
+    /// Starts it again on what it has kept.
+    pub fn start_again(&mut self, options: &[&str]) {
+        self.process = Some(run(self.directory.path(), options));
     }
 
     /// The file of its socket.
@@ -57,9 +68,19 @@ impl Redis {
     }
 
     /// The process, to stop it and go on.
-    pub const fn process(&self) -> &Process {
-        &self.process
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
     }
+}
+
+/// Runs one in a directory, until it listens.
+fn run(directory: &Path, options: &[&str]) -> Process {
+    let mut command = Command::new("redis-server");
+    command.current_dir(directory).args(["--port", "0", "--unixsocket", "socket"]);
+    command.args(["--save", "", "--appendonly", "no"]).args(options);
+    let process = Process::spawn(&mut command);
+    while !process.line().contains("eady to accept connections") {}
+    process
 }
 
 fn connect(socket: PathBuf) -> UnixStream {

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use sealwax::cluster::engine::Settings;
 use sealwax::crypto::{
     Identity, IdentityVault, PrekeyPair, RelayKey, RelayNotary, Vault, register_proof,
     relay_challenge,
 };
-use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker};
+use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker, boot_time};
+use sealwax::relay::cluster::{ClusterConfig, EngineAt};
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::sqlite::{LetterLimits, SqliteStore};
 use sealwax::relay::store::{MemoryStore, Store};
@@ -27,6 +29,8 @@ use sealwax::wire::{
     Bind, Fingerprint, Incoming, Prekey, Registration2, Reply, RosterMode, base64, compose,
 };
 use serde_json::{Value, json};
+
+use super::spread::{Common, pick_address, relays, spread};
 
 /// A test that waits longer than this for one frame has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -70,29 +74,84 @@ impl Setup {
     }
 }
 
+/// How a relay of these tests belongs to a cluster, which the first one begins.
+fn in_cluster(engine: PathBuf, key: [u8; 32]) -> ClusterConfig {
+    ClusterConfig {
+        engine: vec![EngineAt::File(engine)],
+        settings: Settings {
+            user: None,
+            password: None,
+            database: 0,
+            id: None,
+            relay_key: base64::encode(&key),
+            begins: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        },
+        tls: None,
+        boot_time: Box::new(boot_time),
+        wall_clock: Box::new(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            now.as_millis().try_into().unwrap()
+        }),
+        letters: LetterLimits::default(),
+        joined: Box::new(|_| {}),
+    }
+}
+
 /// A running relay; it ends when this is dropped.
 pub struct RunningRelay {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
+    /// Those that stand for it together with it (`spread.rs`).
+    others: Vec<Self>,
+    common: Option<Common>,
 }
 
 impl RunningRelay {
     pub fn start(setup: Setup) -> Self {
+        let Some(common) = Common::start() else { return Self::one(setup, None) };
+        let key = Arc::new(RelayKey::generate().1.to_vec());
+        let place = || Some((common.socket(), Arc::clone(&key)));
+        let (relay, reactor) = (setup.relay, setup.reactor);
+        let mut first = Self::one(setup, place());
+        for _ in 1..relays() {
+            let setup = Setup { relay, reactor, ..Setup::default() };
+            first.others.push(Self::one(setup, place()));
+        }
+        let addresses = [&first].into_iter().chain(&first.others);
+        spread(addresses.map(|relay| relay.address.to_string()).collect());
+        first.common = Some(common);
+        first
+    }
+
+    /// One relay; `cluster`: the socket of its engine, and the key of all of its relays.
+    fn one(setup: Setup, cluster: Option<(PathBuf, Arc<Vec<u8>>)>) -> Self {
         let (tell, told) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let waker = Waker::new().unwrap();
         let (stopped, wake) = (Arc::clone(&stop), ProcessFd::Wake(waker.clone()));
         let thread = thread::spawn(move || {
             let (store, bound) = (setup.store)();
-            let notary = Box::new(RelayNotary::new(RelayKey::generate().0));
+            let key = match &cluster {
+                Some((_, key)) => RelayKey::from_pkcs8(key).unwrap(),
+                None => RelayKey::generate().0,
+            };
+            let public = key.public();
+            let notary = Box::new(RelayNotary::new(key));
             let journal = Journal::new(Format::Json, sealwax::relay::event::Level::Debug);
             let mut relay = Relay::new(setup.relay, notary, store, bound, journal, Box::new(|| 0));
+            if let Some((socket, _)) = cluster {
+                relay.join(in_cluster(socket, public));
+            }
             let mut reactor = Reactor::new(Linux::new().unwrap(), &setup.reactor);
             reactor.context().open(wake);
             relay.start(reactor.context(), &["127.0.0.1:0".parse().unwrap()]);
-            while relay.listening().is_empty() {
+            let is_up = |relay: &Relay| {
+                let joined = relay.cluster_state().is_none_or(|cluster| cluster.is_joined);
+                !relay.listening().is_empty() && joined
+            };
+            while !is_up(&relay) {
                 reactor.tick(&mut relay, None).unwrap();
             }
             tell.send(relay.listening()[0]).unwrap();
@@ -100,7 +159,8 @@ impl RunningRelay {
                 reactor.tick(&mut relay, None).unwrap();
             }
         });
-        Self { address: told.recv().unwrap(), stop, waker, thread: Some(thread) }
+        let address = told.recv().unwrap();
+        Self { address, stop, waker, thread: Some(thread), others: Vec::new(), common: None }
     }
 
     pub fn connect(&self) -> Client {
@@ -137,7 +197,7 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).unwrap())
+        Self::over(TcpStream::connect(pick_address(address)).unwrap())
     }
 
     /// An original client that is registered, and wants no rosters.

@@ -152,6 +152,20 @@ pub struct Serve {
     #[arg(long, value_name = "BYTES", default_value_t = LETTERS_BYTES,
         value_parser = whole::<u64>(0, 1 << 50, LETTERS_BYTES))]
     pub letters_bytes: u64,
+    /// Be one of several relays that behave as one, with what they have in common in this Redis or
+    /// Valkey: redis://[USER@]HOST[:PORT][/DATABASE], rediss:// for TLS, or unix:PATH
+    #[arg(long, value_name = "URL")]
+    pub cluster: Option<String>,
+    /// Begin a cluster in an engine that has none, or has lost it
+    #[arg(long, requires = "cluster")]
+    pub cluster_init: bool,
+    /// Read the engine's password from this descriptor (its next line)
+    #[arg(long, value_name = "FD", requires = "cluster")]
+    pub cluster_password_fd: Option<i32>,
+    /// The relay's key, in a file instead of its home; made if it is missing. All relays of a
+    /// cluster have the same
+    #[arg(long, value_name = "FILE")]
+    pub relay_key: Option<PathBuf>,
     /// Limit the rates of connections from this machine like those of any other address: for a
     /// relay behind a proxy
     #[arg(long)]

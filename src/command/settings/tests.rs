@@ -18,7 +18,7 @@ fn start(line: &str, text: &str) -> Result<Box<crate::command::cli::Serve>, Stri
     let mut words = words(line);
     words.extend(["--config".into(), file.path().into()]);
     match parse(words) {
-        Ok(Cli { command: Command::Serve(serve) }) => Ok(Box::new(serve)),
+        Ok(Cli { command: Command::Serve(serve) }) => Ok(serve),
         Ok(_) => panic!("another command"),
         Err(NoCommand::Line(error)) => panic!("{error}"),
         Err(NoCommand::File(failure)) => {

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 
+use super::super::peer::Peers;
 use super::super::peer::{KeyText, Peer, State, User};
 use super::super::rates::Origin;
 use super::*;

@@ -56,6 +56,7 @@ impl Model {
             }
             Script::Lease => self.lease(keys, &text),
             Script::Bind => self.bind(keys, &text),
+            Script::Unbind => self.unbind(keys, &text),
             Script::Restore => self.restore(keys, &text),
             Script::Claim => self.claim(keys, &text),
             Script::Release => self.release(keys, &text),
@@ -180,9 +181,12 @@ impl Model {
     }
 
     fn bind(&mut self, keys: &[String], args: &[&str]) -> Value {
-        let [_, name, fp] = *args else { panic!("three") };
+        let [_, name, fp, may_be_new] = *args else { panic!("four") };
         if let Some(owner) = self.get(&keys[1]) {
             return word(if owner == fp.as_bytes() { "bound" } else { "name_bound" });
+        }
+        if may_be_new != "1" {
+            return word("not_now");
         }
         if self.holder(name).is_some_and(|held| self.lives(&held.incarnation)) {
             return word("name_in_use");
@@ -194,9 +198,26 @@ impl Model {
             return word("full");
         }
         self.set(&keys[1], fp);
+        self.delete(&key("unbound", name));
         self.sadd(&keys[2], name);
         self.add(&keys[3], 1);
-        word("bound")
+        word("new")
+    }
+
+    fn unbind(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [own, name] = *args else { panic!("two") };
+        let Some(owner) = self.get(&keys[1]) else { return word("not_bound") };
+        let owner = String::from_utf8(owner).expect("a fingerprint");
+        self.delete(&keys[1]);
+        self.srem(&key("names", &owner), name);
+        self.set(&keys[2], &owner);
+        self.add(&keys[3], -1);
+        for other in self.members(&keys[4]) {
+            if other != own && self.lives(&other) {
+                self.send(own, &other, "released", name.as_bytes(), None);
+            }
+        }
+        word("unbound")
     }
 
     fn restore(&mut self, keys: &[String], args: &[&str]) -> Value {
@@ -207,7 +228,11 @@ impl Model {
         }
         let mut answer = vec![bulk("restored")];
         for (pair, keys_of) in names.zip(keys[2..].chunks(2)) {
+            let released = self.get(&key("unbound", pair[0]));
             match self.get(&keys_of[0]) {
+                None if released.as_deref() == Some(pair[1].as_bytes()) => {
+                    answer.push(bulk(pair[0]));
+                }
                 None => {
                     self.set(&keys_of[0], pair[1]);
                     self.sadd(&keys_of[1], pair[0]);

@@ -1,0 +1,243 @@
+//! Letters in a cluster: they are kept in the engine, which decides as the store of one relay does.
+
+use std::collections::VecDeque;
+
+use super::{Asked, Cluster, Relay};
+use crate::cluster::letters::{self, LetterOutcome, LetterRefusal, LetterToKeep, LetterUser};
+use crate::cluster::names;
+use crate::cluster::resp::Value;
+use crate::cluster::script::WrongAnswer;
+use crate::reactor::{Context, Time};
+use crate::relay::letter_store::{
+    Delivered, Delivery, KnownKeys, LetterAnswer, LetterAsk, LetterFault, LetterStore,
+    NAME_RELEASED, NewLetter, Owner,
+};
+use crate::relay::limits::{CLUSTER_FIND_TIME, EXPIRE_PAUSE, STORE_QUEUE};
+use crate::relay::store::QueueFull;
+use crate::wire::{LetterKey, Prekey};
+
+const NOT_REACHED: &str = "the engine of the cluster cannot be reached";
+const DAY: u64 = 24 * 3600 * 1000;
+
+/// What was asked of letters.
+#[derive(Default)]
+pub(super) struct FarLetters {
+    /// What is to be asked, in order.
+    to_ask: VecDeque<(u64, LetterAsk)>,
+    /// Questions for keys that wait until the engine can be reached, and since when.
+    waiting: VecDeque<(u64, LetterAsk, Time)>,
+    answers: VecDeque<(u64, LetterAnswer)>,
+    expired: u64,
+}
+
+impl LetterStore for Cluster {
+    fn ask(&mut self, ticket: u64, ask: LetterAsk) -> Result<(), QueueFull> {
+        if self.letters.to_ask.len() + self.letters.answers.len() >= STORE_QUEUE {
+            return Err(QueueFull);
+        }
+        self.letters.to_ask.push_back((ticket, ask));
+        Ok(())
+    }
+
+    fn next_letter_answer(&mut self) -> Option<(u64, LetterAnswer)> {
+        self.letters.answers.pop_front()
+    }
+
+    fn take_expired(&mut self) -> u64 {
+        std::mem::take(&mut self.letters.expired)
+    }
+}
+
+impl Cluster {
+    /// Asks what was asked in this tick. What cannot be asked now has failed, but for questions for
+    /// keys, which wait.
+    pub(super) fn ask_for_letters(&mut self, now: Time) {
+        while let Some((ticket, ask, since)) = self.letters.waiting.pop_front() {
+            if since + CLUSTER_FIND_TIME <= now {
+                self.letters.answers.push_back((ticket, ask.failed(NOT_REACHED)));
+            } else if let Some(ask) = self.ask_engine(ticket, ask, now) {
+                self.letters.waiting.push_front((ticket, ask, since));
+                break;
+            }
+        }
+        while let Some((ticket, ask)) = self.letters.to_ask.pop_front() {
+            match self.ask_engine(ticket, ask, now) {
+                None => {}
+                Some(ask @ LetterAsk::Find { .. }) => {
+                    self.letters.waiting.push_back((ticket, ask, now));
+                }
+                Some(ask) => self.letters.answers.push_back((ticket, ask.failed(NOT_REACHED))),
+            }
+        }
+    }
+
+    /// When the first question for a key has waited for too long.
+    pub(super) fn find_due(&self) -> Option<Time> {
+        self.letters.waiting.front().map(|(.., since)| *since + CLUSTER_FIND_TIME)
+    }
+
+    /// Asks the engine, or gives back what is to be asked.
+    fn ask_engine(&mut self, ticket: u64, ask: LetterAsk, now: Time) -> Option<LetterAsk> {
+        if !self.calls.has_room() {
+            return Some(ask);
+        }
+        let (own, clock) = (self.own, (self.config.wall_clock)());
+        let call = match &ask {
+            LetterAsk::Publish { owner, pem, key } => {
+                letters::letterbox(own, user(owner), pem, key, clock)
+            }
+            LetterAsk::Keep(letter) => {
+                let NewLetter { from, to, id, kind, key_id, kept } = letter;
+                let letter =
+                    LetterToKeep { from: user(from), to, id, kind: *kind, key_id: *key_id, kept };
+                letters::keep(own, &letter, clock, self.config.letters.bytes)
+            }
+            LetterAsk::Deliver(delivery) => {
+                let Delivery { owner, take, acknowledged, after, letters, bytes } = delivery;
+                let wanted = letters::LettersWanted {
+                    owner: user(owner),
+                    take: *take,
+                    after: *after,
+                    letters: *letters,
+                    bytes: *bytes,
+                    acknowledged,
+                };
+                letters::deliver(own, &wanted)
+            }
+            LetterAsk::Find { name } => names::find(own, name, clock),
+            LetterAsk::Wrote { owner, to } => letters::wrote(own, user(owner), to, clock),
+        };
+        self.call(Asked::Letters(ticket, ask), &call, now);
+        None
+    }
+
+    /// The engine has answered something about letters.
+    pub(super) fn letters_answered(
+        &mut self,
+        ticket: u64,
+        ask: &LetterAsk,
+        value: &Value,
+    ) -> Result<(), WrongAnswer> {
+        let answer = match ask {
+            LetterAsk::Publish { .. } => {
+                LetterAnswer::Published(outcome(letters::letterbox_kept(value)?))
+            }
+            LetterAsk::Keep(_) => LetterAnswer::Kept(outcome(letters::kept(value)?)),
+            LetterAsk::Deliver(_) => LetterAnswer::Delivered(match letters::delivered(value)? {
+                Some(found) => Delivered {
+                    deleted: Ok(usize::try_from(found.deleted).unwrap_or_default()),
+                    letters: found.letters,
+                    has_more: found.has_more,
+                },
+                None => Delivered {
+                    deleted: Err(NOT_REACHED.to_owned()),
+                    letters: Vec::new(),
+                    has_more: true,
+                },
+            }),
+            LetterAsk::Find { .. } => LetterAnswer::Found(Ok(known(names::found(value)?))),
+            LetterAsk::Wrote { .. } => {
+                letters::noted(value)?;
+                LetterAnswer::Noted
+            }
+        };
+        self.letters.answers.push_back((ticket, answer));
+        Ok(())
+    }
+
+    /// The engine did not take something about letters, or its answer was lost. A question for a
+    /// key is asked again.
+    pub(super) fn letters_lost(&mut self, ticket: u64, ask: LetterAsk, why: &str, now: Time) {
+        if matches!(ask, LetterAsk::Find { .. }) {
+            self.letters.waiting.push_back((ticket, ask, now));
+        } else {
+            self.letters.answers.push_back((ticket, ask.failed(why)));
+        }
+    }
+
+    /// Has letters deleted whose time is over, some at a time.
+    pub(super) fn expire_letters(&mut self, now: Time) {
+        if now < self.expire_at || !self.is_held() || !self.calls.has_room() {
+            return;
+        }
+        self.expire_at = now + EXPIRE_PAUSE;
+        let days = u64::from(self.config.letters.days);
+        let before = (self.config.wall_clock)().saturating_sub(days * DAY);
+        let call = letters::expire(self.own, before);
+        self.call(Asked::Expire, &call, now);
+    }
+
+    /// So many letters were deleted; more may be left.
+    pub(super) fn letters_expired(&mut self, count: u64, now: Time) {
+        self.letters.expired += count;
+        if count > 0 {
+            self.expire_at = now;
+        }
+    }
+}
+
+impl Relay {
+    /// Where letters are kept: in the engine of the cluster, or in the relay's own store.
+    pub(in crate::relay) fn letter_store(&mut self) -> Option<&mut dyn LetterStore> {
+        match &mut self.cluster {
+            Some(cluster) if cluster.config.letters.bytes == 0 => None,
+            Some(cluster) => Some(cluster.as_mut()),
+            None => self.store.letters(),
+        }
+    }
+
+    /// `get_pubkey` of a user of a cluster who is not here: the engine is asked.
+    pub(in crate::relay) fn is_far(&self, target: &str) -> bool {
+        self.cluster.is_some() && self.directory.holder(target, &self.peers).is_none()
+    }
+
+    /// Hands over what was asked of letters in this tick.
+    pub(super) fn ask_for_far_letters(&mut self, cx: &Context) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.ask_for_letters(cx.now());
+        }
+    }
+}
+
+fn user(owner: &Owner) -> LetterUser<'_> {
+    LetterUser { name: &owner.name, fp: &owner.fp }
+}
+
+fn outcome<T>(answer: LetterOutcome<T>) -> Result<T, LetterFault> {
+    match answer {
+        LetterOutcome::Kept(kept) => Ok(kept),
+        LetterOutcome::Refused(refusal) => {
+            Err(LetterFault::refused(refusal.code(), detail(refusal)))
+        }
+        LetterOutcome::NoLease => Err(LetterFault::Failed(NOT_REACHED.to_owned())),
+    }
+}
+
+const fn detail(refusal: LetterRefusal) -> &'static str {
+    match refusal {
+        LetterRefusal::Released => NAME_RELEASED,
+        LetterRefusal::UnknownUser => "no such user is known",
+        LetterRefusal::NoKey => "the addressee has left no key for letters",
+        LetterRefusal::KeyExpired => "the addressee's key for letters has expired",
+        LetterRefusal::StaleKey => {
+            "the addressee has a newer letter key: ask for it with get_pubkey"
+        }
+        LetterRefusal::AllFull => "the letterboxes of this relay are full",
+        LetterRefusal::SenderFull => "too many of your letters wait already",
+        LetterRefusal::StrangerFull => {
+            "too many letters of yours wait there, and the addressee has not written to you"
+        }
+        LetterRefusal::BoxFull => "the addressee's letterbox is full",
+    }
+}
+
+fn known(found: names::Known) -> Option<KnownKeys> {
+    let prekey = |json: String| Prekey::parse(serde_json::from_str(&json).ok()?).ok();
+    let letter_key = |json: String| LetterKey::parse(serde_json::from_str(&json).ok()?).ok();
+    Some(KnownKeys {
+        pem: found.pem?,
+        letter_key: found.letter_key.and_then(letter_key),
+        is_connected: found.place.is_some(),
+        prekey: found.prekey.and_then(prekey),
+    })
+}

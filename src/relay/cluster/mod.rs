@@ -1,0 +1,306 @@
+//! This relay as one of several: what they keep in common lies in an engine, a Redis or Valkey
+//! (`src/cluster` has what lies there, and the calls; `docs/cluster.md` is for operators).
+//!
+//! A relay that belongs to a cluster does all that it does alone, and in five places more:
+//!
+//! - A name is *claimed* in the engine before its connection becomes a user (`claims.rs`), and
+//!   released there when it leaves.
+//! - A frame for a user who is not here goes to the relay that has it (`frames.rs`; `seek.rs` where
+//!   that is not known yet). What a tick gathered for one relay is one call, and so is what became of what came from it.
+//! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`tend.rs`).
+//! - Keys of users who are not here are looked up in the engine, and letters are kept there
+//!   (`letters.rs`).
+//! - Its *lease* in the engine is renewed (`tend.rs`). A relay that cannot do so *fences itself*
+//!   before its lease ends: it takes no names and sends nothing to other relays, because they may
+//!   have let its users go. Its own users go on writing to each other.
+//!
+//! It has two connections to the engine (`link.rs`), which are sources of the loop like any other:
+//! on one, calls leave and answers come; on the other it waits for what other relays have for it.
+//! When one is lost it is opened again, and what was under way is asked again where that changes
+//! nothing, or counts as failed. Then the copy is read anew, and the relay compares: names of the
+//! copy that no connection here holds are released, and users whose names are not in it claim them
+//! again. So nothing has to be remembered of what went wrong.
+
+mod claims;
+mod everybody;
+mod frames;
+mod letters;
+mod link;
+mod outgoing;
+mod parcel;
+mod seek;
+mod tend;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use self::claims::Stage;
+use self::everybody::Everybody;
+use self::letters::FarLetters;
+use self::link::Link;
+use self::outgoing::Outgoing;
+use self::parcel::AnswersDraft;
+use self::seek::Seeking;
+use super::Relay;
+use super::boxes::LetterLimits;
+use super::letter_store::LetterAsk;
+use super::limits::CLUSTER_QUEUE;
+use super::user_name::UserName;
+use crate::cluster::engine::{Engine, Settings, Ticket};
+use crate::cluster::lease::Lease;
+use crate::cluster::limits::READ_WAIT;
+use crate::cluster::members::Members;
+use crate::cluster::script::Call;
+use crate::cluster::{EngineFault, Incarnation, Place};
+use crate::reactor::{Context, ProcessFd, Time, Token, Transform, UnixSocket};
+
+/// What a relay has to know to belong to a cluster.
+pub struct ClusterConfig {
+    /// Where the engine is; these are tried in turn.
+    pub engine: Vec<EngineAt>,
+    /// What is brought to each connection.
+    pub settings: Settings,
+    /// Where the engine of TLS of each connection comes from, if it speaks TLS.
+    pub tls: Option<MakeTls>,
+    /// Time since any fixed start, by a clock that goes on while the machine is suspended
+    /// (`CLOCK_BOOTTIME`).
+    pub boot_time: Box<dyn Fn() -> Duration>,
+    /// Milliseconds since 1970.
+    pub wall_clock: Box<dyn Fn() -> u64>,
+    /// What is kept of letters.
+    pub letters: LetterLimits,
+    /// Is told the id of the cluster when the relay has joined it.
+    pub joined: Box<dyn Fn(&str)>,
+}
+
+/// Where an engine listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineAt {
+    /// At an address of the network.
+    Address(SocketAddr),
+    /// At a socket in the file system.
+    File(PathBuf),
+}
+
+/// Makes an engine of TLS, if that can be made.
+pub type MakeTls = Box<dyn Fn() -> Option<Box<dyn Transform>>>;
+
+/// What the relay knows of the others.
+pub(super) struct Cluster {
+    config: ClusterConfig,
+    own: Incarnation,
+    lease: Lease,
+    /// Whether a lease was ever held.
+    has_joined: bool,
+    /// Whether the operator was told that the lease is not held.
+    is_told_fenced: bool,
+    /// Whether the operator was told that the engine refused a call, since the last renewal.
+    is_told_refused: bool,
+    members: Members,
+    everybody: Everybody,
+    /// For calls.
+    calls: Link,
+    /// For what waits in the streams.
+    reads: Link,
+    tickets: u64,
+    under_way: BTreeMap<Ticket, Asked>,
+    /// Which of the addresses comes next.
+    next_address: usize,
+    /// Of the question that waits on the second connection: for whom, and whether it asks for
+    /// changes.
+    reading: Option<Incarnation>,
+    /// The number of the last parcel that was read.
+    read_up_to: u64,
+    is_scanning: bool,
+    /// Connections that wait for their name, and what is missing.
+    claims: BTreeMap<Token, Stage>,
+    /// Those, and users, whose next call is to be made. Some may be gone.
+    to_claim: VecDeque<Token>,
+    /// Those for whom the engine could do nothing now.
+    later: Vec<Token>,
+    /// Names that were released and are bound in the engine still.
+    to_unbind: Vec<String>,
+    seeking: Seeking,
+    outgoing: Outgoing,
+    /// What became of frames that other relays sent.
+    answers: BTreeMap<Incarnation, AnswersDraft>,
+    /// Relays whose names are being freed.
+    reaping: BTreeSet<Incarnation>,
+    letters: FarLetters,
+    /// The next bound name that is to be restored, and when; none once all are.
+    restoring: Option<(usize, Time)>,
+    expire_at: Time,
+    /// Why it cannot go on, and nothing changes by waiting.
+    failure: Option<EngineFault>,
+}
+
+/// What a call was for.
+enum Asked {
+    /// The lease; what the number of the last change was then.
+    Lease {
+        known: u64,
+    },
+    Reap(Incarnation),
+    /// A part of who is where.
+    Part,
+    Restore,
+    Bind(Token),
+    /// A name for a connection that waits for it.
+    Claim(Token, UserName),
+    /// A name for a user who has had it.
+    Again(Token),
+    Release,
+    Publish(Token),
+    /// A name that the operator has released.
+    Unbind(String),
+    /// Something of which nothing is to be known.
+    Note,
+    /// Frames for a relay: the number of the first one, and how many.
+    Forward(Incarnation, u64, u32),
+    Answers,
+    Drain,
+    Expire,
+    /// Where a user is for whom frames wait.
+    Where(String),
+    /// Something about letters, under the ticket of who asks.
+    Letters(u64, LetterAsk),
+}
+
+/// What is seen of the cluster from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterState {
+    /// The lease is held.
+    pub is_joined: bool,
+    /// Both connections to the engine stand.
+    pub is_connected: bool,
+    /// Users at all relays, as far as is known.
+    pub users: usize,
+    /// Frames for other relays that were not answered.
+    pub frames: usize,
+}
+
+impl Cluster {
+    pub(super) fn new(config: ClusterConfig, own: Incarnation) -> Self {
+        Self {
+            config,
+            own,
+            lease: Lease::default(),
+            has_joined: false,
+            is_told_fenced: false,
+            is_told_refused: false,
+            members: Members::default(),
+            everybody: Everybody::default(),
+            calls: Link::new(Duration::ZERO),
+            reads: Link::new(READ_WAIT),
+            tickets: 0,
+            under_way: BTreeMap::new(),
+            next_address: 0,
+            reading: None,
+            read_up_to: 0,
+            is_scanning: false,
+            claims: BTreeMap::new(),
+            to_claim: VecDeque::new(),
+            later: Vec::new(),
+            to_unbind: Vec::new(),
+            seeking: Seeking::default(),
+            outgoing: Outgoing::default(),
+            answers: BTreeMap::new(),
+            reaping: BTreeSet::new(),
+            letters: FarLetters::default(),
+            restoring: None,
+            expire_at: Time::default(),
+            failure: None,
+        }
+    }
+
+    /// Whether a source is one of the two connections.
+    pub(super) fn owns(&self, id: Token) -> bool {
+        self.calls.owns(id) || self.reads.owns(id)
+    }
+
+    /// Everybody at all relays.
+    pub(super) const fn everybody(&self) -> &Everybody {
+        &self.everybody
+    }
+
+    /// Whether names may be taken and frames sent to other relays.
+    fn is_held(&self) -> bool {
+        self.lease.is_held((self.config.boot_time)())
+    }
+
+    fn state(&self) -> ClusterState {
+        ClusterState {
+            is_joined: self.is_held(),
+            is_connected: self.calls.is_ready() && self.reads.is_ready(),
+            users: self.everybody.len(),
+            frames: self.outgoing.len(),
+        }
+    }
+
+    /// Whether something may be sent to other relays now.
+    fn reaches_others(&self, cx: &Context) -> bool {
+        self.is_held() && self.calls.has_room() && self.calls.queued(cx) < CLUSTER_QUEUE
+    }
+
+    /// Makes a call. Returns whether it was taken.
+    fn call(&mut self, asked: Asked, call: &Call, now: Time) -> bool {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let is_taken = self.calls.call(ticket, call, now).is_ok();
+        if is_taken {
+            self.under_way.insert(ticket, asked);
+        }
+        is_taken
+    }
+
+    /// Makes a call for a connection, or puts the connection in line again.
+    fn call_or_wait(&mut self, asked: Asked, id: Token, call: &Call, now: Time) {
+        if !self.call(asked, call, now) {
+            self.to_claim.push_back(id);
+        }
+    }
+
+    /// A connection to the engine, the next of its addresses in turn.
+    fn new_connection(&self, cx: &mut Context) -> Result<(Token, Engine), Errno> {
+        let place = self.next_address % self.config.engine.len().max(1);
+        let token = match self.config.engine.get(place).ok_or(Errno::EDESTADDRREQ)? {
+            EngineAt::Address(address) => cx.connect(*address),
+            EngineAt::File(path) => cx.open(ProcessFd::Stream(UnixSocket::connect(path)?)),
+        };
+        Ok((token, Engine::new(self.own, &self.config.settings)))
+    }
+
+    /// Where one of the connections here is.
+    fn place(&self, id: Token, version2: bool) -> Place {
+        Place { incarnation: self.own, session: id.to_bits(), version2 }
+    }
+}
+
+impl Relay {
+    /// From now on this relay belongs to a cluster. To be called before
+    /// [`start`](Self::start).
+    pub fn join(&mut self, config: ClusterConfig) {
+        let mut own = [0; 16];
+        self.notary.random(&mut own);
+        self.cluster = Some(Box::new(Cluster::new(config, Incarnation(own))));
+    }
+
+    /// How the relay stands in its cluster, if it belongs to one.
+    pub fn cluster_state(&self) -> Option<ClusterState> {
+        self.cluster.as_deref().map(Cluster::state)
+    }
+
+    /// Why the relay could not join its cluster, where the loop was stopped because of that.
+    pub fn cluster_failure(&self) -> Option<&EngineFault> {
+        self.cluster.as_ref()?.failure.as_ref()
+    }
+
+    /// The id of the cluster that the engine belongs to, once it was asked.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster.as_ref()?.calls.cluster()
+    }
+}

@@ -1,0 +1,101 @@
+//! The engine stands still, ends, comes back, or is none.
+
+use nix::sys::signal::Signal;
+use sealwax::wire::RosterMode;
+
+use super::support::process::{Process, text};
+use super::support::relay::{Account, Client};
+use super::support::several::Several;
+use super::{message, talk};
+
+const FENCED: &str = "does not renew";
+const JOINED: &str = "is one of its cluster";
+
+/// Two who are at relay 0, and one at relay 1.
+fn users(several: &Several) -> (Client, Client, Client) {
+    (several.original(0, "a"), several.original(0, "b"), several.original(1, "c"))
+}
+
+#[test]
+fn while_the_engine_stands_still_pairs_of_one_relay_go_on() {
+    let Some(several) = Several::start(2) else { return };
+    let (mut a, mut b, mut c) = users(&several);
+    talk(&mut a, ("c", &mut c), "1", false);
+    several.redis.process().signal(Signal::SIGSTOP);
+    for relay in &several.relays {
+        relay.process.talk_with(FENCED);
+    }
+    talk(&mut a, ("b", &mut b), "2", false);
+    a.send(&message("c", "3", false));
+    a.refused("queue_full");
+    // Nobody can come: the engine would have to say that the name is free.
+    let mut newcomer = several.connect(0);
+    newcomer.send(&super::support::relay::register("d", "none"));
+    several.redis.process().signal(Signal::SIGCONT);
+    newcomer.ping();
+    for relay in &several.relays {
+        relay.process.talk_with(JOINED);
+    }
+    talk(&mut a, ("c", &mut c), "4", false);
+    talk(&mut c, ("a", &mut a), "5", false);
+}
+
+#[test]
+fn an_engine_that_lost_everything_gets_its_names_back_from_the_relays() {
+    let Some(mut several) = Several::start(2) else { return };
+    let (alice, bob) = (Account::alice(), Account::bob());
+    let (mut at0, mut at1) = (several.connect(0), several.connect(1));
+    alice.register(&mut at0, RosterMode::None);
+    bob.register(&mut at1, RosterMode::None);
+    talk(&mut at0, ("bob", &mut at1), "1", true);
+    several.redis.kill();
+    several.redis.start_again(&[]);
+    // Both are claimed again, and reach each other again.
+    talk(&mut at0, ("bob", &mut at1), "2", true);
+    talk(&mut at1, ("alice", &mut at0), "3", true);
+    drop(at0);
+    let eve = Account::new("alice", include_str!("../data/bob.pem"));
+    let mut stranger = several.connect(1);
+    stranger.send(&eve.claim(RosterMode::None));
+    let challenge = stranger.line();
+    stranger.send(&eve.prove(&challenge));
+    stranger.dismissed("name_bound");
+}
+
+#[test]
+fn an_engine_that_kept_its_data_is_gone_on_with() {
+    let Some(mut several) = Several::start(2) else { return };
+    let (mut a, _b, mut c) = users(&several);
+    several.redis.kill();
+    several.redis.start_again(&[]);
+    talk(&mut c, ("a", &mut a), "1", false);
+    talk(&mut a, ("c", &mut c), "2", false);
+}
+
+#[test]
+fn a_relay_that_cannot_belong_to_the_cluster_says_why_and_ends() {
+    let Some(several) = Several::start(1) else { return };
+    let engine = several.engine();
+    let (home, key) = (several.path("other"), several.path("other-key/relay.key"));
+    let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--home", text(&home)];
+    arguments.extend(["--cluster", &engine, "--relay-key", text(&key)]);
+    let other_key = Process::start(&arguments).end().with_code(1);
+    assert!(other_key.transcript.contains("have another key"), "{other_key:#?}");
+    let none = format!("{engine}-none");
+    let password = ["serve", "--listen", "127.0.0.1:0", "--ephemeral", "--cluster"];
+    let in_url = [&password[..], &["redis://:secret@127.0.0.1"]].concat();
+    let in_url = Process::start(&in_url).end().with_code(2);
+    assert!(in_url.transcript.contains("--cluster-password-fd"), "{in_url:#?}");
+    let mut plain = several.redis.plain();
+    plain.ask(&["CONFIG", "SET", "requirepass", "secret"]);
+    let key = several.path("keys/relay.key");
+    let without = [&password[..], &[&engine, "--relay-key", text(&key)]].concat();
+    let without = Process::start(&without).end().with_code(1);
+    assert!(without.transcript.contains("asks for a password"), "{without:#?}");
+    // One that is not there (yet) is waited for.
+    let waiting = [&password[..], &[&none, "--relay-key", text(&key)]].concat();
+    let waiting = Process::start(&waiting);
+    waiting.talk_with("No such file");
+    waiting.signal(Signal::SIGTERM);
+    waiting.end().with_code(0);
+}

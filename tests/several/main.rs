@@ -1,0 +1,55 @@
+//! Several relays as one: real processes on a real redis-server, killed, stopped and started again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)] // a test says what it expects
+
+#[path = "../support"]
+mod support {
+    #![allow(dead_code)]
+    pub mod fixtures;
+    pub mod process;
+    pub mod redis;
+    pub mod relay;
+    pub mod secrets;
+    pub mod several;
+    pub mod spread;
+}
+
+mod across;
+mod engine;
+mod killed;
+
+use serde_json::{Value, json};
+use support::relay::Client;
+
+/// A message of an original client, or of one of version 2.
+fn message(to: &str, id: &str, v2: bool) -> Value {
+    let mut frame = json!({"action": "message", "to": to, "id": id, "content": id});
+    if v2 {
+        frame["v"] = json!(2);
+    }
+    frame
+}
+
+/// Sends a message until the relay takes it, and checks that it comes: while relays or the engine
+/// are away it is refused.
+fn talk(from: &mut Client, (to, addressee): (&str, &mut Client), id: &str, v2: bool) {
+    loop {
+        from.send(&message(to, id, v2));
+        let answer = from.frame();
+        if answer["action"] == "relayed" {
+            break;
+        }
+        if answer["id"] != id {
+            continue; // a roster
+        }
+        let code = answer["code"].as_str().unwrap();
+        assert!(["queue_full", "unknown_user"].contains(&code), "{answer}");
+        std::thread::yield_now();
+    }
+    loop {
+        let frame = addressee.frame();
+        if frame["action"] == "message" && frame["id"] == id {
+            return;
+        }
+    }
+}
