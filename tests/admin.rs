@@ -536,6 +536,31 @@ fn metrics_are_what_promtool_accepts() {
     assert!(checked.status.success() && said.is_empty(), "{said}");
 }
 
+/// Of the dashboard no more is checked: that it is JSON, and asks for metrics that there are.
+#[test]
+fn the_dashboard_asks_for_metrics_that_are_served() {
+    let (_relay, at) = measured(&[]);
+    let (_, page) = get(&at, "/metrics");
+    let dashboard: Value =
+        serde_json::from_str(include_str!("../packaging/grafana.json")).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("a list");
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let mut asked = 0;
+    for target in targets {
+        let query = target["expr"].as_str().expect("a query");
+        let is_part = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        let words = query.split(|c: char| !is_part(c));
+        for name in words.filter(|it| it.starts_with("sealwax_") || it.starts_with("process_")) {
+            let whole = name.strip_suffix("_bucket").or(name.strip_suffix("_sum"));
+            let whole = whole.or(name.strip_suffix("_count")).unwrap_or(name);
+            let is_there = |it: &str| page.contains(&format!("# TYPE {it} "));
+            assert!(is_there(whole) || is_there(name), "{name}: {query}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "the queries were not found");
+}
+
 #[test]
 fn health_is_told_and_other_requests_are_refused_by_their_code() {
     let (relay, at) = measured(&[]);
