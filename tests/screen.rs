@@ -137,6 +137,15 @@ fn what_is_pasted_is_shown_and_sent_when_it_is_entered_and_is_no_command() {
     alice.see_row("pasted: it is sent as a text");
     alice.type_in("\r");
     assert_eq!(bob.event("message")["text"], "/quit");
+    alice.see("sent", |shown| shown.line == "bob>");
+    for again in ["\x1b[A", "\x12quit", "\x19"] {
+        alice.type_in(again);
+        let shown = alice.see_row("pasted: it is sent as a text");
+        assert!(shown.line.ends_with("/quit"), "{}", shown.line);
+        // Deleted, and put back the next time.
+        alice.type_in(if again == "\x19" { "\r" } else { "\r\x1b[A\x15" });
+        assert_eq!(bob.event("message")["text"], "/quit");
+    }
     alice.type_in("\x1b[200~one\rtwo\r\x1b[201~\x1b\r");
     assert_eq!(bob.event("message")["text"], "one");
     assert_eq!(bob.event("message")["text"], "two");

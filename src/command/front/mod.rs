@@ -168,10 +168,9 @@ impl ChatHandler {
         Self { screen: Some(screen), talk_is_drawn, ..self }
     }
 
-    /// The lines that were typed, the oldest first; without those that were pasted as several.
+    /// The lines that were typed, the oldest first.
     pub(super) fn history(&self) -> impl Iterator<Item = &str> {
-        let all = self.screen.iter().flat_map(|screen| screen.editor.history());
-        all.filter(|line| !line.contains('\n'))
+        self.screen.iter().flat_map(|screen| screen.editor.history())
     }
 
     /// Asks for all sources, and connects. `look_ups` wakes the loop when a name was looked up.

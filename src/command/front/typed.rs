@@ -120,10 +120,8 @@ impl ChatHandler {
     }
 
     /// Puts the line back that was entered: it cannot be carried out yet.
-    fn put_back(&mut self, text: String, is_literal: bool) {
-        if let Some(screen) = &mut self.screen {
-            screen.editor.put_back(text, is_literal);
-        }
+    fn take_back(&mut self) {
+        self.screen.iter_mut().for_each(|screen| screen.editor.take_back());
     }
 
     /// Who is written to with Enter: whoever wrote last, as long as nobody was chosen.
@@ -136,10 +134,10 @@ impl ChatHandler {
     fn entered(&mut self, cx: &mut Context, text: String, is_literal: bool) {
         let offered = self.offered().map(str::to_owned);
         if self.phase != Phase::Talking {
-            return self.put_back(text, is_literal);
+            return self.take_back();
         }
         if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
-            self.put_back(text, is_literal);
+            self.take_back();
             return self.notice("the line before this one is not sent yet".to_owned());
         }
         if text.trim().is_empty() {
@@ -158,7 +156,7 @@ impl ChatHandler {
                     self.choose(cx, offered);
                     return self.entered(cx, text, is_literal);
                 }
-                self.put_back(text, is_literal);
+                self.take_back();
                 match offered {
                     Some(name) => {
                         self.notice(format!("Enter once more sends this to {name}"));
@@ -169,7 +167,7 @@ impl ChatHandler {
             }
             Ok(command) => self.submit(cx, command),
             Err(why) => {
-                self.put_back(text, is_literal);
+                self.take_back();
                 self.notice(why);
             }
         }
@@ -190,7 +188,7 @@ impl ChatHandler {
             return;
         };
         if self.recipient.is_none() {
-            self.put_back(text, true);
+            self.take_back();
             return self.notice("to whom? /to NAME chooses".to_owned());
         }
         let mut lines = text.split('\n').filter(|line| !line.trim().is_empty());
@@ -200,7 +198,7 @@ impl ChatHandler {
             if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
                 // The others wait in the line: it is entered again once this one is sent.
                 let rest: Vec<&str> = lines.collect();
-                self.put_back(rest.join("\n"), true);
+                self.screen.iter_mut().for_each(|it| it.editor.put_back(rest.join("\n")));
                 return self.notice("not all is sent yet: Alt-Enter goes on".to_owned());
             }
         }
