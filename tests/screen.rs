@@ -41,7 +41,8 @@ impl Screen {
         let options = homes.options("alice", relay);
         let all: Vec<_> =
             ["chat"].iter().chain(arguments).copied().chain(options.iter().map(|o| &**o)).collect();
-        let variables: Vec<_> = [("TERM", "xterm")].iter().chain(variables).copied().collect();
+        let xterm = [("TERM", "xterm"), ("XTERM_VERSION", "test"), ("LC_ALL", "C.UTF-8")];
+        let variables: Vec<_> = xterm.iter().chain(variables).copied().collect();
         let first = format!("stty cols {COLUMNS} rows {ROWS};");
         let seat = Seat::with(&first, &variables, &all);
         Self { seat, emulator: python("screen.py", &[COLUMNS, ROWS]) }
@@ -87,10 +88,13 @@ impl Screen {
         self.see(words, |shown| shown.rows.iter().any(|row| row.contains(words)))
     }
 
-    fn resize(&mut self, columns: &str) {
+    /// The window gets so many columns. The terminal wraps its rows anew, or cuts them.
+    fn resize(&mut self, columns: &str, wraps: bool) {
+        let command =
+            if wraps { format!("wrap {columns}") } else { format!("size {columns} {ROWS}") };
+        self.emulator.say(&command);
         let stty = Command::new("stty").args(["-F", &self.seat.name, "cols", columns]).status();
         assert!(stty.expect("coreutils has it").success());
-        self.emulator.say(&format!("size {columns} {ROWS}"));
     }
 }
 
@@ -251,16 +255,40 @@ fn who_stops_it_gets_the_terminal_back_and_it_is_drawn_anew() {
 }
 
 #[test]
-fn a_window_that_becomes_narrow_keeps_the_last_rows() {
+fn a_window_of_another_width_is_drawn_anew_at_once_and_no_row_stays_and_no_line_goes() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
-    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
-    alice.see_row("connected");
-    alice.type_in("a line that is longer than half");
-    alice.see("typed", |shown| shown.line == "bob> a line that is longer than half");
-    alice.resize("24");
-    let shown = alice.see("narrow", |shown| shown.line == "bob>  longer than half");
-    let status = &shown.rows[shown.rows.len() - 2];
-    assert!(status.ends_with('…') && status.chars().count() == 23, "{status}");
+    let mut bob = bob(&homes, &relay);
+    for (variables, wraps) in [
+        (&[][..], false),
+        (&[("TERM", "screen"), ("TMUX", "x")], true),
+        (&[("TERM", "tmux")], true),
+    ] {
+        let mut alice = Screen::new(&homes, &relay.address, &["bob"], variables);
+        alice.see_row("connected");
+        for line in ["one", "two", "three"] {
+            bob.say(&format!(r#"{{"to":"alice","text":"{line}"}}"#));
+            alice.see_row(&format!("bob: {line}"));
+        }
+        alice.type_in("a line that is longer than half");
+        alice.see("typed", |shown| shown.line == "bob> a line that is longer than half");
+        alice.resize("24", wraps);
+        let shown = alice.see("narrow", |shown| shown.line == "bob>  longer than half");
+        let status = &shown.rows[shown.rows.len() - 2];
+        assert!(status.starts_with(" to bob") && status.chars().count() <= 23, "{status}");
+        alice.resize("60", wraps);
+        let shown = alice.see("wide", |shown| {
+            shown.line == "bob> a line that is longer than half"
+                && shown.rows[shown.rows.len() - 2].contains("· connected")
+        });
+        let text = shown.rows.join("\n");
+        assert_eq!(text.matches(" to bob").count(), 1, "a status stays:\n{text}");
+        assert_eq!(text.matches("than half").count(), 1, "a line stays:\n{text}");
+        for line in ["one", "two", "three"] {
+            assert_eq!(text.matches(&format!("bob: {line}")).count(), 1, "{line}:\n{text}");
+        }
+        alice.type_in("\x03\x03");
+        alice.seat.end();
+    }
 }
 
 #[test]

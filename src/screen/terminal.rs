@@ -63,6 +63,12 @@ impl Terminal {
         moves && io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
+    /// Whether this terminal is known to wrap its rows anew when it has another width. Its names in
+    /// the environment tell, as far as they do: over `ssh(1)` only `TERM` comes along.
+    pub fn rewraps() -> bool {
+        rewraps(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
     /// Makes the terminal raw. `whole`: the alternate screen is drawn on, and what was on the
     /// terminal comes back afterwards.
     ///
@@ -145,6 +151,32 @@ impl Drop for Terminal {
     }
 }
 
+/// Terminals that wrap their rows anew, by the begin of `TERM`.
+const REWRAPPING: [&str; 6] =
+    ["tmux", "xterm-kitty", "xterm-ghostty", "foot", "alacritty", "wezterm"];
+/// The same where `TERM` begins with `xterm`: each sets one of these variables.
+const REWRAPPING_XTERMS: [&str; 6] = [
+    "VTE_VERSION",
+    "KONSOLE_VERSION",
+    "ALACRITTY_WINDOW_ID",
+    "WEZTERM_PANE",
+    "WT_SESSION",
+    "ITERM_SESSION_ID",
+];
+
+fn rewraps(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let name = variable("TERM").unwrap_or_default();
+    let begins = |begin: &&str| name.starts_with(begin);
+    let is_set = |name: &&str| variable(name).is_some();
+    // A terminal may have been started in another one, and have that one's variables too: xterm
+    // sets one of its own, and of GNU screen and tmux only the second sets TMUX.
+    REWRAPPING.iter().any(begins)
+        || name.starts_with("screen") && is_set(&"TMUX")
+        || name.starts_with("xterm")
+            && !is_set(&"XTERM_VERSION")
+            && REWRAPPING_XTERMS.iter().any(is_set)
+}
+
 fn before() -> std::sync::MutexGuard<'static, Option<Before>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -184,5 +216,32 @@ fn write(text: &str) {
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     if let Ok(terminal) = open("/proc/self/fd/1", flags, Mode::empty()) {
         let _ = File::from(terminal).write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_rewraps_where_its_names_say_so() {
+        for (variables, expected) in [
+            (&[("TERM", "xterm-256color")][..], false),
+            (&[("TERM", "xterm-256color"), ("VTE_VERSION", "7600")], true),
+            (&[("TERM", "xterm"), ("VTE_VERSION", "7600"), ("XTERM_VERSION", "XTerm(390)")], false),
+            (&[("TERM", "st-256color"), ("VTE_VERSION", "7600")], false),
+            (&[("TERM", "tmux-256color")], true),
+            (&[("TERM", "screen-256color"), ("TMUX", "/tmp/tmux-0/default,1,0")], true),
+            (&[("TERM", "screen-256color")], false),
+            (&[("TERM", "xterm-kitty")], true),
+            (&[("TERM", "linux")], false),
+            (&[], false),
+        ] {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(rewraps(variable), expected, "{variables:?}");
+        }
     }
 }

@@ -53,6 +53,20 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// How many rows below its first one `text` (which was escaped) ends on a terminal that wraps it
+/// at so many columns. A character that is too wide for the rest of a row stands in the next one.
+pub(super) fn wraps(text: &str, columns: usize) -> usize {
+    let (mut rows, mut used) = (0, 0);
+    for grapheme in text.graphemes(true) {
+        let cells = width(grapheme);
+        used += cells;
+        if used > columns {
+            (rows, used) = (rows + 1, cells);
+        }
+    }
+    rows
+}
+
 /// The beginning of `text` (which was escaped) that fits into `columns`; where something is left
 /// out, `…` stands at the end.
 pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {

@@ -96,7 +96,7 @@ impl ChatScreen {
             terminal,
             keys: Keys::default(),
             editor,
-            inline: Inline::default(),
+            inline: Inline::new(Terminal::rewraps()),
             pace: Pace::default(),
             look,
             size: Terminal::size(),
@@ -260,7 +260,7 @@ impl ChatScreen {
     /// What takes the live rows away, before this process is stopped.
     pub(super) fn erase(&mut self) -> String {
         let mut out = String::new();
-        self.inline.erase(&mut out);
+        self.inline.erase(self.size.columns, &mut out);
         out
     }
 
@@ -296,14 +296,14 @@ impl ChatScreen {
         }
         let live = self.live(status);
         let is_same = self.lines.is_empty()
-            && self.inline.shows(&live)
+            && self.inline.shows(&live, self.size.columns)
             && !self.clears
             && self.change.is_empty();
         if is_same && self.rings_for.is_none() {
             return Vec::new();
         }
         let mut first = std::mem::take(&mut self.change);
-        self.inline.erase(&mut first);
+        self.inline.erase(self.size.columns, &mut first);
         self.tell_left_out();
         if std::mem::take(&mut self.clears) {
             first.push_str("\x1b[H\x1b[2J");
