@@ -31,6 +31,8 @@ struct Screen {
 struct Shown {
     /// From the first line that was ever shown; without those that are empty.
     rows: Vec<String>,
+    /// Those that are on it now.
+    seen: Vec<String>,
     /// The row of the cursor, and its column.
     line: String,
     column: u64,
@@ -38,14 +40,24 @@ struct Shown {
 
 impl Screen {
     fn new(homes: &Homes, relay: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::sized(homes, relay, arguments, variables, (COLUMNS, ROWS))
+    }
+
+    fn sized(
+        homes: &Homes,
+        relay: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        (columns, rows): (&str, &str),
+    ) -> Self {
         let options = homes.options("alice", relay);
         let all: Vec<_> =
             ["chat"].iter().chain(arguments).copied().chain(options.iter().map(|o| &**o)).collect();
         let xterm = [("TERM", "xterm"), ("XTERM_VERSION", "test"), ("LC_ALL", "C.UTF-8")];
         let variables: Vec<_> = xterm.iter().chain(variables).copied().collect();
-        let first = format!("stty cols {COLUMNS} rows {ROWS};");
+        let first = format!("stty cols {columns} rows {rows};");
         let seat = Seat::with(&first, &variables, &all);
-        Self { seat, emulator: python("screen.py", &[COLUMNS, ROWS]) }
+        Self { seat, emulator: python("screen.py", &[columns, rows]) }
     }
 
     fn type_in(&mut self, keys: &str) {
@@ -63,7 +75,8 @@ impl Screen {
         let line = texts("rows")[at].clone();
         let column = shown["cursor"][0].as_u64().expect("a column");
         let rows = texts("above").into_iter().chain(texts("rows"));
-        Shown { rows: rows.filter(|row| !row.is_empty()).collect(), line, column }
+        let rows = rows.filter(|row| !row.is_empty()).collect();
+        Shown { rows, seen: texts("rows"), line, column }
     }
 
     /// Reads until the screen is as it should be.
@@ -185,6 +198,92 @@ fn who_wrote_last_is_answered_after_one_more_enter() {
 }
 
 #[test]
+fn the_help_fits_and_its_begin_is_pointed_to_where_it_does_not() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    for (arguments, rows, columns, pointer) in [
+        (&["bob"][..], "24", "80", ""),
+        (&["--screen", "bob"], "24", "80", ""),
+        (&["bob"], "14", "40", "the help begins above: scroll"),
+        (&["--screen", "bob"], "14", "60", "PageUp: the begin of the help"),
+    ] {
+        let mut alice = Screen::sized(&homes, &relay.address, arguments, &[], (columns, rows));
+        alice.see_row("* you are alice");
+        alice.type_in("\x1bOP");
+        let shown = alice.see_row("Who is away");
+        let text = shown.rows.join("\n");
+        assert!(text.contains(pointer), "{pointer}: {text}");
+        assert!(text.contains("wait for confirmations") || !pointer.is_empty(), "{text}");
+        let is_begin_seen = shown.seen.iter().any(|row| row.contains("to whom you have chosen"));
+        assert_eq!(is_begin_seen, pointer.is_empty(), "{text}");
+        if pointer.starts_with("PageUp") {
+            alice.type_in(&"\x1b[5~".repeat(9)); // no further than to the begin
+            alice.see_row("to whom you have chosen");
+            alice.see_row("PageDown: later lines");
+        }
+        alice.type_in("\x03");
+        alice.seat.end();
+    }
+}
+
+#[test]
+fn a_command_that_is_not_understood_is_told_and_can_be_had_again() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    for arguments in [&["bob"][..], &["--screen", "bob"]] {
+        let mut alice = Screen::new(&homes, &relay.address, arguments, &[]);
+        alice.see_row("connected");
+        alice.type_in("/nothing of that\r");
+        let shown = alice.see_row("there is no /nothing;");
+        assert_eq!(shown.line, "bob>");
+        alice.type_in("\x1b[A");
+        alice.see("had again", |shown| shown.line == "bob> /nothing of that");
+        alice.type_in("\x03\x03");
+        alice.seat.end();
+    }
+}
+
+/// Leaving says what it waits for, and Ctrl-C ends it.
+#[test]
+fn who_quits_is_told_what_is_waited_for() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &["bob", "--wait", "3600"], &[]);
+    alice.see_row("connected");
+    bob.say(r#"{"to":"alice","text":"one"}"#);
+    alice.see_row("bob: one");
+    bob.event("delivered");
+    // Bob confirms nothing any more.
+    bob.signal(Signal::SIGSTOP);
+    alice.type_in("unconfirmed\r/quit\r");
+    alice.see_row(" leaving, Ctrl-C: at once · waits for 1 confirmation");
+    alice.type_in("\x03");
+    assert_eq!(alice.seat.end().code(), Some(7));
+    bob.signal(Signal::SIGCONT);
+}
+
+/// A line that cannot be sent yet does not keep anybody from leaving, and goes out before that.
+#[test]
+fn who_quits_behind_a_line_that_waits_leaves_once_it_is_sent() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
+    alice.see_row("connected");
+    bob.say(r#"{"to":"alice","text":"one"}"#);
+    alice.see_row("bob: one");
+    bob.event("delivered");
+    bob.signal(Signal::SIGSTOP);
+    let many: String = (0..32).fold(String::new(), |lines, at| lines + &format!("text {at}\r"));
+    alice.type_in(&format!("\x1b[200~{many}last\x1b[201~\x1b\r/quit\r"));
+    alice.see_row("waits for 33 confirmations");
+    bob.signal(Signal::SIGCONT);
+    loop {
+        if bob.event("message")["text"] == "last" {
+            break;
+        }
+    }
+    assert_eq!(alice.seat.end().code(), Some(0));
+}
+
+#[test]
 fn what_becomes_of_a_line_is_marked() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
     let mut alice = Screen::new(&homes, &relay.address, &["carol"], &[]);
@@ -301,10 +400,10 @@ fn names_have_the_colour_of_their_key_unless_none_is_wanted() {
         alice.see_row("connected");
         bob.say(r#"{"to":"alice","text":"hello"}"#);
         alice.see_row("bob: hello");
+        alice.seat.wait_for("\x1b]9;sealwax: a message from bob\x1b\\");
         let shown = &alice.seat.shown;
         assert_eq!(shown.contains("\x1b[1mbob\x1b[0m: hello"), !is_coloured, "{shown:?}");
         assert!(shown.contains("mbob\x1b[0m: hello"));
-        assert!(shown.contains("\x1b]9;sealwax: a message from bob\x1b\\"));
         assert!(shown.contains("!\x1b[0m \x1b[1"), "the year");
         alice.type_in("\x03");
         alice.seat.end();

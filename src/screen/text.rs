@@ -53,6 +53,66 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// What rows behind the first one of a line begin with, so that none can pass for a line.
+const INDENT: &str = "    ";
+
+/// `line` (which was escaped) in rows of so many columns, divided between words; rows behind the
+/// first are indented. What stands in backquotes is one word, for a command is to be copied whole.
+/// A word that is longer than a row stays whole too, and is the terminal's to wrap.
+pub fn wrap(line: &str, columns: usize) -> Vec<String> {
+    let indent = if columns > 2 * INDENT.len() { INDENT } else { "" };
+    let (mut rows, mut row, mut used) = (Vec::new(), String::new(), 0);
+    for word in words(line) {
+        let cells = width(word.trim_end_matches(' '));
+        if used + cells > columns && !row.trim_start_matches(' ').is_empty() {
+            rows.push(row.trim_end_matches(' ').to_owned());
+            indent.clone_into(&mut row);
+            used = indent.len();
+        }
+        row.push_str(word);
+        used += width(word);
+    }
+    rows.push(row.trim_end_matches(' ').to_owned());
+    rows
+}
+
+/// As [`wrap`]; but a word that is longer than a row is divided.
+pub fn wrap_all(line: &str, columns: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    for row in wrap(line, columns) {
+        let indent = if columns > 2 * INDENT.len() { INDENT } else { "" };
+        let (mut part, mut used) = (String::new(), 0);
+        for grapheme in row.graphemes(true) {
+            let cells = width(grapheme);
+            if used + cells > columns && used > 0 {
+                rows.push(std::mem::replace(&mut part, indent.to_owned()));
+                used = indent.len();
+            }
+            part.push_str(grapheme);
+            used += cells;
+        }
+        rows.push(part);
+    }
+    rows
+}
+
+/// The words of a line, each with the spaces behind it; those at the begin are a word.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let (mut rest, mut is_quoted) = (line, false);
+    std::iter::from_fn(move || {
+        let mut was_space = false;
+        let end = rest.char_indices().find(|&(at, letter)| {
+            let is_end = was_space && letter != ' ' && !is_quoted;
+            is_quoted ^= letter == '`' && !is_end;
+            was_space = letter == ' ' && (at > 0 || !is_quoted);
+            is_end
+        });
+        let (word, behind) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    })
+}
+
 /// How many rows below its first one `text` (which was escaped) ends on a terminal that wraps it
 /// at so many columns. A character that is too wide for the rest of a row stands in the next one.
 pub(super) fn wraps(text: &str, columns: usize) -> usize {
@@ -235,6 +295,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_divided_between_words_and_a_command_stays_whole() {
+        for (line, rows) in [
+            ("one two three", &["one two three"][..]),
+            ("one two three four", &["one two three", "    four"]),
+            ("F1     a table of", &["F1     a table", "    of"]),
+            ("  indented and long", &["  indented and", "    long"]),
+            ("it is `a b c d` e", &["it is `a b c d`", "    e"]),
+            ("it is so `a b c d` e", &["it is so", "    `a b c d` e"]),
+            ("abcdefghijklmnopqrst uv", &["abcdefghijklmnopqrst", "    uv"]),
+            ("日本 語日本 語日", &["日本 語日本", "    語日"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(wrap(line, 15), rows, "{line}");
+        }
+        let rows = ["abcdefghijklmno", "    pqrst", "    uv"];
+        assert_eq!(wrap_all("abcdefghijklmnopqrst uv", 15), rows);
+        assert_eq!(wrap_all("bob: 日本語です", 9), ["bob:", "    日本", "    語で", "    す"]);
+        assert_eq!(wrap_all("日本", 1), ["日", "本"]);
+    }
+
+    #[test]
     fn a_text_is_cut_between_graphemes_and_by_cells() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdef", 4), "abc…");
@@ -252,6 +333,15 @@ mod tests {
             let plain = escape_visible(&text).replace("\\u{200d}", "").replace("\\u{200c}", "");
             let joined = without(&shown).replace("\\u{200d}", "").replace("\\u{200c}", "");
             prop_assert_eq!(joined, plain);
+        }
+
+        #[test]
+        fn a_wrapped_line_says_the_same_and_fits(text in "[a-c` 日é]*", columns in 2_usize..30) {
+            let without_spaces = |text: &str| text.replace(' ', "");
+            for rows in [wrap(&text, columns), wrap_all(&text, columns)] {
+                prop_assert_eq!(without_spaces(&rows.concat()), without_spaces(&text));
+            }
+            prop_assert!(wrap_all(&text, columns).iter().all(|row| width(row) <= columns));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::super::Exit;
 use super::super::inline::{ChatScreen, Status, User};
-use super::super::lines::{HELP, InputCommand, InputForm, KEYS_HELP};
+use super::super::lines::{HELP, InputCommand, InputForm, SCREEN_HELP};
 use super::super::view::Level;
 use super::{CLOCK_TIMER, ChatHandler, FRAME_TIMER, KEYS_TIMER, Phase, SHOWN_TIMER};
 use crate::reactor::{Context, Signal};
@@ -91,6 +91,9 @@ impl ChatHandler {
     /// Ctrl-C takes back what is written; where nothing is, it leaves at once.
     fn cancel(&mut self, cx: &mut Context) {
         self.asked = None;
+        if self.phase == Phase::Leaving {
+            return self.close_streams(cx); // asked once more: not even the last receipts
+        }
         match &mut self.screen {
             Some(screen)
                 if screen.editor.search().is_some() || !screen.editor.text().is_empty() =>
@@ -113,7 +116,7 @@ impl ChatHandler {
     pub(super) fn help(&mut self, cx: &mut Context) {
         match self.screen.as_mut().filter(|screen| screen.is_in_use()) {
             Some(screen) => {
-                screen.notice(&format!("{HELP}{KEYS_HELP}"), self.recipient.as_deref());
+                screen.help(SCREEN_HELP, self.recipient.as_deref());
             }
             None => self.talk(cx, Level::Warning, HELP.trim_end()),
         }
@@ -136,10 +139,6 @@ impl ChatHandler {
         if self.phase != Phase::Talking {
             return self.take_back();
         }
-        if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
-            self.take_back();
-            return self.notice("the line before this one is not sent yet".to_owned());
-        }
         if text.trim().is_empty() {
             self.choose(cx, offered);
             return;
@@ -150,6 +149,10 @@ impl ChatHandler {
             InputForm::Chat.parse(text.as_bytes())
         };
         match command {
+            Ok(InputCommand::Say { .. }) if self.holds_line() => {
+                self.take_back();
+                self.notice("the line before this one is not sent yet".to_owned());
+            }
             Ok(InputCommand::Say { to: None, .. }) if self.recipient.is_none() => {
                 // Nothing goes to somebody whom nobody has chosen: Enter once more does that.
                 if self.asked.is_some() && self.asked == offered {
@@ -166,10 +169,7 @@ impl ChatHandler {
                 }
             }
             Ok(command) => self.submit(cx, command),
-            Err(why) => {
-                self.take_back();
-                self.notice(why);
-            }
+            Err(why) => self.complain(cx, &why), // the line can be had again with the arrow up
         }
     }
 
@@ -187,6 +187,10 @@ impl ChatHandler {
         let Edit::Entered { text, .. } = screen.editor.press(Press::plain(Key::Enter)) else {
             return;
         };
+        if self.holds_line() {
+            self.take_back();
+            return self.notice("the line before this one is not sent yet".to_owned());
+        }
         if self.recipient.is_none() {
             self.take_back();
             return self.notice("to whom? /to NAME chooses".to_owned());
@@ -195,13 +199,18 @@ impl ChatHandler {
         while let Some(line) = lines.next() {
             let text = line.to_owned();
             self.submit(cx, InputCommand::Say { to: None, text, id: None });
-            if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
+            if self.holds_line() {
                 // The others wait in the line: it is entered again once this one is sent.
                 let rest: Vec<&str> = lines.collect();
                 self.screen.iter_mut().for_each(|it| it.editor.put_back(rest.join("\n")));
                 return self.notice("not all is sent yet: Alt-Enter goes on".to_owned());
             }
         }
+    }
+
+    /// Whether a line waits until it can be sent.
+    pub(super) fn holds_line(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.held.is_some())
     }
 
     /// Carries out a line, or keeps it until it can be.
@@ -263,6 +272,21 @@ impl ChatHandler {
         names.iter().map(user).collect()
     }
 
+    /// What leaving waits for.
+    fn leaving(&self) -> Option<String> {
+        let count = self.unfinished() + usize::from(self.holds_line());
+        Some(match self.phase {
+            Phase::Talking => return None,
+            Phase::Finishing if self.trusting.is_some() || self.asks_who_is_here => {
+                "waits for an answer of the relay".to_owned()
+            }
+            Phase::Finishing if count == 1 => "waits for 1 confirmation".to_owned(),
+            Phase::Finishing if count > 1 => format!("waits for {count} confirmations"),
+            Phase::Finishing => "waits for the terminal".to_owned(),
+            Phase::Leaving => "confirms what you have read".to_owned(),
+        })
+    }
+
     // --- The terminal ---
 
     /// A signal of the terminal.
@@ -302,6 +326,7 @@ impl ChatHandler {
             return;
         }
         let (offered, users) = (self.offered().map(str::to_owned), self.list());
+        let leaving = self.leaving();
         let (Some(screen), Some(streams)) = (&mut self.screen, &mut self.streams) else { return };
         if streams.has_unsent(cx) {
             return cx.set_timer(FRAME_TIMER, None); // `drained` tells when it takes more
@@ -315,7 +340,7 @@ impl ChatHandler {
             is_changed: to.is_some_and(|to| self.changed.contains(to)),
             pending: self.client.pending_counts(),
             users,
-            is_finishing: self.phase == Phase::Finishing,
+            leaving,
         };
         for (text, receipt) in screen.frame(cx.now(), &status) {
             streams.write(cx, &text, receipt);

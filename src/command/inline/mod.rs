@@ -24,7 +24,7 @@ use crate::client::{Event, Progress, Receipt, Way};
 use crate::limits::{MAX_TEXT, OUTPUT_QUEUE};
 use crate::reactor::Time;
 use crate::screen::{
-    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, escape, isolate,
+    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, escape, isolate, wrap,
 };
 use crate::wire::{Fingerprint, check_name_v2};
 
@@ -166,7 +166,30 @@ impl ChatScreen {
         if let Some(name) = chosen.filter(|_| self.whole.is_some()) {
             self.conversations.push(name, lines, false);
         }
-        self.print(lines.to_owned(), None);
+        let columns = usize::from(self.size.columns).saturating_sub(1);
+        let rows: Vec<String> = lines.lines().flat_map(|line| wrap(line, columns)).collect();
+        self.print(rows.join("\n") + "\n", None);
+    }
+
+    /// Shows what can be typed, and where to look for the begin of it if the window is too small.
+    pub(super) fn help(&mut self, help: &str, chosen: Option<&str>) {
+        self.notice(help, chosen);
+        let (columns, live) = self.notice_room();
+        let rows: usize = help.lines().map(|line| wrap(line, columns).len()).sum();
+        if rows + live > usize::from(self.size.rows) {
+            self.notice = Some(match self.whole {
+                Some(_) => "PageUp: the begin of the help".to_owned(),
+                None => "the help begins above: scroll the terminal back".to_owned(),
+            });
+        }
+    }
+
+    /// The columns that a notice has, and the rows of the window that it has not.
+    fn notice_room(&self) -> (usize, usize) {
+        match self.whole {
+            Some(_) => (whole::columns(self.size), 3),
+            None => (usize::from(self.size.columns).saturating_sub(1), 2),
+        }
     }
 
     /// A text was given to the client.
@@ -444,14 +467,15 @@ impl ChatScreen {
         let columns = usize::from(self.size.columns);
         let most = usize::from(self.size.rows / 4).min(own::ROWS);
         let mut rows: Vec<Row> = self.own.rows(most).into_iter().map(Row::plain).collect();
-        let hint = self.notice.clone().or_else(|| status::hint(&self.editor));
+        let notice = self.notice.as_deref().map(|notice| escape(notice).into_owned());
+        let hint = notice.or_else(|| status::hint(&self.editor));
         let clock = self.look.clock.now(wall_clock());
-        let mut status_line = status.line(hint, &self.link, &clock);
-        let unread: usize = status.users.iter().map(|user| user.unread).sum();
-        if unread > 0 {
-            status_line = format!("{unread} unread (Alt-A) · {status_line}");
-        }
-        rows.push(Row::styled("\x1b[7m", format!(" {status_line} ")));
+        // Without the space at each side, and the cell that stays free.
+        let is_scrolled = self.whole.as_ref().is_some_and(Whole::is_scrolled);
+        let later = if is_scrolled { "PageDown: later lines · " } else { "" };
+        let room = columns.saturating_sub(3 + later.chars().count());
+        let status_line = status.line(hint, &self.link, &clock, room);
+        rows.push(Row::styled("\x1b[7m", format!(" {later}{status_line} ")));
         let label = match self.editor.search() {
             Some((words, is_found)) => {
                 let what = if is_found { "search" } else { "not found" };

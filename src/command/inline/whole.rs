@@ -3,17 +3,20 @@
 //!
 //! A picture of the state: drawn by `ratatui`, whose bytes are sent like any frame.
 
+use crate::client::Trust;
+use crate::screen::{ByteBackend, Prompt, Size, cut, width, wrap_all};
 use ratatui::Terminal;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
-use unicode_segmentation::UnicodeSegmentation;
-
-use crate::client::Trust;
-use crate::screen::{ByteBackend, Prompt, Size, cut, width};
 
 /// The widest list of users, in columns.
 const USERS: u16 = 22;
+
+/// The columns of the conversation.
+pub(super) fn columns(size: Size) -> usize {
+    usize::from(size.columns.saturating_sub(USERS.min(size.columns / 3) + 1))
+}
 
 /// One user of the list.
 pub(in crate::command) struct User {
@@ -64,6 +67,11 @@ impl Whole {
         let page = usize::from(rows / 2).max(1);
         self.scrolled =
             if is_up { self.scrolled + page } else { self.scrolled.saturating_sub(page) };
+    }
+
+    /// Whether later lines are not shown.
+    pub(super) fn is_scrolled(&self) -> bool {
+        self.scrolled > 0
     }
 
     /// Shows the end of a conversation.
@@ -125,7 +133,7 @@ fn end_of(lines: &[&str], area: Rect, scrolled: &mut usize) -> Text<'static> {
     let (columns, height) = (usize::from(area.width), usize::from(area.height));
     let mut rows: Vec<String> = Vec::new(); // from the last one up
     for line in lines.iter().rev() {
-        let mut wrapped = wrap(line, columns);
+        let mut wrapped = wrap_all(line, columns);
         wrapped.reverse();
         rows.append(&mut wrapped);
         if rows.len() >= height + *scrolled {
@@ -135,26 +143,6 @@ fn end_of(lines: &[&str], area: Rect, scrolled: &mut usize) -> Text<'static> {
     *scrolled = (*scrolled).min(rows.len().saturating_sub(height));
     rows.into_iter().skip(*scrolled).take(height).rev().map(Line::from).collect()
 }
-
-/// `line` in rows of at most so many columns; those behind the first are indented, so that none can
-/// pass for a line.
-fn wrap(line: &str, columns: usize) -> Vec<String> {
-    let (mut rows, mut row, mut used) = (Vec::new(), String::new(), 0);
-    for grapheme in line.graphemes(true) {
-        let cells = width(grapheme);
-        if used + cells > columns && used > 0 {
-            rows.push(std::mem::take(&mut row));
-            row.push_str(INDENT);
-            used = INDENT.len();
-        }
-        row.push_str(grapheme);
-        used += cells;
-    }
-    rows.push(row);
-    rows
-}
-
-const INDENT: &str = "    ";
 
 #[cfg(test)]
 mod tests {
@@ -177,17 +165,10 @@ mod tests {
             prompt: &prompt,
         };
         let bytes = whole.draw(&picture); // without the spaces, which were there
-        for part in ["carol 2", "bob:", "one", "\x1b[3;17Htoo", " to bob ", "bob>", "hi"] {
+        for part in ["carol 2", "bob:", "one", "\x1b[3;16Htoo", " to bob ", "bob>", "hi"] {
             assert!(bytes.contains(part), "{part:?} in {bytes:?}");
         }
         assert!(bytes.ends_with("\x1b[5;8H"), "{bytes:?}");
-    }
-
-    #[test]
-    fn rows_behind_the_first_are_indented() {
-        assert_eq!(wrap("bob: 日本語です", 8), ["bob: 日", "    本語", "    です"]);
-        assert_eq!(wrap("", 8), [""]);
-        assert_eq!(wrap("日", 1), ["日"]);
     }
 
     #[test]
