@@ -208,6 +208,7 @@ fn the_help_fits_and_its_begin_is_pointed_to_where_it_does_not() {
     ] {
         let mut alice = Screen::sized(&homes, &relay.address, arguments, &[], (columns, rows));
         alice.see_row("* you are alice");
+        alice.see_row("F1 help");
         alice.type_in("\x1bOP");
         let shown = alice.see_row("Who is away");
         let text = shown.rows.join("\n");
@@ -217,7 +218,7 @@ fn the_help_fits_and_its_begin_is_pointed_to_where_it_does_not() {
         assert_eq!(is_begin_seen, pointer.is_empty(), "{text}");
         if pointer.starts_with("PageUp") {
             alice.type_in(&"\x1b[5~".repeat(9)); // no further than to the begin
-            alice.see_row("to whom you have chosen");
+            alice.see_row("text              to whom");
             alice.see_row("PageDown: later lines");
         }
         alice.type_in("\x03");
@@ -472,7 +473,7 @@ fn the_whole_screen_has_three_zones_and_gives_the_lines_back() {
     let mut carol = homes.client("carol", &relay.address, &["chat", "--json"]);
     carol.event("registered");
     let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &[]);
-    alice.see_row("│* here: alice, bob, carol");
+    alice.see_row("  carol               │");
     bob.say(r#"{"to":"alice","text":"from bob\nand more"}"#);
     alice.see("bob's text", |shown| {
         shown.rows.iter().any(|row| row.starts_with("  bob") && row.contains("│"))
@@ -509,4 +510,112 @@ fn the_whole_screen_has_three_zones_and_gives_the_lines_back() {
     alice.seat.wait_for("\x1b[?2004l");
     assert_eq!(alice.seat.shown.matches("\x1b[?1049l").count(), 2);
     assert_eq!(alice.seat.child.wait().expect("ours").code(), Some(0));
+}
+
+/// The rows right of the list of users that the screen shows now.
+fn conversation(shown: &Shown) -> Vec<String> {
+    let rows = shown.seen.iter().filter_map(|row| Some(row.split_once('│')?.1.to_owned()));
+    rows.filter(|row| !row.is_empty()).collect()
+}
+
+/// The names in the list of users.
+fn listed(shown: &Shown) -> Vec<String> {
+    let rows = shown.seen.iter().filter_map(|row| row.split_once('│'));
+    rows.map(|(user, _)| user.trim().to_owned()).filter(|user| !user.is_empty()).collect()
+}
+
+#[test]
+fn a_whole_screen_without_a_peer_tells_who_is_here_and_not_who_comes_and_goes() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &["--screen"], &[]);
+    alice.see_row("connected");
+    let bob = bob(&homes, &relay);
+    alice.see("bob", |shown| listed(shown) == ["bob"]);
+    bob.signal(Signal::SIGTERM);
+    bob.end();
+    alice.see("nobody", |shown| listed(shown).is_empty());
+    let shown = alice.look();
+    let rows = conversation(&shown);
+    assert_eq!(rows[0], "nobody is chosen: /to NAME, or Alt-Right");
+    assert!(rows[1].starts_with("* "), "what is about nobody: {rows:?}");
+    let all = rows.join("\n");
+    assert!(!["came", "went", "here:"].iter().any(|word| all.contains(word)), "{all}");
+    // The lines have it.
+    alice.type_in("\x1bOQ");
+    alice.seat.wait_for("* came: bob");
+    alice.seat.wait_for("* went: bob");
+    alice.type_in("\x03");
+    alice.seat.end();
+}
+
+#[test]
+fn what_is_about_a_peer_stands_in_that_peers_conversation() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    let mut carol = homes.client("carol", &relay.address, &["chat", "--json"]);
+    carol.event("registered");
+    let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &[]);
+    alice.see("both", |shown| listed(shown) == ["bob", "carol"]);
+    bob.say(r#"{"to":"alice","text":"from bob"}"#);
+    let shown = alice.see_row("bob: from bob");
+    assert!(conversation(&shown)[0].starts_with("bob SHA256:"), "{:?}", conversation(&shown));
+    // Carol's key, a text to nobody and one to carol are told elsewhere, and are not unread.
+    alice.type_in("@carol aside\r@dave anybody?\r");
+    carol.event("message");
+    let shown = alice.see("dave", |shown| listed(shown) == ["bob", "carol", "dave"]);
+    let all = conversation(&shown).join("\n");
+    assert!(!all.contains("carol") && !all.contains("dave"), "{all}");
+    assert!(!shown.rows.iter().any(|row| row.contains("unread")), "{:?}", shown.rows);
+    // Marks change in their place.
+    alice.type_in("to bob\r");
+    bob.event("message");
+    let shown = alice.see_row("✓ → bob: to bob");
+    assert_eq!(conversation(&shown).iter().filter(|row| row.contains("to bob")).count(), 1);
+    alice.type_in("\x1b[1;3C");
+    let shown = alice.see("carol's", |shown| {
+        conversation(shown).iter().any(|row| row.ends_with("✓ → carol: aside"))
+    });
+    assert!(conversation(&shown).iter().any(|row| row.starts_with("* carol has the key")));
+    carol.say(r#"{"to":"alice","text":"from carol"}"#);
+    alice.see_row("carol: from carol");
+    carol.signal(Signal::SIGTERM);
+    alice.see("went", |shown| conversation(shown).iter().any(|row| row == "* went: carol"));
+    alice.type_in("\x1b[1;3C");
+    let shown = alice.see_row("✗ → dave: anybody?");
+    let all = conversation(&shown).join("\n");
+    assert!(all.contains("to dave failed (unknown_user)"), "{all}");
+    assert!(!all.contains("carol"), "{all}");
+    alice.type_in("\x03");
+    alice.seat.end();
+}
+
+#[test]
+fn names_have_the_colour_of_their_key_on_the_whole_screen_too() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    for (no_color, is_coloured) in [("", true), ("1", false)] {
+        let colours = [("NO_COLOR", no_color)];
+        let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &colours);
+        alice.see_row("connected");
+        bob.say(r#"{"to":"alice","text":"hello"}"#);
+        alice.see_row("bob: hello");
+        assert_eq!(alice.seat.shown.contains(";38;5;"), is_coloured, "{:?}", alice.seat.shown);
+        assert!(alice.seat.shown.contains("\x1b[0;1"), "bold");
+        alice.type_in("\x03");
+        alice.seat.end();
+    }
+}
+
+#[test]
+fn a_whole_screen_that_cannot_be_had_is_refused() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    for (term, why) in [("dumb", "TERM is dumb"), ("", "TERM is not set")] {
+        let mut alice = Screen::new(&homes, &relay.address, &["--screen"], &[("TERM", term)]);
+        alice.seat.wait_for(&format!("nothing can be drawn, as --screen asks: {why}"));
+        assert_eq!(alice.seat.end().code(), Some(2));
+    }
+    let alice = homes.client("alice", &relay.address, &["chat", "--screen"]);
+    let words = "as --screen asks: standard input is no terminal; without it lines do";
+    alice.talk_with(words);
+    alice.end().with_code(2);
 }

@@ -56,11 +56,21 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Whether standard input and output both are a terminal that understands more than lines.
-    pub fn is_usable() -> bool {
+    /// Why nothing can be drawn: standard input and output have to be a terminal that understands
+    /// more than lines. None: it can.
+    pub fn obstacle() -> Option<&'static str> {
         let name = std::env::var_os("TERM").unwrap_or_default();
-        let moves = !name.is_empty() && name != "dumb";
-        moves && io::stdin().is_terminal() && io::stdout().is_terminal()
+        if !io::stdin().is_terminal() {
+            return Some("standard input is no terminal");
+        }
+        if !io::stdout().is_terminal() {
+            return Some("standard output is no terminal");
+        }
+        match name.to_str() {
+            Some("") => Some("TERM is not set"),
+            Some("dumb") => Some("TERM is dumb, a terminal that knows lines only"),
+            _ => None,
+        }
     }
 
     /// Whether this terminal is known to wrap its rows anew when it has another width. Its names in

@@ -223,7 +223,10 @@ impl ChatHandler {
                     self.complain(cx, &format!("{name} cannot be a name: {fault}"));
                     return true;
                 }
-                self.talk(cx, Level::Info, &format!("talking to {name}"));
+                // The heading of the whole screen says it.
+                if !self.screen.as_ref().is_some_and(ChatScreen::is_whole) {
+                    self.talk(cx, Level::Info, &format!("talking to {name}"));
+                }
                 self.recipient = Some(name);
                 self.screen.iter_mut().for_each(ChatScreen::chosen);
             }
@@ -273,6 +276,7 @@ impl ChatHandler {
         let users: Option<Vec<_>> =
             self.client.users().map(|users| users.map(str::to_owned).collect());
         if let Some(users) = users {
+            self.asks_who_is_here = true;
             return self.tell(cx, Event::Users { users });
         }
         self.asks_who_is_here = true; // it is told by itself, as soon as the relay has

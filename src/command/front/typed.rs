@@ -10,6 +10,7 @@ use super::super::inline::{ChatScreen, Status, User};
 use super::super::lines::{HELP, InputCommand, InputForm, SCREEN_HELP};
 use super::super::view::Level;
 use super::{CLOCK_TIMER, ChatHandler, FRAME_TIMER, KEYS_TIMER, Phase, SHOWN_TIMER};
+use crate::client::Client;
 use crate::reactor::{Context, Signal};
 use crate::screen::{Edit, Key, Press, Terminal, Typed};
 
@@ -225,16 +226,22 @@ impl ChatHandler {
         }
     }
 
+    /// Who is connected besides us.
+    fn others(client: &Client) -> impl Iterator<Item = &str> {
+        let own = client.name();
+        client.users().into_iter().flatten().filter(move |name| *name != own)
+    }
+
     /// Tab.
     fn complete(&mut self) {
         let Some(screen) = &mut self.screen else { return };
-        screen.complete(self.client.users().into_iter().flatten());
+        screen.complete(Self::others(&self.client));
     }
 
     /// Whether the key is one of the whole screen: it scrolls, or chooses a user.
     fn choose_by_key(&mut self, cx: &mut Context, press: Press) -> bool {
         let Some(screen) = &mut self.screen else { return false };
-        let users = screen.listed(self.client.users().into_iter().flatten());
+        let users = screen.listed(self.recipient.as_deref(), Self::others(&self.client));
         let place = users.iter().position(|name| Some(name) == self.recipient.as_ref());
         let name = match (press.alt, press.key) {
             (false, Key::PageUp | Key::PageDown) => {
@@ -258,8 +265,9 @@ impl ChatHandler {
         let Some(screen) = self.screen.as_ref().filter(|screen| screen.is_whole()) else {
             return Vec::new();
         };
-        let here = || self.client.users().into_iter().flatten();
-        let names: BTreeSet<String> = screen.listed(here()).into_iter().collect();
+        let here = || Self::others(&self.client);
+        let names = screen.listed(self.recipient.as_deref(), here());
+        let names: BTreeSet<String> = names.into_iter().collect();
         let present: BTreeSet<&str> = here().filter(|name| names.contains(*name)).collect();
         let user = |name: &String| User {
             is_here: present.contains(name.as_str()),
@@ -332,11 +340,13 @@ impl ChatHandler {
             return cx.set_timer(FRAME_TIMER, None); // `drained` tells when it takes more
         }
         let to = self.recipient.as_deref();
+        let pin = to.and_then(|to| self.client.pin(to));
         let status = Status {
             now: cx.now(),
             to,
             offered: offered.as_deref(),
-            trust: to.and_then(|to| self.client.pin(to)).map(|pin| pin.trust),
+            fp: pin.map(|pin| pin.fp),
+            trust: pin.map(|pin| pin.trust),
             is_changed: to.is_some_and(|to| self.changed.contains(to)),
             pending: self.client.pending_counts(),
             users,

@@ -7,15 +7,18 @@
 
 mod clock;
 mod conversations;
+mod names;
+mod on_whole;
 mod own;
 mod status;
 mod whole;
 
 use std::collections::BTreeSet;
 
-use self::conversations::{Conversations, NOTICES};
+use self::conversations::{Conversations, Fate, Line, NOBODY, Said};
+use self::names::Colour;
 use self::own::OwnLines;
-use self::whole::{Picture, Whole};
+use self::whole::Whole;
 use super::cli::{Notify, TimeFormat};
 use super::lines::COMMANDS;
 use super::talk::wall_clock;
@@ -40,6 +43,19 @@ pub(super) struct Look {
     pub clock: Clock,
     /// How the terminal is told of a message.
     pub notify: Option<Notify>,
+}
+
+/// In which conversation of the whole screen a notice stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Room<'a> {
+    /// In the one that is looked at: it answers what was typed there, or is about nobody.
+    Open,
+    /// In the one with this user, whom it is about.
+    Of(&'a str),
+    /// In those with these users, as far as there are such: each comes or goes, as the word says.
+    OfEach(&'a [String], &'static str),
+    /// In none: the list of users shows it.
+    Nowhere,
 }
 
 /// The screen of one chat.
@@ -81,9 +97,6 @@ pub(super) struct ChatScreen {
     is_over: bool,
 }
 
-/// Letters of names: each stands for a part of the keys. Without the grey ones, and without the
-/// dark blue that is hard to read on black.
-const COLOURS: [u8; 11] = [31, 32, 33, 35, 36, 91, 92, 93, 94, 95, 96];
 /// Users whose names Tab completes although they are not connected.
 const MAX_SEEN: usize = 1024;
 
@@ -145,11 +158,12 @@ impl ChatScreen {
         };
         let time = self.look.clock.before_line(now);
         // Only names are bold: no text that somebody sends can look like the begin of a line.
-        let colour = fp.filter(|_| self.look.has_colours).map_or(0, |fp| {
-            COLOURS[fp.0.iter().map(|&byte| usize::from(byte)).sum::<usize>() % COLOURS.len()]
-        });
-        let bold = if colour == 0 { "\x1b[1m".to_owned() } else { format!("\x1b[1;{colour}m") };
+        let bold = self.colour(fp).bold();
         Some(format!("{time}{bold}{}{PLAIN}{age}: {}\n", escape(from), view::isolated(text)))
+    }
+
+    fn colour(&self, fp: Option<Fingerprint>) -> Colour {
+        fp.filter(|_| self.look.has_colours).map_or_else(Colour::default, Colour::of)
     }
 
     /// Shows whole lines; `receipt` goes with them.
@@ -159,12 +173,18 @@ impl ChatScreen {
         self.pace.want();
     }
 
-    /// Shows whole lines that nobody has written; on the whole screen in the conversation with
-    /// `chosen` too, for that is what is looked at.
-    pub(super) fn notice(&mut self, lines: &str, chosen: Option<&str>) {
-        self.conversations.push(NOTICES, lines, false);
-        if let Some(name) = chosen.filter(|_| self.whole.is_some()) {
-            self.conversations.push(name, lines, false);
+    /// Shows whole lines that nobody has written. `chosen`: whose conversation is looked at.
+    pub(super) fn notice(&mut self, lines: &str, room: Room, chosen: Option<&str>) {
+        match room {
+            Room::Open => self.conversations.notice(chosen.unwrap_or(NOBODY), lines),
+            Room::Of(name) => self.conversations.notice(name, lines),
+            Room::OfEach(names, word) => {
+                for name in names {
+                    let line = format!("* {word}: {}", escape(name));
+                    self.conversations.notice_if_known(name, chosen, &line);
+                }
+            }
+            Room::Nowhere => {}
         }
         let columns = usize::from(self.size.columns).saturating_sub(1);
         let rows: Vec<String> = lines.lines().flat_map(|line| wrap(line, columns)).collect();
@@ -173,7 +193,7 @@ impl ChatScreen {
 
     /// Shows what can be typed, and where to look for the begin of it if the window is too small.
     pub(super) fn help(&mut self, help: &str, chosen: Option<&str>) {
-        self.notice(help, chosen);
+        self.notice(help, Room::Open, chosen);
         let (columns, live) = self.notice_room();
         let rows: usize = help.lines().map(|line| wrap(line, columns).len()).sum();
         if rows + live > usize::from(self.size.rows) {
@@ -195,6 +215,11 @@ impl ChatScreen {
     /// A text was given to the client.
     pub(super) fn said(&mut self, id: &str, to: &str, text: &str) {
         self.own.said(id, to, text);
+        let shown = view::indented(text);
+        let said =
+            Said::Own { id: id.to_owned(), to: to.to_owned(), text: shown, fate: Fate::Open };
+        let time = self.look.clock.now(wall_clock());
+        self.conversations.push(to, Line { time, said }, false);
         self.pace.want();
     }
 
@@ -209,15 +234,15 @@ impl ChatScreen {
         }
     }
 
-    /// Something has happened.
-    pub(super) fn note(&mut self, now: Time, event: &Event) {
+    /// Something has happened. `fp`: the key of the user who wrote.
+    pub(super) fn note(&mut self, now: Time, event: &Event, fp: Option<Fingerprint>) {
         self.pace.want();
         match event {
             Event::Message { from, text, .. } => {
                 let time = self.look.clock.now(wall_clock());
-                let line = format!("{time} {}: {}", escape(from), view::indented(text));
-                let is_unread = self.whole.is_some();
-                self.conversations.push(from, line.trim_start(), is_unread);
+                let (name, text) = (escape(from).into_owned(), view::indented(text));
+                let line = Line { time, said: Said::By { name, colour: self.colour(fp), text } };
+                self.conversations.push(from, line, self.whole.is_some());
                 self.last_from = Some(from.clone());
                 self.rings_for = Some(from.clone());
                 self.see(from);
@@ -234,15 +259,22 @@ impl ChatScreen {
             Event::Progress(Progress::Retrying { pause }) => self.link = Link::Retry(now + *pause),
             _ => {}
         }
-        for (to, line) in self.own.note(event) {
-            self.print_own(&to, &line);
+        let fate = match event {
+            Event::Stored { id, to } => Some((id, to, Fate::Stored)),
+            Event::Delivered { id, to, stored_at: None } => Some((id, to, Fate::Delivered)),
+            Event::Failed { id, to, .. } => Some((id, to, Fate::Failed)),
+            _ => None,
+        };
+        if let Some((id, to, fate)) = fate {
+            self.conversations.mark(to, id, fate);
+        }
+        for line in self.own.note(event) {
+            self.print_own(&line);
         }
     }
 
-    fn print_own(&mut self, to: &str, line: &str) {
+    fn print_own(&mut self, line: &str) {
         let time = self.look.clock.before_line(wall_clock());
-        let now = self.look.clock.now(wall_clock());
-        self.conversations.push(to, format!("{now} {line}").trim_start(), false);
         self.print(format!("{time}{line}\n"), None);
     }
 
@@ -311,8 +343,8 @@ impl ChatScreen {
         if !is_drawn || !(self.pace.take(now) || self.is_full()) {
             return Vec::new();
         }
-        for (to, line) in self.own.take_late() {
-            self.print_own(&to, &line);
+        for line in self.own.take_late() {
+            self.print_own(&line);
         }
         if self.whole.is_some() {
             return self.whole_frame(status);
@@ -342,8 +374,8 @@ impl ChatScreen {
 
     /// The last lines, without the live rows.
     pub(super) fn last_frame(&mut self) -> Vec<(String, Option<Receipt>)> {
-        for (to, line) in self.own.take_all() {
-            self.print_own(&to, &line);
+        for line in self.own.take_all() {
+            self.print_own(&line);
         }
         if self.whole.is_some() {
             self.toggle();
@@ -366,93 +398,6 @@ impl ChatScreen {
             _ => self.look.clock.is_shown().then(|| now + clock::until_minute(wall_clock())),
         };
         self.pace.next().or(tick)
-    }
-
-    // --- The whole screen ---
-
-    /// Draws on the whole screen from now on, or below lines again. What came meanwhile is among
-    /// the lines then.
-    pub(super) fn toggle(&mut self) {
-        self.pace.want();
-        if self.whole.take().is_some() {
-            self.change.push_str(self.terminal.set_whole(false));
-            self.conversations.read_all();
-            return;
-        }
-        self.whole = Whole::new(self.size, !self.look.has_colours);
-        self.change = self.erase();
-        self.change.push_str(self.terminal.set_whole(true));
-    }
-
-    /// Whether the whole screen is drawn on.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole.is_some()
-    }
-
-    /// Shows an earlier or later part of the conversation.
-    pub(super) fn scroll(&mut self, is_up: bool) {
-        if let Some(whole) = &mut self.whole {
-            whole.scroll(is_up, self.size.rows);
-        }
-    }
-
-    /// Another user was chosen.
-    pub(super) fn chosen(&mut self) {
-        self.whole.iter_mut().for_each(Whole::show_end);
-    }
-
-    /// The user whose unread text is the newest.
-    pub(super) fn next_unread(&self) -> Option<String> {
-        self.conversations.next_unread().map(str::to_owned)
-    }
-
-    /// The users of the list, in order: those with lines, and of those who are `here` as many as
-    /// there is room for.
-    pub(super) fn listed<'a>(&'a self, here: impl Iterator<Item = &'a str>) -> Vec<String> {
-        let here = here.take(usize::from(self.size.rows));
-        let all: BTreeSet<&str> = self.conversations.users().chain(here).collect();
-        all.into_iter().map(str::to_owned).collect()
-    }
-
-    /// How many texts of a user are unread.
-    pub(super) fn unread(&self, name: &str) -> usize {
-        self.conversations.unread(name)
-    }
-
-    fn whole_frame(&mut self, status: &Status) -> Vec<(String, Option<Receipt>)> {
-        // What is shown now counts as taken with this frame; its lines are for the scrollback.
-        let receipts: Vec<Receipt> =
-            self.lines.iter_mut().filter_map(|(_, receipt)| receipt.take()).collect();
-        while self.waiting > OUTPUT_QUEUE {
-            let (line, _) = self.lines.remove(0);
-            self.waiting -= line.len();
-            self.left_out += 1;
-        }
-        let chosen = status.to.unwrap_or(NOTICES);
-        self.conversations.read(chosen);
-        let mut live = self.live(status);
-        let row = live.rows.pop().unwrap_or_default();
-        let own: Vec<String> = live.rows.into_iter().map(|row| row.text).collect();
-        let mut lines: Vec<&str> = self.conversations.lines(chosen).collect();
-        lines.extend(own.iter().map(String::as_str));
-        let picture = Picture {
-            users: &status.users,
-            chosen: status.to,
-            lines,
-            status: &row.text,
-            prompt: &live.prompt,
-        };
-        let mut out = std::mem::take(&mut self.change);
-        if std::mem::take(&mut self.clears) {
-            self.whole.iter_mut().for_each(Whole::forget);
-        }
-        if let Some(whole) = &mut self.whole {
-            out.push_str(&whole.draw(&picture));
-        }
-        out.push_str(&self.ring());
-        let mut parts = vec![(out, None)];
-        parts.extend(receipts.into_iter().map(|receipt| (String::new(), Some(receipt))));
-        parts
     }
 
     /// Tells of lines that the scrollback does not get.

@@ -4,6 +4,7 @@ use super::whole::User;
 use crate::client::{PendingCounts, Trust};
 use crate::reactor::Time;
 use crate::screen::{Editor, escape, width};
+use crate::wire::Fingerprint;
 
 /// How the connection stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(in crate::command) struct Status<'a> {
     pub(in crate::command) to: Option<&'a str>,
     /// Who would be written to with Enter.
     pub(in crate::command) offered: Option<&'a str>,
+    /// The key of `to`, as far as one is known.
+    pub(in crate::command) fp: Option<Fingerprint>,
     /// How far the key of `to` is trusted; `None`: none is known.
     pub(in crate::command) trust: Option<Trust>,
     /// That key is not the one that was known, and nobody has accepted it.
@@ -115,7 +118,8 @@ impl Status<'_> {
         }
     }
 
-    fn trust(&self) -> &'static str {
+    /// How far the key of `to` is trusted, in words.
+    pub(super) fn trust(&self) -> &'static str {
         match self.trust {
             _ if self.is_changed => "key changed !",
             Some(Trust::Verified) => "verified ✓",
@@ -149,6 +153,7 @@ mod tests {
             now: Time::from_nanos(0),
             to,
             offered: None,
+            fp: None,
             trust: None,
             is_changed: false,
             pending: PendingCounts::default(),
