@@ -10,7 +10,6 @@ use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde_json::Value;
 use support::process::{Homes, Process, Relay, python};
 use support::seat::Seat;
@@ -60,8 +59,39 @@ impl Screen {
         Self { seat, emulator: python("screen.py", &[columns, rows]) }
     }
 
+    /// The same below a shell with job control, which says when it has the terminal.
+    fn in_shell(homes: &Homes, relay: &str, arguments: &[&str]) -> Self {
+        let options = homes.options("alice", relay);
+        let all: Vec<_> =
+            ["chat"].iter().chain(arguments).copied().chain(options.iter().map(|o| &**o)).collect();
+        let xterm = [("TERM", "xterm"), ("XTERM_VERSION", "test"), ("LC_ALL", "C.UTF-8")];
+        // 128 and the number of the signal: it was stopped.
+        let script = format!(
+            "stty cols {COLUMNS} rows {ROWS}; set -m; \"$@\"; code=$?; while [ $code -gt 128 ]; do \
+             echo the shell has it; read line; fg; code=$?; done; echo it has ended: $code; exit;"
+        );
+        let seat = Seat::with(&script, &xterm, &all);
+        Self { seat, emulator: python("screen.py", &[COLUMNS, ROWS]) }
+    }
+
     fn type_in(&mut self, keys: &str) {
         self.seat.type_in(keys);
+    }
+
+    /// Reads until these bytes have come.
+    fn feed_until(&mut self, bytes: &str) {
+        while !self.seat.shown.contains(bytes) {
+            self.feed(bytes);
+        }
+    }
+
+    /// Puts on the screen what is written next.
+    fn feed(&mut self, waiting: &str) {
+        let mut command = "feed ".to_owned();
+        for byte in self.seat.read(waiting) {
+            let _ = write!(command, "{byte:02x}"); // to a string
+        }
+        self.emulator.say(&command);
     }
 
     fn look(&mut self) -> Shown {
@@ -87,11 +117,7 @@ impl Screen {
                 return shown;
             }
             let waiting = format!("{what}\n{}\n", shown.rows.join("\n"));
-            let mut command = "feed ".to_owned();
-            for byte in self.seat.read(&waiting) {
-                let _ = write!(command, "{byte:02x}"); // to a string
-            }
-            self.emulator.say(&command);
+            self.feed(&waiting);
         }
         panic!("{what}: {}", self.look().rows.join("\n"));
     }
@@ -326,31 +352,67 @@ fn the_terminal_is_put_back_however_the_chat_ends() {
     }
 }
 
+/// A shell started it: it is stopped, the shell has the terminal, and lets it go on.
 #[test]
 fn who_stops_it_gets_the_terminal_back_and_it_is_drawn_anew() {
     let (homes, relay) = (Homes::new(), Relay::ephemeral());
     let mut bob = bob(&homes, &relay);
-    let mut alice = Screen::new(&homes, &relay.address, &["bob"], &[]);
-    alice.see_row("connected");
-    for (by_key, text) in [(true, "while away"), (false, "away again")] {
-        alice.type_in("half");
-        alice.see("half", |shown| shown.line == "bob> half");
-        if by_key {
+    for arguments in [&["bob"][..], &["--screen", "bob"]] {
+        let mut alice = Screen::in_shell(&homes, &relay.address, arguments);
+        alice.see_row("connected");
+        for text in ["while away", "away again"] {
+            alice.type_in("half");
+            alice.see("half", |shown| shown.line == "bob> half");
+            alice.seat.shown.clear();
             alice.type_in("\x1a");
-        } else {
-            alice.seat.signal(Signal::SIGTSTP);
+            alice.feed_until("the shell has it");
+            assert!(alice.seat.shows_what_is_typed());
+            bob.say(&format!(r#"{{"to":"alice","text":"{text}"}}"#));
+            alice.type_in("go on\n"); // to the shell
+            alice.see("drawn anew", |shown| {
+                shown.line == "bob> half" && shown.rows.iter().any(|row| row.ends_with(text))
+            });
+            assert!(!alice.seat.shows_what_is_typed());
+            alice.type_in("\x03");
+            alice.see("taken back", |shown| shown.line == "bob>");
         }
-        let stopped = waitpid(alice.seat.pid(), Some(WaitPidFlag::WUNTRACED)).expect("ours");
-        assert_eq!(stopped, WaitStatus::Stopped(alice.seat.pid(), Signal::SIGSTOP));
-        assert!(alice.seat.shows_what_is_typed());
-        bob.say(&format!(r#"{{"to":"alice","text":"{text}"}}"#));
-        alice.seat.signal(Signal::SIGCONT);
-        alice.see("drawn anew", |shown| {
-            shown.line == "bob> half" && shown.rows.iter().any(|row| row.ends_with(text))
-        });
-        assert!(!alice.seat.shows_what_is_typed());
-        alice.type_in("\x03");
-        alice.see("taken back", |shown| shown.line == "bob>");
+        alice.type_in("/quit\r");
+        alice.seat.wait_for("it has ended: 0");
+        alice.seat.end();
+    }
+}
+
+/// No shell could let it go on: its process group is orphaned, and it is not stopped.
+#[test]
+fn where_nobody_could_let_it_go_on_it_is_not_stopped() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    for arguments in [&["bob"][..], &["--screen", "bob"]] {
+        let mut alice = Screen::new(&homes, &relay.address, arguments, &[]);
+        alice.see_row("connected");
+        for (by_key, text) in [(true, "one"), (false, "two")] {
+            alice.type_in("half");
+            alice.see("half", |shown| shown.line == "bob> half");
+            alice.seat.shown.clear();
+            if by_key {
+                alice.type_in("\x1a");
+            } else {
+                alice.seat.signal(Signal::SIGTSTP);
+            }
+            alice.feed_until("\x1b[?2004l"); // given back
+            alice.feed_until("\x1b[?2004h"); // and taken again
+            bob.say(&format!(r#"{{"to":"alice","text":"{text}"}}"#));
+            alice.see("drawn anew", |shown| {
+                shown.line == "bob> half" && shown.rows.iter().any(|row| row.ends_with(text))
+            });
+            let shown = alice.look();
+            let statuses = shown.rows.iter().filter(|row| row.contains(" to bob (")).count();
+            assert_eq!(statuses, 1, "{}", shown.rows.join("\n"));
+            alice.type_in("\x03");
+            alice.see("taken back", |shown| shown.line == "bob>");
+        }
+        alice.type_in("/quit\r");
+        assert_eq!(alice.seat.end().code(), Some(0));
     }
 }
 

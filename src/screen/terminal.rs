@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, Once, PoisonError};
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{self, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
@@ -141,11 +141,19 @@ impl Terminal {
         if whole { ENTER_WHOLE } else { LEAVE_WHOLE }
     }
 
-    /// Puts the terminal back and stops this process (`SIGSTOP`) until somebody continues it, which
-    /// SIGCONT tells; [`resume`](Self::resume) follows then. What was drawn has to have left.
+    /// Puts the terminal back and stops this process until somebody continues it, which SIGCONT
+    /// tells; [`resume`](Self::resume) follows then. What was drawn has to have left.
+    ///
+    /// It is stopped by the default action of SIGTSTP, and so only where somebody can continue it:
+    /// the kernel drops that signal in a process group that is orphaned (`setpgid(2)`), such as
+    /// that of a program that a terminal was opened for, without a shell. SIGSTOP would stop it
+    /// there for good. Then SIGCONT is told all the same.
     pub fn suspend(&mut self) {
         restore();
-        let _ = raise(Signal::SIGSTOP); // never fails for ourselves (`raise(3)`)
+        stop_by_default_action();
+        // Somebody else's SIGCONT that is told already and this one are one (`signal(7)`): none of
+        // these signals is queued.
+        let _ = kill(Pid::this(), Signal::SIGCONT); // never fails for ourselves
     }
 
     /// What Ctrl-Z does where the terminal is not raw: SIGTSTP to all of our process group
@@ -201,6 +209,16 @@ fn restore() {
     write(if whole { LEAVE_WHOLE } else { "" });
     write(LEAVE);
     let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &settings); // the terminal may be gone
+}
+
+/// SIGTSTP to this thread alone, which takes it as if nobody told it. It is blocked all the other
+/// time, so it waits until it is let through.
+fn stop_by_default_action() {
+    let one = SigSet::from_iter([Signal::SIGTSTP]);
+    let _ = raise(Signal::SIGTSTP); // never fails for ourselves (`raise(3)`)
+    if let Ok(before) = one.thread_swap_mask(SigmaskHow::SIG_UNBLOCK) {
+        let _ = before.thread_set_mask(); // fails for no mask that was one
+    }
 }
 
 fn restore_on_panic() {

@@ -36,8 +36,8 @@ impl Gathered {
         true
     }
 
-    /// What was gathered, a peer and a sentence each; and nothing is left. `now`: milliseconds since
-    /// 1970.
+    /// What was gathered, a peer and a sentence each; and nothing is left. `now`: milliseconds
+    /// since 1970.
     pub(super) fn take(&mut self, now: u64) -> Vec<(String, String)> {
         let tell = |Batch { count, oldest }: Batch, what: &str, then: &str| {
             let oldest = ago(now, oldest);
