@@ -54,7 +54,8 @@ impl Screen {
             ["chat"].iter().chain(arguments).copied().chain(options.iter().map(|o| &**o)).collect();
         let xterm = [("TERM", "xterm"), ("XTERM_VERSION", "test"), ("LC_ALL", "C.UTF-8")];
         let variables: Vec<_> = xterm.iter().chain(variables).copied().collect();
-        let first = format!("stty cols {columns} rows {rows};");
+        // Something stands above, so that the cursor does not begin at the top.
+        let first = format!("stty cols {columns} rows {rows}; printf '\\n\\n\\n\\nabove: ';");
         let seat = Seat::with(&first, &variables, &all);
         Self { seat, emulator: python("screen.py", &[columns, rows]) }
     }
@@ -680,4 +681,19 @@ fn a_whole_screen_that_cannot_be_had_is_refused() {
     let words = "as --screen asks: standard input is no terminal; without it lines do";
     alice.talk_with(words);
     alice.end().with_code(2);
+}
+
+/// The cursor stood in the middle of the screen before.
+#[test]
+fn the_first_picture_of_a_whole_screen_begins_at_the_top() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::new(&homes, &relay.address, &["--screen", "bob"], &[]);
+    let shown = alice.see_row("connected");
+    assert!(shown.rows.iter().all(|row| !row.contains("above: ")), "{}", shown.rows.join("\n"));
+    let (first, last) = (&shown.seen[0], shown.seen.len() - 1);
+    assert!(first.starts_with("  bob ") && first.contains("│bob (no key yet)"), "{first}");
+    assert!(shown.seen[last - 1].starts_with(" to bob"), "{}", shown.seen[last - 1]);
+    assert_eq!(shown.seen[last], "bob>");
+    alice.type_in("\x03");
+    alice.seat.end();
 }

@@ -57,6 +57,8 @@ pub struct Inline {
     /// The terminal wraps its rows anew when it has another size.
     rewraps: bool,
     drawn: Option<Drawn>,
+    /// The cursor is known to stand at the begin of a row.
+    is_at_begin: bool,
 }
 
 #[derive(Debug)]
@@ -108,12 +110,17 @@ fn room(columns: u16) -> usize {
 impl Inline {
     /// Nothing is drawn yet. `rewraps`: see [`Terminal::rewraps`](super::Terminal::rewraps).
     pub fn new(rewraps: bool) -> Self {
-        Self { rewraps, drawn: None }
+        Self { rewraps, drawn: None, is_at_begin: false }
     }
 
     /// Appends to `out` what makes room for lines on a terminal that has so many columns now: the
     /// live rows are gone, and the cursor is where they began.
     pub fn erase(&mut self, columns: u16, out: &mut String) {
+        if !std::mem::replace(&mut self.is_at_begin, true) {
+            // Others may have left a row without its end. So many spaces go on into the next row
+            // from any cell but the first.
+            let _ = write!(out, "{:1$}\r\x1b[K", "", room(columns));
+        }
         let Some(drawn) = self.drawn.take() else { return };
         out.push('\r');
         let above = drawn.above(self.rewraps, columns);
@@ -149,6 +156,7 @@ impl Inline {
     /// The terminal was given to others meanwhile: nothing of ours is on it.
     pub fn forget(&mut self) {
         self.drawn = None;
+        self.is_at_begin = false;
     }
 }
 
@@ -171,7 +179,10 @@ mod tests {
     fn rows_are_erased_before_lines_and_drawn_behind_them() {
         let (mut inline, mut out) = (Inline::new(false), String::new());
         inline.erase(20, &mut out);
-        assert_eq!(out, "", "nothing was drawn");
+        assert_eq!(out, format!("{}\r\x1b[K", " ".repeat(19)), "nothing was drawn");
+        out.clear();
+        inline.erase(20, &mut out);
+        assert_eq!(out, "");
         inline.draw(live("status", "hi", ""), 20, &mut out);
         assert_eq!(out, "\x1b[7mstatus\x1b[0m\n> hi");
         assert!(inline.shows(&live("status", "hi", ""), 20));
@@ -204,6 +215,7 @@ mod tests {
             (false, "hi there", "", 5, 1), // cut, not wrapped
         ] {
             let (mut inline, mut out) = (Inline::new(rewraps), String::new());
+            inline.erase(20, &mut out);
             inline.draw(live("123456789012", before, after), 20, &mut out);
             out.clear();
             inline.erase(columns, &mut out);
