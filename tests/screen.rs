@@ -697,3 +697,22 @@ fn the_first_picture_of_a_whole_screen_begins_at_the_top() {
     alice.type_in("\x03");
     alice.seat.end();
 }
+
+/// In a locale without UTF-8 there are signs of ASCII, and nothing but ASCII reaches the terminal.
+#[test]
+fn a_terminal_without_utf8_gets_ascii() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut bob = bob(&homes, &relay);
+    for arguments in [&["bob"][..], &["--screen", "bob"]] {
+        let mut alice = Screen::new(&homes, &relay.address, arguments, &[("LC_ALL", "C")]);
+        alice.see_row(" to bob (");
+        alice.see_row(". connected .");
+        bob.say(r#"{"to":"alice","text":"\u00db2J grün 日本"}"#);
+        alice.see_row("bob: ?2J gr?n ????");
+        alice.type_in("hello\r");
+        alice.see_row("+ > bob: hello");
+        assert!(alice.seat.shown.is_ascii(), "{}", alice.seat.shown);
+        alice.type_in("/quit\r");
+        alice.seat.end();
+    }
+}

@@ -79,6 +79,12 @@ impl Terminal {
         rewraps(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
+    /// Whether the terminal knows UTF-8, as far as the locale says (`locale(7)`); where no variable
+    /// says anything it is believed to, as nearly all do.
+    pub fn knows_utf8() -> bool {
+        knows_utf8(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
     /// Makes the terminal raw. `whole`: the alternate screen is drawn on, and what was on the
     /// terminal comes back afterwards.
     ///
@@ -195,6 +201,14 @@ fn rewraps(variable: impl Fn(&str) -> Option<String>) -> bool {
             && REWRAPPING_XTERMS.iter().any(is_set)
 }
 
+fn knows_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let Some(locale) = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable) else {
+        return true;
+    };
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
 fn before() -> std::sync::MutexGuard<'static, Option<Before>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -252,6 +266,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_locale_says_whether_the_terminal_knows_utf8() {
+        for (variables, expected) in [
+            (&[("LANG", "de_DE.UTF-8")][..], true),
+            (&[("LANG", "C.utf8")], true),
+            (&[("LANG", "C")], false),
+            (&[("LANG", "de_DE")], false),
+            (&[("LANG", "C"), ("LC_CTYPE", "en_US.UTF-8")], true),
+            (&[("LANG", "en_US.UTF-8"), ("LC_ALL", "POSIX")], false),
+            (&[], true),
+        ] {
+            assert_eq!(knows_utf8(among(variables)), expected, "{variables:?}");
+        }
+    }
+
+    fn among<'a>(variables: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    #[test]
     fn a_terminal_rewraps_where_its_names_say_so() {
         for (variables, expected) in [
             (&[("TERM", "xterm-256color")][..], false),
@@ -265,11 +301,7 @@ mod tests {
             (&[("TERM", "linux")], false),
             (&[], false),
         ] {
-            let variable = |name: &str| {
-                let found = variables.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| (*value).to_owned())
-            };
-            assert_eq!(rewraps(variable), expected, "{variables:?}");
+            assert_eq!(rewraps(among(variables)), expected, "{variables:?}");
         }
     }
 }

@@ -60,14 +60,23 @@ const INDENT: &str = "    ";
 /// first are indented. What stands in backquotes is one word, for a command is to be copied whole.
 /// A word that is longer than a row stays whole too, and is the terminal's to wrap.
 pub fn wrap(line: &str, columns: usize) -> Vec<String> {
-    let indent = if columns > 2 * INDENT.len() { INDENT } else { "" };
+    rows_of(words(line), columns)
+}
+
+/// As [`wrap`]; but what is longer than a row is divided, within backquotes between words.
+pub fn wrap_all(line: &str, columns: usize) -> Vec<String> {
+    let long = |row: String| if width(&row) > columns { divided(&row, columns) } else { vec![row] };
+    wrap(line, columns).into_iter().flat_map(long).collect()
+}
+
+fn rows_of<'a>(words: impl Iterator<Item = &'a str>, columns: usize) -> Vec<String> {
     let (mut rows, mut row, mut used) = (Vec::new(), String::new(), 0);
-    for word in words(line) {
+    for word in words {
         let cells = width(word.trim_end_matches(' '));
         if used + cells > columns && !row.trim_start_matches(' ').is_empty() {
             rows.push(row.trim_end_matches(' ').to_owned());
-            indent.clone_into(&mut row);
-            used = indent.len();
+            indent(columns).clone_into(&mut row);
+            used = row.len();
         }
         row.push_str(word);
         used += width(word);
@@ -76,25 +85,54 @@ pub fn wrap(line: &str, columns: usize) -> Vec<String> {
     rows
 }
 
-/// As [`wrap`]; but a word that is longer than a row is divided.
-pub fn wrap_all(line: &str, columns: usize) -> Vec<String> {
-    let mut rows = Vec::new();
-    for row in wrap(line, columns) {
-        let indent = if columns > 2 * INDENT.len() { INDENT } else { "" };
+/// A row between its words, and a word that is longer than a row between its characters.
+fn divided(row: &str, columns: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    for row in rows_of(row.split_inclusive(' '), columns) {
         let (mut part, mut used) = (String::new(), 0);
         for grapheme in row.graphemes(true) {
             let cells = width(grapheme);
             if used + cells > columns && used > 0 {
-                rows.push(std::mem::replace(&mut part, indent.to_owned()));
-                used = indent.len();
+                parts.push(std::mem::replace(&mut part, indent(columns).to_owned()));
+                used = part.len();
             }
             part.push_str(grapheme);
             used += cells;
         }
-        rows.push(part);
+        parts.push(part);
     }
-    rows
+    parts
 }
+
+fn indent(columns: usize) -> &'static str {
+    if columns > 2 * INDENT.len() { INDENT } else { "" }
+}
+
+/// `text` (which was escaped, and may hold sequences that steer the terminal) for a terminal that
+/// knows no UTF-8: each character takes as many cells as before, as a sign like it or as `?`.
+/// Nothing but ASCII may go there: to such a terminal the second byte of `Û` is the begin of a
+/// sequence.
+pub fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for grapheme in text.graphemes(true) {
+        let first = grapheme.chars().next().unwrap_or_default();
+        match SIGNS.iter().find(|(sign, _)| *sign == first) {
+            _ if grapheme.is_ascii() => shown.push_str(grapheme),
+            Some((_, like)) => shown.push(*like),
+            None if first.is_ascii() => shown.push(first), // marks on it are left out
+            None => shown.extend(std::iter::repeat_n('?', width(grapheme))),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The signs that are drawn, and what stands for them in [`ascii`]: the end of a line as `cat -E`
+/// writes it.
+const SIGNS: [(char, char); 7] =
+    [('✓', '+'), ('✗', 'x'), ('·', '.'), ('→', '>'), ('…', '~'), ('│', '|'), ('⏎', '$')];
 
 /// The words of a line, each with the spaces behind it; those at the begin are a word.
 fn words(line: &str) -> impl Iterator<Item = &str> {
@@ -313,6 +351,22 @@ mod tests {
         assert_eq!(wrap_all("abcdefghijklmnopqrst uv", 15), rows);
         assert_eq!(wrap_all("bob: 日本語です", 9), ["bob:", "    日本", "    語で", "    す"]);
         assert_eq!(wrap_all("日本", 1), ["日", "本"]);
+        let rows = ["it is", "    `keys", "    verify bob`", "    or so"];
+        assert_eq!(wrap_all("it is `keys verify bob` or so", 15), rows);
+    }
+
+    #[test]
+    fn a_terminal_without_utf8_gets_ascii_of_the_same_width() {
+        for (text, shown) in [
+            ("14:32 ✓ → bob: a⏎b…", "14:32 + > bob: a$b~"),
+            ("\x1b[7m · │ ✗\x1b[0m\n", "\x1b[7m . | x\x1b[0m\n"),
+            ("Û2J é", "?2J ?"),
+            ("日本", "????"),
+            ("e\u{301}x", "ex"),
+            ("👨\u{200d}👩 \u{2068}שלום\u{2069}", "?? ????"),
+        ] {
+            assert_eq!(ascii(text), shown, "{text}");
+        }
     }
 
     #[test]
@@ -342,6 +396,14 @@ mod tests {
                 prop_assert_eq!(without_spaces(&rows.concat()), without_spaces(&text));
             }
             prop_assert!(wrap_all(&text, columns).iter().all(|row| width(row) <= columns));
+        }
+
+        #[test]
+        fn ascii_is_as_wide_as_what_it_stands_for(text in "\\PC*") {
+            let shown = escape(&text);
+            let (here, there) = (ascii(&shown), width(&shown));
+            prop_assert!(here.is_ascii());
+            prop_assert!(width(&here) <= there, "{here:?}");
         }
 
         #[test]

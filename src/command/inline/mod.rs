@@ -27,7 +27,8 @@ use crate::client::{Event, Progress, Receipt, Way};
 use crate::limits::{MAX_TEXT, OUTPUT_QUEUE};
 use crate::reactor::Time;
 use crate::screen::{
-    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, escape, isolate, wrap,
+    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, ascii, escape, isolate,
+    wrap,
 };
 use crate::wire::{Fingerprint, check_name_v2};
 
@@ -39,6 +40,8 @@ pub(super) use self::whole::User;
 pub(super) struct Look {
     /// Names have the colour of their key.
     pub has_colours: bool,
+    /// The terminal knows ASCII only.
+    pub is_ascii: bool,
     /// Before each line, and in the status.
     pub clock: Clock,
     /// How the terminal is told of a message.
@@ -339,6 +342,24 @@ impl ChatScreen {
 
     /// What is to be written now, with the receipts of messages in it; empty: nothing, yet.
     pub(super) fn frame(&mut self, now: Time, status: &Status) -> Vec<(String, Option<Receipt>)> {
+        let parts = self.parts(now, status);
+        self.for_terminal(parts)
+    }
+
+    /// In the characters that the terminal knows.
+    fn for_terminal(
+        &self,
+        mut parts: Vec<(String, Option<Receipt>)>,
+    ) -> Vec<(String, Option<Receipt>)> {
+        if self.look.is_ascii {
+            for (text, _) in &mut parts {
+                *text = ascii(text).into_owned();
+            }
+        }
+        parts
+    }
+
+    fn parts(&mut self, now: Time, status: &Status) -> Vec<(String, Option<Receipt>)> {
         let is_drawn = !self.is_over && self.terminal.is_raw();
         if !is_drawn || !(self.pace.take(now) || self.is_full()) {
             return Vec::new();
@@ -385,7 +406,7 @@ impl ChatScreen {
         let mut parts = vec![(std::mem::take(&mut self.change) + &self.erase(), None)];
         parts.append(&mut self.lines);
         self.waiting = 0;
-        parts
+        self.for_terminal(parts)
     }
 
     /// When there is something to draw again by itself: the next frame, or a clock that goes on.
@@ -464,5 +485,10 @@ fn candidates(names: &[&str], word: &str, is_first: bool) -> Vec<String> {
 
 /// What the options of `chat` say about the look.
 pub(super) fn look(time: &TimeFormat, notify: Option<Notify>) -> Look {
-    Look { has_colours: !super::is_without_colours(), clock: Clock::new(time), notify }
+    Look {
+        has_colours: !super::is_without_colours(),
+        is_ascii: !Terminal::knows_utf8(),
+        clock: Clock::new(time),
+        notify,
+    }
 }
