@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 use support::process::{Homes, Process, Relay, python};
 use support::seat::Seat;
@@ -69,7 +70,8 @@ impl Screen {
         // 128 and the number of the signal: it was stopped.
         let script = format!(
             "stty cols {COLUMNS} rows {ROWS}; set -m; \"$@\"; code=$?; while [ $code -gt 128 ]; do \
-             echo the shell has it; read line; fg; code=$?; done; echo it has ended: $code; exit;"
+             echo the shell has it; read line; if [ \"$line\" = behind ]; then bg; read line; fi; \
+             fg; code=$?; done; echo it has ended: $code; exit;"
         );
         let seat = Seat::with(&script, &xterm, &all);
         Self { seat, emulator: python("screen.py", &[COLUMNS, ROWS]) }
@@ -381,6 +383,42 @@ fn who_stops_it_gets_the_terminal_back_and_it_is_drawn_anew() {
         alice.seat.wait_for("it has ended: 0");
         alice.seat.end();
     }
+}
+
+/// In the background it is stopped again, so that the shell knows to continue it.
+#[test]
+fn what_goes_on_in_the_background_is_stopped_until_it_has_the_terminal() {
+    let (homes, relay) = (Homes::new(), Relay::ephemeral());
+    let mut alice = Screen::in_shell(&homes, &relay.address, &["bob"]);
+    alice.see_row("connected");
+    alice.type_in("half");
+    alice.see("half", |shown| shown.line == "bob> half");
+    alice.type_in("\x1a");
+    alice.feed_until("the shell has it");
+    let shell = alice.seat.pid();
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
+    let chat = Pid::from_raw(children.expect("proc(5)").trim().parse().expect("one child"));
+    // The shell continues it, and it stops by itself: two events of one process.
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{chat}/stat")).expect("proc(5)");
+        stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+    };
+    let switches = || {
+        let status = std::fs::read_to_string(format!("/proc/{chat}/status")).expect("proc(5)");
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+        line.map(str::to_owned)
+    };
+    let before = switches();
+    alice.type_in("behind\n");
+    while state() != Some('T') || switches() == before {
+        std::thread::yield_now();
+    }
+    alice.type_in("go on\n");
+    alice.see("drawn anew", |shown| shown.line == "bob> half");
+    assert!(!alice.seat.shows_what_is_typed());
+    alice.type_in("\x03/quit\r");
+    alice.seat.wait_for("it has ended: 0");
+    alice.seat.end();
 }
 
 /// No shell could let it go on: its process group is orphaned, and it is not stopped.

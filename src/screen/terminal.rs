@@ -110,14 +110,16 @@ impl Terminal {
     }
 
     /// Makes the terminal raw again after [`suspend`](Self::suspend), or after a SIGCONT that came
-    /// from elsewhere. While other programs are in the foreground it is theirs and stays as it is;
-    /// the shell sends SIGCONT again when it is ours.
+    /// from elsewhere. While other programs are in the foreground it is theirs, and we are stopped
+    /// again, as every program is that sets a terminal from the background (SIGTTOU): a shell sends
+    /// SIGCONT only to what it has seen stop. Then the terminal may be ours, which the next SIGCONT
+    /// tells; it stays as it is until then.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn resume(&mut self) -> nix::Result<()> {
         if !is_in_foreground() {
-            return Ok(());
+            return raise(Signal::SIGTTOU); // without effect in an orphaned process group
         }
         let mut before = before();
         let settings = match before.take() {
