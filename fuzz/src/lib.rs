@@ -8,6 +8,7 @@ mod hostile;
 mod identity;
 mod incoming;
 mod json;
+mod keys;
 mod letter;
 mod message;
 mod offer;
@@ -37,6 +38,7 @@ use support::{kernel, resp_writer, transform};
 pub use hostile::hostile;
 pub use identity::identity;
 pub use incoming::incoming;
+pub use keys::keys;
 pub use letter::letter;
 pub use message::message;
 pub use offer::offer;
@@ -52,7 +54,7 @@ pub use tls::tls;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("stream", stream),
     ("request", request),
     ("resp", resp),
@@ -66,4 +68,5 @@ pub const TARGETS: [Target; 13] = [
     ("relay", relay),
     ("hostile", hostile),
     ("tls", tls),
+    ("keys", keys),
 ];

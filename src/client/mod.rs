@@ -251,6 +251,11 @@ impl Client {
         self.end_of_tick(cx);
     }
 
+    /// Our own name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
     /// The next event; `None`: no more for now. Ask after each call.
     pub fn next_event(&mut self) -> Option<Event> {
         self.core.events.pop_front()

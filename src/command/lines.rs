@@ -217,21 +217,30 @@ What you write to a user who is away is left as a letter, and shown there when t
 /// The commands, for Tab.
 pub(super) const COMMANDS: [&str; 6] = ["/help", "/quit", "/to", "/trust", "/users", "/verify"];
 
-/// What `/help` shows besides, where the terminal is drawn on.
-pub(super) const KEYS_HELP: &str = "\
-Enter             send; on an empty line: write to whoever wrote last, where nobody is chosen
+/// What F1 and `/help` show where the terminal is drawn on. It fits a terminal of 80 columns and 24
+/// rows, beside the list of users too.
+pub(super) const SCREEN_HELP: &str = "\
+text              to whom you have chosen; //text: with /
+@NAME text        to NAME, once
+/to NAME          choose NAME; Enter: whoever wrote last
+/users            who is here
+/verify NAME      show the safety number; or compare one
+/trust NAME       accept the key that NAME has now
+/quit, Ctrl-D     leave, and wait for confirmations
+Ctrl-C            take the line back; without one: leave
 Alt-Enter         send each pasted line as a message
 Tab               complete a command or a name
 Up, Down, Ctrl-R  earlier lines, and a search in them
-Ctrl-A E B F      begin, end, a character back, forward; Alt-B F: a word
-Ctrl-K U W D H T  delete to the end, to the begin, a word, a character; exchange two
-Ctrl-Y            what was deleted last
-Ctrl-C            take the line back; on an empty line: leave at once
-Ctrl-D            on an empty line: leave, and wait for confirmations
-Ctrl-L, Ctrl-Z    draw anew, stop
-F2                the whole screen, and back; there: PageUp, PageDown, Alt-Left, Alt-Right,
-                  Alt-1 to Alt-9, Alt-A: another part, another user, the next unread text
-Marks: ✓ delivered, ✗ failed, · sent or stored
+Ctrl-A E B F      begin, end, back, forward; Alt: words
+Ctrl-K U W, Alt-D delete to the end, the begin; a word
+Ctrl-Y, Ctrl-T    put back what was deleted; swap two
+Ctrl-L, Ctrl-Z    draw anew; stop
+F2                the whole screen, and back; there:
+PageUp, PageDown  earlier and later lines
+Alt-A, Alt-1 to 9 the next unread text; a user
+Alt-Left, -Right  the user above, below
+Marks: \u{2713} delivered, \u{2717} failed, \u{b7} sent or stored
+Who is away is left a letter, and shown it later.
 ";
 
 #[cfg(test)]
@@ -252,6 +261,19 @@ mod tests {
         assert_eq!(parse("  "), Ok(InputCommand::Nothing));
         for wrong in ["/to", "/nothing", "@bob", "@ hi"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_help_fits_beside_the_list_of_users() {
+        let rows: Vec<&str> = SCREEN_HELP.lines().collect();
+        assert!(
+            rows.len() <= 24 - 3,
+            "{} rows; the heading, status and line are three",
+            rows.len()
+        );
+        for row in rows {
+            assert!(crate::screen::width(row) <= 80 - 23, "{row}");
         }
     }
 

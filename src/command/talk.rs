@@ -36,12 +36,27 @@ pub(super) fn chat(arguments: &Chat) -> Outcome {
         ..finishing(arguments.wait)
     };
     let how = How { roster: RosterMode::Delta, ..How::default() };
-    let is_drawn = form == InputForm::Chat
-        && !arguments.screen.lines
-        && arguments.trace.trace.is_none() // which writes to the terminal too
-        && Terminal::is_usable();
-    let drawn = is_drawn.then_some(&arguments.screen);
+    let obstacle = obstacle(arguments, form);
+    if let Some(why) = obstacle.filter(|_| arguments.screen.screen) {
+        let why = format!("nothing can be drawn, as --screen asks: {why}; without it lines do");
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    let drawn = obstacle.is_none().then_some(&arguments.screen);
     talk(&arguments.common, how, task, &arguments.trace, drawn)
+}
+
+/// Why `chat` draws nothing.
+fn obstacle(arguments: &Chat, form: InputForm) -> Option<&'static str> {
+    if form == InputForm::Json {
+        return Some("--json is for programs");
+    }
+    if arguments.screen.lines {
+        return Some("--lines asks for none");
+    }
+    if arguments.trace.trace.is_some() {
+        return Some("--trace writes to the terminal too");
+    }
+    Terminal::obstacle()
 }
 
 /// `sealwax send TO [TEXT]`

@@ -145,7 +145,7 @@ pub enum Signal {
     User1,
     /// `SIGWINCH`: the terminal has another size.
     Resized,
-    /// `SIGTSTP`: Ctrl-Z. The process goes on; it stops itself with SIGSTOP once it is ready to.
+    /// `SIGTSTP`: Ctrl-Z. The process goes on; it stops itself once it is ready to.
     Suspend,
     /// `SIGCONT`: the process was stopped, and goes on.
     Continued,

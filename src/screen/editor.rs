@@ -3,8 +3,12 @@
 //! Knows text and keys, no terminal. The cursor stands between two graphemes (what a reader takes
 //! for one character), and moves by them. A paste is part of the line and never a key in it: its
 //! line ends are shown as `⏎`, and nothing is sent before somebody presses Enter.
+//!
+//! A line whose first word was pasted is a text and no command ([`Edit::Entered`]). It stays so
+//! however it comes back: from the history, by a search, and from what was deleted.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
@@ -19,9 +23,11 @@ pub struct Editor {
     /// The longest line, in bytes.
     most: usize,
     /// What was deleted last by a key that deletes more than one character.
-    killed: String,
+    killed: Killed,
+    /// The line that was entered last.
+    entered: Line,
     /// Lines that were entered, the newest last.
-    history: VecDeque<String>,
+    history: VecDeque<Line>,
     /// Which of them is shown, and the line that was being written before.
     recalled: Option<(usize, Line)>,
     search: Option<Search>,
@@ -33,8 +39,17 @@ struct Line {
     text: String,
     /// In bytes, between two graphemes.
     cursor: usize,
-    /// The line begins with what was pasted: it is a text, whatever it looks like.
-    is_literal: bool,
+    /// Where the first byte stands that was pasted. What is behind it may have been typed, and
+    /// counts as pasted: a bound is enough to tell a command that was typed.
+    pasted: Option<usize>,
+}
+
+/// What was deleted.
+#[derive(Debug, Default)]
+struct Killed {
+    text: String,
+    /// Some of it was pasted.
+    is_pasted: bool,
 }
 
 /// A search in the history, from the newest line to the oldest.
@@ -56,7 +71,8 @@ pub enum Edit {
     Entered {
         /// What was written. It has line ends where several lines were pasted.
         text: String,
-        /// It began with a paste, so it is no command.
+        /// Its first word was pasted, in whole or in part, or it has several lines: so it is no
+        /// command.
         is_literal: bool,
     },
     /// Tab: see [`Editor::complete`].
@@ -78,13 +94,36 @@ pub struct View {
     pub after: String,
 }
 
+impl Line {
+    /// Whether it is a text, whatever it looks like. What decides whether a line is a command is
+    /// its first word: of a command that was typed the rest may be pasted (a name, a fingerprint).
+    fn is_literal(&self) -> bool {
+        let word = self.text.find(char::is_whitespace).unwrap_or(self.text.len());
+        self.pasted.is_some_and(|pasted| pasted < word) || self.text.contains('\n')
+    }
+
+    /// Puts `new` in the place of some bytes. Where it stands among what was pasted, it is so too.
+    fn replace(&mut self, place: Range<usize>, new: &str, is_pasted: bool) {
+        let Range { start, end } = place;
+        self.pasted = self.pasted.map(|pasted| {
+            if pasted >= end { pasted - (end - start) + new.len() } else { pasted.min(start) }
+        });
+        if is_pasted {
+            self.pasted = Some(self.pasted.map_or(start, |pasted| pasted.min(start)));
+        }
+        self.text.replace_range(start..end, new);
+        self.pasted = self.pasted.filter(|&pasted| pasted < self.text.len());
+    }
+}
+
 impl Editor {
     /// An empty line that takes at most `most` bytes.
     pub fn new(most: usize) -> Self {
         Self {
             line: Line::default(),
             most,
-            killed: String::new(),
+            killed: Killed::default(),
+            entered: Line::default(),
             history: VecDeque::new(),
             recalled: None,
             search: None,
@@ -96,9 +135,9 @@ impl Editor {
         &self.line.text
     }
 
-    /// Whether what is written began with a paste, so that it is no command.
+    /// Whether what is written is a text because it was pasted, and no command.
     pub fn is_literal(&self) -> bool {
-        self.line.is_literal
+        self.line.is_literal()
     }
 
     /// How many lines were pasted into the line.
@@ -113,27 +152,33 @@ impl Editor {
 
     /// Lines of an earlier run, the oldest first.
     pub fn remember(&mut self, lines: impl IntoIterator<Item = String>) {
-        lines.into_iter().for_each(|line| self.note(line));
+        lines.into_iter().for_each(|text| self.note(Line { text, ..Line::default() }));
     }
 
-    /// The lines that are remembered, the oldest first.
+    /// The lines that are remembered and would be the same if they were typed, the oldest first.
     pub fn history(&self) -> impl Iterator<Item = &str> {
-        self.history.iter().map(String::as_str)
+        self.history.iter().filter(|line| !line.is_literal()).map(|line| line.text.as_str())
     }
 
     /// Takes back what is written; it can be had again with Ctrl-Y.
     pub fn clear(&mut self) {
         self.end_search();
         self.recalled = None;
-        let Line { text, .. } = std::mem::take(&mut self.line);
+        let Line { text, pasted, .. } = std::mem::take(&mut self.line);
         if !text.is_empty() {
-            self.killed = text;
+            self.killed = Killed { text, is_pasted: pasted.is_some() };
         }
     }
 
-    /// Puts back a line that was entered and cannot be used yet.
-    pub fn put_back(&mut self, text: String, is_literal: bool) {
-        self.line = Line { cursor: text.len(), text, is_literal };
+    /// Puts back the line that was entered last: it cannot be used yet.
+    pub fn take_back(&mut self) {
+        let line = std::mem::take(&mut self.entered);
+        self.line = Line { cursor: line.text.len(), ..line };
+    }
+
+    /// Puts the rest of a paste into the line.
+    pub fn put_back(&mut self, text: String) {
+        self.line = Line { cursor: text.len(), text, pasted: Some(0) };
     }
 
     /// Carries out a key.
@@ -145,14 +190,16 @@ impl Editor {
         }
         match (press.ctrl, press.alt, press.key) {
             (false, false, Key::Char(letter)) => {
-                return self.insert(letter.encode_utf8(&mut [0; 4]));
+                return self.insert(letter.encode_utf8(&mut [0; 4]), false);
             }
             (false, false, Key::Enter) | (true, false, Key::Char('j')) => return self.enter(),
             (false, false, Key::Tab) if !press.shift => return Edit::Complete,
             (true, false, Key::Char('d')) if self.line.text.is_empty() => return Edit::End,
             (true, false, Key::Char('y')) => {
-                let killed = self.killed.clone();
-                return self.insert(&killed);
+                let Killed { text, is_pasted } = std::mem::take(&mut self.killed);
+                let edit = self.insert(&text, is_pasted);
+                self.killed = Killed { text, is_pasted };
+                return edit;
             }
             (false, false, Key::Up) | (true, false, Key::Char('p')) => self.recall_older(),
             (false, false, Key::Down) | (true, false, Key::Char('n')) => self.recall_newer(),
@@ -171,10 +218,7 @@ impl Editor {
     /// Puts a paste where the cursor is. Line ends at its end are left out.
     pub fn paste(&mut self, text: &str) -> Edit {
         self.end_search();
-        let is_first = self.line.cursor == 0;
-        let edit = self.insert(text.trim_end_matches('\n'));
-        self.line.is_literal |= is_first && edit == Edit::Changed && !self.line.text.is_empty();
-        edit
+        self.insert(text.trim_end_matches('\n'), true)
     }
 
     /// Replaces the word before the cursor by what the `candidates` that begin with it have in
@@ -193,7 +237,7 @@ impl Editor {
         }
         let is_room = self.line.text.len() - word.len() + common.len() <= self.most;
         if is_room && common.len() > word.len() {
-            self.line.text.replace_range(start..self.line.cursor, &common);
+            self.line.replace(start..self.line.cursor, &common, false);
             self.line.cursor = start + common.len();
         }
         if found.len() > 1 { found } else { Vec::new() }
@@ -229,11 +273,11 @@ impl Editor {
         View { before, after: after_shown }
     }
 
-    fn insert(&mut self, new: &str) -> Edit {
+    fn insert(&mut self, new: &str, is_pasted: bool) -> Edit {
         if self.line.text.len() + new.len() > self.most {
             return Edit::Full(self.most);
         }
-        self.line.text.insert_str(self.line.cursor, new);
+        self.line.replace(self.line.cursor..self.line.cursor, new, is_pasted);
         self.line.cursor += new.len();
         // A mark that was typed belongs to the character before it.
         if !self.is_boundary(self.line.cursor) {
@@ -312,14 +356,12 @@ impl Editor {
             }
             _ => return false,
         };
-        let gone: String = self.line.text.drain(from..to).collect();
+        if is_kill && from < to {
+            let is_pasted = self.line.pasted.is_some_and(|pasted| pasted < to);
+            self.killed = Killed { text: self.line.text[from..to].to_owned(), is_pasted };
+        }
+        self.line.replace(from..to, "", false);
         self.line.cursor = from;
-        if is_kill && !gone.is_empty() {
-            self.killed = gone;
-        }
-        if self.line.text.is_empty() {
-            self.line.is_literal = false;
-        }
         true
     }
 
@@ -337,21 +379,23 @@ impl Editor {
         }
         let text = &self.line.text;
         let exchanged = format!("{}{}", &text[middle..end], &text[start..middle]);
-        self.line.text.replace_range(start..end, &exchanged);
+        self.line.replace(start..end, &exchanged, false);
         self.line.cursor = end;
     }
 
     fn enter(&mut self) -> Edit {
-        let Line { text, is_literal, .. } = std::mem::take(&mut self.line);
+        self.entered = std::mem::take(&mut self.line);
         self.recalled = None;
+        let line = Line { cursor: 0, ..self.entered.clone() };
+        let (text, is_literal) = (line.text.clone(), line.is_literal());
         if !text.trim().is_empty() {
-            self.note(text.clone());
+            self.note(line);
         }
         Edit::Entered { text, is_literal }
     }
 
-    fn note(&mut self, line: String) {
-        if line.len() > self.most || self.history.back() == Some(&line) {
+    fn note(&mut self, line: Line) {
+        if line.text.len() > self.most || self.history.back() == Some(&line) {
             return;
         }
         self.history.push_back(line);
@@ -381,8 +425,8 @@ impl Editor {
     }
 
     fn recalled_line(&self, place: usize) -> Line {
-        let text = self.history.get(place).cloned().unwrap_or_default();
-        Line { cursor: text.len(), is_literal: text.contains('\n'), text }
+        let line = self.history.get(place).cloned().unwrap_or_default();
+        Line { cursor: line.text.len(), ..line }
     }
 
     fn begin_search(&mut self) {
@@ -422,7 +466,7 @@ impl Editor {
                 return None;
             }
         };
-        let is_found = |line: &String| line.contains(search.words.as_str());
+        let is_found = |line: &Line| line.text.contains(search.words.as_str());
         let found = self.history.iter().take(from).rposition(is_found);
         let found = found.filter(|_| !search.words.is_empty());
         search.found = found.or(search.found.filter(|_| press == Press::ctrl('r')));

@@ -53,6 +53,118 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// What rows behind the first one of a line begin with, so that none can pass for a line.
+const INDENT: &str = "    ";
+
+/// `line` (which was escaped) in rows of so many columns, divided between words; rows behind the
+/// first are indented. What stands in backquotes is one word, for a command is to be copied whole.
+/// A word that is longer than a row stays whole too, and is the terminal's to wrap.
+pub fn wrap(line: &str, columns: usize) -> Vec<String> {
+    rows_of(words(line), columns)
+}
+
+/// As [`wrap`]; but what is longer than a row is divided, within backquotes between words.
+pub fn wrap_all(line: &str, columns: usize) -> Vec<String> {
+    let long = |row: String| if width(&row) > columns { divided(&row, columns) } else { vec![row] };
+    wrap(line, columns).into_iter().flat_map(long).collect()
+}
+
+fn rows_of<'a>(words: impl Iterator<Item = &'a str>, columns: usize) -> Vec<String> {
+    let (mut rows, mut row, mut used) = (Vec::new(), String::new(), 0);
+    for word in words {
+        let cells = width(word.trim_end_matches(' '));
+        if used + cells > columns && !row.trim_start_matches(' ').is_empty() {
+            rows.push(row.trim_end_matches(' ').to_owned());
+            indent(columns).clone_into(&mut row);
+            used = row.len();
+        }
+        row.push_str(word);
+        used += width(word);
+    }
+    rows.push(row.trim_end_matches(' ').to_owned());
+    rows
+}
+
+/// A row between its words, and a word that is longer than a row between its characters.
+fn divided(row: &str, columns: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    for row in rows_of(row.split_inclusive(' '), columns) {
+        let (mut part, mut used) = (String::new(), 0);
+        for grapheme in row.graphemes(true) {
+            let cells = width(grapheme);
+            if used + cells > columns && used > 0 {
+                parts.push(std::mem::replace(&mut part, indent(columns).to_owned()));
+                used = part.len();
+            }
+            part.push_str(grapheme);
+            used += cells;
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+fn indent(columns: usize) -> &'static str {
+    if columns > 2 * INDENT.len() { INDENT } else { "" }
+}
+
+/// `text` (which was escaped, and may hold sequences that steer the terminal) for a terminal that
+/// knows no UTF-8: each character takes as many cells as before, as a sign like it or as `?`.
+/// Nothing but ASCII may go there: to such a terminal the second byte of `Û` is the begin of a
+/// sequence.
+pub fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for grapheme in text.graphemes(true) {
+        let first = grapheme.chars().next().unwrap_or_default();
+        match SIGNS.iter().find(|(sign, _)| *sign == first) {
+            _ if grapheme.is_ascii() => shown.push_str(grapheme),
+            Some((_, like)) => shown.push(*like),
+            None if first.is_ascii() => shown.push(first), // marks on it are left out
+            None => shown.extend(std::iter::repeat_n('?', width(grapheme))),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The signs that are drawn, and what stands for them in [`ascii`]: the end of a line as `cat -E`
+/// writes it.
+const SIGNS: [(char, char); 7] =
+    [('✓', '+'), ('✗', 'x'), ('·', '.'), ('→', '>'), ('…', '~'), ('│', '|'), ('⏎', '$')];
+
+/// The words of a line, each with the spaces behind it; those at the begin are a word.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let (mut rest, mut is_quoted) = (line, false);
+    std::iter::from_fn(move || {
+        let mut was_space = false;
+        let end = rest.char_indices().find(|&(at, letter)| {
+            let is_end = was_space && letter != ' ' && !is_quoted;
+            is_quoted ^= letter == '`' && !is_end;
+            was_space = letter == ' ' && (at > 0 || !is_quoted);
+            is_end
+        });
+        let (word, behind) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+/// How many rows below its first one `text` (which was escaped) ends on a terminal that wraps it
+/// at so many columns. A character that is too wide for the rest of a row stands in the next one.
+pub(super) fn wraps(text: &str, columns: usize) -> usize {
+    let (mut rows, mut used) = (0, 0);
+    for grapheme in text.graphemes(true) {
+        let cells = width(grapheme);
+        used += cells;
+        if used > columns {
+            (rows, used) = (rows + 1, cells);
+        }
+    }
+    rows
+}
+
 /// The beginning of `text` (which was escaped) that fits into `columns`; where something is left
 /// out, `…` stands at the end.
 pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
@@ -221,6 +333,43 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_divided_between_words_and_a_command_stays_whole() {
+        for (line, rows) in [
+            ("one two three", &["one two three"][..]),
+            ("one two three four", &["one two three", "    four"]),
+            ("F1     a table of", &["F1     a table", "    of"]),
+            ("  indented and long", &["  indented and", "    long"]),
+            ("it is `a b c d` e", &["it is `a b c d`", "    e"]),
+            ("it is so `a b c d` e", &["it is so", "    `a b c d` e"]),
+            ("abcdefghijklmnopqrst uv", &["abcdefghijklmnopqrst", "    uv"]),
+            ("日本 語日本 語日", &["日本 語日本", "    語日"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(wrap(line, 15), rows, "{line}");
+        }
+        let rows = ["abcdefghijklmno", "    pqrst", "    uv"];
+        assert_eq!(wrap_all("abcdefghijklmnopqrst uv", 15), rows);
+        assert_eq!(wrap_all("bob: 日本語です", 9), ["bob:", "    日本", "    語で", "    す"]);
+        assert_eq!(wrap_all("日本", 1), ["日", "本"]);
+        let rows = ["it is", "    `keys", "    verify bob`", "    or so"];
+        assert_eq!(wrap_all("it is `keys verify bob` or so", 15), rows);
+    }
+
+    #[test]
+    fn a_terminal_without_utf8_gets_ascii_of_the_same_width() {
+        for (text, shown) in [
+            ("14:32 ✓ → bob: a⏎b…", "14:32 + > bob: a$b~"),
+            ("\x1b[7m · │ ✗\x1b[0m\n", "\x1b[7m . | x\x1b[0m\n"),
+            ("Û2J é", "?2J ?"),
+            ("日本", "????"),
+            ("e\u{301}x", "ex"),
+            ("👨\u{200d}👩 \u{2068}שלום\u{2069}", "?? ????"),
+        ] {
+            assert_eq!(ascii(text), shown, "{text}");
+        }
+    }
+
+    #[test]
     fn a_text_is_cut_between_graphemes_and_by_cells() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdef", 4), "abc…");
@@ -238,6 +387,23 @@ mod tests {
             let plain = escape_visible(&text).replace("\\u{200d}", "").replace("\\u{200c}", "");
             let joined = without(&shown).replace("\\u{200d}", "").replace("\\u{200c}", "");
             prop_assert_eq!(joined, plain);
+        }
+
+        #[test]
+        fn a_wrapped_line_says_the_same_and_fits(text in "[a-c` 日é]*", columns in 2_usize..30) {
+            let without_spaces = |text: &str| text.replace(' ', "");
+            for rows in [wrap(&text, columns), wrap_all(&text, columns)] {
+                prop_assert_eq!(without_spaces(&rows.concat()), without_spaces(&text));
+            }
+            prop_assert!(wrap_all(&text, columns).iter().all(|row| width(row) <= columns));
+        }
+
+        #[test]
+        fn ascii_is_as_wide_as_what_it_stands_for(text in "\\PC*") {
+            let shown = escape(&text);
+            let (here, there) = (ascii(&shown), width(&shown));
+            prop_assert!(here.is_ascii());
+            prop_assert!(width(&here) <= there, "{here:?}");
         }
 
         #[test]

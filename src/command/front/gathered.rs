@@ -36,8 +36,9 @@ impl Gathered {
         true
     }
 
-    /// What was gathered, a sentence each; and nothing is left. `now`: milliseconds since 1970.
-    pub(super) fn take(&mut self, now: u64) -> Vec<String> {
+    /// What was gathered, a peer and a sentence each; and nothing is left. `now`: milliseconds
+    /// since 1970.
+    pub(super) fn take(&mut self, now: u64) -> Vec<(String, String)> {
         let tell = |Batch { count, oldest }: Batch, what: &str, then: &str| {
             let oldest = ago(now, oldest);
             match count {
@@ -46,11 +47,15 @@ impl Gathered {
             }
         };
         let came = std::mem::take(&mut self.came).into_iter();
-        let came = came.map(|(peer, batch)| tell(batch, &format!("of {peer} came"), "written"));
+        let came = came.map(|(peer, batch)| {
+            let sentence = tell(batch, &format!("of {peer} came"), "written");
+            (peer, sentence)
+        });
         let delivered = std::mem::take(&mut self.delivered).into_iter();
         let delivered = delivered.map(|(peer, batch)| {
             let were = if batch.count == 1 { "was" } else { "were" };
-            tell(batch, &format!("to {peer} {were} delivered"), "left")
+            let sentence = tell(batch, &format!("to {peer} {were} delivered"), "left");
+            (peer, sentence)
         });
         came.chain(delivered).collect()
     }
@@ -75,9 +80,10 @@ mod tests {
         assert!(gathered.note(&delivered("carol", Some(98 * HOUR))));
         assert!(!gathered.note(&delivered("dave", None)), "of this run");
         let told = [
-            "3 letters to bob were delivered, the oldest left 3 days ago",
-            "1 letter to carol was delivered, left 2 h ago",
+            ("bob", "3 letters to bob were delivered, the oldest left 3 days ago"),
+            ("carol", "1 letter to carol was delivered, left 2 h ago"),
         ];
+        let told = told.map(|(peer, sentence)| (peer.to_owned(), sentence.to_owned()));
         assert_eq!(gathered.take(100 * HOUR), told);
         assert!(gathered.take(100 * HOUR).is_empty());
     }

@@ -174,13 +174,30 @@ impl ChatHandler {
         self.finish(cx);
     }
 
+    /// A line that still has to wait when the wait is over is not sent, and told so.
+    pub(super) fn refuse_held(&mut self, cx: &mut Context) {
+        let held = self.input.as_mut().and_then(|input| input.held.take());
+        if let Some(InputCommand::Say { to, text, .. }) = held {
+            let to = to.or_else(|| self.recipient.clone()).unwrap_or_default();
+            self.exit = self.exit.and(Exit::WaitRanOut);
+            let why = format!("not sent to {to}, for too much is unconfirmed: {text}");
+            self.talk(cx, Level::Warning, &why);
+        }
+    }
+
     /// Goes on with the input where it had to wait.
     pub(super) fn resume_input(&mut self, cx: &mut Context) {
-        let is_reading = self.phase == Phase::Talking && self.trusting.is_none();
+        let is_reading = match self.phase {
+            Phase::Talking => self.trusting.is_none(),
+            Phase::Finishing => self.holds_line(),
+            Phase::Leaving => false,
+        };
         let input = self.input.as_ref().filter(|_| is_reading);
         let waits_for = input.and_then(|input| input.waits_for.as_ref());
         if waits_for.is_some_and(|peer| self.client.ready_for_more(peer)) {
-            cx.set_timer(WAIT_TIMER, None);
+            if self.phase == Phase::Talking {
+                cx.set_timer(WAIT_TIMER, None);
+            }
             self.go_on_reading(cx);
         }
     }
@@ -206,7 +223,10 @@ impl ChatHandler {
                     self.complain(cx, &format!("{name} cannot be a name: {fault}"));
                     return true;
                 }
-                self.talk(cx, Level::Info, &format!("talking to {name}"));
+                // The heading of the whole screen says it.
+                if !self.screen.as_ref().is_some_and(ChatScreen::is_whole) {
+                    self.talk(cx, Level::Info, &format!("talking to {name}"));
+                }
                 self.recipient = Some(name);
                 self.screen.iter_mut().for_each(ChatScreen::chosen);
             }
@@ -256,6 +276,7 @@ impl ChatHandler {
         let users: Option<Vec<_>> =
             self.client.users().map(|users| users.map(str::to_owned).collect());
         if let Some(users) = users {
+            self.asks_who_is_here = true;
             return self.tell(cx, Event::Users { users });
         }
         self.asks_who_is_here = true; // it is told by itself, as soon as the relay has

@@ -168,10 +168,9 @@ impl ChatHandler {
         Self { screen: Some(screen), talk_is_drawn, ..self }
     }
 
-    /// The lines that were typed, the oldest first; without those that were pasted as several.
+    /// The lines that were typed, the oldest first.
     pub(super) fn history(&self) -> impl Iterator<Item = &str> {
-        let all = self.screen.iter().flat_map(|screen| screen.editor.history());
-        all.filter(|line| !line.contains('\n'))
+        self.screen.iter().flat_map(|screen| screen.editor.history())
     }
 
     /// Asks for all sources, and connects. `look_ups` wakes the loop when a name was looked up.
@@ -236,6 +235,7 @@ impl ChatHandler {
             return;
         }
         self.phase = Phase::Finishing;
+        self.screen.iter_mut().for_each(|screen| screen.pace.want());
         if let Some(input) = self.input.as_ref().filter(|_| self.screen.is_none()) {
             cx.pause(input.id);
         }
@@ -250,6 +250,7 @@ impl ChatHandler {
         if self.phase == Phase::Talking && self.task.is_typed {
             return self.refuse_input(cx);
         }
+        self.refuse_held(cx);
         self.client.give_up();
         self.tell_events(cx);
         let pending = self.client.pending_counts();
@@ -316,6 +317,7 @@ impl ChatHandler {
     fn leave(&mut self, cx: &mut Context) {
         if self.phase != Phase::Leaving {
             self.phase = Phase::Leaving;
+            self.screen.iter_mut().for_each(|screen| screen.pace.want());
             self.client.leave(cx); // tells `Closed` when it has
         }
     }
@@ -323,6 +325,9 @@ impl ChatHandler {
     /// The client is over: leaves once everything that was written has been taken.
     fn close_streams(&mut self, cx: &mut Context) {
         self.phase = Phase::Leaving;
+        if self.screen.as_ref().is_some_and(|screen| !screen.is_in_use()) {
+            return; // they are being closed
+        }
         if let Some(streams) = &mut self.streams {
             for (text, receipt) in self.screen.iter_mut().flat_map(ChatScreen::last_frame) {
                 streams.write(cx, &text, receipt);
@@ -339,7 +344,7 @@ impl ChatHandler {
             Phase::Talking => self.task.count.is_some_and(|count| self.received >= count),
             Phase::Finishing => {
                 let is_answered = !self.asks_who_is_here && self.trusting.is_none();
-                self.unfinished() == 0 && is_answered
+                self.unfinished() == 0 && is_answered && !self.holds_line()
             }
             Phase::Leaving => false,
         };

@@ -1,6 +1,7 @@
 //! What the line client shows, and what that means for its exit code.
 
 use super::super::Exit;
+use super::super::inline::Room;
 use super::super::view;
 use super::super::view::Level;
 use super::{ChatHandler, GATHER_TIMER, SHOWN_TIMER, WAIT_TIMER};
@@ -27,6 +28,7 @@ impl ChatHandler {
             return; // not shown, and so not confirmed: its sender will send it again
         }
         self.taken.note(&event);
+        let is_asked = self.asks_who_is_here;
         let written = self.written(cx, &event);
         let noted = self.note(&event);
         self.gather(cx, &event);
@@ -55,12 +57,15 @@ impl ChatHandler {
         if matches!(event, Event::Delivered { .. } | Event::Stored { .. } | Event::Failed { .. }) {
             self.has_gone_on(cx);
         }
-        let receipt = match event {
-            Event::Message { receipt, .. } => Some(receipt),
-            _ => None,
-        };
-        self.printed += u64::from(receipt.is_some());
-        self.write(cx, &written.output, &written.talk, receipt);
+        let is_message = matches!(event, Event::Message { .. });
+        self.printed += u64::from(is_message);
+        let about = room(&event, is_asked);
+        match event {
+            Event::Message { receipt, .. } => {
+                self.write(cx, &written.output, "", Room::Nowhere, Some(receipt));
+            }
+            _ => self.write(cx, &written.output, &written.talk, about, None),
+        }
         if noted == Noted::Over {
             self.close_streams(cx);
         }
@@ -79,8 +84,9 @@ impl ChatHandler {
     /// Tells what was gathered.
     pub(super) fn tell_gathered(&mut self, cx: &mut Context) {
         self.gathering_until = None;
-        for sentence in self.gathered.take((self.view.clock)()) {
-            self.talk(cx, Level::Info, &sentence);
+        for (peer, sentence) in self.gathered.take((self.view.clock)()) {
+            let talk = self.view.talk(Level::Info, &sentence);
+            self.write(cx, "", &talk, Room::Of(&peer), None);
         }
     }
 
@@ -88,12 +94,15 @@ impl ChatHandler {
     fn written(&mut self, cx: &Context, event: &Event) -> view::Written {
         let mut written = self.view.write(event);
         let Some(screen) = &mut self.screen else { return written };
-        screen.note(cx.now(), event);
+        let fp = match event {
+            Event::Message { from, .. } => self.client.pin(from).map(|pin| pin.fp),
+            _ => None,
+        };
+        screen.note(cx.now(), event, fp);
         if screen.shows_by_itself(event) && self.view.level < Level::Detail {
             written.talk.clear();
         }
-        if let Event::Message { from, .. } = event {
-            let fp = self.client.pin(from).map(|pin| pin.fp);
+        if matches!(event, Event::Message { .. }) {
             written.output = screen.message(event, fp).unwrap_or_default();
         }
         written
@@ -101,7 +110,7 @@ impl ChatHandler {
 
     pub(super) fn talk(&mut self, cx: &mut Context, level: Level, sentence: &str) {
         let talk = self.view.talk(level, sentence);
-        self.write(cx, "", &talk, None);
+        self.write(cx, "", &talk, Room::Open, None);
     }
 
     /// A line of standard input was not understood: a script has to see that on standard output,
@@ -119,12 +128,19 @@ impl ChatHandler {
         self.exit = self.exit.and(Exit::Failed);
         if self.view.json {
             let event = serde_json::json!({"event": "warning", "code": "bad_input", "detail": why});
-            return self.write(cx, &format!("{event}\n"), "", None);
+            return self.write(cx, &format!("{event}\n"), "", Room::Open, None);
         }
         self.talk(cx, Level::Warning, why);
     }
 
-    fn write(&mut self, cx: &mut Context, output: &str, talk: &str, receipt: Option<Receipt>) {
+    fn write(
+        &mut self,
+        cx: &mut Context,
+        output: &str,
+        talk: &str,
+        room: Room,
+        receipt: Option<Receipt>,
+    ) {
         let Some(streams) = &mut self.streams else { return };
         if let Some(screen) = self.screen.as_mut().filter(|screen| screen.is_in_use()) {
             if !output.is_empty() {
@@ -133,7 +149,7 @@ impl ChatHandler {
             // Standard error that leads elsewhere keeps its own.
             match (talk.is_empty(), self.talk_is_drawn) {
                 (true, _) => {}
-                (false, true) => screen.notice(talk, self.recipient.as_deref()),
+                (false, true) => screen.notice(talk, room, self.recipient.as_deref()),
                 (false, false) => streams.talk(cx, talk),
             }
             return;
@@ -165,6 +181,37 @@ impl ChatHandler {
             _ => {}
         }
         Noted::GoesOn
+    }
+}
+
+/// In which conversation what is told of an event belongs.
+fn room(event: &Event, is_asked: bool) -> Room<'_> {
+    match event {
+        Event::Joined { users } => Room::OfEach(users, "came"),
+        Event::Left { users } => Room::OfEach(users, "went"),
+        Event::Users { .. } if !is_asked => Room::Nowhere,
+        Event::Peer { name, .. }
+        | Event::Progress(
+            Progress::Absent { name, .. }
+            | Progress::Away { name }
+            | Progress::KeyAnswered { name },
+        ) => Room::Of(name),
+        Event::Queued { to, .. }
+        | Event::Relayed { to, .. }
+        | Event::Stored { to, .. }
+        | Event::Delivered { to, .. }
+        | Event::Unconfirmed { to, .. }
+        | Event::MailboxFull { to, .. }
+        | Event::Failed { to, .. } => Room::Of(to),
+        Event::LettersHeld { from, .. } | Event::Gap { from, .. } | Event::Message { from, .. } => {
+            Room::Of(from)
+        }
+        Event::Registered { .. }
+        | Event::Users { .. }
+        | Event::LetterboxEmpty {}
+        | Event::Warning { .. }
+        | Event::Closed { .. }
+        | Event::Progress(_) => Room::Open,
     }
 }
 

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use super::super::Exit;
 use super::super::inline::{ChatScreen, Status, User};
-use super::super::lines::{HELP, InputCommand, InputForm, KEYS_HELP};
+use super::super::lines::{HELP, InputCommand, InputForm, SCREEN_HELP};
 use super::super::view::Level;
 use super::{CLOCK_TIMER, ChatHandler, FRAME_TIMER, KEYS_TIMER, Phase, SHOWN_TIMER};
+use crate::client::Client;
 use crate::reactor::{Context, Signal};
 use crate::screen::{Edit, Key, Press, Terminal, Typed};
 
@@ -91,6 +92,9 @@ impl ChatHandler {
     /// Ctrl-C takes back what is written; where nothing is, it leaves at once.
     fn cancel(&mut self, cx: &mut Context) {
         self.asked = None;
+        if self.phase == Phase::Leaving {
+            return self.close_streams(cx); // asked once more: not even the last receipts
+        }
         match &mut self.screen {
             Some(screen)
                 if screen.editor.search().is_some() || !screen.editor.text().is_empty() =>
@@ -113,17 +117,15 @@ impl ChatHandler {
     pub(super) fn help(&mut self, cx: &mut Context) {
         match self.screen.as_mut().filter(|screen| screen.is_in_use()) {
             Some(screen) => {
-                screen.notice(&format!("{HELP}{KEYS_HELP}"), self.recipient.as_deref());
+                screen.help(SCREEN_HELP, self.recipient.as_deref());
             }
             None => self.talk(cx, Level::Warning, HELP.trim_end()),
         }
     }
 
     /// Puts the line back that was entered: it cannot be carried out yet.
-    fn put_back(&mut self, text: String, is_literal: bool) {
-        if let Some(screen) = &mut self.screen {
-            screen.editor.put_back(text, is_literal);
-        }
+    fn take_back(&mut self) {
+        self.screen.iter_mut().for_each(|screen| screen.editor.take_back());
     }
 
     /// Who is written to with Enter: whoever wrote last, as long as nobody was chosen.
@@ -136,11 +138,7 @@ impl ChatHandler {
     fn entered(&mut self, cx: &mut Context, text: String, is_literal: bool) {
         let offered = self.offered().map(str::to_owned);
         if self.phase != Phase::Talking {
-            return self.put_back(text, is_literal);
-        }
-        if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
-            self.put_back(text, is_literal);
-            return self.notice("the line before this one is not sent yet".to_owned());
+            return self.take_back();
         }
         if text.trim().is_empty() {
             self.choose(cx, offered);
@@ -152,13 +150,17 @@ impl ChatHandler {
             InputForm::Chat.parse(text.as_bytes())
         };
         match command {
+            Ok(InputCommand::Say { .. }) if self.holds_line() => {
+                self.take_back();
+                self.notice("the line before this one is not sent yet".to_owned());
+            }
             Ok(InputCommand::Say { to: None, .. }) if self.recipient.is_none() => {
                 // Nothing goes to somebody whom nobody has chosen: Enter once more does that.
                 if self.asked.is_some() && self.asked == offered {
                     self.choose(cx, offered);
                     return self.entered(cx, text, is_literal);
                 }
-                self.put_back(text, is_literal);
+                self.take_back();
                 match offered {
                     Some(name) => {
                         self.notice(format!("Enter once more sends this to {name}"));
@@ -168,10 +170,7 @@ impl ChatHandler {
                 }
             }
             Ok(command) => self.submit(cx, command),
-            Err(why) => {
-                self.put_back(text, is_literal);
-                self.notice(why);
-            }
+            Err(why) => self.complain(cx, &why), // the line can be had again with the arrow up
         }
     }
 
@@ -189,21 +188,30 @@ impl ChatHandler {
         let Edit::Entered { text, .. } = screen.editor.press(Press::plain(Key::Enter)) else {
             return;
         };
+        if self.holds_line() {
+            self.take_back();
+            return self.notice("the line before this one is not sent yet".to_owned());
+        }
         if self.recipient.is_none() {
-            self.put_back(text, true);
+            self.take_back();
             return self.notice("to whom? /to NAME chooses".to_owned());
         }
         let mut lines = text.split('\n').filter(|line| !line.trim().is_empty());
         while let Some(line) = lines.next() {
             let text = line.to_owned();
             self.submit(cx, InputCommand::Say { to: None, text, id: None });
-            if self.input.as_ref().is_some_and(|input| input.held.is_some()) {
+            if self.holds_line() {
                 // The others wait in the line: it is entered again once this one is sent.
                 let rest: Vec<&str> = lines.collect();
-                self.put_back(rest.join("\n"), true);
+                self.screen.iter_mut().for_each(|it| it.editor.put_back(rest.join("\n")));
                 return self.notice("not all is sent yet: Alt-Enter goes on".to_owned());
             }
         }
+    }
+
+    /// Whether a line waits until it can be sent.
+    pub(super) fn holds_line(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.held.is_some())
     }
 
     /// Carries out a line, or keeps it until it can be.
@@ -218,16 +226,22 @@ impl ChatHandler {
         }
     }
 
+    /// Who is connected besides us.
+    fn others(client: &Client) -> impl Iterator<Item = &str> {
+        let own = client.name();
+        client.users().into_iter().flatten().filter(move |name| *name != own)
+    }
+
     /// Tab.
     fn complete(&mut self) {
         let Some(screen) = &mut self.screen else { return };
-        screen.complete(self.client.users().into_iter().flatten());
+        screen.complete(Self::others(&self.client));
     }
 
     /// Whether the key is one of the whole screen: it scrolls, or chooses a user.
     fn choose_by_key(&mut self, cx: &mut Context, press: Press) -> bool {
         let Some(screen) = &mut self.screen else { return false };
-        let users = screen.listed(self.client.users().into_iter().flatten());
+        let users = screen.listed(self.recipient.as_deref(), Self::others(&self.client));
         let place = users.iter().position(|name| Some(name) == self.recipient.as_ref());
         let name = match (press.alt, press.key) {
             (false, Key::PageUp | Key::PageDown) => {
@@ -251,8 +265,9 @@ impl ChatHandler {
         let Some(screen) = self.screen.as_ref().filter(|screen| screen.is_whole()) else {
             return Vec::new();
         };
-        let here = || self.client.users().into_iter().flatten();
-        let names: BTreeSet<String> = screen.listed(here()).into_iter().collect();
+        let here = || Self::others(&self.client);
+        let names = screen.listed(self.recipient.as_deref(), here());
+        let names: BTreeSet<String> = names.into_iter().collect();
         let present: BTreeSet<&str> = here().filter(|name| names.contains(*name)).collect();
         let user = |name: &String| User {
             is_here: present.contains(name.as_str()),
@@ -263,6 +278,21 @@ impl ChatHandler {
             name: name.clone(),
         };
         names.iter().map(user).collect()
+    }
+
+    /// What leaving waits for.
+    fn leaving(&self) -> Option<String> {
+        let count = self.unfinished() + usize::from(self.holds_line());
+        Some(match self.phase {
+            Phase::Talking => return None,
+            Phase::Finishing if self.trusting.is_some() || self.asks_who_is_here => {
+                "waits for an answer of the relay".to_owned()
+            }
+            Phase::Finishing if count == 1 => "waits for 1 confirmation".to_owned(),
+            Phase::Finishing if count > 1 => format!("waits for {count} confirmations"),
+            Phase::Finishing => "waits for the terminal".to_owned(),
+            Phase::Leaving => "confirms what you have read".to_owned(),
+        })
     }
 
     // --- The terminal ---
@@ -304,20 +334,23 @@ impl ChatHandler {
             return;
         }
         let (offered, users) = (self.offered().map(str::to_owned), self.list());
+        let leaving = self.leaving();
         let (Some(screen), Some(streams)) = (&mut self.screen, &mut self.streams) else { return };
         if streams.has_unsent(cx) {
             return cx.set_timer(FRAME_TIMER, None); // `drained` tells when it takes more
         }
         let to = self.recipient.as_deref();
+        let pin = to.and_then(|to| self.client.pin(to));
         let status = Status {
             now: cx.now(),
             to,
             offered: offered.as_deref(),
-            trust: to.and_then(|to| self.client.pin(to)).map(|pin| pin.trust),
+            fp: pin.map(|pin| pin.fp),
+            trust: pin.map(|pin| pin.trust),
             is_changed: to.is_some_and(|to| self.changed.contains(to)),
             pending: self.client.pending_counts(),
             users,
-            is_finishing: self.phase == Phase::Finishing,
+            leaving,
         };
         for (text, receipt) in screen.frame(cx.now(), &status) {
             streams.write(cx, &text, receipt);

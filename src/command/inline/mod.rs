@@ -7,15 +7,18 @@
 
 mod clock;
 mod conversations;
+mod names;
+mod on_whole;
 mod own;
 mod status;
 mod whole;
 
 use std::collections::BTreeSet;
 
-use self::conversations::{Conversations, NOTICES};
+use self::conversations::{Conversations, Fate, Line, NOBODY, Said};
+use self::names::Colour;
 use self::own::OwnLines;
-use self::whole::{Picture, Whole};
+use self::whole::Whole;
 use super::cli::{Notify, TimeFormat};
 use super::lines::COMMANDS;
 use super::talk::wall_clock;
@@ -24,7 +27,8 @@ use crate::client::{Event, Progress, Receipt, Way};
 use crate::limits::{MAX_TEXT, OUTPUT_QUEUE};
 use crate::reactor::Time;
 use crate::screen::{
-    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, escape, isolate,
+    Editor, Inline, Keys, Live, PLAIN, Pace, Prompt, Row, Size, Terminal, ascii, escape, isolate,
+    wrap,
 };
 use crate::wire::{Fingerprint, check_name_v2};
 
@@ -36,10 +40,25 @@ pub(super) use self::whole::User;
 pub(super) struct Look {
     /// Names have the colour of their key.
     pub has_colours: bool,
+    /// The terminal knows ASCII only.
+    pub is_ascii: bool,
     /// Before each line, and in the status.
     pub clock: Clock,
     /// How the terminal is told of a message.
     pub notify: Option<Notify>,
+}
+
+/// In which conversation of the whole screen a notice stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Room<'a> {
+    /// In the one that is looked at: it answers what was typed there, or is about nobody.
+    Open,
+    /// In the one with this user, whom it is about.
+    Of(&'a str),
+    /// In those with these users, as far as there are such: each comes or goes, as the word says.
+    OfEach(&'a [String], &'static str),
+    /// In none: the list of users shows it.
+    Nowhere,
 }
 
 /// The screen of one chat.
@@ -81,9 +100,6 @@ pub(super) struct ChatScreen {
     is_over: bool,
 }
 
-/// Letters of names: each stands for a part of the keys. Without the grey ones, and without the
-/// dark blue that is hard to read on black.
-const COLOURS: [u8; 11] = [31, 32, 33, 35, 36, 91, 92, 93, 94, 95, 96];
 /// Users whose names Tab completes although they are not connected.
 const MAX_SEEN: usize = 1024;
 
@@ -96,7 +112,7 @@ impl ChatScreen {
             terminal,
             keys: Keys::default(),
             editor,
-            inline: Inline::default(),
+            inline: Inline::new(Terminal::rewraps()),
             pace: Pace::default(),
             look,
             size: Terminal::size(),
@@ -145,11 +161,12 @@ impl ChatScreen {
         };
         let time = self.look.clock.before_line(now);
         // Only names are bold: no text that somebody sends can look like the begin of a line.
-        let colour = fp.filter(|_| self.look.has_colours).map_or(0, |fp| {
-            COLOURS[fp.0.iter().map(|&byte| usize::from(byte)).sum::<usize>() % COLOURS.len()]
-        });
-        let bold = if colour == 0 { "\x1b[1m".to_owned() } else { format!("\x1b[1;{colour}m") };
+        let bold = self.colour(fp).bold();
         Some(format!("{time}{bold}{}{PLAIN}{age}: {}\n", escape(from), view::isolated(text)))
+    }
+
+    fn colour(&self, fp: Option<Fingerprint>) -> Colour {
+        fp.filter(|_| self.look.has_colours).map_or_else(Colour::default, Colour::of)
     }
 
     /// Shows whole lines; `receipt` goes with them.
@@ -159,19 +176,53 @@ impl ChatScreen {
         self.pace.want();
     }
 
-    /// Shows whole lines that nobody has written; on the whole screen in the conversation with
-    /// `chosen` too, for that is what is looked at.
-    pub(super) fn notice(&mut self, lines: &str, chosen: Option<&str>) {
-        self.conversations.push(NOTICES, lines, false);
-        if let Some(name) = chosen.filter(|_| self.whole.is_some()) {
-            self.conversations.push(name, lines, false);
+    /// Shows whole lines that nobody has written. `chosen`: whose conversation is looked at.
+    pub(super) fn notice(&mut self, lines: &str, room: Room, chosen: Option<&str>) {
+        match room {
+            Room::Open => self.conversations.notice(chosen.unwrap_or(NOBODY), lines),
+            Room::Of(name) => self.conversations.notice(name, lines),
+            Room::OfEach(names, word) => {
+                for name in names {
+                    let line = format!("* {word}: {}", escape(name));
+                    self.conversations.notice_if_known(name, chosen, &line);
+                }
+            }
+            Room::Nowhere => {}
         }
-        self.print(lines.to_owned(), None);
+        let columns = usize::from(self.size.columns).saturating_sub(1);
+        let rows: Vec<String> = lines.lines().flat_map(|line| wrap(line, columns)).collect();
+        self.print(rows.join("\n") + "\n", None);
+    }
+
+    /// Shows what can be typed, and where to look for the begin of it if the window is too small.
+    pub(super) fn help(&mut self, help: &str, chosen: Option<&str>) {
+        self.notice(help, Room::Open, chosen);
+        let (columns, live) = self.notice_room();
+        let rows: usize = help.lines().map(|line| wrap(line, columns).len()).sum();
+        if rows + live > usize::from(self.size.rows) {
+            self.notice = Some(match self.whole {
+                Some(_) => "PageUp: the begin of the help".to_owned(),
+                None => "the help begins above: scroll the terminal back".to_owned(),
+            });
+        }
+    }
+
+    /// The columns that a notice has, and the rows of the window that it has not.
+    fn notice_room(&self) -> (usize, usize) {
+        match self.whole {
+            Some(_) => (whole::columns(self.size), 3),
+            None => (usize::from(self.size.columns).saturating_sub(1), 2),
+        }
     }
 
     /// A text was given to the client.
     pub(super) fn said(&mut self, id: &str, to: &str, text: &str) {
         self.own.said(id, to, text);
+        let shown = view::indented(text);
+        let said =
+            Said::Own { id: id.to_owned(), to: to.to_owned(), text: shown, fate: Fate::Open };
+        let time = self.look.clock.now(wall_clock());
+        self.conversations.push(to, Line { time, said }, false);
         self.pace.want();
     }
 
@@ -186,15 +237,15 @@ impl ChatScreen {
         }
     }
 
-    /// Something has happened.
-    pub(super) fn note(&mut self, now: Time, event: &Event) {
+    /// Something has happened. `fp`: the key of the user who wrote.
+    pub(super) fn note(&mut self, now: Time, event: &Event, fp: Option<Fingerprint>) {
         self.pace.want();
         match event {
             Event::Message { from, text, .. } => {
                 let time = self.look.clock.now(wall_clock());
-                let line = format!("{time} {}: {}", escape(from), view::indented(text));
-                let is_unread = self.whole.is_some();
-                self.conversations.push(from, line.trim_start(), is_unread);
+                let (name, text) = (escape(from).into_owned(), view::indented(text));
+                let line = Line { time, said: Said::By { name, colour: self.colour(fp), text } };
+                self.conversations.push(from, line, self.whole.is_some());
                 self.last_from = Some(from.clone());
                 self.rings_for = Some(from.clone());
                 self.see(from);
@@ -211,15 +262,22 @@ impl ChatScreen {
             Event::Progress(Progress::Retrying { pause }) => self.link = Link::Retry(now + *pause),
             _ => {}
         }
-        for (to, line) in self.own.note(event) {
-            self.print_own(&to, &line);
+        let fate = match event {
+            Event::Stored { id, to } => Some((id, to, Fate::Stored)),
+            Event::Delivered { id, to, stored_at: None } => Some((id, to, Fate::Delivered)),
+            Event::Failed { id, to, .. } => Some((id, to, Fate::Failed)),
+            _ => None,
+        };
+        if let Some((id, to, fate)) = fate {
+            self.conversations.mark(to, id, fate);
+        }
+        for line in self.own.note(event) {
+            self.print_own(&line);
         }
     }
 
-    fn print_own(&mut self, to: &str, line: &str) {
+    fn print_own(&mut self, line: &str) {
         let time = self.look.clock.before_line(wall_clock());
-        let now = self.look.clock.now(wall_clock());
-        self.conversations.push(to, format!("{now} {line}").trim_start(), false);
         self.print(format!("{time}{line}\n"), None);
     }
 
@@ -260,7 +318,7 @@ impl ChatScreen {
     /// What takes the live rows away, before this process is stopped.
     pub(super) fn erase(&mut self) -> String {
         let mut out = String::new();
-        self.inline.erase(&mut out);
+        self.inline.erase(self.size.columns, &mut out);
         out
     }
 
@@ -284,26 +342,44 @@ impl ChatScreen {
 
     /// What is to be written now, with the receipts of messages in it; empty: nothing, yet.
     pub(super) fn frame(&mut self, now: Time, status: &Status) -> Vec<(String, Option<Receipt>)> {
+        let parts = self.parts(now, status);
+        self.for_terminal(parts)
+    }
+
+    /// In the characters that the terminal knows.
+    fn for_terminal(
+        &self,
+        mut parts: Vec<(String, Option<Receipt>)>,
+    ) -> Vec<(String, Option<Receipt>)> {
+        if self.look.is_ascii {
+            for (text, _) in &mut parts {
+                *text = ascii(text).into_owned();
+            }
+        }
+        parts
+    }
+
+    fn parts(&mut self, now: Time, status: &Status) -> Vec<(String, Option<Receipt>)> {
         let is_drawn = !self.is_over && self.terminal.is_raw();
         if !is_drawn || !(self.pace.take(now) || self.is_full()) {
             return Vec::new();
         }
-        for (to, line) in self.own.take_late() {
-            self.print_own(&to, &line);
+        for line in self.own.take_late() {
+            self.print_own(&line);
         }
         if self.whole.is_some() {
             return self.whole_frame(status);
         }
         let live = self.live(status);
         let is_same = self.lines.is_empty()
-            && self.inline.shows(&live)
+            && self.inline.shows(&live, self.size.columns)
             && !self.clears
             && self.change.is_empty();
         if is_same && self.rings_for.is_none() {
             return Vec::new();
         }
         let mut first = std::mem::take(&mut self.change);
-        self.inline.erase(&mut first);
+        self.inline.erase(self.size.columns, &mut first);
         self.tell_left_out();
         if std::mem::take(&mut self.clears) {
             first.push_str("\x1b[H\x1b[2J");
@@ -319,8 +395,8 @@ impl ChatScreen {
 
     /// The last lines, without the live rows.
     pub(super) fn last_frame(&mut self) -> Vec<(String, Option<Receipt>)> {
-        for (to, line) in self.own.take_all() {
-            self.print_own(&to, &line);
+        for line in self.own.take_all() {
+            self.print_own(&line);
         }
         if self.whole.is_some() {
             self.toggle();
@@ -330,7 +406,7 @@ impl ChatScreen {
         let mut parts = vec![(std::mem::take(&mut self.change) + &self.erase(), None)];
         parts.append(&mut self.lines);
         self.waiting = 0;
-        parts
+        self.for_terminal(parts)
     }
 
     /// When there is something to draw again by itself: the next frame, or a clock that goes on.
@@ -345,93 +421,6 @@ impl ChatScreen {
         self.pace.next().or(tick)
     }
 
-    // --- The whole screen ---
-
-    /// Draws on the whole screen from now on, or below lines again. What came meanwhile is among
-    /// the lines then.
-    pub(super) fn toggle(&mut self) {
-        self.pace.want();
-        if self.whole.take().is_some() {
-            self.change.push_str(self.terminal.set_whole(false));
-            self.conversations.read_all();
-            return;
-        }
-        self.whole = Whole::new(self.size, !self.look.has_colours);
-        self.change = self.erase();
-        self.change.push_str(self.terminal.set_whole(true));
-    }
-
-    /// Whether the whole screen is drawn on.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole.is_some()
-    }
-
-    /// Shows an earlier or later part of the conversation.
-    pub(super) fn scroll(&mut self, is_up: bool) {
-        if let Some(whole) = &mut self.whole {
-            whole.scroll(is_up, self.size.rows);
-        }
-    }
-
-    /// Another user was chosen.
-    pub(super) fn chosen(&mut self) {
-        self.whole.iter_mut().for_each(Whole::show_end);
-    }
-
-    /// The user whose unread text is the newest.
-    pub(super) fn next_unread(&self) -> Option<String> {
-        self.conversations.next_unread().map(str::to_owned)
-    }
-
-    /// The users of the list, in order: those with lines, and of those who are `here` as many as
-    /// there is room for.
-    pub(super) fn listed<'a>(&'a self, here: impl Iterator<Item = &'a str>) -> Vec<String> {
-        let here = here.take(usize::from(self.size.rows));
-        let all: BTreeSet<&str> = self.conversations.users().chain(here).collect();
-        all.into_iter().map(str::to_owned).collect()
-    }
-
-    /// How many texts of a user are unread.
-    pub(super) fn unread(&self, name: &str) -> usize {
-        self.conversations.unread(name)
-    }
-
-    fn whole_frame(&mut self, status: &Status) -> Vec<(String, Option<Receipt>)> {
-        // What is shown now counts as taken with this frame; its lines are for the scrollback.
-        let receipts: Vec<Receipt> =
-            self.lines.iter_mut().filter_map(|(_, receipt)| receipt.take()).collect();
-        while self.waiting > OUTPUT_QUEUE {
-            let (line, _) = self.lines.remove(0);
-            self.waiting -= line.len();
-            self.left_out += 1;
-        }
-        let chosen = status.to.unwrap_or(NOTICES);
-        self.conversations.read(chosen);
-        let mut live = self.live(status);
-        let row = live.rows.pop().unwrap_or_default();
-        let own: Vec<String> = live.rows.into_iter().map(|row| row.text).collect();
-        let mut lines: Vec<&str> = self.conversations.lines(chosen).collect();
-        lines.extend(own.iter().map(String::as_str));
-        let picture = Picture {
-            users: &status.users,
-            chosen: status.to,
-            lines,
-            status: &row.text,
-            prompt: &live.prompt,
-        };
-        let mut out = std::mem::take(&mut self.change);
-        if std::mem::take(&mut self.clears) {
-            self.whole.iter_mut().for_each(Whole::forget);
-        }
-        if let Some(whole) = &mut self.whole {
-            out.push_str(&whole.draw(&picture));
-        }
-        out.push_str(&self.ring());
-        let mut parts = vec![(out, None)];
-        parts.extend(receipts.into_iter().map(|receipt| (String::new(), Some(receipt))));
-        parts
-    }
-
     /// Tells of lines that the scrollback does not get.
     fn tell_left_out(&mut self) {
         let count = std::mem::take(&mut self.left_out);
@@ -444,14 +433,15 @@ impl ChatScreen {
         let columns = usize::from(self.size.columns);
         let most = usize::from(self.size.rows / 4).min(own::ROWS);
         let mut rows: Vec<Row> = self.own.rows(most).into_iter().map(Row::plain).collect();
-        let hint = self.notice.clone().or_else(|| status::hint(&self.editor));
+        let notice = self.notice.as_deref().map(|notice| escape(notice).into_owned());
+        let hint = notice.or_else(|| status::hint(&self.editor));
         let clock = self.look.clock.now(wall_clock());
-        let mut status_line = status.line(hint, &self.link, &clock);
-        let unread: usize = status.users.iter().map(|user| user.unread).sum();
-        if unread > 0 {
-            status_line = format!("{unread} unread (Alt-A) · {status_line}");
-        }
-        rows.push(Row::styled("\x1b[7m", format!(" {status_line} ")));
+        // Without the space at each side, and the cell that stays free.
+        let is_scrolled = self.whole.as_ref().is_some_and(Whole::is_scrolled);
+        let later = if is_scrolled { "PageDown: later lines · " } else { "" };
+        let room = columns.saturating_sub(3 + later.chars().count());
+        let status_line = status.line(hint, &self.link, &clock, room);
+        rows.push(Row::styled("\x1b[7m", format!(" {later}{status_line} ")));
         let label = match self.editor.search() {
             Some((words, is_found)) => {
                 let what = if is_found { "search" } else { "not found" };
@@ -495,5 +485,10 @@ fn candidates(names: &[&str], word: &str, is_first: bool) -> Vec<String> {
 
 /// What the options of `chat` say about the look.
 pub(super) fn look(time: &TimeFormat, notify: Option<Notify>) -> Look {
-    Look { has_colours: !super::is_without_colours(), clock: Clock::new(time), notify }
+    Look {
+        has_colours: !super::is_without_colours(),
+        is_ascii: !Terminal::knows_utf8(),
+        clock: Clock::new(time),
+        notify,
+    }
 }

@@ -56,17 +56,16 @@ impl OwnLines {
         self.near.push_back(line);
     }
 
-    /// What `event` says of an own line, as lines to be printed, each with whom it went to.
-    pub(super) fn note(&mut self, event: &Event) -> Vec<(String, String)> {
+    /// What `event` says of an own line, as lines to be printed.
+    pub(super) fn note(&mut self, event: &Event) -> Vec<String> {
         let mut lines = match event {
             Event::Delivered { id, to, stored_at: None } => self.settle(id, to, '✓'),
             Event::Failed { id, to, .. } => self.settle(id, to, '✗'),
             Event::Stored { id, to } => match take(&mut self.near, id, to) {
                 Some(line) => {
                     let shown = format!("{} (stored)", line.with('·'));
-                    let to = line.to.clone();
                     self.remember(line);
-                    vec![(to, shown)]
+                    vec![shown]
                 }
                 None => Vec::new(),
             },
@@ -75,19 +74,19 @@ impl OwnLines {
         while self.near.len() > ROWS
             && let Some(line) = self.near.pop_front()
         {
-            lines.push((line.to.clone(), line.with('·')));
+            lines.push(line.with('·'));
             self.remember(line);
         }
         lines
     }
 
-    fn settle(&mut self, id: &str, to: &str, mark: char) -> Vec<(String, String)> {
+    fn settle(&mut self, id: &str, to: &str, mark: char) -> Vec<String> {
         if let Some(line) = take(&mut self.near, id, to) {
-            return vec![(to.to_owned(), line.with(mark))];
+            return vec![line.with(mark)];
         }
         let Some(line) = take(&mut self.printed, id, to) else { return Vec::new() };
         if mark == '✗' {
-            return vec![(to.to_owned(), line.with(mark))];
+            return vec![line.with(mark)];
         }
         let late = self.late.entry(line.to).or_default();
         *late = (late.0 + 1, line.text);
@@ -102,22 +101,19 @@ impl OwnLines {
     }
 
     /// What was delivered of lines that are printed already, a line for each user.
-    pub(super) fn take_late(&mut self) -> Vec<(String, String)> {
+    pub(super) fn take_late(&mut self) -> Vec<String> {
         let late = std::mem::take(&mut self.late).into_iter();
-        late.map(|(to, (count, text))| {
-            let line = match count {
-                1 => format!("✓ → {}: {} (written earlier)", escape(&to), isolate(&text)),
-                count => format!("✓ → {}: {count} earlier messages", escape(&to)),
-            };
-            (to, line)
+        late.map(|(to, (count, text))| match count {
+            1 => format!("✓ → {}: {} (written earlier)", escape(&to), isolate(&text)),
+            count => format!("✓ → {}: {count} earlier messages", escape(&to)),
         })
         .collect()
     }
 
     /// All that stands near the input, to be printed as it is.
-    pub(super) fn take_all(&mut self) -> Vec<(String, String)> {
+    pub(super) fn take_all(&mut self) -> Vec<String> {
         let mut lines = self.take_late();
-        lines.extend(self.near.drain(..).map(|line| (line.to.clone(), line.with('·'))));
+        lines.extend(self.near.drain(..).map(|line| line.with('·')));
         lines
     }
 
@@ -145,22 +141,16 @@ mod tests {
         Event::Delivered { id: id.into(), to: "bob".into(), stored_at: None }
     }
 
-    fn lines(told: Vec<(String, String)>) -> Vec<String> {
-        told.into_iter()
-            .map(|(to, line)| line + if to == "bob" { "" } else { " to another" })
-            .collect()
-    }
-
     #[test]
     fn a_line_is_printed_with_what_became_of_it() {
         let mut own = OwnLines::default();
         own.said("1", "bob", "one");
         own.said("2", "bob", "two\nlines");
         assert_eq!(own.rows(3), ["· → bob: one", "· → bob: two⏎lines"]);
-        assert_eq!(lines(own.note(&delivered("1"))), ["✓ → bob: one"]);
+        assert_eq!(own.note(&delivered("1")), ["✓ → bob: one"]);
         let (to, detail) = ("bob".to_owned(), String::new());
         let failed = Event::Failed { id: "2".into(), to, code: Failure::Refused, detail };
-        assert_eq!(lines(own.note(&failed)), ["✗ → bob: two\n    lines"]);
+        assert_eq!(own.note(&failed), ["✗ → bob: two\n    lines"]);
         assert!(own.rows(3).is_empty());
         assert!(own.note(&delivered("1")).is_empty(), "it is told once");
     }
@@ -170,20 +160,17 @@ mod tests {
         let mut own = OwnLines::default();
         own.said("1", "bob", "one");
         let stored = Event::Stored { id: "1".into(), to: "bob".into() };
-        assert_eq!(lines(own.note(&stored)), ["· → bob: one (stored)"]);
+        assert_eq!(own.note(&stored), ["· → bob: one (stored)"]);
         own.note(&delivered("1"));
-        assert_eq!(lines(own.take_late()), ["✓ → bob: one (written earlier)"]);
+        assert_eq!(own.take_late(), ["✓ → bob: one (written earlier)"]);
         for number in 2..=7 {
             own.said(&number.to_string(), "bob", &format!("text {number}"));
         }
-        let printed = lines(own.note(&Event::LetterboxEmpty {}));
+        let printed = own.note(&Event::LetterboxEmpty {});
         assert_eq!(printed, ["· → bob: text 2", "· → bob: text 3", "· → bob: text 4"]);
         own.note(&delivered("2"));
         own.note(&delivered("3"));
-        assert_eq!(lines(own.take_late()), ["✓ → bob: 2 earlier messages"]);
-        assert_eq!(
-            lines(own.take_all()),
-            ["· → bob: text 5", "· → bob: text 6", "· → bob: text 7"]
-        );
+        assert_eq!(own.take_late(), ["✓ → bob: 2 earlier messages"]);
+        assert_eq!(own.take_all(), ["· → bob: text 5", "· → bob: text 6", "· → bob: text 7"]);
     }
 }

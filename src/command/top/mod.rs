@@ -24,7 +24,7 @@ pub(super) fn top(arguments: &Top) -> Outcome {
         Some(path) => path.clone(),
         None => watch::default_path(arguments.home.as_ref())?,
     };
-    if arguments.json || arguments.once || !Terminal::is_usable() {
+    if arguments.json || arguments.once || Terminal::obstacle().is_some() {
         return json(path, arguments.once);
     }
     block_signals().and_then(|_| block_terminal_signals()).map_err(kernel)?;

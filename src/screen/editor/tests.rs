@@ -8,7 +8,7 @@ use crate::screen::keys::{Keys, Typed};
 fn editor(line: &str) -> Editor {
     let mut editor = Editor::new(1000);
     let cursor = line.find('|').unwrap_or(line.len());
-    editor.line = Line { text: line.replace('|', ""), cursor, is_literal: false };
+    editor.line = Line { text: line.replace('|', ""), cursor, pasted: None };
     editor
 }
 
@@ -132,6 +132,61 @@ fn a_paste_is_held_and_is_no_command() {
     assert!(!editor.is_literal(), "what was pasted is gone");
     type_in(&mut editor, "/to \x1b[200~bob\x1b[201~");
     assert!(!editor.is_literal(), "only a part of a command was pasted");
+}
+
+/// Whatever brings a pasted command back into the line, Enter sends it as a text.
+#[test]
+fn a_paste_that_comes_back_is_no_command() {
+    const PASTED: &str = "\x1b[200~/quit\x1b[201~";
+    for (keys, how) in [
+        ("P\r\x1b[A", "recalled"),
+        ("P\rhello\r\x1b[A\x1b[A", "recalled behind another line"),
+        ("P\rhello\r\x1b[A\x1b[A\x1b[B\x1b[A", "and once more"),
+        ("P\r\x12qui", "found by a search"),
+        ("P\r\x12qui\x1b[C", "found, and gone on with"),
+        ("P\x15\x19", "deleted and put back"),
+        ("P\x01\x0b\x19", "deleted from the begin and put back"),
+        ("P\x17\x19", "deleted as a word and put back"),
+        ("P\x01\x1b[C\x0b\x01\x19\x05\x15\x19", "cut apart and put together"),
+        ("xP\x01\x1b[3~", "what was typed before it is deleted"),
+        ("x P\x01\x1bd\x1b[3~", "the word before it is deleted"),
+        ("Px\x7f", "something was typed behind it"),
+        ("/P\x01\x1b[3~", "the slash before it is deleted"),
+        ("P\x14", "exchanged"),
+        ("/\x1b[200~quit\x1b[201~", "only its slash was typed"),
+        ("/qu\x1b[200~it\x1b[201~", "only its begin was typed"),
+    ] {
+        let mut editor = editor("");
+        type_in(&mut editor, &keys.replace('P', PASTED));
+        let shown = editor.text().to_owned();
+        assert!(editor.is_literal(), "{how}: {shown}");
+        let Edit::Entered { is_literal, .. } = type_in(&mut editor, "\r") else {
+            panic!("{how}: not entered")
+        };
+        assert!(is_literal, "{how}: {shown}");
+        editor.take_back();
+        assert!(editor.is_literal(), "{how}, and put back: {shown}");
+        type_in(&mut editor, "\r");
+        assert!(!editor.history().any(|line| line == shown), "{how}: kept for the next start");
+    }
+}
+
+#[test]
+fn a_command_that_was_typed_is_one_with_a_pasted_name_too() {
+    for keys in [
+        "/trust bob \x1b[200~ED25519:x\x1b[201~",
+        "\x1b[200~bob\x1b[201~\x01/to ",
+        "/to \x1b[200~bob\x1b[201~\r\x1b[A",
+        "\x1b[200~/quit\x1b[201~\x15/quit",
+        "\x1b[200~bob\x1b[201~\x15/to \x19",
+    ] {
+        let mut editor = editor("");
+        type_in(&mut editor, keys);
+        assert!(!editor.is_literal(), "{keys:?}: {}", editor.text());
+        let text = editor.text().to_owned();
+        type_in(&mut editor, "\r");
+        assert_eq!(editor.history().last(), Some(text.as_str()));
+    }
 }
 
 #[test]
