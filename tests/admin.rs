@@ -486,6 +486,9 @@ fn the_dashboard_and_the_operators_page_name_metrics_that_there_are() {
     let (_, page) = get(&at, "/metrics");
     let there = names(&page);
     assert!(there.len() > 30, "{there:?}");
+    let dashboard: Result<Value, _> =
+        serde_json::from_str(include_str!("../packaging/grafana.json"));
+    assert!(dashboard.is_ok(), "{dashboard:?}");
     for (file, text) in [
         ("packaging/grafana.json", include_str!("../packaging/grafana.json")),
         ("docs/operator.md", include_str!("../docs/operator.md")),
@@ -534,31 +537,6 @@ fn metrics_are_what_promtool_accepts() {
     let checked = promtool.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(checked.status.success() && said.is_empty(), "{said}");
-}
-
-/// Of the dashboard no more is checked: that it is JSON, and asks for metrics that there are.
-#[test]
-fn the_dashboard_asks_for_metrics_that_are_served() {
-    let (_relay, at) = measured(&[]);
-    let (_, page) = get(&at, "/metrics");
-    let dashboard: Value =
-        serde_json::from_str(include_str!("../packaging/grafana.json")).expect("it is JSON");
-    let panels = dashboard["panels"].as_array().expect("a list");
-    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
-    let mut asked = 0;
-    for target in targets {
-        let query = target["expr"].as_str().expect("a query");
-        let is_part = |c: char| c == '_' || c.is_ascii_alphanumeric();
-        let words = query.split(|c: char| !is_part(c));
-        for name in words.filter(|it| it.starts_with("sealwax_") || it.starts_with("process_")) {
-            let whole = name.strip_suffix("_bucket").or(name.strip_suffix("_sum"));
-            let whole = whole.or(name.strip_suffix("_count")).unwrap_or(name);
-            let is_there = |it: &str| page.contains(&format!("# TYPE {it} "));
-            assert!(is_there(whole) || is_there(name), "{name}: {query}");
-            asked += 1;
-        }
-    }
-    assert!(asked > 10, "the queries were not found");
 }
 
 #[test]
