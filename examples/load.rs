@@ -31,6 +31,7 @@ fn main() -> nix::Result<()> {
 pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Stats> {
     let plan = Plan {
         target,
+        others: Vec::new(),
         work: Work::PingPong,
         workers: 10,
         idle: 0,

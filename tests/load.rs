@@ -95,6 +95,7 @@ impl Handler for Evil {
 fn plan(work: Work) -> Plan {
     Plan {
         target: AT,
+        others: Vec::new(),
         work,
         workers: 3,
         idle: 0,

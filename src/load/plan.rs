@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Plan {
     /// What is measured.
     pub target: SocketAddr,
+    /// Others that are one with it: users connect to it and to them in turn.
+    pub others: Vec<SocketAddr>,
     /// What the users do.
     pub work: Work,
     /// How many workers do that at a time: pairs of users or, for [`Work::Connect`], single ones.
@@ -75,6 +77,16 @@ impl Work {
 }
 
 impl Plan {
+    /// Where a user connects to.
+    pub fn target_of(&self, user: u32) -> SocketAddr {
+        let place = user as usize % (1 + self.others.len());
+        place
+            .checked_sub(1)
+            .and_then(|other| self.others.get(other))
+            .copied()
+            .unwrap_or(self.target)
+    }
+
     /// The users that work.
     pub fn users(&self) -> u32 {
         self.work.users(self.workers)

@@ -185,9 +185,10 @@ pub enum Beside {
 /// The options of all kinds of load.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The relay to measure [default: start one]
-    #[arg(long, value_name = "HOST:PORT", value_parser = measured_relay)]
-    pub relay: Option<Address>,
+    /// The relay to measure [default: start one]. Of several that are one (`serve --cluster`), with
+    /// commas between: users connect to them in turn, so the two of a pair are at different relays
+    #[arg(long, value_name = "HOST:PORT", value_parser = measured_relay, value_delimiter = ',')]
+    pub relay: Vec<Address>,
     /// Measure this too, in turn with the relay and on the same processor; one table shows both
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
     pub beside: Vec<Beside>,
@@ -195,9 +196,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "COUNT", value_parser = count(1, 1000))]
     pub rounds: Option<u32>,
     /// The process of the relay given by --relay, on this machine, to show its processor time and
-    /// memory. It has to be the process that listens at that address
-    #[arg(long, requires = "relay")]
-    pub pid: Option<pid_t>,
+    /// memory. It has to be the process that listens at that address. Of several relays in their
+    /// order, with commas between; further processes, such as their engine, count too
+    #[arg(long, requires = "relay", value_delimiter = ',')]
+    pub pid: Vec<pid_t>,
     /// The processor for a relay that is started, and the one for this program [default: the first
     /// two, if a relay is started]
     #[arg(long, value_name = "CPU,CPU", value_parser = two_cpus)]

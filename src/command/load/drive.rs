@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
-use super::process::{Usage, own_cpu, resident};
+use super::process::{Usage, own_cpu, resident_in_all};
 use super::progress::{ProgressLine, Second};
 use super::room::Room;
 use super::target::Target;
@@ -44,8 +44,8 @@ struct Mark {
 }
 
 impl Mark {
-    fn now(pid: Option<Pid>) -> Self {
-        Self { target: pid.map(Usage::of).unwrap_or_default(), own_cpu: own_cpu() }
+    fn now(pids: &[Pid]) -> Self {
+        Self { target: Usage::of_all(pids), own_cpu: own_cpu() }
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     generator.start(reactor.context());
     let cx = reactor.context();
     let terminal = std::io::stderr().is_terminal().then(|| cx.open(ProcessFd::Stderr));
-    let mut progress = ProgressLine::new(terminal, cx.now(), target.pid);
+    let mut progress = ProgressLine::new(terminal, cx.now(), target.pids.clone());
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     let (mut occupied, mut acts) = (Duration::ZERO, 0);
     while generator.stage() != Stage::Done {
@@ -73,15 +73,15 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
             occupied += reactor.context().now().since(now);
         }
         if stage >= Stage::Fill && before.is_none() {
-            before = target.pid.and_then(resident);
+            before = resident_in_all(&target.pids);
         }
         if stage >= Stage::WarmUp && filled.is_none() {
-            filled = target.pid.and_then(resident);
+            filled = resident_in_all(&target.pids);
         }
         if stage >= Stage::Measure && begun.is_none() {
-            begun = Some(Mark::now(target.pid));
+            begun = Some(Mark::now(&target.pids));
         } else if stage > Stage::Measure && ended.is_none() {
-            ended = Some(Mark::now(target.pid));
+            ended = Some(Mark::now(&target.pids));
         }
         progress.look(reactor.context(), &mut generator);
     }

@@ -82,7 +82,7 @@ impl<'a> LoadTask<'a> {
 
     /// All rounds, and the table.
     fn measure(&self) -> Outcome {
-        let first = if self.run.relay.is_some() { random_first()? } else { 0 };
+        let first = if self.run.relay.is_empty() { 0 } else { random_first()? };
         let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
         let keys = self.run.v2.then(|| Rc::new(self.keys()));
         let subjects = self.subjects();
@@ -95,7 +95,7 @@ impl<'a> LoadTask<'a> {
                 let is_sealed = self.run.tls && subject.speaks_tls();
                 let target = subject.start(pins, is_sealed)?;
                 let plan = self.plan(&target, subject);
-                let room = Room::for_run(&plan, target.pid)?;
+                let room = Room::for_run(&plan, target.pids.first().copied())?;
                 let keys = keys.clone().filter(|_| subject.proves());
                 let payload = if keys.is_some() { &version2 } else { &original };
                 let protocol = subject.protocol(self.roster, payload, keys);
@@ -148,9 +148,11 @@ impl<'a> LoadTask<'a> {
     /// The relay, and what stands beside it.
     fn subjects(&self) -> Vec<Subject> {
         let run = self.run;
-        let relay = match run.relay.clone() {
-            Some(relay) => Subject::Found { relay, pid: run.pid.map(Pid::from_raw) },
-            None => Subject::Relay(run.serve.clone()),
+        let relay = if run.relay.is_empty() {
+            Subject::Relay(run.serve.clone())
+        } else {
+            let pids = run.pid.iter().copied().map(Pid::from_raw).collect();
+            Subject::Found { relays: run.relay.clone(), pids }
         };
         let beside = run.beside.iter().map(|beside| match beside {
             Beside::Floor => Subject::Floor { spin: false },
@@ -166,7 +168,7 @@ impl<'a> LoadTask<'a> {
     /// A relay that was found is not to be moved, and neither are we then, unless that was asked
     /// for.
     fn pins(&self) -> Result<Option<Processors>, Failure> {
-        let default = || Processors::first_two().filter(|_| self.run.relay.is_none());
+        let default = || Processors::first_two().filter(|_| self.run.relay.is_empty());
         self.run.pin.map_or_else(|| Ok(default()), |pin| Processors::new(pin).map(Some))
     }
 
@@ -178,6 +180,7 @@ impl<'a> LoadTask<'a> {
         };
         Plan {
             target: target.address,
+            others: target.others.clone(),
             work,
             workers: self.workers,
             idle: self.idle,

@@ -31,6 +31,16 @@ impl Usage {
         }
     }
 
+    /// That of all of them together; none of what one does not tell.
+    pub(super) fn of_all(pids: &[Pid]) -> Self {
+        let Some((first, rest)) = pids.split_first() else { return Self::default() };
+        rest.iter().map(|pid| Self::of(*pid)).fold(Self::of(*first), |all, one| Self {
+            cpu: all.cpu.zip(one.cpu).map(|(all, one)| all + one),
+            reads: all.reads.zip(one.reads).map(|(all, one)| all + one),
+            writes: all.writes.zip(one.writes).map(|(all, one)| all + one),
+        })
+    }
+
     /// What came after `earlier`.
     pub(super) fn since(self, earlier: Self) -> Self {
         let less = |(now, then): (u64, u64)| now.saturating_sub(then);
@@ -45,6 +55,12 @@ impl Usage {
 /// The processor time of this thread.
 pub(super) fn own_cpu() -> Duration {
     read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
+}
+
+/// The memory of all of these that is in use, in bytes.
+pub(super) fn resident_in_all(pids: &[Pid]) -> Option<u64> {
+    let all: Option<Vec<_>> = pids.iter().map(|pid| resident(*pid)).collect();
+    all.filter(|all| !all.is_empty()).map(|all| all.into_iter().sum())
 }
 
 /// The memory of `pid` that is in use, in bytes.

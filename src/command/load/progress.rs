@@ -19,7 +19,7 @@ pub(super) struct ProgressLine {
     to: Option<Token>,
     begun: Time,
     told: Time,
-    pid: Option<Pid>,
+    pids: Vec<Pid>,
     used: Usage,
     record: Vec<Second>,
 }
@@ -40,10 +40,10 @@ pub(super) struct Second {
 }
 
 impl ProgressLine {
-    /// Of a run that begins now and a target with this process.
-    pub(super) fn new(to: Option<Token>, now: Time, pid: Option<Pid>) -> Self {
-        let used = pid.map(Usage::of).unwrap_or_default();
-        Self { to, begun: now, told: now, pid, used, record: Vec::new() }
+    /// Of a run that begins now and a target with these processes.
+    pub(super) fn new(to: Option<Token>, now: Time, pids: Vec<Pid>) -> Self {
+        let used = Usage::of_all(&pids);
+        Self { to, begun: now, told: now, pids, used, record: Vec::new() }
     }
 
     /// Looks how it stands, if it is time.
@@ -89,7 +89,7 @@ impl ProgressLine {
     }
 
     fn target_share(&mut self, passed: Duration) -> Option<f64> {
-        let used = Usage::of(self.pid?);
+        let used = Usage::of_all(&self.pids);
         let cpu = used.since(self.used).cpu;
         self.used = used;
         Some(100.0 * cpu?.as_secs_f64() / passed.as_secs_f64())

@@ -95,6 +95,7 @@ mod tests {
     fn plan(target: [u8; 4], work: Work, idle: u32) -> Plan {
         Plan {
             target: SocketAddr::from((target, 1)),
+            others: Vec::new(),
             work,
             workers: 1,
             idle,

@@ -32,8 +32,10 @@ pub(super) struct Processors {
 pub(super) struct Target {
     /// Where it listens.
     pub(super) address: SocketAddr,
-    /// Its process, if that is known.
-    pub(super) pid: Option<Pid>,
+    /// Where others listen that are one with it.
+    pub(super) others: Vec<SocketAddr>,
+    /// Its processes, as far as they are known.
+    pub(super) pids: Vec<Pid>,
     /// Ended when this is dropped.
     _child: Option<Started>,
 }
@@ -69,8 +71,8 @@ impl Processors {
 /// What there is to be measured.
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
-    /// A relay that runs.
-    Found { relay: Address, pid: Option<Pid> },
+    /// Relays that run, which are one if they are several; the first processes are theirs.
+    Found { relays: Vec<Address>, pids: Vec<Pid> },
     /// A relay of this program that keeps nothing, started with these further options.
     Relay(Vec<String>),
     /// The bound, asleep when there is nothing to do or not.
@@ -143,9 +145,14 @@ impl Subject {
     ) -> Result<Target, Failure> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         match self {
-            Self::Found { relay, pid } => {
+            Self::Found { relays, pids } => {
                 pins.map_or(Ok(()), |pins| pin(pins.own))?;
-                Ok(Target { address: find(relay, *pid)?, pid: *pid, _child: None })
+                let place = |(place, relay)| find(relay, pids.get(place).copied());
+                let found = relays.iter().enumerate().map(place).collect::<Result<Vec<_>, _>>()?;
+                let (address, others) =
+                    found.split_first().ok_or_else(|| failed("the target", "there is none"))?;
+                let (address, others) = (*address, others.to_vec());
+                Ok(Target { address, others, pids: pids.clone(), _child: None })
             }
             Self::Relay(options) => {
                 let mut command = this_program()?;
@@ -230,7 +237,8 @@ impl Started {
 
     fn at(self, address: SocketAddr) -> Target {
         let pid = i32::try_from(self.child.id()).ok().map(Pid::from_raw);
-        Target { address, pid, _child: Some(self) }
+        let pids = pid.into_iter().collect();
+        Target { address, others: Vec::new(), pids, _child: Some(self) }
     }
 }
 
