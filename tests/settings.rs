@@ -212,6 +212,7 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
         "admin = \"none\"",
         "frame-timeout = 3",
         "inbox-common = 2000000",
+        "cluster = \"unix:/x\"",
         "letters-bytes = 5",
         "letters-days = 3",
         "log = \"text\"",
@@ -221,6 +222,7 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
         "metrics = \"127.0.0.1:0\"",
         "outbox-common = 2000000",
         "register-timeout = 3",
+        "relay-key = \"/x/y\"",
         "socket-buffer = 5000",
         "spin = 3",
         "tls = \"off\"",
@@ -258,7 +260,10 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
             assert_eq!(told, if holds { vec![] } else { vec![key(line)] }, "{line}");
         }
     }
-    // Two more, which others forbid or need.
+    // Some more, which others forbid or need.
+    let cluster = "cluster = \"unix:/x\"\ncluster-init = true\ncluster-password-fd = 7\n";
+    let needs_cluster = ["cluster-init", "cluster", "cluster-password-fd"];
+    assert_eq!(needs_restart(&format!("{OPTIONS}{base}{cluster}")), needs_cluster);
     let pair = "tls-cert = \"/dev/null\"\ntls-key = \"/dev/null\"\n";
     assert_eq!(needs_restart(&format!("{OPTIONS}{base}{pair}")), ["tls-cert", "tls-key"]);
     let home = OPTIONS.replace("ephemeral = true", "home = \"/srv/relay\"");
@@ -269,6 +274,7 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
     let help = Process::start(&["serve", "--help"]).end().with_code(0).stdout.join("\n");
     let all = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let named = ["listen", "home", "ephemeral", "tls-cert", "tls-key", "config", "check", "help"];
+    let named = [&named[..], &needs_cluster].concat();
     let known: Vec<_> = at_once.iter().chain(&at_next_start).map(|line| key(line)).collect();
     for option in all.map(|it| it.split(|c: char| c != '-' && !c.is_ascii_lowercase()).next()) {
         let option = option.unwrap_or_default();

@@ -89,8 +89,8 @@ pub fn leased(answer: &Value) -> Result<LeaseAnswer, WrongAnswer> {
     })
 }
 
-/// Asks to bind a name to a key, for good. Where it may not be new, a name that nobody has bound yet
-/// stays free.
+/// Asks to bind a name to a key, for good. Where it may not be new, a name that nobody has bound
+/// yet stays free.
 pub fn bind(own: Incarnation, name: &str, fp: &Fingerprint, may_be_new: bool) -> Call {
     let keys = [keys::lease(own), keys::bound(name), keys::names(fp), keys::bindings()];
     let may_be_new = if may_be_new { "1" } else { "0" };

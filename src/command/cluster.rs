@@ -107,7 +107,8 @@ pub(super) fn given(arguments: &Serve) -> Result<Option<Given>, Failure> {
         let form = "redis://[USER@]HOST[:PORT][/DATABASE], rediss:// for TLS, or unix:PATH";
         Failure::new(Exit::Usage, format!("--cluster takes {form}: {why}"))
     })?;
-    let password = arguments.cluster_password_fd.map(passphrase::from_descriptor).transpose()?;
+    let descriptor = arguments.cluster_password_fd.and_then(|number| i32::try_from(number).ok());
+    let password = descriptor.map(passphrase::from_descriptor).transpose()?;
     let password = password.map(|it| Password::new(it.to_vec()));
     Ok(Some(Given { url, password }))
 }

@@ -27,7 +27,10 @@ use crate::relay::sqlite::LetterLimits;
 pub struct Addresses(pub Vec<SocketAddr>);
 
 /// Examples of values for the options that have no default; errors show them.
-pub(in crate::command) const EXAMPLES: [(&str, &str); 10] = [
+pub(in crate::command) const EXAMPLES: [(&str, &str); 13] = [
+    ("cluster", "redis://127.0.0.1:6379"),
+    ("cluster-password-fd", "3"),
+    ("relay-key", "/etc/sealwax/cluster/relay.key"),
     ("home", "/var/lib/sealwax"),
     ("inbox-common", "268435456"),
     ("outbox-common", "268435456"),
@@ -160,8 +163,8 @@ pub struct Serve {
     #[arg(long, requires = "cluster")]
     pub cluster_init: bool,
     /// Read the engine's password from this descriptor (its next line)
-    #[arg(long, value_name = "FD", requires = "cluster")]
-    pub cluster_password_fd: Option<i32>,
+    #[arg(long, value_name = "FD", requires = "cluster", value_parser = whole(0_u32, 1_048_576, 3))]
+    pub cluster_password_fd: Option<u32>,
     /// The relay's key, in a file instead of its home; made if it is missing. All relays of a
     /// cluster have the same
     #[arg(long, value_name = "FILE")]

@@ -20,8 +20,7 @@ pub(super) enum Mode {
     Help,
 }
 
-const KEYS: &str =
-    " ? keys  q quit  Tab part  / filter  p pause  c clear  v level  s sort  r reverse";
+const KEYS: &str = " ? keys  q quit  Tab part  / filter  p pause  c clear  v level  s r sort";
 const HELP: [(&str, &str); 11] = [
     ("Tab", "go to the next part: the log, the users, and on a small screen the figures"),
     ("↑ ↓ PgUp PgDn", "scroll that part"),
@@ -264,6 +263,9 @@ fn user_columns(columns: usize, cells: [&str; 8]) -> String {
         return format!(" {name} {version} {queued} {sent:>9} {received:>9} {since:>12}");
     }
     let figures = format!("{since:>12} {received:>9} {sent:>9} {queued}");
+    if columns < 90 {
+        return format!(" {name} {version} {figures}");
+    }
     format!(" {name} {version} {figures} {}", shown(address, 47))
 }
 

@@ -182,8 +182,8 @@ impl Relay {
         self.dismiss(cx, from, &Refusal::new(fault.code, fault.detail));
     }
 
-    /// The own store lets a name go that another relay's operator has released. It does so before it
-    /// binds it to another key: it does what it is asked in order.
+    /// The own store lets a name go that another relay's operator has released. It does so before
+    /// it binds it to another key: it does what it is asked in order.
     pub(super) fn release_own(&mut self, name: &str) {
         if self.directory.bound_to(name).is_some() && self.store.release(name).is_ok() {
             self.directory.unbind(name);

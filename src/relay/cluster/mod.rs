@@ -6,7 +6,8 @@
 //! - A name is *claimed* in the engine before its connection becomes a user (`claims.rs`), and
 //!   released there when it leaves.
 //! - A frame for a user who is not here goes to the relay that has it (`frames.rs`; `seek.rs` where
-//!   that is not known yet). What a tick gathered for one relay is one call, and so is what became of what came from it.
+//!   that is not known yet). What a tick gathered for one relay is one call, and so is what became
+//!   of what came from it.
 //! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`tend.rs`).
 //! - Keys of users who are not here are looked up in the engine, and letters are kept there
 //!   (`letters.rs`).
