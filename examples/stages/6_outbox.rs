@@ -102,7 +102,7 @@ impl Connection {
             return Err(ErrorKind::StorageFull.into());
         }
         self.outbox.extend_from_slice(frame);
-        self.flush(epoll, number)
+        if self.is_blocked { Ok(()) } else { self.flush(epoll, number) }
     }
 
     /// Writes what the kernel takes. While some is left, `epoll` watches for room.

@@ -66,7 +66,7 @@ impl Server {
                     self.connections.remove(&token); // to drop a stream closes it
                 }
             }
-            // The wait began after that time: of who had sent something, it returned up to 64.
+            // The wait began after that time: what had come by then, from up to 64, has been read.
             if asked >= self.next_look {
                 self.connections.retain(|_, it| std::mem::take(&mut it.has_spoken));
                 self.next_look = asked + self.patience;
@@ -127,7 +127,7 @@ impl Connection {
             return Err(ErrorKind::StorageFull.into());
         }
         self.outbox.extend_from_slice(frame);
-        self.flush(epoll, token)
+        if self.is_blocked { Ok(()) } else { self.flush(epoll, token) }
     }
 
     /// Writes what the kernel takes. While some is left, `epoll` watches for room.

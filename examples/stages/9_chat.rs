@@ -83,7 +83,7 @@ impl Server {
                     self.close(token);
                 }
             }
-            // The wait began after that time: of who had sent something, it returned up to 64.
+            // The wait began after that time: what had come by then, from up to 64, has been read.
             if asked >= self.next_look {
                 let late = self.connections.iter_mut().filter_map(|(&token, it)| it.late(token));
                 for token in late.collect::<Vec<_>>() {
@@ -233,7 +233,7 @@ impl Connection {
             return Err(ErrorKind::StorageFull.into());
         }
         self.outbox.extend_from_slice(frame);
-        self.flush(epoll, token)
+        if self.is_blocked { Ok(()) } else { self.flush(epoll, token) }
     }
 
     /// Writes what the kernel takes. While some is left, `epoll` watches for room.
