@@ -13,7 +13,8 @@
 //! - a block with `<!-- runs -->` behind it: runs, with a home of its own (`commands.rs`);
 //! - a line that starts `sealwax` in another block of commands, and each example of `--help`: runs,
 //!   and does what it promises (`examples.rs`, `stages`);
-//! - the nine servers of `docs/loop/stages.md`: what its tables say of them (`servers.rs`).
+//! - the nine servers of `docs/loop/stages.md`: what its tables say of them, and the page to print
+//!   (`servers.rs`).
 
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test says what it expects
 

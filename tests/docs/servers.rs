@@ -1,8 +1,10 @@
 //! The nine servers of `docs/loop/stages.md`, and what its tables say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use sealwax::reactor::limits;
 
 use crate::text::{Document, documents, files, root};
 
@@ -108,6 +110,9 @@ fn each_word_is_that_of_the_tour_and_is_explained_first() {
     let tour = page("docs/loop/README.md");
     let meanings: BTreeMap<_, _> =
         words(&tour).into_iter().map(|(_, word, meaning)| (word, meaning)).collect();
+    for (_, word, meaning) in words(&page("docs/loop/page.md")) {
+        assert_eq!(meanings.get(&word), Some(&meaning), "{word}");
+    }
     let stages = page("docs/loop/stages.md");
     let begin = stages.paragraphs.iter().find(|it| it.pieces[0].starts_with("## 1."));
     let begin = begin.expect("the first section").line;
@@ -142,6 +147,62 @@ fn each_word_is_that_of_the_tour_and_is_explained_first() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(found >= 14, "{found} words were found");
+}
+
+/// The functions that make the calls of the page to print, and the step of the tick of each.
+const STEPS: [(&str, &str); 13] = [
+    ("establish", "dispatch"),
+    ("dispatch_event", "dispatch"),
+    ("dispatch_ready", "dispatch"),
+    ("back_off", "accept"),
+    ("accept_one", "accept"),
+    ("open_asked", "open_asked"),
+    ("tell_deadlines", "tell_deadlines"),
+    ("tell_signals", "tell_signals"),
+    ("finish_if_flushed", "flush"),
+    ("flush", "flush"),
+    ("rearm", "rearm"),
+    ("reap", "reap"),
+    ("time_to_wait", "time_to_wait"),
+];
+
+/// The page to print: the bits that the loop knows, its functions in the order of the tick, and its
+/// limits.
+#[test]
+fn the_page_to_print_is_that_of_the_loop() {
+    let page = page("docs/loop/page.md");
+    let cells: Vec<_> = rows(&page).map(|(_, cells)| cells).collect();
+    let read = |file: &str| fs::read_to_string(root().join(file)).expect("readable");
+
+    let is_bit = |word: &&str| word.starts_with("EPOLL") && !word.contains('_');
+    let linux = read("src/reactor/linux.rs");
+    let code = linux.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(is_bit);
+    let code: BTreeSet<_> = code.filter(|word| *word != "EPOLL").collect();
+    let bits = cells.iter().filter(|row| row.len() == 3);
+    let bits: BTreeSet<_> = bits.map(|row| row[0].trim_matches('`')).filter(is_bit).collect();
+    assert_eq!(bits, code);
+
+    let source = read("src/reactor/tick.rs");
+    let calls = cells.iter().filter(|row| row.len() == 4).skip(2);
+    let calls: Vec<_> = calls.map(|row| (row[0].clone(), row[3].trim_matches('`'))).collect();
+    let expected = STEPS.iter().zip(1..).map(|((name, _), row)| (row.to_string(), *name));
+    assert!(expected.eq(calls), "the rows of the table of calls");
+    assert!(STEPS.iter().all(|(name, _)| source.contains(&format!("fn {name}("))));
+    let (_, tick) = source.split_once("pub fn tick(").expect("the tick");
+    let place = |step: &str| tick.find(&format!("self.{step}(")).expect("a step of the tick");
+    assert!(STEPS[..12].is_sorted_by_key(|(_, step)| place(step)), "another order");
+
+    for (name, value) in [
+        ("EVENTS_PER_TICK", limits::EVENTS_PER_TICK),
+        ("ACCEPTS_PER_TICK", limits::ACCEPTS_PER_TICK),
+        ("TIMEOUTS_PER_TICK", limits::TIMEOUTS_PER_TICK),
+        ("READ_SIZE", limits::READ_SIZE),
+        ("SLICES_PER_WRITE", limits::SLICES_PER_WRITE),
+    ] {
+        let row = cells.iter().find(|row| row[0].contains(&format!("`{name}`")));
+        let told = row.unwrap_or_else(|| panic!("{name}"))[1].replace(',', "");
+        assert_eq!(told, value.to_string(), "{name}");
+    }
 }
 
 /// Each section but the last shows the fault first, in a terminal; then it says why, names the
