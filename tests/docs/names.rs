@@ -19,7 +19,7 @@ struct Source {
 
 impl Sources {
     fn read() -> Self {
-        let paths = ["src", "tests", "benches", "fuzz", "docs"]
+        let paths = ["src", "tests", "benches", "examples", "fuzz", "docs"]
             .iter()
             .flat_map(|folder| files(&root().join(folder), &[".rs", ".py", ".patch"]));
         let sources = paths.filter(|path| !path.starts_with(root().join("tests/docs")));

@@ -56,6 +56,39 @@ fn what_is_quoted_from_a_file_stands_in_it() {
     assert!(found > 20, "the quotes were not found");
 }
 
+/// The lines of a file as they are compared.
+fn bare_lines(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("no {file}"));
+    text.lines().map(|line| bare(line).to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn what_changes_between_two_files_stands_in_them() {
+    let (mut found, mut faults) = (0, Vec::new());
+    for document in documents() {
+        for block in &document.blocks {
+            let files = block.mark.as_ref().and_then(|mark| mark.strip_prefix("change from "));
+            let Some((from, to)) = files.and_then(|files| files.split_once(" to ")) else {
+                continue;
+            };
+            for (file, other) in [(from, '+'), (to, '-')] {
+                let lines = bare_lines(file);
+                let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+                let mine = block.lines.iter().filter(|line| !line.starts_with(other));
+                let mine = mine.map(|line| bare(line.get(1..).unwrap_or_default()));
+                let mine: Vec<_> = mine.filter(|line| !line.is_empty()).collect();
+                if !stands_in(&mine, &lines) {
+                    let at = format!("{}:{}", document.path.display(), block.line);
+                    faults.push(format!("{at}: this does not stand in {file}"));
+                }
+            }
+            found += 1;
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(found > 4, "the changes were not found");
+}
+
 /// The states of a connection and the way of a message are drawn once in the code and once in the
 /// text.
 #[test]

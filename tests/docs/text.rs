@@ -61,7 +61,8 @@ fn read(path: &Path) -> Document {
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         let comment = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-        let is_mark = |it: &&str| *it == "runs" || it.starts_with("same as ");
+        let marks = ["same as ", "change from "];
+        let is_mark = |it: &&str| *it == "runs" || marks.iter().any(|mark| it.starts_with(mark));
         if let Some(mark) = comment.filter(is_mark) {
             let block = document.blocks.last_mut().expect("a mark stands behind a block");
             block.mark = Some(mark.to_owned());
