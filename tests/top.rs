@@ -20,6 +20,23 @@ fn has_left(mut seat: Seat) {
     assert!(seat.shows_what_is_typed());
 }
 
+#[test]
+fn a_terminal_without_utf_8_is_sent_ascii_only() {
+    let homes = Homes::new();
+    let path = homes.path("s");
+    let relay = Relay::start(&["--ephemeral", "--admin", text(&path)]);
+    let address = relay.address.parse().expect("an address");
+    let _user = Client::original(address, "Zoë");
+    let variables = [("TERM", "xterm"), ("LC_ALL", "C")];
+    let mut seat = Seat::with("", &variables, &["top", "--admin", text(&path)]);
+    seat.wait_for_next("serving");
+    seat.wait_for_next("Zo?");
+    seat.type_in("q");
+    seat.wait_for_next(LEFT);
+    assert!(seat.shown.is_ascii(), "{:?}", seat.shown);
+    has_left(seat);
+}
+
 const LEFT: &str = "\u{1b}[?1049l";
 
 #[test]

@@ -176,7 +176,7 @@ impl Relay {
     }
 }
 
-fn unknown_user() -> Fault {
+pub(super) fn unknown_user() -> Fault {
     Fault::new(ErrorCode::UnknownUser, "no such user is connected")
 }
 

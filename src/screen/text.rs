@@ -131,8 +131,33 @@ pub fn ascii(text: &str) -> Cow<'_, str> {
 
 /// The signs that are drawn, and what stands for them in [`ascii`]: the end of a line as `cat -E`
 /// writes it.
-const SIGNS: [(char, char); 7] =
-    [('✓', '+'), ('✗', 'x'), ('·', '.'), ('→', '>'), ('…', '~'), ('│', '|'), ('⏎', '$')];
+const SIGNS: [(char, char); 25] = [
+    ('✓', '+'),
+    ('✗', 'x'),
+    ('·', '.'),
+    ('→', '>'),
+    ('…', '~'),
+    ('│', '|'),
+    ('⏎', '$'),
+    ('─', '-'),
+    ('┌', '+'),
+    ('┐', '+'),
+    ('└', '+'),
+    ('┘', '+'),
+    ('▁', '_'),
+    ('▂', '_'),
+    ('▃', '.'),
+    ('▄', ':'),
+    ('▅', ':'),
+    ('▆', '='),
+    ('▇', '='),
+    ('█', '#'),
+    ('▏', '|'),
+    ('↑', '^'),
+    ('↓', 'v'),
+    ('“', '"'),
+    ('”', '"'),
+];
 
 /// The words of a line, each with the spaces behind it; those at the begin are a word.
 fn words(line: &str) -> impl Iterator<Item = &str> {

@@ -156,7 +156,7 @@ pub struct Serve {
         value_parser = whole::<u64>(0, 1 << 50, LETTERS_BYTES))]
     pub letters_bytes: u64,
     /// Be one of several relays that behave as one, with what they have in common in this Redis or
-    /// Valkey: redis://[USER@]HOST[:PORT][/DATABASE], rediss:// for TLS, or unix:PATH
+    /// Valkey: `redis://[USER@]HOST[:PORT][/DATABASE]`, `rediss://` for TLS, or `unix:PATH`
     #[arg(long, value_name = "URL")]
     pub cluster: Option<String>,
     /// Begin a cluster in an engine that has none, or has lost it

@@ -12,7 +12,7 @@ use crate::limits::{OUTPUT_QUEUE, TOP_FILTER, TOP_INTERVAL, TOP_LAST_LINES};
 use crate::reactor::{
     CloseReason, Context, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
 };
-use crate::screen::{ByteBackend, Key, Keys, Pace, Press, Terminal, Typed};
+use crate::screen::{ByteBackend, Key, Keys, Pace, Press, Terminal, Typed, ascii};
 
 /// Asks the relay again.
 const SECOND: Timer = Timer(0);
@@ -34,6 +34,8 @@ pub(super) struct ScreenTop {
     pace: Pace,
     input: Option<Token>,
     output: Option<Token>,
+    /// Whether the terminal takes other signs than those of ASCII.
+    knows_utf8: bool,
     exit: Exit,
 }
 
@@ -55,6 +57,7 @@ impl ScreenTop {
             pace: Pace::default(),
             input: None,
             output: None,
+            knows_utf8: Terminal::knows_utf8(),
             exit: Exit::Done,
         })
     }
@@ -200,6 +203,7 @@ impl ScreenTop {
             let (model, mode) = (&self.model, self.mode);
             let Ok(_) = self.canvas.draw(|frame| draw(frame, model, mode));
             let frame = self.canvas.backend_mut().take();
+            let frame = if self.knows_utf8 { frame.into() } else { ascii(&frame) };
             cx.send(output, &[frame.as_bytes()]);
         }
         cx.set_timer(FRAME, self.pace.next());

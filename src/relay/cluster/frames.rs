@@ -9,6 +9,7 @@ use super::{Asked, Relay};
 use crate::cluster::Incarnation;
 use crate::cluster::frames::{self, ForwardAnswer, Parcel, ParcelKind};
 use crate::reactor::{Context, Token};
+use crate::relay::actions::unknown_user;
 use crate::relay::event::Event;
 use crate::relay::fault::Fault;
 use crate::wire::{ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request};
@@ -186,10 +187,6 @@ impl Relay {
             self.letters.takers.wake(holder, kind);
         }
     }
-}
-
-fn unknown_user() -> Fault {
-    Fault::new(ErrorCode::UnknownUser, "no such user is connected")
 }
 
 /// What the sender of a frame is told of a refusal elsewhere.

@@ -11,6 +11,7 @@ use crate::cluster::names;
 use crate::cluster::resp::Value;
 use crate::cluster::script::WrongAnswer;
 use crate::reactor::{Context, Token};
+use crate::relay::actions::unknown_user;
 use crate::relay::fault::Fault;
 use crate::relay::limits::{CLUSTER_SOUGHT, CLUSTER_SOUGHT_BYTES};
 use crate::wire::{ErrorCode, Refusal};
@@ -121,7 +122,3 @@ impl Relay {
 }
 
 const NOT_REACHED: &str = "the relay of the addressee cannot be reached now";
-
-fn unknown_user() -> Fault {
-    Fault::new(ErrorCode::UnknownUser, "no such user is connected")
-}

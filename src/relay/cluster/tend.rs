@@ -112,7 +112,7 @@ impl Relay {
         if attempts == 0 || attempts == 1 && is_of_calls {
             let detail = match loss {
                 Loss::Fault(fault) => fault.to_string(),
-                Loss::Other(why) => why.clone(),
+                Loss::Other(why) => format!("the connection to the engine was lost: {why}"),
             };
             self.log.tell(&Event::ClusterFailed { detail: &detail });
         }
@@ -175,7 +175,8 @@ impl Relay {
         if let Err(errno) = connected
             && cluster.calls.attempts() <= 1
         {
-            self.log.tell(&Event::ClusterFailed { detail: errno.desc() });
+            let detail = format!("the engine cannot be reached: {}", errno.desc());
+            self.log.tell(&Event::ClusterFailed { detail: &detail });
         }
     }
 
