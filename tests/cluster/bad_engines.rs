@@ -6,20 +6,21 @@ use sealwax::cluster::resp::{RespFault, Value};
 use sealwax::cluster::script::Script;
 use sealwax::cluster::{CallFault, EngineFault, frames, names};
 
-use crate::support::model::{Model, ModelConnection};
+use crate::support::model::server::ModelServer;
 use crate::support::redis::{Connection, Redis};
 use crate::support::resp::encode;
 use crate::world::{ID, claim, fp, relay, settings, take};
 
 /// A fresh engine in memory, and a connection to it that is ready.
-fn ready() -> (Engine, Model, ModelConnection) {
-    let (mut model, mut other) = (Model::default(), ModelConnection::default());
+fn ready() -> (Engine, ModelServer) {
+    let mut server = ModelServer::default();
     let mut engine = Engine::new(relay(1), &settings());
+    server.connected(1);
     while !engine.is_ready() {
-        let bytes = other.serve(&mut model, &engine.take_output());
-        engine.received(&bytes).unwrap();
+        server.received(1, &engine.take_output());
+        engine.received(&server.take_output(1)).unwrap();
     }
-    (engine, model, other)
+    (engine, server)
 }
 
 fn bytes(values: &[Value]) -> Vec<u8> {
@@ -99,7 +100,7 @@ trait OfError {
 impl OfError for EngineFault {
     /// What a connection that is ready makes of this error.
     fn of(error: &[u8]) -> EngineFault {
-        let (mut engine, ..) = ready();
+        let (mut engine, _) = ready();
         engine.call(Ticket(1), &take(relay(1))).unwrap();
         engine.take_output();
         let fault = engine.received(&[b"-", error, b"\r\n"].concat()).unwrap_err();
@@ -110,7 +111,7 @@ impl OfError for EngineFault {
 
 #[test]
 fn what_concerns_one_call_only_leaves_the_connection_as_it_is() {
-    let (mut engine, ..) = ready();
+    let (mut engine, _) = ready();
     for ticket in 1..=3 {
         engine.call(Ticket(ticket), &take(relay(1))).unwrap();
     }
@@ -128,9 +129,11 @@ fn what_concerns_one_call_only_leaves_the_connection_as_it_is() {
 /// then a fault or nothing.
 #[test]
 fn a_stream_may_be_cut_anywhere() {
-    let (_, mut model, mut other) = ready();
+    let (_, mut server) = ready();
     let mut fresh = Engine::new(relay(1), &settings());
-    let beginning = other.serve(&mut model, &fresh.take_output());
+    server.connected(2);
+    server.received(2, &fresh.take_output());
+    let beginning = server.take_output(2);
     for cut in 0..beginning.len() {
         let mut engine = Engine::new(relay(1), &settings());
         engine.received(&beginning[..cut]).unwrap();
@@ -167,7 +170,7 @@ fn answers_of_another_form_are_faults() {
 
 #[test]
 fn what_is_under_way_is_bounded_and_comes_back_when_the_connection_ends() {
-    let (mut engine, ..) = ready();
+    let (mut engine, _) = ready();
     let mut taken = 0;
     while engine.call(Ticket(taken), &take(relay(1))).is_ok() {
         taken += 1;

@@ -15,12 +15,7 @@ use crate::world::{ID, RELAY_KEY, START, Script, fp, letter_key, relay, settings
 
 /// What a call answers in the model.
 pub fn call(model: &mut Model, call: &Call) -> Value {
-    let place = sealwax::cluster::script::Script::ALL.iter().position(|it| *it == call.script);
-    let (hash, count) = (format!("{:040}", place.unwrap()), call.keys.len().to_string());
-    let mut parts: Vec<&[u8]> = vec![b"EVALSHA", hash.as_bytes(), count.as_bytes()];
-    parts.extend(call.keys.iter().map(String::as_bytes));
-    parts.extend(call.args.iter().map(Vec::as_slice));
-    model.command(&parts)
+    model.call(call)
 }
 
 fn text(value: &Value) -> String {

@@ -6,7 +6,9 @@
 #[path = "../support"]
 mod support {
     #![allow(dead_code)]
+    pub mod engine;
     pub mod fixtures;
+    pub mod kernel;
     pub mod model;
     pub mod process;
     pub mod redis;
@@ -16,8 +18,10 @@ mod support {
 }
 
 mod bad_engines;
+mod commands;
 mod differential;
 mod members;
 mod real;
 mod resp;
+mod simulated;
 mod world;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sealwax::cluster::frames::{self, Page};
+use sealwax::cluster::limits::READ_AT_ONCE;
 use sealwax::cluster::members::{Members, News, Wanted};
 use sealwax::cluster::names::{self, LeaseAnswer, LeaseStep};
 use sealwax::cluster::{Place, keys};
@@ -62,9 +63,8 @@ fn follow(model: &mut Model, members: &mut Members) -> bool {
         }
         Wanted::Part(cursor) => members.scanned(part(model, cursor)),
         Wanted::Changes(number) => {
-            let command = frames::read_streams(relay(1), 0, Some(number));
-            let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
-            let changes = frames::read(relay(1), &model.command(&command)).unwrap().changes;
+            let found = model.read(READ_AT_ONCE, &[(keys::CHANGES.to_owned(), number)]);
+            let changes = frames::read(relay(1), &found).unwrap().changes;
             let is_idle = changes.is_empty();
             members.changed(changes);
             return is_idle && members.wanted() == Wanted::Changes(number);

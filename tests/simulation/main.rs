@@ -17,6 +17,7 @@ mod calm;
 mod channel;
 mod dice;
 mod disk;
+mod engine;
 mod fixed;
 mod known;
 mod ledger;

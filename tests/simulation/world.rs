@@ -25,6 +25,7 @@ use crate::original::{Original, Temper, Turn};
 use crate::post::Post;
 use crate::relay;
 use crate::support::census::Census;
+use crate::support::engine::EngineProcess;
 use crate::support::kernel::{Call, Kernel, Op};
 use crate::support::transform::Tunnel;
 use crate::trace::{Trace, sentence};
@@ -34,6 +35,9 @@ use crate::weather::Weather;
 /// Where the relay listens.
 pub(crate) const AT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 12345);
+/// Where the engine of a cluster listens.
+pub(crate) const ENGINE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6379);
 /// Where nobody listens.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 /// How many ticks in a row may find nothing to do at one instant: a handler may ask for another
@@ -52,6 +56,8 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) config: RelayConfig,
     pub(crate) relay: Option<relay::Process>,
+    /// What several relays keep things in, where there is one.
+    pub(crate) engine: Option<EngineProcess>,
     pub(crate) users: Vec<User>,
     pub(crate) originals: Vec<Original>,
     pub(crate) ledger: Ledger,
@@ -94,6 +100,7 @@ pub(crate) enum Due {
 #[derive(Clone, Copy, Debug)]
 enum Who {
     Relay,
+    Engine,
     User(usize),
     Original(usize),
 }
@@ -112,6 +119,7 @@ impl World {
             disk,
             config,
             relay: None,
+            engine: None,
             users: Vec::new(),
             originals: Vec::new(),
             ledger: Ledger::default(),
@@ -172,6 +180,12 @@ impl World {
             relay::Process::start(kernel, reactor, self.config, &self.disk, ahead_ms, seed);
         self.relay = Some(process);
         self.kernel.set_buffer(self.buffer);
+    }
+
+    /// An engine listens, which no weather strikes: it has switches of its own for what can go wrong.
+    pub(crate) fn start_engine(&mut self) {
+        self.note(|| "the engine starts".to_owned());
+        self.engine = Some(EngineProcess::start(self.kernel.process(), ENGINE));
     }
 
     /// The relay's process ends at once, as with `kill -9`.
@@ -310,6 +324,9 @@ impl World {
         {
             ready.push(Who::Relay);
         }
+        if self.engine.as_ref().is_some_and(|engine| engine.would_run(now)) {
+            ready.push(Who::Engine);
+        }
         for (place, user) in self.users.iter().enumerate() {
             let Some(process) = &user.process else { continue };
             let would_run = process.is_nudged || would_run(&process.kernel, &process.reactor, now);
@@ -333,7 +350,8 @@ impl World {
         let now = self.now();
         let originals = self.originals.iter().filter_map(|it| it.due().filter(|due| *due > now));
         let agenda = self.agenda.keys().map(|(due, _)| *due);
-        let all = relay.chain(users).chain(originals).chain(agenda);
+        let engine = self.engine.iter().filter_map(EngineProcess::due);
+        let all = relay.chain(engine).chain(users).chain(originals).chain(agenda);
         all.chain(self.kernel.next_delivery()).chain(self.disk.due()).min()
     }
 
@@ -372,6 +390,7 @@ impl World {
     fn turn(&mut self, who: Who) {
         match who {
             Who::Relay => self.relay_turn(),
+            Who::Engine => self.engine.iter_mut().for_each(EngineProcess::turn),
             Who::User(place) => self.user_turn(place),
             Who::Original(place) => self.original_turn(place),
         }

@@ -3,12 +3,15 @@
 
 pub mod census;
 pub mod disk;
+pub mod engine;
 pub mod fixtures;
 pub mod guest;
 pub mod kernel;
+pub mod model;
 pub mod process;
 pub mod redis;
 pub mod relay;
+pub mod resp;
 pub mod seat;
 pub mod secrets;
 pub mod several;

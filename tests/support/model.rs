@@ -1,19 +1,19 @@
 //! The engine in memory: Redis as far as relays use it, with our scripts written a second time in
 //! Rust. Deterministic: its clock moves when a test moves it.
 //!
-//! `scripts.rs` and `letters.rs` are the scripts. `tests/cluster/differential.rs` compares all of
-//! it with a real `redis-server`: each answer, and what lies under each key afterwards.
+//! `scripts.rs` and `letters.rs` are the scripts, `server.rs` is what a relay connects to.
+//! `tests/cluster/differential.rs` and `commands.rs` compare all of it with a real `redis-server`:
+//! each answer, and what lies under each key afterwards.
 
 mod letters;
 mod scripts;
+pub mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sealwax::cluster::resp::{Decoder, Value};
-use sealwax::cluster::script::Script;
-
-use super::resp::encode;
+use sealwax::cluster::resp::Value;
+use sealwax::cluster::script::Call;
 
 /// What lies under a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,25 +39,8 @@ pub struct Model {
     /// When keys end that do.
     ends: BTreeMap<String, Duration>,
     now: Duration,
-}
-
-/// One connection to it.
-#[derive(Debug, Default)]
-pub struct ModelConnection {
-    decoder: Decoder,
-}
-
-impl ModelConnection {
-    /// Takes what a relay wrote, and returns what the engine answers.
-    pub fn serve(&mut self, model: &mut Model, mut bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        while let Some(command) = self.decoder.next(&mut bytes).expect("a relay writes RESP") {
-            let parts = command.array().expect("a command is an array");
-            let parts: Vec<_> = parts.iter().map(|part| part.bytes().expect("a string")).collect();
-            encode(&mut out, &model.command(&parts));
-        }
-        out
-    }
+    /// Streams that were appended to since this was last taken, in order.
+    appended: Vec<String>,
 }
 
 pub(super) fn bulk(text: impl AsRef<[u8]>) -> Value {
@@ -89,51 +72,16 @@ impl Model {
         &self.items
     }
 
-    /// Answers a command.
-    pub fn command(&mut self, parts: &[&[u8]]) -> Value {
-        let words: Vec<String> =
-            parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        match *words.as_slice() {
-            ["HELLO", "3", ..] => Value::Map(
-                ["server", "redis", "version", "7.0.15", "mode", "standalone", "role", "master"]
-                    .map(bulk)
-                    .to_vec(),
-            ),
-            ["SELECT", _] => Value::Simple(b"OK".to_vec()),
-            ["INFO", "memory"] => Value::Verbatim(b"maxmemory_policy:noeviction\r\n".to_vec()),
-            ["GET", key] => self.get(key).map_or(Value::Null, bulk),
-            ["DEL", key] => Value::Int(self.delete(key).into()),
-            ["SCRIPT", "LOAD", source] => {
-                let place = Script::ALL.iter().position(|script| script.source() == source);
-                bulk(format!("{:040}", place.expect("one of ours")))
-            }
-            ["EVALSHA", hash, count, ..] => {
-                let script = Script::ALL[hash.parse::<usize>().expect("our number")];
-                let count: usize = count.parse().expect("a number");
-                let keys: Vec<String> = words[3..3 + count].iter().map(|&it| it.into()).collect();
-                self.run(script, &keys, &parts[3 + count..])
-            }
-            ["HSCAN", key, ..] => {
-                let all = self.hash(key).into_iter();
-                let all = all.flat_map(|(name, value)| [bulk(name), bulk(value)]).collect();
-                Value::Array(vec![bulk("0"), Value::Array(all)])
-            }
-            ["XREAD", "COUNT", most, "BLOCK", _, "STREAMS", one, two, after_one, after_two] => {
-                let most = most.parse().expect("a number");
-                self.read(most, &[(one, after_one), (two, after_two)])
-            }
-            ["XREAD", "COUNT", most, "BLOCK", _, "STREAMS", key, after] => {
-                self.read(most.parse().expect("a number"), &[(key, after)])
-            }
-            _ => Value::Error(format!("ERR unknown command {words:?}").into_bytes()),
-        }
+    /// Runs a script.
+    pub fn call(&mut self, call: &Call) -> Value {
+        let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
+        self.run(call.script, &call.keys, &args)
     }
 
-    fn read(&self, most: usize, streams: &[(&str, &str)]) -> Value {
+    /// What stands behind these numbers in these streams, at most so many entries of each.
+    pub fn read(&self, most: usize, streams: &[(String, u64)]) -> Value {
         let mut found = Vec::new();
-        for &(key, after) in streams {
-            let after: u64 = after.trim_end_matches("-0").parse().expect("our ids");
+        for (key, after) in streams {
             let Some(Item::Stream(stream)) = self.items.get(key) else { continue };
             let entries: Vec<_> = stream
                 .entries
@@ -275,6 +223,7 @@ impl Model {
         let stream = self.items.entry(key.to_owned()).or_insert(Item::Stream(Stream::default()));
         let Item::Stream(stream) = stream else { panic!("{key}") };
         assert!(id > stream.last, "{key}: ids ascend");
+        self.appended.push(key.to_owned());
         stream.last = id;
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         stream.entries.insert(id, fields);

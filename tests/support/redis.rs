@@ -98,9 +98,19 @@ pub struct Plain {
 impl Plain {
     /// Sends a command and waits for its answer.
     pub fn ask<P: AsRef<[u8]>>(&mut self, command: &[P]) -> Value {
+        self.send(command);
+        self.answer()
+    }
+
+    /// Sends a command.
+    pub fn send<P: AsRef<[u8]>>(&mut self, command: &[P]) {
         let mut bytes = Vec::new();
         encode_command(&mut bytes, command);
         self.stream.write_all(&bytes).expect("it reads");
+    }
+
+    /// Waits for the next answer.
+    pub fn answer(&mut self) -> Value {
         let mut part = vec![0; 65536];
         loop {
             let read = self.stream.read(&mut part).expect("it answers");
