@@ -253,8 +253,11 @@ impl Engine {
         self.bytes_under_way -= bytes;
         if let Command::Asked(ticket, name) = what {
             let answer = match value {
-                Value::Error(error) => Err(CallFault::of_error(&error)
-                    .ok_or_else(|| EngineFault::of_error(&error, name))?),
+                Value::Error(error) => Err(CallFault::of_error(&error).ok_or_else(|| {
+                    // It ends the connection, and this command was not answered either.
+                    self.under_way.push_front(UnderWay { what, bytes: 0 });
+                    EngineFault::of_error(&error, name)
+                })?),
                 value => Ok(value),
             };
             self.answers.push_back((ticket, answer));

@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn held() -> LeaseAnswer {
-        LeaseAnswer::Held { epoch: String::new(), change: 0, dead: Vec::new() }
+        LeaseAnswer::Held { epoch: String::new(), change: 0, inbox: 0, dead: Vec::new() }
     }
 
     /// Taken at 100 s, as the answer came at 101 s.

@@ -53,6 +53,8 @@ pub enum LeaseAnswer {
         epoch: String,
         /// The number of the last change.
         change: u64,
+        /// The number of the last entry that was ever appended to what waits for this relay.
+        inbox: u64,
         /// Relays whose leases ended, and which are to be reaped.
         dead: Vec<Incarnation>,
     },
@@ -72,9 +74,10 @@ pub enum LeaseAnswer {
 pub fn leased(answer: &Value) -> Result<LeaseAnswer, WrongAnswer> {
     let wrong = WrongAnswer(Script::Lease);
     Ok(match outcome(Script::Lease, answer)? {
-        ("held", [epoch, change, dead @ ..]) => LeaseAnswer::Held {
+        ("held", [epoch, change, inbox, dead @ ..]) => LeaseAnswer::Held {
             epoch: epoch.text().ok_or(wrong)?.to_owned(),
             change: change.number().ok_or(wrong)?,
+            inbox: inbox.number().ok_or(wrong)?,
             dead: dead
                 .iter()
                 .map(|dead| dead.text().and_then(Incarnation::parse).ok_or(wrong))

@@ -1,7 +1,8 @@
 -- Takes, renews or ends the lease of a relay. An incarnation that lost its lease never gets it
 -- again: others may be freeing its names.
 -- KEYS: lease, id, relays, epoch, change. ARGV: incarnation, what, id, a new epoch.
--- Answers: held, epoch, number of the last change, and the incarnations whose leases ended;
+-- Answers: held, epoch, number of the last change, number of the last entry that was ever appended for
+-- the caller, and the incarnations whose leases ended;
 -- or other_id, full, exists, gone, ended.
 local own, what = ARGV[1], ARGV[2]
 if what == 'end' then
@@ -23,4 +24,5 @@ for _, other in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   if not lives(other) then dead[#dead + 1] = other end
 end
 table.sort(dead)
-return {'held', redis.call('GET', KEYS[4]), redis.call('GET', KEYS[5]) or '0', unpack(dead)}
+return {'held', redis.call('GET', KEYS[4]), redis.call('GET', KEYS[5]) or '0',
+  redis.call('HGET', P .. 'flow:' .. own, 'last') or '0', unpack(dead)}

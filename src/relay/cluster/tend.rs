@@ -135,6 +135,7 @@ impl Relay {
             Asked::Restore => cluster.restore_again(cx.now()),
             Asked::Lease { .. } => cluster.lease.unanswered(),
             Asked::Unbind(name) => cluster.to_unbind.push(name),
+            Asked::Release => cluster.members.outdate(), // the next copy shows it
             _ => {}
         }
     }
@@ -336,7 +337,7 @@ impl Relay {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.lease.answered(&answer);
         let dead = match answer {
-            LeaseAnswer::Held { epoch, change, dead } => {
+            LeaseAnswer::Held { epoch, change, inbox, dead } => {
                 if !std::mem::replace(&mut cluster.has_joined, true) {
                     let id = cluster.calls.cluster().map(str::to_owned);
                     if let Some(id) = &id {
@@ -349,6 +350,12 @@ impl Relay {
                 let later = std::mem::take(&mut cluster.later);
                 cluster.to_claim.extend(later);
                 let to_unbind = std::mem::take(&mut cluster.to_unbind);
+                // An engine that lost its last seconds counts on from before: what was read was
+                // read, and what came since and was passed over, its sender is told of.
+                if inbox < cluster.read_up_to {
+                    cluster.read_up_to = inbox;
+                    cluster.members.outdate();
+                }
                 let members = &mut cluster.members;
                 if members.wanted() == Wanted::Beginning {
                     members.begin(&epoch, change);

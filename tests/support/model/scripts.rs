@@ -173,8 +173,9 @@ impl Model {
         }
         self.ends.insert(keys[0].clone(), self.now + LEASE);
         let change = self.get_number(&keys[4]).to_string();
-        let mut answer =
-            vec![bulk("held"), bulk(self.get(&keys[3]).expect("an epoch")), bulk(change)];
+        let inbox = self.hget_number(&key("flow", own), "last").to_string();
+        let epoch = bulk(self.get(&keys[3]).expect("an epoch"));
+        let mut answer = vec![bulk("held"), epoch, bulk(change), bulk(inbox)];
         let relays = self.members(&keys[2]);
         answer.extend(relays.iter().filter(|other| !self.lives(other)).map(bulk));
         Value::Array(answer)
