@@ -14,14 +14,15 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use sealwax::admin::limits::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS, USERS_PER_PAGE};
 use sealwax::crypto::Vault;
+use sealwax::limits::MLKEM_KEY;
 use sealwax::reactor::{UnixSocket, end_with_parent};
-use sealwax::wire::RosterMode;
+use sealwax::wire::{LetterKey, LetterKind, RosterMode, compose};
 use serde_json::{Value, json};
 use support::process::{Homes, Process, Relay, text};
 use support::relay::{Account, Client};
@@ -142,6 +143,14 @@ fn the_relay_tells_how_it_stands_and_who_is_here() {
         assert!(row["since"].as_u64().is_some_and(|since| since + 120_000 > now), "{row}");
     }
     assert_eq!((rows.len(), &users["next"]), (2, &Value::Null));
+    // When somebody came is no matter of when it is asked.
+    let since = |users: &Value| -> Vec<Value> {
+        let rows = users["users"].as_array().expect("a list").iter();
+        rows.map(|row| row["since"].clone()).collect()
+    };
+    for _ in 0..40 {
+        assert_eq!(since(&admin.request("users")), since(&users));
+    }
 }
 
 #[test]
@@ -347,6 +356,43 @@ fn a_relay_that_keeps_nothing_releases_names_too() {
 }
 
 #[test]
+fn letters_that_wait_are_told_and_after_a_restart_too() {
+    let homes = Homes::new();
+    let home = homes.path("relay");
+    let waiting = || {
+        let status = Admin::connect(&home.join("admin.sock")).request("status");
+        ["letters", "letter_bytes"].map(|name| status[name].as_u64().expect("a number"))
+    };
+    let relay = Relay::start(&["--home", text(&home)]);
+    assert_eq!(waiting(), [0, 0]);
+    let address = relay.address.parse().expect("an address");
+    let [mut alice, mut bob] = [Account::alice(), Account::new("bob", BOB_PEM)].map(|account| {
+        let mut client = Client::connect(address);
+        assert_eq!(account.register(&mut client, RosterMode::None)["action"], "registered");
+        client
+    });
+    bob.write(&compose::letterbox(&letter_key()));
+    assert_eq!(bob.frame()["action"], "letterbox");
+    alice.write(&compose::letter("bob", "me", "1", (LetterKind::Text, 1), "AAAA"));
+    assert_eq!(alice.frame()["action"], "stored");
+    let [letters, bytes] = waiting();
+    assert!(letters == 1 && bytes > 0, "{letters} {bytes}");
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
+    let _relay = Relay::start(&["--home", text(&home)]);
+    while waiting() != [1, bytes] {} // the storage thread counts when it has begun
+}
+
+/// A key for letters from today's start on.
+fn letter_key() -> LetterKey {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let created = u64::try_from(now.as_millis()).expect("few") / DAY * DAY;
+    let (mlkem, signature) = (Box::new([7; MLKEM_KEY]), vec![9; 384]);
+    LetterKey { id: 1, created, expires: created + 90 * DAY, x25519: [8; 32], mlkem, signature }
+}
+
+#[test]
 fn a_drain_ends_the_relay_and_its_socket() {
     let operated = Operated::start(&[]);
     let mut bob = operated.user("bob");
@@ -368,7 +414,8 @@ fn only_the_user_of_the_relay_and_root_are_let_in() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");
     let path = directory.path().join("s");
-    let relay = Relay::start(&["--ephemeral", "--admin", text(&path)]);
+    let metrics = directory.path().join("m");
+    let relay = Relay::start(&["--ephemeral", "--admin", text(&path), "--metrics", text(&metrics)]);
     let program = "import socket, sys\n\
                    s = socket.socket(socket.AF_UNIX)\n\
                    try: s.connect(sys.argv[1])\n\
@@ -383,8 +430,14 @@ fn only_the_user_of_the_relay_and_root_are_let_in() {
     assert_eq!(other(&path).stderr, ["denied"]);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("ours");
     assert_eq!(other(&path).stdout, ["0"], "it was closed without an answer");
+    relay.process.talk_with(
+        "warning the user 65534 of this machine was not let in at the admin socket: only the \
+         relay's user and root may use it",
+    );
     assert_eq!(Admin::connect(&path).request("status")["answer"], "status");
-    drop(relay);
+    fs::set_permissions(&metrics, fs::Permissions::from_mode(0o666)).expect("ours");
+    assert_eq!(other(&metrics).stdout, ["0"], "it was closed without an answer");
+    relay.process.talk_with("was not let in at the metrics socket");
 }
 
 #[test]
@@ -481,23 +534,44 @@ fn names(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_dashboard_and_the_operators_page_name_metrics_that_there_are() {
-    let (_relay, at) = measured(&[]);
-    let (_, page) = get(&at, "/metrics");
+fn the_dashboard_and_the_docs_name_the_metrics_that_there_are() {
+    let homes = Homes::new();
+    let [home, socket] = ["relay", "metrics"].map(|name| homes.path(name));
+    let _relay = Relay::start(&["--home", text(&home), "--metrics", text(&socket)]);
+    let mut stream = UnixStream::connect(&socket).expect("it listens");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("it takes all");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("an answer");
     let there = names(&page);
     assert!(there.len() > 30, "{there:?}");
-    let dashboard: Result<Value, _> =
-        serde_json::from_str(include_str!("../packaging/grafana.json"));
-    assert!(dashboard.is_ok(), "{dashboard:?}");
-    for (file, text) in [
-        ("packaging/grafana.json", include_str!("../packaging/grafana.json")),
-        ("docs/operator.md", include_str!("../docs/operator.md")),
-    ] {
-        let named = names(text);
-        assert!(!named.is_empty(), "{file}");
-        let unknown: Vec<_> = named.difference(&there).collect();
-        assert!(unknown.is_empty(), "{file} names what is not there: {unknown:?}");
+    let dashboard = include_str!("../packaging/grafana.json");
+    assert!(names(dashboard).is_subset(&there), "its variables ask too");
+    let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let asked: Vec<_> = targets.map(|target| target["expr"].as_str().expect("an expr")).collect();
+    assert!(asked.len() > 20, "{asked:?}");
+    for expression in asked {
+        let named = names(expression);
+        assert!(!named.is_empty() && named.is_subset(&there), "{expression}");
     }
+    let operator = names(include_str!("../docs/operator.md"));
+    let unknown: Vec<_> = operator.difference(&there).collect();
+    assert!(unknown.is_empty(), "docs/operator.md names what is not there: {unknown:?}");
+    // The other way round: what is there is named, counters of the log under their names in it.
+    let docs = fs::read_dir("docs").expect("the docs").map(|it| it.expect("a file").path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let docs: String = docs.map(|path| fs::read_to_string(path).expect("a text")).collect();
+    let is_told = |family: &&String| {
+        let counter = family.strip_prefix("sealwax_").and_then(|it| it.strip_suffix("_total"));
+        let is_counter = counter.is_some_and(|name| {
+            let parts = [format!("`{name}`"), format!("\"{name}_"), format!("`{name}_")];
+            parts.iter().any(|words| docs.contains(words))
+        });
+        operator.contains(*family) || docs.contains(&format!("`{family}`")) || is_counter
+    };
+    let untold: Vec<_> = there.iter().filter(|family| !is_told(family)).collect();
+    assert!(untold.is_empty(), "no page of the docs names {untold:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use sealwax::reactor::limits::{FINISH_TIMEOUT, WRITE_TIMEOUT};
+use sealwax::reactor::limits::{FINISH_TIMEOUT, HANDSHAKE_TIMEOUT, WRITE_TIMEOUT};
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::{LOG_LINES_BURST, LOG_REOPEN, LOG_SILENCE};
 use serde_json::{Value, json};
@@ -78,6 +78,68 @@ fn a_reader_that_stands_still_is_counted_and_so_is_what_it_did_not_take() {
     relay.pass(FINISH_TIMEOUT);
     assert_eq!(relay.counters().get("cut_off"), Some(&1));
     stuck.close();
+}
+
+#[test]
+fn a_refusal_tells_whom_it_was_about() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let mut loud = relay.join("loud", "none");
+    relay.kernel.set_buffer(1_000);
+    let _stuck = relay.join("stuck", "none");
+    relay.log_lines();
+    let content = "x".repeat(50_000);
+    let told = (0..100).find_map(|_| {
+        say(&mut loud, &json!({"action": "message", "to": "stuck", "content": content}));
+        relay.settle();
+        relay.log_lines().0.into_iter().find(|line| line["event"] == "refused")
+    });
+    let told = told.expect("a queue has an end");
+    assert_eq!((&told["code"], &told["about"]), (&json!("queue_full"), &json!("stuck")));
+    say(&mut loud, &json!({"action": "get_pubkey", "target": "nobody"}));
+    say(&mut loud, &json!({}));
+    relay.settle();
+    let (lines, _) = relay.log_lines();
+    let refused: Vec<_> = lines.iter().filter(|line| line["event"] == "refused").collect();
+    assert_eq!(refused[0]["about"], "nobody");
+    assert_eq!(refused[1].get("about"), None, "it was about nobody");
+}
+
+#[test]
+fn what_came_is_told_although_nothing_could_be_done_with_it() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let left = |relay: &mut Simulated| {
+        let (lines, _) = relay.log_lines();
+        let left = lines.into_iter().find(|line| line["event"] == "left").expect("it is gone");
+        (left["received"].as_u64().unwrap(), left["kind"].as_str().unwrap().to_owned())
+    };
+    let mut bad = relay.dial();
+    bad.send(b"GET / HTTP/1.1\r\n\r\n");
+    relay.settle();
+    assert_eq!(left(&mut relay), (18, "warning".to_owned()));
+    let mut half = relay.dial();
+    half.send(b"{\"action\":");
+    relay.settle();
+    relay.leave(half);
+    assert_eq!(left(&mut relay), (10, "info".to_owned()));
+    let mut slow = relay.dial();
+    slow.send(b"{\"action\":");
+    relay.pass(HANDSHAKE_TIMEOUT);
+    assert_eq!(left(&mut relay).0, 10);
+}
+
+#[test]
+fn an_end_that_was_planned_is_no_warning() {
+    let mut relay = Simulated::start(RelayConfig::default());
+    let _users = [relay.join("JG", "none"), relay.join("kicked", "none")];
+    assert!(relay.relay.kick(relay.reactor.context(), "kicked"));
+    relay.settle();
+    relay.kernel.signal(u8::try_from(libc::SIGUSR1).unwrap());
+    relay.settle();
+    relay.pass(RelayConfig::default().drain_time);
+    let (lines, _) = relay.log_lines();
+    let left: Vec<_> = lines.iter().filter(|line| line["event"] == "left").collect();
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|line| line["kind"] == "info"), "{left:?}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
         "tls": gauges.tls,
         "names": gauges.names,
         "names_asked": gauges.names_asked,
+        "letters": gauges.letters,
         "takers": gauges.takers,
         "letters_asked": gauges.letters_asked,
         "letter_bytes": gauges.letter_bytes,

@@ -18,6 +18,8 @@ pub(super) struct Metrics {
     listener: Token,
     /// Its port was to be any free one.
     is_chosen: bool,
+    /// It is a unix socket.
+    is_private: bool,
     clients: Vec<Token>,
     /// The last page, and when it was made.
     page: Option<(Time, Rc<[u8]>)>,
@@ -31,9 +33,18 @@ struct Answer {
 }
 
 impl Metrics {
-    /// Serves those who connect to `listener`.
-    pub(super) const fn new(listener: Token, is_chosen: bool) -> Self {
-        Self { listener, is_chosen, clients: Vec::new(), page: None }
+    /// Serves those who connect to `listener`, at an address.
+    pub(super) const fn at_address(listener: Token, is_chosen: bool) -> Self {
+        Self { listener, is_chosen, is_private: false, clients: Vec::new(), page: None }
+    }
+
+    /// Serves those who connect to `listener`, a unix socket.
+    pub(super) const fn private(listener: Token) -> Self {
+        Self { listener, is_chosen: false, is_private: true, clients: Vec::new(), page: None }
+    }
+
+    pub(super) const fn is_private(&self) -> bool {
+        self.is_private
     }
 
     pub(super) fn owns(&self, id: Token) -> bool {

@@ -26,7 +26,7 @@ pub(super) fn page(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> String {
     let longest = meter.longest_lately(cx.now()).as_secs_f64();
     let help = "The longest tick of this second and the last one, in seconds.";
     page.one("sealwax_longest_tick_seconds", help, "gauge", longest);
-    page.process(cx, relay, vitals);
+    page.process(vitals);
     page.0
 }
 
@@ -97,6 +97,9 @@ impl Page {
         ] {
             self.one(name, help, "gauge", value);
         }
+        if let Some(letters) = gauges.letters {
+            self.one("sealwax_letters", "Letters that wait in all boxes.", "gauge", letters);
+        }
         if let Some(bytes) = gauges.letter_bytes {
             self.one("sealwax_letter_bytes", "Bytes of all letters that wait.", "gauge", bytes);
         }
@@ -123,13 +126,13 @@ impl Page {
     }
 
     /// What every process tells, under the names that all exporters use.
-    fn process(&mut self, cx: &Context, relay: &mut Relay, vitals: &Vitals) {
+    fn process(&mut self, vitals: &Vitals) {
         let process = ProcessState::now();
         let version = env!("CARGO_PKG_VERSION");
         self.head("sealwax_build_info", "The version of the program.", "gauge");
         let _ = writeln!(self.0, "sealwax_build_info{{version=\"{version}\"}} 1");
         #[allow(clippy::cast_precision_loss)] // milliseconds since 1970 fit
-        let started = relay.wall() as f64 / 1e3 - cx.now().since(vitals.started).as_secs_f64();
+        let started = vitals.started_wall as f64 / 1e3;
         let help = "When the process began, in seconds since 1970.";
         self.one("process_start_time_seconds", help, "gauge", format_args!("{started:.3}"));
         if let Some(cpu) = process.cpu {

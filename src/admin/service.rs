@@ -9,9 +9,10 @@ use super::metrics::Metrics;
 use super::vitals::Vitals;
 use crate::reactor::{
     CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Timeout, Timer, Token,
-    UnixSocket,
+    UnixSocket, is_of_our_user, peer_user,
 };
 use crate::relay::Relay;
+use crate::relay::event::Event;
 
 /// The relay, and the sockets through which it is looked at.
 pub struct Service {
@@ -61,8 +62,8 @@ impl Service {
     ) {
         let admin = admin.map(|socket| cx.open(ProcessFd::Listener(socket)));
         let metrics = metrics.map(|at| match at {
-            MetricsAt::Address(at) => Metrics::new(cx.listen(at), at.port() == 0),
-            MetricsAt::Socket(socket) => Metrics::new(cx.open(ProcessFd::Listener(socket)), false),
+            MetricsAt::Address(at) => Metrics::at_address(cx.listen(at), at.port() == 0),
+            MetricsAt::Socket(socket) => Metrics::private(cx.open(ProcessFd::Listener(socket))),
         });
         self.watch_at(cx, admin, metrics);
     }
@@ -91,6 +92,24 @@ impl Service {
         Some((metrics, &mut self.relay, &watchers.vitals))
     }
 
+    /// Whether the connection `id` to this listener may stay: at a unix socket, only one of the
+    /// relay's user and of root may.
+    fn lets_in(&mut self, cx: &Context, id: Token, listener: Token) -> bool {
+        let socket = if self.console(listener).is_some() {
+            "admin"
+        } else if self.metrics(listener).is_some_and(|(metrics, ..)| metrics.is_private()) {
+            "metrics"
+        } else {
+            return true;
+        };
+        let user = cx.io(id).and_then(peer_user);
+        if !is_of_our_user(user) {
+            self.relay.tell(&Event::NotLetIn { user, socket });
+            return false;
+        }
+        true
+    }
+
     /// Whether `id` was accepted from a listener of ours.
     fn is_watcher(&mut self, id: Token) -> bool {
         self.console(id).is_some() || self.metrics(id).is_some()
@@ -100,7 +119,9 @@ impl Service {
 impl Handler for Service {
     fn opened(&mut self, cx: &mut Context, id: Token, how: Opened) {
         let listener = if let Opened::Accepted { listener, .. } = how { listener } else { id };
-        if let Some((console, ..)) = self.console(listener) {
+        if matches!(how, Opened::Accepted { .. }) && !self.lets_in(cx, id, listener) {
+            cx.abort(id);
+        } else if let Some((console, ..)) = self.console(listener) {
             console.opened(cx, id, how);
         } else if let Some((metrics, relay, _)) = self.metrics(listener) {
             metrics.opened(cx, relay, id, how);

@@ -230,10 +230,11 @@ impl Context {
         self.connections.len()
     }
 
-    /// The descriptor of `id`, to ask the kernel about it ([`peer_address`]). A handler neither
-    /// reads nor writes nor closes it.
+    /// The descriptor of `id`, to ask the kernel about it ([`peer_address`], [`peer_user`]). A
+    /// handler neither reads nor writes nor closes it.
     ///
     /// [`peer_address`]: super::peer_address
+    /// [`peer_user`]: super::peer_user
     pub fn io(&self, id: Token) -> Option<Io> {
         self.connections.get(id)?.io
     }

@@ -183,16 +183,12 @@ impl Sys for Linux {
         // SAFETY: `accept4` succeeded, so `fd` is a new descriptor that nobody else owns, and the
         // first `length` bytes of `storage` (all of which were zeroed) are the address of the other
         // end.
-        let (fd, family, peer) = unsafe {
+        let (fd, peer) = unsafe {
             (
                 OwnedFd::from_raw_fd(fd),
-                storage.assume_init_ref().ss_family,
                 SockaddrStorage::from_raw(storage.as_ptr().cast(), Some(length)),
             )
         };
-        if i32::from(family) == libc::AF_UNIX && !is_of_our_user(&fd) {
-            return Err(Errno::EPERM); // as accept(2) calls those whom the system does not let in
-        }
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Ok((own(fd), peer.as_ref().and_then(std_address).unwrap_or(unknown)))
     }
@@ -530,11 +526,15 @@ pub fn peer_address(io: Io) -> Option<SocketAddr> {
     std_address(&peer)
 }
 
-/// Whether the other end of a unix socket was connected by the user of this process, or by root
-/// (`unix(7)`, `SO_PEERCRED`).
-fn is_of_our_user(fd: &OwnedFd) -> bool {
-    let peer = socket::getsockopt(fd, sockopt::PeerCredentials);
-    peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
+/// Whose process the other end of a unix socket was made by, as the number of that user (`unix(7)`,
+/// `SO_PEERCRED`); none where the kernel does not say.
+pub fn peer_user(io: Io) -> Option<u32> {
+    socket::getsockopt(&borrowed(io), sockopt::PeerCredentials).ok().map(|peer| peer.uid())
+}
+
+/// Whether somebody may look at this process: its own user, and root.
+pub fn is_of_our_user(user: Option<u32>) -> bool {
+    user.is_some_and(|user| user == 0 || user == geteuid().as_raw())
 }
 
 /// Something that costs a descriptor and nothing else.

@@ -70,8 +70,8 @@ pub use self::context::Context;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};
 pub use self::linux::{
     Linux, Waker, block_signals, block_terminal_signals, boot_time, end_with_parent, inherited,
-    inherited_listener, monotonic, not_ignored, peer_address, raise_descriptor_limit, was_closed,
-    window_size,
+    inherited_listener, is_of_our_user, monotonic, not_ignored, peer_address, peer_user,
+    raise_descriptor_limit, was_closed, window_size,
 };
 pub use self::meter::{Buckets, Meter};
 pub use self::slab::Token;

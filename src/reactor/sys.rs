@@ -103,8 +103,8 @@ pub enum ProcessFd {
     TerminalSignals,
     /// Wake-ups from another thread; each is told as `received`, with bytes that mean nothing.
     Wake(Waker),
-    /// A unix socket that listens already. Of those who connect, only this process's user and root
-    /// are accepted (`SO_PEERCRED`, `unix(7)`).
+    /// A unix socket that listens already. All who connect are accepted: whose they are tells
+    /// [`peer_user`](super::peer_user).
     Listener(UnixSocket),
     /// A unix socket that is connected already.
     Stream(UnixSocket),

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::letter_store::{
     Delivered, Delivery, KnownKeys, LetterAnswer, LetterAsk, LetterFault, NAME_RELEASED, NewLetter,
-    Owner,
+    Owner, Waiting,
 };
 use super::limits::{
     BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, LETTERS_BYTES, LETTERS_DAYS,
@@ -82,6 +82,23 @@ pub(super) const CREATE: &str = "
         DELETE FROM sent WHERE sender = old.sender AND bytes = 0;
         UPDATE total SET bytes = bytes - old.bytes;
     END";
+
+/// How many letters there are, for this connection alone: they are counted once, by a row for each
+/// share of each box, and from then on as they come and go.
+pub(super) const COUNT: &str = "
+    PRAGMA temp_store = memory;
+    CREATE TEMP TABLE waiting (letters INTEGER NOT NULL) STRICT;
+    INSERT INTO waiting SELECT coalesce(sum(letters), 0) FROM shares;
+    CREATE TEMP TRIGGER one_came AFTER INSERT ON letters BEGIN
+        UPDATE waiting SET letters = letters + 1;
+    END;
+    CREATE TEMP TRIGGER one_went AFTER DELETE ON letters BEGIN
+        UPDATE waiting SET letters = letters - 1;
+    END";
+
+/// What another process has deleted is not in the count of this connection.
+const COUNT_AGAIN: &str =
+    "UPDATE waiting SET letters = (SELECT coalesce(sum(letters), 0) FROM shares)";
 
 /// The user of a name that is bound to this key.
 const USER: &str = "
@@ -427,11 +444,21 @@ impl<'a> Boxes<'a> {
         Ok(next)
     }
 
-    /// Bytes of all letters.
-    pub(super) fn bytes(&self) -> rusqlite::Result<u64> {
-        let mut total = self.tables.prepare_cached("SELECT bytes FROM total")?;
-        let bytes: i64 = total.query_row([], |row| row.get(0))?;
-        Ok(u64::try_from(bytes).unwrap_or_default())
+    /// What waits in all boxes together.
+    pub(super) fn waiting(&self) -> rusqlite::Result<Waiting> {
+        let select = "SELECT letters, bytes FROM waiting, total";
+        let (letters, bytes): (i64, i64) = self
+            .tables
+            .prepare_cached(select)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let not_less = |count| u64::try_from(count).unwrap_or_default();
+        Ok(Waiting { letters: not_less(letters), bytes: not_less(bytes) })
+    }
+
+    /// Counts the letters again: another process has deleted some.
+    pub(super) fn count_again(&self) -> rusqlite::Result<()> {
+        self.tables.execute(COUNT_AGAIN, [])?;
+        Ok(())
     }
 
     /// What is known of the user `name`.

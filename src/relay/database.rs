@@ -307,6 +307,7 @@ impl Database {
             // that fails (a disk without room for a second one), it works as well and stays long.
             let _ = self.0.execute_batch("VACUUM");
         }
+        self.0.execute_batch(boxes::COUNT)?;
         Ok(SCHEMA)
     }
 

@@ -4,12 +4,15 @@
 //! (`journal.rs`). An event holds names, addresses, codes and counts of bytes. Keys, contents and
 //! other members that are only passed on have no place here, so they cannot reach a log.
 
+mod words;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use serde::{Serialize, Serializer};
 
+use self::words::{Quoted, User};
 use super::counters::Counters;
 use crate::cluster::Incarnation;
 use crate::reactor::Signal;
@@ -44,6 +47,13 @@ pub enum Event<'a> {
     Kicked {
         /// Whose.
         name: &'a str,
+    },
+    /// Somebody who may not look at the relay has connected to one of its sockets for that.
+    NotLetIn {
+        /// The number of that user; none where the kernel does not say.
+        user: Option<u32>,
+        /// Which socket.
+        socket: &'static str,
     },
     /// The relay was started without a home.
     Ephemeral,
@@ -349,6 +359,7 @@ impl Event<'_> {
             Self::TurnedAway { .. }
             | Self::Left { .. }
             | Self::Refused { .. }
+            | Self::NotLetIn { .. }
             | Self::FewerConnections { .. }
             | Self::NoAdmin { .. }
             | Self::NeedsRestart { .. }
@@ -441,6 +452,10 @@ impl fmt::Display for Event<'_> {
             Self::Kicked { name } => {
                 write!(out, "the connection of {} was ended by the operator", Quoted(name))
             }
+            Self::NotLetIn { user, socket } => {
+                write!(out, "{} was not let in at the {socket} socket", User(user))?;
+                write!(out, ": only the relay's user and root may use it")
+            }
             Self::Ephemeral => {
                 write!(out, "ephemeral: its key and all names end with this process")
             }
@@ -515,53 +530,6 @@ impl fmt::Display for Event<'_> {
             Self::Counters { counters, .. } => write!(out, "so far: {counters}"),
             Self::LinesDropped { lines } => write!(out, "{lines} lines dropped"),
         }
-    }
-}
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Name(name) => Quoted(name).fmt(out),
-            Self::Peer(peer) => peer.fmt(out),
-        }
-    }
-}
-
-impl fmt::Display for Leaving {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Quit => write!(out, "quit"),
-            Self::Ended(code) => code.fmt(out),
-            Self::Garbled(fault) => write!(out, "TLS failed: {fault}"),
-            Self::Lost(errno) => errno.fmt(out),
-        }
-    }
-}
-
-impl fmt::Display for LineKind {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        out.pad(match self {
-            Self::Info => "info",
-            Self::Success => "success",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::System => "system",
-        })
-    }
-}
-
-/// A name within a sentence: in quotes where it could pass for more of the sentence, or for a name
-/// that looks the same (`аlice`, with a Cyrillic letter).
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        let is_plain =
-            |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-        if !self.0.is_empty() && self.0.chars().all(is_plain) {
-            return out.write_str(self.0);
-        }
-        write!(out, "\"{}\"", escape_visible(self.0).replace('"', "\\\""))
     }
 }
 

@@ -145,7 +145,7 @@ impl Relay {
     }
 
     /// Counts what was read from `from`.
-    fn came(&mut self, from: Token, bytes: usize) {
+    pub(super) fn came(&mut self, from: Token, bytes: usize) {
         if let Some(peer) = self.peers.get_mut(from) {
             peer.received += bytes as u64;
         }

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use super::boxes::LetterLimits;
+use super::boxes::{Boxes, LetterLimits};
 use super::database::Database;
-use super::letter_store::{LetterAnswer, LetterAsk, LetterStore};
+use super::letter_store::{LetterAnswer, LetterAsk, LetterStore, Waiting};
 use super::limits::STORE_QUEUE;
 use super::open_error::OpenError;
 use super::store::{Answer, QueueFull, Store, StoreFault};
@@ -82,6 +82,11 @@ impl Store for InlineStore {
 
     fn letters(&mut self) -> Option<&mut dyn LetterStore> {
         Some(self)
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        let boxes = Boxes::new(self.database.tables(), LetterLimits::default(), (self.clock)());
+        boxes.waiting().ok()
     }
 
     fn waker(&self) -> Option<Waker> {

@@ -127,6 +127,15 @@ pub struct Delivered {
     pub has_more: bool,
 }
 
+/// What waits in all boxes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many letters.
+    pub letters: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
 /// What is known of a user who may be away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownKeys {

@@ -352,7 +352,9 @@ impl Handler for Relay {
         if self.is_of_engine(from) {
             return self.engine_ended(cx, from, "it closed the connection");
         }
-        self.read_frames(cx, from, rest, &mut 0); // the rest is dropped: nobody reads it again
+        // What is left of the rest is dropped: nobody reads it again.
+        let used = self.read_frames(cx, from, rest, &mut 0);
+        self.came(from, rest.len() - used);
         cx.close(from);
         self.depart(cx, from, Leaving::Quit);
     }
@@ -382,6 +384,7 @@ impl Handler for Relay {
             Timeout::Frame => (ErrorCode::FrameTimeout, "the frame did not end in time"),
             Timeout::Write => (ErrorCode::SlowReader, "what was waiting was not read in time"),
         };
+        self.came(id, cx.kept(id)); // and nobody will use it
         self.dismiss(cx, id, &Refusal::new(code, detail));
     }
 

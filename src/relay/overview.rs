@@ -41,7 +41,9 @@ pub struct Gauges {
     pub takers: usize,
     /// Questions about letters that the store has not answered.
     pub letters_asked: usize,
-    /// Bytes of all letters that wait; none where none are kept.
+    /// How many letters wait in all boxes; none where none are kept.
+    pub letters: Option<u64>,
+    /// Bytes of them.
     pub letter_bytes: Option<u64>,
 }
 
@@ -79,6 +81,7 @@ impl Relay {
     /// How the relay stands.
     pub fn gauges(&self) -> Gauges {
         let (held, reserved) = self.directory.count();
+        let waiting = self.store.waiting();
         Gauges {
             connections: self.peers.len(),
             max_connections: self.config.max_connections,
@@ -88,7 +91,8 @@ impl Relay {
             names_asked: reserved,
             takers: self.letters.takers.len(),
             letters_asked: self.letters.len(),
-            letter_bytes: self.store.letter_bytes(),
+            letters: waiting.map(|it| it.letters),
+            letter_bytes: waiting.map(|it| it.bytes),
         }
     }
 

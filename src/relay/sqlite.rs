@@ -27,7 +27,7 @@ pub use super::boxes::LetterLimits;
 pub use super::open_error::OpenError;
 
 use super::database::{Database, IfEmpty};
-use super::letter_store::{LetterAnswer, LetterAsk, LetterStore};
+use super::letter_store::{LetterAnswer, LetterAsk, LetterStore, Waiting};
 use super::limits::{STORE_QUEUE, STORE_USED};
 use super::store::{Answer, Progress, QueueFull, Store};
 use super::store_thread::{StoreRequest, StoreThread};
@@ -53,7 +53,9 @@ pub struct SqliteStore {
     /// Requests that the queue took, and those that are done.
     asked: Cell<u64>,
     done: Arc<AtomicU64>,
-    /// The thread was asked whether it gets to its requests, and has not answered yet.
+    /// How many letters wait.
+    letters: Arc<AtomicU64>,
+    /// Bytes of them.
     letter_bytes: Arc<AtomicU64>,
     keeps_letters: bool,
     /// Why the file cannot be written, as it was found at the start.
@@ -119,7 +121,7 @@ impl SqliteStore {
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
         let done = Arc::<AtomicU64>::default();
-        let letter_bytes = Arc::<AtomicU64>::default();
+        let [letters, letter_bytes] = [(); 2].map(|()| Arc::<AtomicU64>::default());
         let fault = database.as_ref().err().cloned();
         let end = StoreThread {
             path: path.to_owned(),
@@ -133,6 +135,7 @@ impl SqliteStore {
             used_waiting: Arc::clone(&used_waiting),
             expired: Arc::clone(&expired),
             done: Arc::clone(&done),
+            letters: Arc::clone(&letters),
             letter_bytes: Arc::clone(&letter_bytes),
         };
         let run = move || end.run();
@@ -147,6 +150,7 @@ impl SqliteStore {
             expired,
             asked: Cell::new(0),
             done,
+            letters,
             letter_bytes,
             keeps_letters: limits.bytes > 0,
             fault,
@@ -206,8 +210,10 @@ impl Store for SqliteStore {
         Progress { asked: self.asked.get(), done: self.done.load(Ordering::Relaxed) }
     }
 
-    fn letter_bytes(&self) -> Option<u64> {
-        self.keeps_letters.then(|| self.letter_bytes.load(Ordering::Relaxed))
+    fn waiting(&self) -> Option<Waiting> {
+        let [letters, bytes] =
+            [&self.letters, &self.letter_bytes].map(|count| count.load(Ordering::Relaxed));
+        self.keeps_letters.then_some(Waiting { letters, bytes })
     }
 
     fn next_released(&mut self) -> Option<String> {

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use super::letter_store::LetterStore;
+use super::letter_store::{LetterStore, Waiting};
 use super::limits::STORE_QUEUE;
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
@@ -64,8 +64,8 @@ pub trait Store {
         Err(QueueFull)
     }
 
-    /// Bytes of all letters that wait; `None` where none are kept.
-    fn letter_bytes(&self) -> Option<u64> {
+    /// What waits in all letterboxes; `None` where no letters are kept.
+    fn waiting(&self) -> Option<Waiting> {
         None
     }
 

@@ -41,7 +41,9 @@ pub(super) struct StoreThread {
     pub(super) expired: Arc<AtomicU64>,
     /// Requests that are done.
     pub(super) done: Arc<AtomicU64>,
-    /// Bytes of all letters.
+    /// How many letters wait.
+    pub(super) letters: Arc<AtomicU64>,
+    /// Bytes of them.
     pub(super) letter_bytes: Arc<AtomicU64>,
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
@@ -58,7 +60,7 @@ impl StoreThread {
         // (`signal(7)`).
         let _ = SigSet::all().thread_block();
         let mut upkeep_at = Instant::now();
-        self.tell_letter_bytes();
+        self.tell_waiting();
         loop {
             match self.asked.recv_timeout(upkeep_at.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
@@ -74,7 +76,7 @@ impl StoreThread {
             }
             if upkeep_at <= Instant::now() {
                 upkeep_at = Instant::now() + self.look_after();
-                self.tell_letter_bytes();
+                self.tell_waiting();
             }
         }
     }
@@ -107,7 +109,7 @@ impl StoreThread {
             is_usable &= !answer.has_failed();
             let _ = self.letter_answers.send((ticket, answer));
         }
-        self.tell_letter_bytes();
+        self.tell_waiting();
         self.done.fetch_add(count, Ordering::Relaxed);
         self.waker.wake();
         if !is_usable {
@@ -116,11 +118,12 @@ impl StoreThread {
         has_deleted
     }
 
-    /// Tells how many bytes of letters wait; what cannot be read now is told the next time.
-    fn tell_letter_bytes(&mut self) {
-        let Some(database) = self.database.as_mut() else { return };
-        if let Ok(bytes) = Boxes::new(database.tables(), self.limits, now()).bytes() {
-            self.letter_bytes.store(bytes, Ordering::Relaxed);
+    /// Tells how many letters wait; what cannot be read now is told the next time.
+    fn tell_waiting(&self) {
+        let Some(database) = &self.database else { return };
+        if let Ok(waiting) = Boxes::new(database.tables(), self.limits, now()).waiting() {
+            self.letters.store(waiting.letters, Ordering::Relaxed);
+            self.letter_bytes.store(waiting.bytes, Ordering::Relaxed);
         }
     }
 
@@ -141,7 +144,11 @@ impl StoreThread {
         if names.clone().next().is_some() {
             let _ = database.release(names, None);
         }
-        for name in database.take_released().unwrap_or_default() {
+        let released = database.take_released().unwrap_or_default();
+        if !released.is_empty() {
+            let _ = Boxes::new(database.tables(), self.limits, now()).count_again();
+        }
+        for name in released {
             let _ = self.released.send(name); // fails only while the store is being dropped
         }
     }

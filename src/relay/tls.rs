@@ -69,6 +69,7 @@ impl Relay {
                 return None;
             }
             let detail = "this relay speaks TLS only: connect with TLS 1.3 to the same port";
+            self.came(from, bytes.len());
             self.dismiss(cx, from, &Refusal::new(ErrorCode::TlsRequired, detail));
             return Some(bytes.len());
         };
@@ -95,6 +96,7 @@ impl Relay {
             },
         };
         let Some(fault) = refusal else { return Some(0) };
+        self.came(from, bytes.len());
         cx.send(from, &[&REFUSAL]);
         cx.close(from);
         self.depart(cx, from, Leaving::Garbled(fault));

@@ -1,10 +1,14 @@
 //! `sealwax top`: a running relay, as its admin socket tells it.
 
+mod figures;
 mod json;
 mod link;
+mod log;
 mod model;
 mod screen;
+mod users;
 mod view;
+mod words;
 
 use std::path::PathBuf;
 

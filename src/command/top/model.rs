@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::words::clock;
 use crate::limits::{TOP_LINES, TOP_SERIES, TOP_USERS};
 use crate::relay::event::Level;
 
@@ -29,6 +30,7 @@ pub(super) struct Status {
     pub(super) sent_bytes: u64,
     pub(super) queued_bytes: u64,
     pub(super) kept_bytes: u64,
+    pub(super) letters: Option<u64>,
     pub(super) letter_bytes: Option<u64>,
     pub(super) ticks: u64,
     pub(super) events: u64,
@@ -48,6 +50,7 @@ pub(super) struct User {
     pub(super) name: String,
     pub(super) version: u8,
     pub(super) address: Option<String>,
+    pub(super) fp: Option<String>,
     pub(super) since: u64,
     #[serde(rename = "in")]
     pub(super) received: u64,
@@ -57,9 +60,10 @@ pub(super) struct User {
     pub(super) held: bool,
 }
 
-/// One line of the log.
+/// One event of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
+    /// The time of the day, UTC.
     pub(super) time: String,
     pub(super) kind: String,
     pub(super) text: String,
@@ -83,16 +87,16 @@ pub(super) enum Part {
     #[default]
     Log,
     Users,
-    /// Where there is no room for all.
+    /// All of each figure is shown then.
     Figures,
 }
 
 impl Part {
+    /// What the filter is about.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Log => "the log",
+            Self::Log | Self::Figures => "the log",
             Self::Users => "users",
-            Self::Figures => "nothing",
         }
     }
 }
@@ -136,10 +140,16 @@ pub(super) struct Model {
     pub(super) scroll: usize,
     /// How many users above the first one that is shown.
     users_scroll: usize,
-    /// The time of the last line when the log was cleared: what is older is not shown again.
-    cleared: String,
-    /// The time of the last line: what a relay tells again is not shown again.
+    /// How many rows of figures above the first one that is shown.
+    figures_scroll: usize,
+    /// Rows of the part that keys are about.
+    page: usize,
+    /// The date and time of the last line that the relay has told.
     newest: String,
+    /// The same when the log was cleared.
+    cleared: String,
+    /// The relay tells its last lines again: those that were cleared are left out.
+    is_told_again: bool,
 }
 
 impl Sort {
@@ -225,24 +235,53 @@ impl Model {
         users
     }
 
-    /// At most `rows` users who have the words of the filter and are not scrolled away, and how
-    /// many have the words.
-    pub(super) fn users_shown(&self, rows: usize) -> (Vec<&User>, usize) {
+    /// Whether a user has the words of the filter. `held` is one of the words of who is held.
+    fn is_found(&self, user: &User) -> bool {
         let words = self.users_filter.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&words);
-        let mut users = self.users();
-        users.retain(|it| has(&it.name) || it.address.as_deref().is_some_and(has));
-        let found = users.len();
-        let first = self.users_scroll.min(found.saturating_sub(rows));
-        (users.into_iter().skip(first).take(rows).collect(), found)
+        let has_some = |text: &Option<String>| text.as_deref().is_some_and(has);
+        let is_held = user.held && has("held");
+        is_held || has(&user.name) || has_some(&user.address) || has_some(&user.fp)
     }
 
-    /// Keys are about the next part; `all`: the figures are one.
-    pub(super) const fn next_part(&mut self, all: bool) {
+    /// How many users have the words of the filter.
+    pub(super) fn users_found(&self) -> usize {
+        self.users.iter().filter(|user| self.is_found(user)).count()
+    }
+
+    /// At most `rows` users who have the words of the filter and are not scrolled away.
+    pub(super) fn users_shown(&mut self, rows: usize) -> Vec<&User> {
+        self.note_page(Part::Users, rows);
+        self.users_scroll = self.users_scroll.min(self.users_found().saturating_sub(rows));
+        let found = self.users().into_iter().filter(|user| self.is_found(user));
+        found.skip(self.users_scroll).take(rows).collect()
+    }
+
+    /// From how many users nothing is read now.
+    pub(super) fn held(&self) -> usize {
+        self.users.iter().filter(|user| user.held).count()
+    }
+
+    /// How many of `lines` figures are above the first one that is shown in `rows`.
+    pub(super) fn figures_above(&mut self, lines: usize, rows: usize) -> usize {
+        self.note_page(Part::Figures, rows);
+        self.figures_scroll = self.figures_scroll.min(lines.saturating_sub(rows));
+        self.figures_scroll
+    }
+
+    fn note_page(&mut self, part: Part, rows: usize) {
+        if self.part == part {
+            self.page = rows;
+        }
+    }
+
+    /// Keys are about the next part.
+    pub(super) const fn next_part(&mut self) {
+        self.figures_scroll = 0;
         self.part = match self.part {
             Part::Log => Part::Users,
-            Part::Users if all => Part::Figures,
-            Part::Users | Part::Figures => Part::Log,
+            Part::Users => Part::Figures,
+            Part::Figures => Part::Log,
         };
     }
 
@@ -255,43 +294,48 @@ impl Model {
         if matches!(self.part, Part::Users) { &mut self.users_filter } else { &mut self.log_filter }
     }
 
-    /// Why there is no relay now, if there is none. It is told once, as a line of the log too.
-    pub(super) fn lost(&mut self, fault: Option<&str>) {
-        if let Some(fault) = fault
-            && self.fault.as_deref() != Some(fault)
-        {
-            let (time, kind) = (self.newest.clone(), "error".to_owned());
-            self.keep(Entry { time, kind, text: fault.to_owned() });
+    /// Why there is no relay now, until one tells how it stands. That is a line of the log too.
+    pub(super) fn lost(&mut self, fault: &str) {
+        if self.fault.as_deref() != Some(fault) {
+            self.fault = Some(fault.to_owned());
+            self.note("error", fault.to_owned());
         }
-        self.fault = fault.map(str::to_owned);
+    }
+
+    /// A line of our own.
+    fn note(&mut self, kind: &str, text: String) {
+        let time = self.status.as_ref().map(|status| clock(status.now)).unwrap_or_default();
+        self.keep(Entry { time, kind: kind.to_owned(), text });
     }
 
     /// A line of the log, or that lines were lost.
     pub(super) fn take_log(&mut self, answer: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let entry = if let Some(lost) = answer["lost"].as_u64() {
-            let (time, kind) = (self.newest.clone(), "warning".to_owned());
-            Entry { time, kind, text: format!("{lost} lines were too many to be told") }
-        } else if answer["line"].is_object() {
-            let (time, kind) = (text(&answer["line"]["time"]), text(&answer["kind"]));
-            Entry { time, kind, text: text(&answer["text"]) }
-        } else {
-            return self.forget_log(); // the answer to the request: the last lines come again
-        };
-        if entry.time > self.cleared {
-            self.keep(entry);
+        if let Some(lost) = answer["lost"].as_u64() {
+            return self.note("warning", format!("{lost} lines were too many to be told"));
         }
+        if !answer["line"].is_object() {
+            self.is_told_again = true; // the answer to the request: the last lines come again
+            return self.forget_log();
+        }
+        let at = text(&answer["line"]["time"]);
+        if self.is_told_again && at <= self.cleared {
+            return;
+        }
+        self.is_told_again = false;
+        let time = at.get(11..19).unwrap_or_default().to_owned(); // of the date and the time
+        self.newest = at;
+        self.keep(Entry { time, kind: text(&answer["kind"]), text: text(&answer["text"]) });
     }
 
     fn keep(&mut self, entry: Entry) {
-        self.newest.clone_from(&entry.time);
         let lines = if self.is_paused { &mut self.held_back } else { &mut self.lines };
         lines.push_back(entry);
         if lines.len() > TOP_LINES {
             lines.pop_front();
         }
         if self.scroll > 0 && !self.is_paused {
-            self.scroll += 1; // what is looked at stays where it is
+            self.scroll = self.scroll.saturating_add(1); // what is looked at stays where it is
         }
     }
 
@@ -321,26 +365,44 @@ impl Model {
         self.held_back.len()
     }
 
-    /// At most `rows` lines that have the words of the filter and are not scrolled away.
-    pub(super) fn log(&self, rows: usize) -> Vec<&Entry> {
+    /// At most `rows` lines that have the words of the filter and are not scrolled away. Each takes
+    /// as many rows as `height` says.
+    pub(super) fn log(&mut self, rows: usize, height: impl Fn(&Entry) -> usize) -> Vec<&Entry> {
+        self.note_page(Part::Log, rows);
         let words = self.log_filter.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&words);
         let fits = |entry: &&Entry| words.is_empty() || has(&entry.text) || has(&entry.kind);
         let found: Vec<_> = self.lines.iter().filter(fits).collect();
-        let scroll = self.scroll.min(found.len().saturating_sub(rows));
-        let end = found.len() - scroll;
+        // The oldest ones that have room together are the last that can be scrolled to.
+        let mut used = 0;
+        let oldest = found.iter().take_while(|entry| {
+            used += height(entry);
+            used <= rows
+        });
+        let oldest = oldest.count().max(1);
+        self.scroll = self.scroll.min(found.len().saturating_sub(oldest));
+        let end = found.len() - self.scroll;
         found[end.saturating_sub(rows)..end].to_vec()
     }
 
-    /// Shows older lines (or newer ones, where `rows` is negative), or users further up.
-    pub(super) fn scroll_by(&mut self, rows: isize) {
-        if self.part == Part::Users {
-            let most = self.users.len();
-            self.users_scroll =
-                self.users_scroll.min(most).saturating_add_signed(rows.saturating_neg()).min(most);
-            return;
+    /// Goes so many rows up in the part that keys are about, or down where it is less than 0.
+    pub(super) const fn scroll_by(&mut self, rows: isize) {
+        // What is too much is taken back when it is drawn.
+        match self.part {
+            Part::Log => self.scroll = self.scroll.saturating_add_signed(rows),
+            Part::Users => {
+                self.users_scroll = self.users_scroll.saturating_sub_signed(rows);
+            }
+            Part::Figures => {
+                self.figures_scroll = self.figures_scroll.saturating_sub_signed(rows);
+            }
         }
-        self.scroll = self.scroll.saturating_add_signed(rows).min(self.lines.len());
+    }
+
+    /// The same by what the part shows at once.
+    pub(super) fn scroll_page(&mut self, is_up: bool) {
+        let page = isize::try_from(self.page.saturating_sub(1).max(1)).unwrap_or(isize::MAX);
+        self.scroll_by(if is_up { page } else { -page });
     }
 
     /// The next level, after the most talkative the quietest.
@@ -365,8 +427,8 @@ mod tests {
         json!({"answer": "log", "kind": "info", "text": text, "line": line})
     }
 
-    fn shown(model: &Model, rows: usize) -> Vec<&str> {
-        model.log(rows).into_iter().map(|entry| entry.text.as_str()).collect()
+    fn shown(model: &mut Model, rows: usize) -> Vec<&str> {
+        model.log(rows, |_| 1).into_iter().map(|entry| entry.text.as_str()).collect()
     }
 
     #[test]
@@ -393,32 +455,40 @@ mod tests {
         for number in 0..10 {
             model.take_log(&line(&format!("line {number}")));
         }
-        assert_eq!(shown(&model, 2), ["line 8", "line 9"]);
+        assert_eq!(shown(&mut model, 2), ["line 8", "line 9"]);
         model.scroll_by(3);
-        assert_eq!(shown(&model, 2), ["line 5", "line 6"]);
+        assert_eq!(shown(&mut model, 2), ["line 5", "line 6"]);
         model.take_log(&line("line 10"));
-        assert_eq!(shown(&model, 2), ["line 5", "line 6"], "it stays where it was");
+        assert_eq!(shown(&mut model, 2), ["line 5", "line 6"], "it stays where it was");
         model.scroll_by(-100);
         model.pause();
         model.take_log(&line("late"));
-        assert_eq!((shown(&model, 1), model.waiting()), (vec!["line 10"], 1));
+        assert_eq!(shown(&mut model, 1), ["line 10"]);
+        assert_eq!(model.waiting(), 1);
         model.pause();
-        assert_eq!(shown(&model, 1), ["late"]);
+        assert_eq!(shown(&mut model, 1), ["late"]);
         model.log_filter = "LINE 1".to_owned();
-        assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
+        assert_eq!(shown(&mut model, 9), ["line 1", "line 10"]);
         model.scroll_by(100);
-        assert_eq!(shown(&model, 9), ["line 1", "line 10"]);
+        assert_eq!(shown(&mut model, 9), ["line 1", "line 10"]);
         model.take_log(&json!({"answer": "log", "lost": 7}));
         model.log_filter.clear();
         model.scroll = 0;
-        assert_eq!(shown(&model, 1), ["7 lines were too many to be told"]);
+        assert_eq!(shown(&mut model, 1), ["7 lines were too many to be told"]);
         model.take_log(&json!({"answer": "log", "level": "debug"}));
         model.take_log(&line("told again"));
-        assert_eq!(shown(&model, 9), ["told again"]);
+        assert_eq!(shown(&mut model, 9), ["told again"]);
+        model.clear_log();
+        model.take_log(&line("in the same millisecond"));
+        assert_eq!(shown(&mut model, 9), ["in the same millisecond"]);
         model.clear_log();
         model.take_log(&json!({"answer": "log", "level": "verbose"}));
         model.take_log(&line("told again"));
-        assert!(shown(&model, 9).is_empty(), "what was cleared does not come back");
+        assert!(shown(&mut model, 9).is_empty(), "what was cleared does not come back");
+        let mut later = line("later");
+        later["line"]["time"] = json!("2026-11-28T17:00:00.001Z");
+        model.take_log(&later);
+        assert_eq!(shown(&mut model, 9), ["later"]);
     }
 
     #[test]
@@ -437,16 +507,19 @@ mod tests {
         assert_eq!(names(&model), "acb");
         model.is_reversed = true;
         assert_eq!(names(&model), "bca");
-        let shown = |model: &Model| -> String {
-            let (users, found) = model.users_shown(2);
+        let shown = |model: &mut Model| -> String {
+            let found = model.users_found();
+            let users = model.users_shown(2);
             let names: String = users.into_iter().map(|user| user.name.as_str()).collect();
             format!("{names} of {found}")
         };
         model.part = Part::Users;
-        assert_eq!(shown(&model), "bc of 3");
+        assert_eq!(shown(&mut model), "bc of 3");
         model.scroll_by(-5);
-        assert_eq!(shown(&model), "ca of 3");
+        assert_eq!(shown(&mut model), "ca of 3");
+        model.scroll_by(1);
+        assert_eq!(shown(&mut model), "bc of 3", "it was scrolled no further than could be seen");
         model.filter_mut().push('B');
-        assert_eq!(shown(&model), "b of 1");
+        assert_eq!(shown(&mut model), "b of 1");
     }
 }

@@ -5,7 +5,7 @@ use ratatui::Terminal as Canvas;
 
 use super::link::Link;
 use super::model::Model;
-use super::view::{Mode, ROWS_FOR_ALL, draw};
+use super::view::{Mode, draw};
 use crate::admin::Request;
 use crate::command::{Exit, Failure};
 use crate::limits::{OUTPUT_QUEUE, TOP_FILTER, TOP_INTERVAL, TOP_LAST_LINES};
@@ -20,8 +20,6 @@ const SECOND: Timer = Timer(0);
 const FRAME: Timer = Timer(1);
 /// ESC was a key by itself.
 const KEY: Timer = Timer(2);
-/// Lines that the keys for a page go.
-const PAGE: isize = 10;
 
 /// The screen, the keyboard and the relay.
 pub(super) struct ScreenTop {
@@ -85,8 +83,15 @@ impl ScreenTop {
         self.link.ask(cx, &Request::Status {});
         self.link.ask(cx, &Request::Counters {});
         self.link.ask(cx, &Request::Users { from: 0, count: usize::MAX });
-        self.model.lost(self.link.fault());
+        self.tell_fault();
         self.pace.want();
+    }
+
+    /// Tells why there is no relay, if there is none.
+    fn tell_fault(&mut self) {
+        if let Some(fault) = self.link.fault() {
+            self.model.lost(fault);
+        }
     }
 
     /// Asks for the log, from some lines before now on.
@@ -105,7 +110,7 @@ impl ScreenTop {
                     self.link.ask(cx, &Request::Users { from, count: usize::MAX });
                 }
             }
-            _ => self.model.lost(answer["detail"].as_str()),
+            _ => self.model.lost(answer["detail"].as_str().unwrap_or("the relay has refused")),
         }
         self.pace.want();
     }
@@ -176,13 +181,11 @@ impl ScreenTop {
             Key::Char('r') => self.model.is_reversed = !self.model.is_reversed,
             Key::Char('?') | Key::F(1) => self.mode = Mode::Help,
             Key::Escape => self.model.filter_mut().clear(),
-            Key::Tab => {
-                self.model.next_part(Terminal::size().rows < ROWS_FOR_ALL);
-            }
+            Key::Tab => self.model.next_part(),
             Key::Up => self.model.scroll_by(1),
             Key::Down => self.model.scroll_by(-1),
-            Key::PageUp => self.model.scroll_by(PAGE),
-            Key::PageDown => self.model.scroll_by(-PAGE),
+            Key::PageUp => self.model.scroll_page(true),
+            Key::PageDown => self.model.scroll_page(false),
             Key::Home => self.model.scroll_by(isize::MAX),
             Key::End => self.model.scroll_by(isize::MIN),
             _ => {}
@@ -200,7 +203,7 @@ impl ScreenTop {
     fn draw(&mut self, cx: &mut Context) {
         let Some(output) = self.output else { return };
         if cx.queued(output) < OUTPUT_QUEUE && self.pace.take(cx.now()) {
-            let (model, mode) = (&self.model, self.mode);
+            let (model, mode) = (&mut self.model, self.mode);
             let Ok(_) = self.canvas.draw(|frame| draw(frame, model, mode));
             let frame = self.canvas.backend_mut().take();
             let frame = if self.knows_utf8 { frame.into() } else { ascii(&frame) };
@@ -239,9 +242,7 @@ impl Handler for ScreenTop {
         for answer in answers {
             self.take(cx, answer);
         }
-        if let Some(fault) = self.link.fault() {
-            self.model.lost(Some(fault));
-        }
+        self.tell_fault();
         used
     }
 
@@ -298,7 +299,7 @@ impl Handler for ScreenTop {
             self.leave(cx);
         } else if self.link.owns(id) {
             self.link.closed(reason);
-            self.model.lost(self.link.fault());
+            self.tell_fault();
             self.pace.want();
         }
     }

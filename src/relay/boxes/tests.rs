@@ -73,6 +73,8 @@ impl File {
         assert_eq!(ask("SELECT bytes FROM total"), bytes);
         let letters = ask("SELECT count(*) FROM letters");
         assert_eq!(ask("SELECT coalesce(sum(letters), 0) FROM shares"), letters);
+        let waiting = Boxes::new(self.database.tables(), LIMITS, NOW).waiting().unwrap();
+        assert_eq!([waiting.letters, waiting.bytes], [letters, bytes].map(i64::unsigned_abs));
     }
 }
 
@@ -109,6 +111,29 @@ fn all_that_a_box_holds_is_counted_however_it_comes_and_goes() {
     assert_eq!(file.at((LIMITS, NOW + days * DAY + 1), expire).unwrap(), 2);
     file.check_counts();
     assert_eq!(file.next("bob"), []);
+}
+
+#[test]
+fn letters_that_were_there_or_that_another_process_deletes_are_counted() {
+    let mut file = File::with(&["alice", "bob"]);
+    file.publish("bob", 1, NOW);
+    for id in ["1", "2"] {
+        assert_eq!(file.keep(id, 100, (LIMITS, NOW)), None);
+    }
+    let mut other = Database::open_only(&file.path, IfEmpty::Refuse).unwrap();
+    let waiting = Boxes::new(other.tables(), LIMITS, NOW).waiting().unwrap();
+    assert_eq!(waiting, Waiting { letters: 2, bytes: 200 });
+    // A change that is taken back is no change.
+    let failed = file.at((LIMITS, NOW), |boxes| -> rusqlite::Result<()> {
+        boxes.keep(&letter("alice", "bob", "3", 100))?.unwrap();
+        Err(rusqlite::Error::QueryReturnedNoRows)
+    });
+    assert!(failed.is_err());
+    file.check_counts();
+    assert_eq!(other.release(["bob"].into_iter(), None).unwrap().len(), 1);
+    let count_again = |boxes: &Boxes| boxes.count_again();
+    file.at((LIMITS, NOW), count_again).unwrap();
+    file.check_counts();
 }
 
 /// Its owner's clock was wrong for a while.
