@@ -81,7 +81,7 @@ def svg(seat, title):
 def words(picture):
     """What a picture says, without what differs from run to run, in any order."""
     said = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", picture))
-    said = re.sub(r"[A-Za-z0-9_-]{20,}…?", "KEY", said)
+    said = re.sub(r"SHA256:[A-Za-z0-9_-]+…?|[A-Za-z0-9_-]{20,}…?", "KEY", said)
     said = re.sub(r"[▁▂▃▄▅▆▇█]+", "", said)
     said = re.sub(r"\d+([.,:]\d+)*", "0", said)
     return sorted(said.split())
