@@ -206,12 +206,7 @@ fn room(event: &Event, is_asked: bool) -> Room<'_> {
         Event::LettersHeld { from, .. } | Event::Gap { from, .. } | Event::Message { from, .. } => {
             Room::Of(from)
         }
-        Event::Registered { .. }
-        | Event::Users { .. }
-        | Event::LetterboxEmpty {}
-        | Event::Warning { .. }
-        | Event::Closed { .. }
-        | Event::Progress(_) => Room::Open,
+        _ => Room::Open,
     }
 }
 
