@@ -362,15 +362,6 @@ impl Relay {
             self.claim_later(from);
         }
     }
-
-    /// Calls about names that were lost with the connection are made again.
-    pub(super) fn claim_lost(&mut self, asked: &Asked) {
-        let Some(cluster) = &mut self.cluster else { return };
-        if let Asked::Bind(id) | Asked::Claim(id, _) | Asked::Again(id) | Asked::Publish(id) = asked
-        {
-            cluster.to_claim.push_back(*id);
-        }
-    }
 }
 
 fn replaced() -> Refusal {

@@ -51,12 +51,13 @@ use super::boxes::LetterLimits;
 use super::letter_store::LetterAsk;
 use super::limits::CLUSTER_QUEUE;
 use super::user_name::UserName;
-use crate::cluster::engine::{Engine, Settings, Ticket};
+use crate::cluster::engine::{Engine, NotTaken, Settings, Ticket};
 use crate::cluster::lease::Lease;
 use crate::cluster::limits::READ_WAIT;
 use crate::cluster::members::Members;
 use crate::cluster::script::Call;
 use crate::cluster::{EngineFault, Incarnation, Place};
+use crate::crypto::Notary;
 use crate::reactor::{Context, ProcessFd, Time, Token, Transform, UnixSocket};
 
 /// What a relay has to know to belong to a cluster.
@@ -97,6 +98,8 @@ pub(super) struct Cluster {
     lease: Lease,
     /// Whether a lease was ever held.
     has_joined: bool,
+    /// The lease has ended for certain: users at other relays were let go.
+    is_alone: bool,
     /// Whether the operator was told that the lease is not held.
     is_told_fenced: bool,
     /// Whether the operator was told that the engine refused a call, since the last renewal.
@@ -141,9 +144,11 @@ pub(super) struct Cluster {
 
 /// What a call was for.
 enum Asked {
-    /// The lease; what the number of the last change was then.
+    /// The lease; the number of the last change that the copy had then, and of the last parcel that
+    /// was read.
     Lease {
-        known: u64,
+        change: u64,
+        read: u64,
     },
     Reap(Incarnation),
     /// A part of who is where.
@@ -191,6 +196,7 @@ impl Cluster {
             own,
             lease: Lease::default(),
             has_joined: false,
+            is_alone: false,
             is_told_fenced: false,
             is_told_refused: false,
             members: Members::default(),
@@ -249,9 +255,18 @@ impl Cluster {
 
     /// Makes a call. Returns whether it was taken.
     fn call(&mut self, asked: Asked, call: &Call, now: Time) -> bool {
+        self.ask(asked, |calls, ticket| calls.call(ticket, call, now))
+    }
+
+    /// Asks the engine in this way, under a new ticket. Returns whether it was taken.
+    fn ask(
+        &mut self,
+        asked: Asked,
+        how: impl FnOnce(&mut Link, Ticket) -> Result<(), NotTaken>,
+    ) -> bool {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let is_taken = self.calls.call(ticket, call, now).is_ok();
+        let is_taken = how(&mut self.calls, ticket).is_ok();
         if is_taken {
             self.under_way.insert(ticket, asked);
         }
@@ -281,13 +296,19 @@ impl Cluster {
     }
 }
 
+/// A random one.
+fn new_incarnation(notary: &dyn Notary) -> Incarnation {
+    let mut own = [0; 16];
+    notary.random(&mut own);
+    Incarnation(own)
+}
+
 impl Relay {
     /// From now on this relay belongs to a cluster. To be called before
     /// [`start`](Self::start).
     pub fn join(&mut self, config: ClusterConfig) {
-        let mut own = [0; 16];
-        self.notary.random(&mut own);
-        self.cluster = Some(Box::new(Cluster::new(config, Incarnation(own))));
+        let own = new_incarnation(&*self.notary);
+        self.cluster = Some(Box::new(Cluster::new(config, own)));
     }
 
     /// How the relay stands in its cluster, if it belongs to one.

@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 
-use super::{Asked, Cluster, Link, Relay};
+use super::{Asked, Cluster, Link, Relay, new_incarnation};
 use crate::cluster::engine::Ticket;
 use crate::cluster::frames::{self, Read};
 use crate::cluster::lease::Lease;
@@ -121,12 +121,12 @@ impl Relay {
 
     /// A call will not be answered, or the engine did not take it.
     fn call_lost(&mut self, cx: &mut Context, asked: Asked, why: &str) {
-        self.claim_lost(&asked);
-        if let Asked::Where(name) = &asked {
-            self.not_sought(cx, name);
-        }
         let Some(cluster) = &mut self.cluster else { return };
         match asked {
+            Asked::Bind(id) | Asked::Claim(id, _) | Asked::Again(id) | Asked::Publish(id) => {
+                cluster.to_claim.push_back(id);
+            }
+            Asked::Where(name) => self.not_sought(cx, &name),
             Asked::Letters(ticket, ask) => cluster.letters_lost(ticket, ask, why, cx.now()),
             Asked::Reap(dead) => {
                 cluster.reaping.remove(&dead);
@@ -136,7 +136,9 @@ impl Relay {
             Asked::Lease { .. } => cluster.lease.unanswered(),
             Asked::Unbind(name) => cluster.to_unbind.push(name),
             Asked::Release => cluster.members.outdate(), // the next copy shows it
-            _ => {}
+            // A frame has its own time, after which its sender is told; and what was read is
+            // drained, and old letters deleted, with the next call.
+            Asked::Forward(..) | Asked::Answers | Asked::Drain | Asked::Expire | Asked::Note => {}
         }
     }
 
@@ -235,7 +237,9 @@ impl Relay {
         value: &Value,
     ) -> Result<(), EngineFault> {
         match asked {
-            Asked::Lease { known } => self.leased(cx, names::leased(value)?, known),
+            Asked::Lease { change, read } => {
+                self.leased(cx, names::leased(value)?, (change, read));
+            }
             Asked::Reap(dead) => self.reaped(cx, dead, names::reaped(value)?),
             Asked::Part => {
                 if let Some(cluster) = &mut self.cluster {
@@ -292,12 +296,10 @@ impl Relay {
     // --- The lease ---
 
     fn tend_lease(&mut self, cx: &mut Context) {
-        let mut seed = [0; 16];
-        self.notary.random(&mut seed);
         let Some(cluster) = &mut self.cluster else { return };
         if cluster.lease.has_ended() {
-            let own = cluster.own;
-            cluster.begin_anew(Incarnation(seed));
+            let own = std::mem::replace(&mut cluster.own, new_incarnation(&*self.notary));
+            cluster.begin_anew();
             for at in cluster.outgoing.relays() {
                 self.settle_gone(cx, at);
             }
@@ -314,6 +316,7 @@ impl Relay {
         let Some(cluster) = &mut self.cluster else { return };
         if let Some(fenced) = cluster.lease.fenced_at()
             && fenced + CLUSTER_LEASE_ENDS <= boot
+            && !std::mem::replace(&mut cluster.is_alone, true)
         {
             cluster.members.drop_others(cluster.own);
         }
@@ -325,15 +328,18 @@ impl Relay {
         let (Some(step), Some(id)) = (step, cluster.calls.cluster().map(str::to_owned)) else {
             return;
         };
-        let known = cluster.members.number();
-        let epoch = Incarnation(seed).to_string();
+        let asked = Asked::Lease { change: cluster.members.number(), read: cluster.read_up_to };
+        // An engine that has no epoch takes this one.
+        let epoch = new_incarnation(&*self.notary).to_string();
         let call = names::lease(cluster.own, step, &id, &epoch);
-        if cluster.call(Asked::Lease { known }, &call, cx.now()) {
+        if cluster.call(asked, &call, cx.now()) {
             cluster.lease.sent(boot);
         }
     }
 
-    fn leased(&mut self, cx: &mut Context, answer: LeaseAnswer, known: u64) {
+    /// The engine has answered for the lease. `known`: which changes the copy had when it was asked,
+    /// and what was read by then; more may have come since on the other connection.
+    fn leased(&mut self, cx: &mut Context, answer: LeaseAnswer, known: (u64, u64)) {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.lease.answered(&answer);
         let dead = match answer {
@@ -346,13 +352,14 @@ impl Relay {
                     cluster.config.settings.id = id;
                     self.log.tell(&Event::ClusterJoined);
                 }
-                cluster.is_told_refused = false;
+                (cluster.is_told_refused, cluster.is_alone) = (false, false);
                 let later = std::mem::take(&mut cluster.later);
                 cluster.to_claim.extend(later);
                 let to_unbind = std::mem::take(&mut cluster.to_unbind);
                 // An engine that lost its last seconds counts on from before: what was read was
                 // read, and what came since and was passed over, its sender is told of.
-                if inbox < cluster.read_up_to {
+                let (known_change, known_read) = known;
+                if inbox < known_read {
                     cluster.read_up_to = inbox;
                     cluster.members.outdate();
                 }
@@ -361,7 +368,7 @@ impl Relay {
                     members.begin(&epoch, change);
                     cluster.restore_again(cx.now());
                 } else {
-                    members.check(&epoch, change, known);
+                    members.check(&epoch, change, known_change);
                 }
                 for name in to_unbind {
                     self.unbind_far(cx, &name);
@@ -432,13 +439,18 @@ impl Relay {
         {
             let Some(cluster) = &mut self.cluster else { return };
             let Some(asked_for) = cluster.reading.take() else { continue };
-            let read = answer.ok().and_then(|value| frames::read(asked_for, &value));
-            let is_ours = asked_for == cluster.own;
-            if let Some(read) = read {
-                self.read_far(cx, read, is_ours);
-            } else if let Some(id) = cluster.reads.token() {
-                let wrong = EngineFault::WrongAnswer { to: "XREAD" };
-                self.engine_lost(cx, id, &Loss::Fault(wrong));
+            let (own, link) = (cluster.own, cluster.reads.token());
+            let loss = match answer.map(|value| frames::read(asked_for, &value)) {
+                Ok(Some(read)) => {
+                    self.read_far(cx, read, asked_for == own);
+                    continue;
+                }
+                Ok(None) => Loss::Fault(EngineFault::WrongAnswer { to: "XREAD" }),
+                // Asked again at once it would say the same: there is a pause before a connection.
+                Err(fault) => Loss::Other(fault.to_string()),
+            };
+            if let Some(id) = link {
+                self.engine_lost(cx, id, &loss);
             }
         }
     }
@@ -526,8 +538,7 @@ impl Cluster {
     }
 
     /// The lease has ended: the relay begins another life, and everything is claimed again.
-    fn begin_anew(&mut self, own: Incarnation) {
-        self.own = own;
+    fn begin_anew(&mut self) {
         self.lease = Lease::default();
         self.members.outdate();
         (self.read_up_to, self.is_scanning) = (0, false);
@@ -551,7 +562,9 @@ impl Cluster {
         let wanted = self.members.wanted();
         if let Wanted::Part(cursor) = wanted
             && !self.is_scanning
-            && self.ask(Asked::Part, "HSCAN", &frames::scan(cursor), now)
+            && self.ask(Asked::Part, |calls, ticket| {
+                calls.ask(ticket, "HSCAN", &frames::scan(cursor), now)
+            })
         {
             self.is_scanning = true;
         }
@@ -565,16 +578,6 @@ impl Cluster {
                 self.reading = Some(self.own);
             }
         }
-    }
-
-    fn ask(&mut self, asked: Asked, name: &'static str, command: &[Vec<u8>], now: Time) -> bool {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let is_taken = self.calls.ask(ticket, name, command, now).is_ok();
-        if is_taken {
-            self.under_way.insert(ticket, asked);
-        }
-        is_taken
     }
 
     /// When something is to be done next, if nothing happens before.
