@@ -26,4 +26,4 @@ pub use self::inline::{Inline, Live, PLAIN, Prompt, Row};
 pub use self::keys::{Key, Keys, Press, Typed};
 pub use self::pace::Pace;
 pub use self::terminal::{Size, Terminal};
-pub use self::text::{ascii, cut, escape, isolate, width, wrap, wrap_all};
+pub use self::text::{ascii, cut, escape, isolate, rows, width, wrap, wrap_all};

@@ -87,21 +87,38 @@ fn rows_of<'a>(words: impl Iterator<Item = &'a str>, columns: usize) -> Vec<Stri
 
 /// A row between its words, and a word that is longer than a row between its characters.
 fn divided(row: &str, columns: usize) -> Vec<String> {
-    let mut parts = Vec::new();
-    for row in rows_of(row.split_inclusive(' '), columns) {
-        let (mut part, mut used) = (String::new(), 0);
-        for grapheme in row.graphemes(true) {
-            let cells = width(grapheme);
-            if used + cells > columns && used > 0 {
-                parts.push(std::mem::replace(&mut part, indent(columns).to_owned()));
-                used = part.len();
-            }
-            part.push_str(grapheme);
-            used += cells;
-        }
-        parts.push(part);
-    }
+    let indent = indent(columns);
+    let mut parts = rows(row, columns, columns - indent.len());
+    parts.iter_mut().skip(1).for_each(|part| part.insert_str(0, indent));
     parts
+}
+
+/// `text` (which was escaped) in rows, of which the first has `first` cells and the others `rest`.
+/// They end between words where that is possible, and a word that is longer than a row goes on in
+/// the next one.
+pub fn rows(text: &str, first: usize, rest: usize) -> Vec<String> {
+    let (mut rows, mut row, mut used) = (Vec::new(), String::new(), 0);
+    let mut room = first.max(1);
+    for word in text.split_inclusive(' ') {
+        let is_begun = !row.trim_start_matches(' ').is_empty();
+        if is_begun && used + width(word.trim_end()) > room {
+            rows.push(std::mem::take(&mut row));
+            (used, room) = (0, rest.max(1));
+        }
+        for part in word.graphemes(true) {
+            if used > 0 && used + width(part) > room {
+                if part == " " {
+                    continue; // the row ends here
+                }
+                rows.push(std::mem::take(&mut row));
+                (used, room) = (0, rest.max(1));
+            }
+            row.push_str(part);
+            used += width(part);
+        }
+    }
+    rows.push(row);
+    rows.iter().map(|row| row.trim_end().to_owned()).collect()
 }
 
 fn indent(columns: usize) -> &'static str {
@@ -320,6 +337,17 @@ mod tests {
 
     use super::*;
     use crate::wire::escape_visible;
+
+    #[test]
+    fn lines_end_between_words_and_where_there_is_none_within_one() {
+        let lines = |text: &str| rows(text, 10, 6);
+        assert_eq!(lines(""), [""]);
+        assert_eq!(lines("ten cells."), ["ten cells."]);
+        assert_eq!(lines("eleven cells"), ["eleven", "cells"]);
+        assert_eq!(lines("a word-of-many-cells"), ["a", "word-o", "f-many", "-cells"]);
+        assert_eq!(lines("漢字漢字漢字漢字"), ["漢字漢字漢", "字漢字"]);
+        assert_eq!(rows("ab", 0, 0), ["a", "b"]);
+    }
 
     #[test]
     fn joiners_stay_where_a_writing_system_needs_them() {

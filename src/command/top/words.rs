@@ -1,8 +1,6 @@
 //! Texts and figures as they are drawn: escaped, and of a width that is known.
 
-use unicode_segmentation::UnicodeSegmentation;
-
-use crate::screen::{cut, escape, isolate, width};
+use crate::screen::{cut, escape, isolate, rows, width};
 
 /// Text of the relay's: escaped, from right to left isolated, and cut to so many cells.
 pub(super) fn shown(text: &str, columns: usize) -> String {
@@ -23,30 +21,10 @@ pub(super) fn fit(text: &str, columns: u16) -> String {
     cut(text, usize::from(columns)).into_owned()
 }
 
-/// Text, which was escaped, as lines: the first has `first` cells, the others `rest`. They end
-/// between words where that is possible.
+/// Text, which was escaped, as lines: the first has `first` cells, the others `rest`.
 pub(super) fn wrapped(text: &str, first: usize, rest: usize) -> Vec<String> {
-    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
-    let mut room = first.max(1);
-    for word in text.split_inclusive(' ') {
-        if used > 0 && used + width(word.trim_end()) > room {
-            lines.push(std::mem::take(&mut line));
-            (used, room) = (0, rest.max(1));
-        }
-        for part in word.graphemes(true) {
-            if used + width(part) > room {
-                if part == " " {
-                    continue; // the line ends here
-                }
-                lines.push(std::mem::take(&mut line));
-                (used, room) = (0, rest.max(1));
-            }
-            line.push_str(part);
-            used += width(part);
-        }
-    }
-    lines.push(line);
-    lines.iter().map(|line| isolate(line.trim_end()).into_owned()).collect()
+    let rows = rows(text, first, rest);
+    rows.iter().map(|row| isolate(row).into_owned()).collect()
 }
 
 /// The time of the day, UTC, of milliseconds since 1970.
@@ -106,17 +84,6 @@ fn in_unit(bytes: f64) -> (f64, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_end_between_words_and_where_there_is_none_within_one() {
-        let lines = |text: &str| wrapped(text, 10, 6);
-        assert_eq!(lines(""), [""]);
-        assert_eq!(lines("ten cells."), ["ten cells."]);
-        assert_eq!(lines("eleven cells"), ["eleven", "cells"]);
-        assert_eq!(lines("a word-of-many-cells"), ["a", "word-o", "f-many", "-cells"]);
-        assert_eq!(lines("漢字漢字漢字漢字"), ["漢字漢字漢", "字漢字"]);
-        assert_eq!(wrapped("ab", 0, 0), ["a", "b"]);
-    }
 
     #[test]
     fn figures_have_the_width_that_they_are_given() {
