@@ -148,7 +148,6 @@ impl World {
             },
             tls: None,
             boot_time: Box::new(move || clock.clone().now().since(Time::default())),
-            wall_clock: Box::new(|| 1_000_000_000_000),
             letters: LetterLimits::default(),
             joined: Box::new(|_| {}),
         });

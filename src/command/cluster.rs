@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::cli::Serve;
-use super::talk::wall_clock;
 use super::{Exit, Failure, certificate, passphrase};
 use crate::cluster::Incarnation;
 use crate::cluster::engine::{Password, Settings};
@@ -151,7 +150,6 @@ pub(super) fn config(
         settings,
         tls,
         boot_time: Box::new(boot_time),
-        wall_clock: Box::new(wall_clock),
         letters: arguments.letter_limits(),
         joined: Box::new(joined),
     })

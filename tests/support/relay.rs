@@ -74,6 +74,12 @@ impl Setup {
     }
 }
 
+/// Milliseconds since 1970: letters in an engine have real times.
+fn wall() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_millis().try_into().unwrap()
+}
+
 /// How a relay of these tests belongs to a cluster, which the first one begins.
 fn in_cluster(engine: PathBuf, key: [u8; 32]) -> ClusterConfig {
     ClusterConfig {
@@ -88,10 +94,6 @@ fn in_cluster(engine: PathBuf, key: [u8; 32]) -> ClusterConfig {
         },
         tls: None,
         boot_time: Box::new(boot_time),
-        wall_clock: Box::new(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            now.as_millis().try_into().unwrap()
-        }),
         letters: LetterLimits::default(),
         joined: Box::new(|_| {}),
     }
@@ -140,7 +142,9 @@ impl RunningRelay {
             let public = key.public();
             let notary = Box::new(RelayNotary::new(key));
             let journal = Journal::new(Format::Json, sealwax::relay::event::Level::Debug);
-            let mut relay = Relay::new(setup.relay, notary, store, bound, journal, Box::new(|| 0));
+            let clock: Box<dyn Fn() -> u64> =
+                if cluster.is_some() { Box::new(wall) } else { Box::new(|| 0) };
+            let mut relay = Relay::new(setup.relay, notary, store, bound, journal, clock);
             if let Some((socket, _)) = cluster {
                 relay.join(in_cluster(socket, public));
             }

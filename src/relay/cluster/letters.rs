@@ -50,18 +50,18 @@ impl LetterStore for Cluster {
 
 impl Cluster {
     /// Asks what was asked in this tick. What cannot be asked now has failed, but for questions for
-    /// keys, which wait.
-    pub(super) fn ask_for_letters(&mut self, now: Time) {
+    /// keys, which wait. `wall`: milliseconds since 1970.
+    pub(super) fn ask_for_letters(&mut self, now: Time, wall: u64) {
         while let Some((ticket, ask, since)) = self.letters.waiting.pop_front() {
             if since + CLUSTER_FIND_TIME <= now {
                 self.letters.answers.push_back((ticket, ask.failed(NOT_REACHED)));
-            } else if let Some(ask) = self.ask_engine(ticket, ask, now) {
+            } else if let Some(ask) = self.ask_engine(ticket, ask, now, wall) {
                 self.letters.waiting.push_front((ticket, ask, since));
                 break;
             }
         }
         while let Some((ticket, ask)) = self.letters.to_ask.pop_front() {
-            match self.ask_engine(ticket, ask, now) {
+            match self.ask_engine(ticket, ask, now, wall) {
                 None => {}
                 Some(ask @ LetterAsk::Find { .. }) => {
                     self.letters.waiting.push_back((ticket, ask, now));
@@ -77,20 +77,26 @@ impl Cluster {
     }
 
     /// Asks the engine, or gives back what is to be asked.
-    fn ask_engine(&mut self, ticket: u64, ask: LetterAsk, now: Time) -> Option<LetterAsk> {
+    fn ask_engine(
+        &mut self,
+        ticket: u64,
+        ask: LetterAsk,
+        now: Time,
+        wall: u64,
+    ) -> Option<LetterAsk> {
         if !self.calls.has_room() {
             return Some(ask);
         }
-        let (own, clock) = (self.own, (self.config.wall_clock)());
+        let own = self.own;
         let call = match &ask {
             LetterAsk::Publish { owner, pem, key } => {
-                letters::letterbox(own, user(owner), pem, key, clock)
+                letters::letterbox(own, user(owner), pem, key, wall)
             }
             LetterAsk::Keep(letter) => {
                 let NewLetter { from, to, id, kind, key_id, kept } = letter;
                 let letter =
                     LetterToKeep { from: user(from), to, id, kind: *kind, key_id: *key_id, kept };
-                letters::keep(own, &letter, clock, self.config.letters.bytes)
+                letters::keep(own, &letter, wall, self.config.letters.bytes)
             }
             LetterAsk::Deliver(delivery) => {
                 let Delivery { owner, take, acknowledged, after, letters, bytes } = delivery;
@@ -104,8 +110,8 @@ impl Cluster {
                 };
                 letters::deliver(own, &wanted)
             }
-            LetterAsk::Find { name } => names::find(own, name, clock),
-            LetterAsk::Wrote { owner, to } => letters::wrote(own, user(owner), to, clock),
+            LetterAsk::Find { name } => names::find(own, name, wall),
+            LetterAsk::Wrote { owner, to } => letters::wrote(own, user(owner), to, wall),
         };
         self.call(Asked::Letters(ticket, ask), &call, now);
         None
@@ -156,13 +162,13 @@ impl Cluster {
     }
 
     /// Has letters deleted whose time is over, some at a time.
-    pub(super) fn expire_letters(&mut self, now: Time) {
+    pub(super) fn expire_letters(&mut self, now: Time, wall: u64) {
         if now < self.expire_at || !self.is_held() || !self.calls.has_room() {
             return;
         }
         self.expire_at = now + EXPIRE_PAUSE;
         let days = u64::from(self.config.letters.days);
-        let before = (self.config.wall_clock)().saturating_sub(days * DAY);
+        let before = wall.saturating_sub(days * DAY);
         let call = letters::expire(self.own, before);
         self.call(Asked::Expire, &call, now);
     }
@@ -193,8 +199,9 @@ impl Relay {
 
     /// Hands over what was asked of letters in this tick.
     pub(super) fn ask_for_far_letters(&mut self, cx: &Context) {
+        let wall = self.log.wall();
         if let Some(cluster) = &mut self.cluster {
-            cluster.ask_for_letters(cx.now());
+            cluster.ask_for_letters(cx.now(), wall);
         }
     }
 }

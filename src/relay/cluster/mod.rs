@@ -8,7 +8,7 @@
 //! - A frame for a user who is not here goes to the relay that has it (`frames.rs`; `seek.rs` where
 //!   that is not known yet). What a tick gathered for one relay is one call, and so is what became
 //!   of what came from it.
-//! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`tend.rs`).
+//! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`copy.rs`).
 //! - Keys of users who are not here are looked up in the engine, and letters are kept there
 //!   (`letters.rs`).
 //! - Its *lease* in the engine is renewed (`tend.rs`). A relay that cannot do so *fences itself*
@@ -23,6 +23,7 @@
 //! again. So nothing has to be remembered of what went wrong.
 
 mod claims;
+mod copy;
 mod everybody;
 mod frames;
 mod letters;
@@ -71,8 +72,6 @@ pub struct ClusterConfig {
     /// Time since any fixed start, by a clock that goes on while the machine is suspended
     /// (`CLOCK_BOOTTIME`).
     pub boot_time: Box<dyn Fn() -> Duration>,
-    /// Milliseconds since 1970.
-    pub wall_clock: Box<dyn Fn() -> u64>,
     /// What is kept of letters.
     pub letters: LetterLimits,
     /// Is told the id of the cluster when the relay has joined it.

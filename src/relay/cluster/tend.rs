@@ -1,14 +1,13 @@
-//! What a relay of a cluster does in each tick beside its users: connections to the engine, the
-//! lease, the copy of who is where, and what came from the others.
+//! What a relay of a cluster does in each tick beside its users: connections to the engine, what
+//! it answers, the lease, and names that it may have lost.
 
 use nix::errno::Errno;
 
 use super::{Asked, Cluster, Link, Relay, new_incarnation};
-use crate::cluster::engine::Ticket;
-use crate::cluster::frames::{self, Read};
+use crate::cluster::frames;
 use crate::cluster::lease::Lease;
 use crate::cluster::limits::RESTORED_A_CALL;
-use crate::cluster::members::{News, Wanted};
+use crate::cluster::members::Wanted;
 use crate::cluster::names::{self, LeaseAnswer, LeaseStep, ReapAnswer, RestoreAnswer};
 use crate::cluster::resp::Value;
 use crate::cluster::{CallFault, EngineFault, Incarnation, letters as calls};
@@ -16,10 +15,9 @@ use crate::reactor::{CloseReason, Context, Time, Token};
 use crate::relay::CLUSTER;
 use crate::relay::event::Event;
 use crate::relay::limits::{CLUSTER_LEASE_ENDS, RESTORE_PAUSE};
-use crate::relay::user_name::UserName;
 
 /// How a connection to the engine ends.
-enum Loss {
+pub(super) enum Loss {
     /// For this reason of the engine's, or of ours.
     Fault(EngineFault),
     /// In any other way.
@@ -73,7 +71,7 @@ impl Relay {
     }
 
     /// Gives a connection to the engine up. What was under way on it is made again, or has failed.
-    fn engine_lost(&mut self, cx: &mut Context, id: Token, loss: &Loss) {
+    pub(super) fn engine_lost(&mut self, cx: &mut Context, id: Token, loss: &Loss) {
         let Some(cluster) = &mut self.cluster else { return };
         let is_of_calls = cluster.calls.owns(id);
         // What was answered before counts.
@@ -136,9 +134,8 @@ impl Relay {
             Asked::Lease { .. } => cluster.lease.unanswered(),
             Asked::Unbind(name) => cluster.to_unbind.push(name),
             Asked::Release => cluster.members.outdate(), // the next copy shows it
-            // A frame has its own time, after which its sender is told; and what was read is
-            // drained, and old letters deleted, with the next call.
-            Asked::Forward(..) | Asked::Answers | Asked::Drain | Asked::Expire | Asked::Note => {}
+            // Each frame has a time of its own; the rest is done by the next call of its kind.
+            _ => {}
         }
     }
 
@@ -153,9 +150,10 @@ impl Relay {
         self.tend_lease(cx);
         self.claim_waiting(cx);
         self.settle_late(cx);
+        let wall = self.log.wall();
         let Some(cluster) = &mut self.cluster else { return };
         cluster.go_on_copying(cx.now());
-        cluster.expire_letters(cx.now());
+        cluster.expire_letters(cx.now(), wall);
         self.restore_some(cx);
         self.tell_news();
     }
@@ -414,91 +412,6 @@ impl Relay {
         }
     }
 
-    // --- The copy of who is where ---
-
-    fn scanned(&mut self, cx: &Context, page: frames::Page) {
-        let own = page.names.iter().filter(|(_, place)| self.is_own(place.incarnation));
-        let own: Vec<_> = own.map(|(name, place)| (name.clone(), place.session)).collect();
-        for (name, session) in own {
-            self.check_own(cx, &name, session);
-        }
-        let Some(cluster) = &mut self.cluster else { return };
-        cluster.members.scanned(page);
-        if matches!(cluster.members.wanted(), Wanted::Changes(_)) {
-            self.compare_users();
-        }
-    }
-
-    fn is_own(&self, incarnation: Incarnation) -> bool {
-        self.cluster.as_ref().is_some_and(|cluster| cluster.own == incarnation)
-    }
-
-    fn take_reads(&mut self, cx: &mut Context) {
-        while let Some((_, answer)) =
-            self.cluster.as_mut().and_then(|cluster| cluster.reads.next_answer())
-        {
-            let Some(cluster) = &mut self.cluster else { return };
-            let Some(asked_for) = cluster.reading.take() else { continue };
-            let (own, link) = (cluster.own, cluster.reads.token());
-            let loss = match answer.map(|value| frames::read(asked_for, &value)) {
-                Ok(Some(read)) => {
-                    self.read_far(cx, read, asked_for == own);
-                    continue;
-                }
-                Ok(None) => Loss::Fault(EngineFault::WrongAnswer { to: "XREAD" }),
-                // Asked again at once it would say the same: there is a pause before a connection.
-                Err(fault) => Loss::Other(fault.to_string()),
-            };
-            if let Some(id) = link {
-                self.engine_lost(cx, id, &loss);
-            }
-        }
-    }
-
-    /// Both streams were read. What was for another life of this relay is passed over, and so is
-    /// what comes too late: the others have let its users go.
-    fn read_far(&mut self, cx: &mut Context, read: Read, is_ours: bool) {
-        let Some(cluster) = &mut self.cluster else { return };
-        let Read { parcels, changes } = read;
-        let own = cluster.own;
-        let held = changes.iter().filter_map(|change| Some((&change.name, change.place?)));
-        let held = held.filter(|(_, place)| place.incarnation == own);
-        let held: Vec<_> = held.map(|(name, place)| (name.clone(), place.session)).collect();
-        let is_held = cluster.is_held();
-        cluster.members.changed(changes);
-        if let Some(last) = parcels.last().filter(|_| is_ours) {
-            cluster.read_up_to = last.number;
-            let call = frames::drain(own, last.number);
-            cluster.call(Asked::Drain, &call, cx.now());
-        }
-        for (name, session) in held {
-            self.check_own(cx, &name, session);
-        }
-        if is_ours && is_held {
-            for parcel in parcels {
-                self.arrived(cx, &parcel);
-            }
-        }
-    }
-
-    /// Lets the roster know who came to any relay, and who went.
-    pub(super) fn tell_news(&mut self) {
-        while let Some(news) = self.cluster.as_mut().and_then(|it| it.members.next_news()) {
-            let Some(cluster) = &mut self.cluster else { return };
-            match news {
-                News::Came(name) => {
-                    let name = UserName::new(&name);
-                    let joined = self.roster.came(&name);
-                    cluster.everybody.came(&name, joined);
-                }
-                News::Left(name) => {
-                    cluster.everybody.went(&name);
-                    self.roster.went(UserName::new(&name));
-                }
-            }
-        }
-    }
-
     // --- Bound names that the engine may have lost ---
 
     /// Has the next of this relay's bound names restored, after a pause.
@@ -555,29 +468,6 @@ impl Cluster {
     /// All bound names are to be restored, from the first one on.
     fn restore_again(&mut self, now: Time) {
         self.restoring = Some((0, now + RESTORE_PAUSE));
-    }
-
-    /// Asks for the next part of the copy, and for what waits in the streams.
-    fn go_on_copying(&mut self, now: Time) {
-        let wanted = self.members.wanted();
-        if let Wanted::Part(cursor) = wanted
-            && !self.is_scanning
-            && self.ask(Asked::Part, |calls, ticket| {
-                calls.ask(ticket, "HSCAN", &frames::scan(cursor), now)
-            })
-        {
-            self.is_scanning = true;
-        }
-        if self.reading.is_none() && self.is_held() {
-            let changes = match wanted {
-                Wanted::Changes(number) => Some(number),
-                _ => None,
-            };
-            let command = frames::read_streams(self.own, self.read_up_to, changes);
-            if self.reads.ask(Ticket(0), "XREAD", &command, now).is_ok() {
-                self.reading = Some(self.own);
-            }
-        }
     }
 
     /// When something is to be done next, if nothing happens before.
