@@ -222,7 +222,6 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
         "metrics = \"127.0.0.1:0\"",
         "outbox-common = 2000000",
         "register-timeout = 3",
-        "relay-key = \"/x/y\"",
         "socket-buffer = 5000",
         "spin = 3",
         "tls = \"off\"",
@@ -261,8 +260,9 @@ fn of_each_option_sighup_says_whether_it_holds_at_once() {
         }
     }
     // Some more, which others forbid or need.
-    let cluster = "cluster = \"unix:/x\"\ncluster-init = true\ncluster-password-fd = 7\n";
-    let needs_cluster = ["cluster-init", "cluster", "cluster-password-fd"];
+    let cluster = "cluster = \"unix:/x\"\ncluster-init = true\ncluster-password-fd = 7\n\
+                   relay-key = \"/x/y\"\n";
+    let needs_cluster = ["cluster-init", "cluster", "cluster-password-fd", "relay-key"];
     assert_eq!(needs_restart(&format!("{OPTIONS}{base}{cluster}")), needs_cluster);
     let pair = "tls-cert = \"/dev/null\"\ntls-key = \"/dev/null\"\n";
     assert_eq!(needs_restart(&format!("{OPTIONS}{base}{pair}")), ["tls-cert", "tls-key"]);

@@ -208,6 +208,8 @@ impl KeptState {
         let failed = |error: OpenError| Failure::new(Exit::Failed, error);
         // The names are made first: if the start is interrupted between the two, it leaves an empty
         // file of names and no key, and the next start goes on from there.
+        // With a key outside the home nothing here says whether names were kept before: the engine
+        // of the cluster has them.
         let (store, bound) = match key {
             Some(_) if home.path(NAMES_FILE).exists() || arguments.relay_key.is_none() => {
                 SqliteStore::open_again(&names, limits).map_err(failed)?

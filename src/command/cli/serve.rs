@@ -167,7 +167,7 @@ pub struct Serve {
     pub cluster_password_fd: Option<u32>,
     /// The relay's key, in a file instead of its home; made if it is missing. All relays of a
     /// cluster have the same
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
     pub relay_key: Option<PathBuf>,
     /// Limit the rates of connections from this machine like those of any other address: for a
     /// relay behind a proxy

@@ -74,7 +74,8 @@ fn the_help_for_each_option_is_a_line_that_is_accepted() {
         let both = ["tls-cert", "tls-key"].map(|key| format!("{key} = \"x\"\n"));
         let beside =
             both.iter().filter(|_| key.starts_with("tls-")).filter(|it| !it.starts_with(key));
-        let cluster = if key.starts_with("cluster-") { "cluster = \"unix:x\"\n" } else { "" };
+        let needs_cluster = key.starts_with("cluster-") || key == "relay-key";
+        let cluster = if needs_cluster { "cluster = \"unix:x\"\n" } else { "" };
         let file: String = beside.cloned().collect::<String>() + cluster + help;
         start("sealwax serve", &file).unwrap_or_else(|told| panic!("{help}: {told}"));
     }

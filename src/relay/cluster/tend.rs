@@ -335,8 +335,8 @@ impl Relay {
         }
     }
 
-    /// The engine has answered for the lease. `known`: which changes the copy had when it was asked,
-    /// and what was read by then; more may have come since on the other connection.
+    /// The engine has answered for the lease. `known`: which changes the copy had when it was
+    /// asked, and what was read by then; more may have come since on the other connection.
     fn leased(&mut self, cx: &mut Context, answer: LeaseAnswer, known: (u64, u64)) {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.lease.answered(&answer);
