@@ -189,6 +189,8 @@ pub const ENGINE_ANSWER_TIME: Duration = Duration::from_secs(5);
 pub const ENGINE_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest such pause.
 pub const ENGINE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A connection to the engine that was ready for this long was no failed attempt.
+pub const ENGINE_STEADY: Duration = Duration::from_secs(5);
 /// The pause between two parts of the bound names that are restored in the engine: each takes it
 /// some 10 ms.
 pub const RESTORE_PAUSE: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 use sealwax::wire::RosterMode;
 
 use super::support::process::{Process, text};
+use super::support::redis::Plain;
 use super::support::relay::{Account, Client};
 use super::support::several::Several;
 use super::{message, talk};
@@ -70,6 +71,30 @@ fn an_engine_that_kept_its_data_is_gone_on_with() {
     several.redis.start_again(&[]);
     talk(&mut c, ("a", &mut a), "1", false);
     talk(&mut a, ("c", &mut c), "2", false);
+}
+
+#[test]
+fn an_engine_that_ends_each_connection_is_not_asked_without_a_pause() {
+    let Some(mut several) = Several::start(1) else { return };
+    several.relays.clear();
+    let mut plain = several.redis.plain();
+    plain.ask(&["SET", "sealwax:where", "of another program"]);
+    let connections = |plain: &mut Plain| -> u32 {
+        let stats = plain.ask(&["INFO", "stats"]);
+        let mut lines = stats.text().unwrap().lines();
+        let count = lines.find_map(|it| it.strip_prefix("total_connections_received:"));
+        count.unwrap().trim().parse().unwrap()
+    };
+    let begun = connections(&mut plain);
+    let relay = several.start_relay(1, "127.0.0.1:0", &[]);
+    relay.talk_with("is of another type than ours");
+    while connections(&mut plain) < begun + 12 {
+        std::thread::yield_now();
+    }
+    relay.signal(Signal::SIGTERM);
+    let ended = relay.end().with_code(0);
+    let told = ended.transcript.matches("is of another type than ours").count();
+    assert!(told <= 2, "it is told once, and not with each connection: {ended:#?}");
 }
 
 #[test]

@@ -9,12 +9,12 @@ use crate::cluster::EngineFault;
 use crate::cluster::engine::{Answer, Engine, NotTaken, Ticket};
 use crate::cluster::script::Call;
 use crate::reactor::{Context, Time, Token};
-use crate::relay::limits::{ENGINE_ANSWER_TIME, ENGINE_PAUSE_MAX, ENGINE_PAUSE_MIN};
+use crate::relay::limits::{ENGINE_ANSWER_TIME, ENGINE_PAUSE_MAX, ENGINE_PAUSE_MIN, ENGINE_STEADY};
 
 /// A connection to the engine, or the pause until the next attempt.
 pub(super) struct Link {
     state: State,
-    /// Attempts since it was ready last.
+    /// Attempts since it was ready for long enough ([`ENGINE_STEADY`]).
     attempts: u32,
     /// How long the engine may let a command wait on purpose.
     patience: Duration,
@@ -31,7 +31,7 @@ enum State {
         answer_by: Option<Time>,
         /// It is established, and takes bytes.
         stands: bool,
-        was_ready: bool,
+        ready_since: Option<Time>,
     },
 }
 
@@ -63,7 +63,7 @@ impl Link {
         self.state = State::Down { until: now + self.pause() };
         let (token, engine) = connection?;
         let (engine, answer_by) = (Box::new(engine), Some(now + ENGINE_ANSWER_TIME));
-        self.state = State::Up { token, engine, answer_by, stands: false, was_ready: false };
+        self.state = State::Up { token, engine, answer_by, stands: false, ready_since: None };
         Ok(())
     }
 
@@ -79,17 +79,19 @@ impl Link {
         }
     }
 
-    /// How many attempts there were since the last that succeeded.
+    /// How many attempts there were since it was ready for long enough.
     pub(super) const fn attempts(&self) -> u32 {
         self.attempts
     }
 
     /// Takes what came from the engine.
     pub(super) fn received(&mut self, bytes: &[u8], now: Time) -> Result<(), EngineFault> {
-        let State::Up { engine, answer_by, was_ready, .. } = &mut self.state else { return Ok(()) };
+        let State::Up { engine, answer_by, ready_since, .. } = &mut self.state else {
+            return Ok(());
+        };
         engine.received(bytes)?;
-        if engine.is_ready() && !*was_ready {
-            (*was_ready, self.attempts) = (true, 0);
+        if engine.is_ready() {
+            ready_since.get_or_insert(now);
         }
         *answer_by = (!engine.is_empty()).then(|| now + self.patience + ENGINE_ANSWER_TIME);
         Ok(())
@@ -97,6 +99,12 @@ impl Link {
 
     /// The connection is gone, or is to be: returns its token, and what was not answered.
     pub(super) fn lose(&mut self, now: Time) -> Option<(Token, Unanswered)> {
+        // An engine that is ready, and then ends each connection, is not asked without a pause.
+        if let State::Up { ready_since: Some(since), .. } = self.state
+            && since + ENGINE_STEADY <= now
+        {
+            self.attempts = 0;
+        }
         let down = State::Down { until: now + self.pause() };
         match std::mem::replace(&mut self.state, down) {
             State::Down { .. } => None,

@@ -81,8 +81,9 @@ impl Relay {
             self.take_reads(cx);
         }
         let Some(cluster) = &mut self.cluster else { return };
-        let attempts = cluster.link(id).attempts();
         let Some((token, unanswered)) = cluster.link(id).lose(cx.now()) else { return };
+        let attempts =
+            if is_of_calls { cluster.calls.attempts() } else { cluster.reads.attempts() };
         cx.abort(token);
         if is_of_calls {
             cluster.next_address = cluster.next_address.wrapping_add(1);
