@@ -30,8 +30,8 @@ fn main() -> nix::Result<()> {
 /// Ten pairs of users write to each other.
 pub(crate) fn measure(target: SocketAddr, extent: Extent) -> nix::Result<Stats> {
     let plan = Plan {
-        target,
-        others: Vec::new(),
+        targets: vec![target],
+        crossing: 0,
         work: Work::PingPong,
         workers: 10,
         idle: 0,

@@ -310,6 +310,11 @@ pub const LOAD_SOURCES: u32 = 64;
 pub const LOAD_KEYS_TOLD: usize = 100;
 /// How often each subject is measured where several stand beside each other.
 pub const LOAD_ROUNDS_BESIDE: u32 = 5;
+/// Of how many pairs in a hundred the two are at different relays, where `load` measures several.
+pub const LOAD_CROSSING: u32 = 50;
+/// How long several relays that `load` measures get to tell each other who is there, before anybody
+/// writes.
+pub const LOAD_LEARN: Duration = Duration::from_millis(500);
 /// How often the generator looks for messages that do not come.
 pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
 /// How long a process may take to accept a connection by which it is known, and to be one that

@@ -94,8 +94,8 @@ impl Handler for Evil {
 
 fn plan(work: Work) -> Plan {
     Plan {
-        target: AT,
-        others: Vec::new(),
+        targets: vec![AT],
+        crossing: 0,
         work,
         workers: 3,
         idle: 0,
@@ -434,6 +434,57 @@ fn a_relay_that_runs_is_measured() {
     }
 }
 
+/// One relay that listens twice stands for two that have all names in common.
+#[test]
+fn several_relays_are_measured_as_one() {
+    let listen = ["--listen", "127.0.0.1:0"];
+    let serve = [&["serve", "--ephemeral"], &listen[..], &listen].concat();
+    let relay = Relay::of(Process::start(&serve));
+    let line = relay.process.talk_with("listening on ");
+    let other = line.trim_start_matches("listening on ");
+    let both = format!("{},{other}", relay.address);
+    let pid = relay.process.pid().to_string();
+    let pids = format!("{pid},{pid}");
+    let load = |more: &[&str]| {
+        let to = ["--relay", &both, "--warm-up", "0", "--count", "300"];
+        Process::start(&[&["load"], more, &to].concat()).end()
+    };
+    for work in [
+        &["flood", "--pairs", "4", "--pid", &pids][..],
+        &["flood", "--pairs", "4", "--crossing", "100", "--v2"],
+        &["pingpong", "--pairs", "3", "--crossing", "0", "--idle", "5"],
+        &["flood", "--pairs", "4", "--mesh", "--tls"],
+        &["connect", "--at-once", "4"],
+    ] {
+        let ended = load(work).with_code(0);
+        let head = &ended.stdout[0];
+        assert!(head.contains(&relay.address) && head.contains(other), "{ended:?}");
+    }
+    let ended = load(&["flood", "--json", "--pid", &pids, "--crossing", "25"]).with_code(0);
+    let run = ended.stdout.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let run = run.into_iter().find(|line| line["event"] == "run").expect("a run");
+    assert_eq!(run["targets"], serde_json::json!([relay.address, other]));
+    let settings = &run["settings"];
+    assert_eq!((&settings["relays"], &settings["crossing"]), (&2.into(), &25.into()));
+    assert!(run["figures"]["target_cpu_us"].is_f64(), "{run}");
+    // Each relay has a process, and what is behind them has to be one.
+    let ended = load(&["flood", "--pid", &pid]).with_code(2);
+    assert!(ended.stderr[0].contains("the process of each relay"), "{ended:?}");
+    let ended = load(&["flood", "--pid", &format!("{pids},4194304")]).with_code(2);
+    assert!(ended.stderr[0].contains("no process 4194304"), "{ended:?}");
+    Process::start(&["load", "flood", "--crossing", "50"]).end().with_code(2);
+}
+
+/// Two relays that know nothing of each other: what does not arrive is told.
+#[test]
+fn relays_that_do_not_act_as_one_are_found_out() {
+    let (one, other) = (Relay::ephemeral(), Relay::ephemeral());
+    let both = format!("{},{}", one.address, other.address);
+    let arguments = ["load", "flood", "--relay", &both, "--pairs", "2", "--warm-up", "0"];
+    let ended = Process::start(&[&arguments[..], &["--duration", "0.1"]].concat()).end();
+    assert!(ended.with_code(1).transcript.contains("unknown_user"));
+}
+
 #[test]
 fn a_relay_without_tls_is_named_as_such() {
     let relay = Relay::start(&["--ephemeral", "--tls", "off"]);
@@ -477,6 +528,7 @@ fn other_servers_stand_beside_the_relay_where_they_are_installed() {
     let servers = [
         ("redis", "redis-server"),
         ("nats", "nats-server"),
+        ("nats-cluster", "nats-server"),
         ("mosquitto", "mosquitto"),
         ("ngircd", "ngircd"),
     ];

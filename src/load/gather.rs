@@ -23,7 +23,8 @@ impl Generator {
 
     /// Connects a user, who was meant to begin at `start`.
     pub(super) fn connect(&mut self, cx: &mut Context, user: u32, start: Time) {
-        let token = cx.connect(self.plan.target_of(user));
+        let Some(&target) = self.plan.targets.get(self.plan.place(user)) else { return };
+        let token = cx.connect(target);
         cx.expect_handshake(token, true);
         self.coming += 1;
         let it = &mut self.users[user as usize];

@@ -8,6 +8,8 @@
 //!     ▼
 //!   Fill      those who only are there connect, too
 //!     ▼
+//!   Learn     at several relays: these learn who is where, and nobody writes
+//!     ▼
 //!   WarmUp    they work, and nothing counts yet
 //!     ▼
 //!   Settle    at a rate: nothing starts, until nothing is on its way
@@ -40,7 +42,7 @@ use super::protocol::{Parsed, Protocol};
 use super::schedule::Schedule;
 use super::stats::{Fault, Stats};
 use super::user::{User, UserState, Worker};
-use crate::limits::{LOAD_MAX_FRAME, LOAD_SWEEP};
+use crate::limits::{LOAD_LEARN, LOAD_MAX_FRAME, LOAD_SWEEP};
 use crate::reactor::{
     CloseReason, Config, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout,
     Timer, Token,
@@ -107,6 +109,8 @@ pub enum Stage {
     Gather,
     /// Those who only are there connect.
     Fill,
+    /// Several relays tell each other who is there.
+    Learn,
     /// They work, and nothing counts yet.
     WarmUp,
     /// Nothing new starts, until nothing is on its way.
@@ -225,6 +229,7 @@ impl Generator {
                 None
             }
             Stage::Fill => None,
+            Stage::Learn => Some(LOAD_LEARN),
             Stage::WarmUp => {
                 self.begin_schedule(now);
                 self.start_all(cx);
@@ -285,7 +290,8 @@ impl Generator {
     fn next_stage(&mut self, cx: &mut Context) {
         let next = match self.stage {
             Stage::Gather => Stage::Fill,
-            Stage::Fill => Stage::WarmUp,
+            Stage::Fill if self.plan.targets.len() > 1 => Stage::Learn,
+            Stage::Fill | Stage::Learn => Stage::WarmUp,
             Stage::WarmUp if self.plan.rate.is_some() => Stage::Settle,
             Stage::WarmUp | Stage::Settle => Stage::Measure,
             Stage::Measure if self.plan.rate.is_some() => {
@@ -443,7 +449,7 @@ impl Handler for Generator {
             }
             Stage::Measure if self.is_enough() => self.next_stage(cx),
             Stage::WarmUp | Stage::Measure => self.start_due(cx),
-            Stage::Settle | Stage::CatchUp => {}
+            Stage::Learn | Stage::Settle | Stage::CatchUp => {}
         }
     }
 }

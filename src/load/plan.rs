@@ -6,10 +6,10 @@ use std::time::Duration;
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is measured.
-    pub target: SocketAddr,
-    /// Others that are one with it: users connect to it and to them in turn.
-    pub others: Vec<SocketAddr>,
+    /// What is measured: one relay, or several that act as one, among which users are spread.
+    pub targets: Vec<SocketAddr>,
+    /// Where there are several: of how many pairs in a hundred the two are at different ones.
+    pub crossing: u32,
     /// What the users do.
     pub work: Work,
     /// How many workers do that at a time: pairs of users or, for [`Work::Connect`], single ones.
@@ -77,16 +77,6 @@ impl Work {
 }
 
 impl Plan {
-    /// Where a user connects to.
-    pub fn target_of(&self, user: u32) -> SocketAddr {
-        let place = user as usize % (1 + self.others.len());
-        place
-            .checked_sub(1)
-            .and_then(|other| self.others.get(other))
-            .copied()
-            .unwrap_or(self.target)
-    }
-
     /// The users that work.
     pub fn users(&self) -> u32 {
         self.work.users(self.workers)
@@ -95,5 +85,70 @@ impl Plan {
     /// All connections that are open at a time.
     pub fn connections(&self) -> u32 {
         self.users() + self.idle
+    }
+
+    /// Which of the targets `user` connects to. Pairs that cross and pairs that do not are each
+    /// spread evenly, and those that cross begin at each target in turn.
+    pub fn place(&self, user: u32) -> usize {
+        let targets = self.targets.len().max(1);
+        let at = |turn: u64| usize::try_from(turn).unwrap_or(0) % targets;
+        if self.work == Work::Connect || user >= self.users() {
+            return at(user.into());
+        }
+        let pair = u64::from(user / 2);
+        let crossing = |pairs: u64| pairs * u64::from(self.crossing) / 100;
+        let before = crossing(pair);
+        if crossing(pair + 1) > before {
+            return at(before + u64::from(user % 2));
+        }
+        at(pair - before)
+    }
+
+    /// How many connections one of the targets gets.
+    pub fn connections_at(&self, place: usize) -> u32 {
+        let here = (0..self.connections()).filter(|&user| self.place(user) == place);
+        u32::try_from(here.count()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(targets: u8, crossing: u32) -> Plan {
+        let target = |host| SocketAddr::from(([127, 0, 0, host], 1));
+        Plan {
+            targets: (0..targets).map(target).collect(),
+            crossing,
+            work: Work::PingPong,
+            workers: 40,
+            idle: 10,
+            rate: None,
+            warm_up: Duration::ZERO,
+            extent: Extent::Operations(1),
+            connecting: 1,
+            ramp: Duration::ZERO,
+            timeout: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn so_many_pairs_cross_and_all_targets_get_as_much() {
+        for crossing in [0, 25, 50, 100] {
+            for targets in [1, 2, 4] {
+                let plan = plan(targets, crossing);
+                let places: Vec<_> = (0..80).map(|user| plan.place(user)).collect();
+                let crosses = places.as_chunks::<2>().0.iter().filter(|[one, other]| one != other);
+                let expected = if targets > 1 { 40 * crossing as usize / 100 } else { 0 };
+                assert_eq!(crosses.clone().count(), expected, "{targets} targets, {crossing} %");
+                let mut begin = vec![0_usize; targets.into()];
+                crosses.for_each(|&[one, _]| begin[one] += 1);
+                let (least, most) = (begin.iter().min(), begin.iter().max());
+                assert!(most.unwrap() - least.unwrap() <= 1, "{targets}, {crossing} %: {begin:?}");
+                let all: Vec<_> = (0..targets.into()).map(|it| plan.connections_at(it)).collect();
+                let (least, most) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+                assert!(most - least <= 5, "{targets}, {crossing} %: {all:?}");
+            }
+        }
     }
 }

@@ -116,8 +116,8 @@ const FOR_EVER: Extent = Extent::Time(Duration::from_hours(1));
 fn plan(at: &str, work: Work, workers: u32, rate: Option<f64>, count: Option<u64>) -> Plan {
     let target: SocketAddr = at.parse().expect("an address");
     Plan {
-        others: Vec::new(),
-        target,
+        targets: vec![target],
+        crossing: 0,
         work,
         workers,
         idle: 0,

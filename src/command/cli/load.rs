@@ -34,6 +34,7 @@ Examples:
   sealwax load connect --json >before.ndjson   …
   sealwax load connect --compare before.ndjson
   sealwax load flood --relay 127.0.0.1:12345 --pid $(pidof -s sealwax)
+  sealwax load flood --relay 10.0.0.1:12345,10.0.0.2:12345 --crossing 100
 
 Exit codes: 0 all went well · 1 a message was lost, changed or out of order, an operation did not
   finish, or something else failed · 2 usage · 5 the relay cannot be reached")]
@@ -176,6 +177,8 @@ pub enum Beside {
     Redis,
     /// nats-server, where it is installed
     Nats,
+    /// Two nats-servers that act as one, where it is installed
+    NatsCluster,
     /// mosquitto (MQTT at most once), where it is installed
     Mosquitto,
     /// ngircd (private messages of IRC), where it is installed
@@ -185,10 +188,14 @@ pub enum Beside {
 /// The options of all kinds of load.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The relay to measure [default: start one]. Of several that are one (`serve --cluster`), with
-    /// commas between: users connect to them in turn, so the two of a pair are at different relays
+    /// The relay to measure, or several that act as one (`serve --cluster`): users are spread over
+    /// them [default: start one]
     #[arg(long, value_name = "HOST:PORT", value_parser = measured_relay, value_delimiter = ',')]
     pub relay: Vec<Address>,
+    /// Of how many pairs in a hundred the two are at different relays, where there are several
+    /// [default: 50]
+    #[arg(long, value_name = "PERCENT", value_parser = whole::<u32>(0, 100, 50))]
+    pub crossing: Option<u32>,
     /// Measure this too, in turn with the relay and on the same processor; one table shows both
     #[arg(long, value_enum, value_name = "OTHER", value_delimiter = ',')]
     pub beside: Vec<Beside>,
@@ -196,8 +203,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "COUNT", value_parser = count(1, 1000))]
     pub rounds: Option<u32>,
     /// The process of the relay given by --relay, on this machine, to show its processor time and
-    /// memory. It has to be the process that listens at that address. Of several relays in their
-    /// order, with commas between; further processes, such as their engine, count too
+    /// memory. It has to be the process that listens at that address. Of several relays: that of
+    /// each, in their order; further processes, such as their engine, are counted with them
     #[arg(long, requires = "relay", value_delimiter = ',')]
     pub pid: Vec<pid_t>,
     /// The processor for a relay that is started, and the one for this program [default: the first

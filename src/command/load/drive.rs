@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
-use super::process::{Usage, own_cpu, resident_in_all};
+use super::process::{Usage, own_cpu, resident_all};
 use super::progress::{ProgressLine, Second};
 use super::room::Room;
 use super::target::Target;
@@ -57,7 +57,8 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
     generator.start(reactor.context());
     let cx = reactor.context();
     let terminal = std::io::stderr().is_terminal().then(|| cx.open(ProcessFd::Stderr));
-    let mut progress = ProgressLine::new(terminal, cx.now(), target.pids.clone());
+    let pids = target.processes();
+    let mut progress = ProgressLine::new(terminal, cx.now(), &pids);
     let (mut before, mut filled, mut begun, mut ended) = (None, None, None, None);
     let (mut occupied, mut acts) = (Duration::ZERO, 0);
     while generator.stage() != Stage::Done {
@@ -73,15 +74,15 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
             occupied += reactor.context().now().since(now);
         }
         if stage >= Stage::Fill && before.is_none() {
-            before = resident_in_all(&target.pids);
+            before = resident_all(&pids);
         }
         if stage >= Stage::WarmUp && filled.is_none() {
-            filled = resident_in_all(&target.pids);
+            filled = resident_all(&pids);
         }
         if stage >= Stage::Measure && begun.is_none() {
-            begun = Some(Mark::now(&target.pids));
+            begun = Some(Mark::now(&pids));
         } else if stage > Stage::Measure && ended.is_none() {
-            ended = Some(Mark::now(&target.pids));
+            ended = Some(Mark::now(&pids));
         }
         progress.look(reactor.context(), &mut generator);
     }

@@ -15,9 +15,23 @@ use super::target::LOOK;
 use crate::address::Address;
 use crate::limits::{CONNECT_TIMEOUT, LOAD_OWNER_TIMEOUT, LOOKUP_TIMEOUT};
 
+/// Where these relays listen. The first of `pids` have to be the processes that do, in their order;
+/// further ones only have to be there.
+pub(super) fn find_all(relays: &[Address], pids: &[Pid]) -> Result<Vec<SocketAddr>, Failure> {
+    if !pids.is_empty() && pids.len() < relays.len() {
+        let why = "--pid: name the process of each relay, in the order of --relay";
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    for &pid in pids.iter().skip(relays.len()) {
+        fs::metadata(format!("/proc/{pid}")).map_err(|error| unreadable(pid, &error))?;
+    }
+    let all = relays.iter().enumerate();
+    all.map(|(place, relay)| find(relay, pids.get(place).copied())).collect()
+}
+
 /// Where `relay` listens: the first of its addresses that accepts a connection. `pid`, if it is
 /// given, has to be the process that does.
-pub(super) fn find(relay: &Address, pid: Option<Pid>) -> Result<SocketAddr, Failure> {
+fn find(relay: &Address, pid: Option<Pid>) -> Result<SocketAddr, Failure> {
     let mut why = "its name has no address".to_owned();
     for at in look_up(relay).map_err(|error| nobody(relay, &error))? {
         match TcpStream::connect_timeout(&at, CONNECT_TIMEOUT) {

@@ -30,7 +30,7 @@ use self::servers::Server;
 use self::target::{Processors, Subject, Target};
 use super::cli::{self, Beside, Load, LoadCommand, Roster, RunArgs};
 use super::{Exit, Failure, Outcome};
-use crate::limits::{LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
+use crate::limits::{LOAD_CROSSING, LOAD_HOLD_RATE, LOAD_KEYS_TOLD, LOAD_ROUNDS_BESIDE};
 use crate::load::{Early, Extent, Floor, Generator, Keys, Payload, Plan, Work};
 use crate::reactor::raise_descriptor_limit;
 use crate::tls::ClientTls;
@@ -82,6 +82,7 @@ impl<'a> LoadTask<'a> {
 
     /// All rounds, and the table.
     fn measure(&self) -> Outcome {
+        self.check_crossing()?;
         let first = if self.run.relay.is_empty() { 0 } else { random_first()? };
         let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
         let keys = self.run.v2.then(|| Rc::new(self.keys()));
@@ -95,7 +96,7 @@ impl<'a> LoadTask<'a> {
                 let is_sealed = self.run.tls && subject.speaks_tls();
                 let target = subject.start(pins, is_sealed)?;
                 let plan = self.plan(&target, subject);
-                let room = Room::for_run(&plan, target.pids.first().copied())?;
+                let room = Room::for_run(&plan, &target.pids)?;
                 let keys = keys.clone().filter(|_| subject.proves());
                 let payload = if keys.is_some() { &version2 } else { &original };
                 let protocol = subject.protocol(self.roster, payload, keys);
@@ -121,11 +122,33 @@ impl<'a> LoadTask<'a> {
             Work::Connect | Work::PingPong => (None, false),
         };
         let run = self.run;
-        json!({
+        let mut settings = json!({
             "work": self.work.name(), "workers": self.workers, "idle": self.idle,
             "window": window, "mesh": mesh, "version2": run.v2, "tls": run.tls, "size": run.size,
             "rate": self.rate, "roster": self.roster.as_str(),
-        })
+        });
+        if self.is_spread() {
+            settings["relays"] = run.relay.len().max(1).into();
+            settings["crossing"] = self.crossing().into();
+        }
+        settings
+    }
+
+    /// Whether something is measured that users are spread over.
+    fn is_spread(&self) -> bool {
+        self.run.relay.len() > 1 || self.run.beside.contains(&Beside::NatsCluster)
+    }
+
+    fn crossing(&self) -> u32 {
+        self.run.crossing.unwrap_or(LOAD_CROSSING)
+    }
+
+    fn check_crossing(&self) -> Result<(), Failure> {
+        if self.run.crossing.is_some() && !self.is_spread() {
+            let why = "--crossing: only where --relay names several relays";
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        Ok(())
     }
 
     fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {
@@ -159,6 +182,7 @@ impl<'a> LoadTask<'a> {
             Beside::FloorSpin => Subject::Floor { spin: true },
             Beside::Redis => Subject::Server(Server::Redis),
             Beside::Nats => Subject::Server(Server::Nats),
+            Beside::NatsCluster => Subject::Server(Server::NatsCluster),
             Beside::Mosquitto => Subject::Server(Server::Mosquitto),
             Beside::Ngircd => Subject::Server(Server::Ngircd),
         });
@@ -179,8 +203,8 @@ impl<'a> LoadTask<'a> {
             work => work,
         };
         Plan {
-            target: target.address,
-            others: target.others.clone(),
+            targets: target.addresses.clone(),
+            crossing: self.crossing(),
             work,
             workers: self.workers,
             idle: self.idle,

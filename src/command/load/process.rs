@@ -31,14 +31,19 @@ impl Usage {
         }
     }
 
-    /// That of all of them together; none of what one does not tell.
+    /// That of all of these together; without any, nothing is known.
     pub(super) fn of_all(pids: &[Pid]) -> Self {
-        let Some((first, rest)) = pids.split_first() else { return Self::default() };
-        rest.iter().map(|pid| Self::of(*pid)).fold(Self::of(*first), |all, one| Self {
-            cpu: all.cpu.zip(one.cpu).map(|(all, one)| all + one),
-            reads: all.reads.zip(one.reads).map(|(all, one)| all + one),
-            writes: all.writes.zip(one.writes).map(|(all, one)| all + one),
-        })
+        let all = pids.iter().map(|&pid| Self::of(pid));
+        all.reduce(Self::plus).unwrap_or_default()
+    }
+
+    fn plus(self, other: Self) -> Self {
+        let sum = |(one, other): (u64, u64)| one.saturating_add(other);
+        Self {
+            cpu: self.cpu.zip(other.cpu).map(|(one, other)| one.saturating_add(other)),
+            reads: self.reads.zip(other.reads).map(sum),
+            writes: self.writes.zip(other.writes).map(sum),
+        }
     }
 
     /// What came after `earlier`.
@@ -57,14 +62,14 @@ pub(super) fn own_cpu() -> Duration {
     read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
 }
 
-/// The memory of all of these that is in use, in bytes.
-pub(super) fn resident_in_all(pids: &[Pid]) -> Option<u64> {
-    let all: Option<Vec<_>> = pids.iter().map(|pid| resident(*pid)).collect();
-    all.filter(|all| !all.is_empty()).map(|all| all.into_iter().sum())
+/// The memory of all of these that is in use, in bytes; without any, nothing is known.
+pub(super) fn resident_all(pids: &[Pid]) -> Option<u64> {
+    let all: Option<Vec<u64>> = pids.iter().map(|&pid| resident(pid)).collect();
+    all.filter(|all| !all.is_empty()).map(|all| all.iter().sum())
 }
 
 /// The memory of `pid` that is in use, in bytes.
-pub(super) fn resident(pid: Pid) -> Option<u64> {
+fn resident(pid: Pid) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     Some(field(&rollup, "Rss:")? * 1024)
 }
@@ -91,6 +96,9 @@ mod tests {
         let after = Usage::of(own).since(before);
         assert!(after.cpu.is_some_and(|cpu| cpu > Duration::ZERO));
         assert!(resident(own).is_some_and(|bytes| bytes > 100_000));
+        let both = Usage::of_all(&[own, own]).cpu.zip(Usage::of(own).cpu);
+        assert!(both.is_some_and(|(both, one)| both > one && both < 3 * one));
+        assert!(Usage::of_all(&[]).cpu.is_none() && resident_all(&[]).is_none());
         assert_eq!(field("Rss:        12 kB\n", "Rss:"), Some(12));
     }
 

@@ -41,8 +41,8 @@ pub(super) struct Second {
 
 impl ProgressLine {
     /// Of a run that begins now and a target with these processes.
-    pub(super) fn new(to: Option<Token>, now: Time, pids: Vec<Pid>) -> Self {
-        let used = Usage::of_all(&pids);
+    pub(super) fn new(to: Option<Token>, now: Time, pids: &[Pid]) -> Self {
+        let (used, pids) = (Usage::of_all(pids), pids.to_vec());
         Self { to, begun: now, told: now, pids, used, record: Vec::new() }
     }
 
@@ -126,7 +126,7 @@ impl Second {
 
     fn stage_name(&self) -> &'static str {
         match self.stage {
-            Stage::Gather | Stage::Fill => "connecting",
+            Stage::Gather | Stage::Fill | Stage::Learn => "connecting",
             Stage::WarmUp | Stage::Settle => "warming up",
             Stage::Measure => "measuring",
             Stage::CatchUp => "catching up",

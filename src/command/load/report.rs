@@ -20,6 +20,8 @@ use crate::load::{Early, Faults, Plan};
 /// What all runs have shown.
 pub(super) struct Report {
     columns: Vec<Column>,
+    /// What was measured, where it is at several addresses.
+    heads: Vec<String>,
     /// What else is to be said.
     notes: Vec<String>,
     /// Nothing went wrong, and something was done.
@@ -42,6 +44,7 @@ impl Report {
         let column = |subject: &Subject| Column::new(subject.name());
         Ok(Self {
             columns: subjects.iter().map(column).collect(),
+            heads: Vec::new(),
             notes: Vec::new(),
             is_clean: true,
             is_json: arguments.json,
@@ -67,8 +70,19 @@ impl Report {
             Early::NoWorkers => "ended early: no connection was left to work on".to_owned(),
         }));
         let seconds = run.seconds.iter().map(|second| second.to_json(&name, round));
-        let whole = self.run_to_json(&name, round, &figures, run, &notes);
+        let mut whole = self.run_to_json(&name, round, &figures, run, &notes);
+        if plan.targets.len() > 1 {
+            whole["targets"] = plan.targets.iter().map(ToString::to_string).collect();
+        }
         let written = if self.is_json { say(seconds.chain([whole])) } else { Ok(()) };
+        if plan.targets.len() > 1 {
+            let targets: Vec<_> = plan.targets.iter().map(ToString::to_string).collect();
+            let (targets, crossing) = (targets.join(", "), plan.crossing);
+            let line = format!("{name} at {targets}: {crossing} % of the pairs cross");
+            if round == 1 {
+                self.heads.push(line);
+            }
+        }
         self.notes.extend(notes.iter().map(|note| format!("{name}, round {round}: {note}")));
         let stats = &run.stats;
         let is_whole = run.early.is_none() && stats.finished > 0 && stats.unfinished() == 0;
@@ -84,7 +98,7 @@ impl Report {
         if self.is_json {
             say(self.ratios_to_json())?;
         } else {
-            say(table(&self.columns).iter().chain(&self.notes))?;
+            say(self.heads.iter().chain(&table(&self.columns)).chain(&self.notes))?;
             say(self.then_and_now())?;
         }
         self.histograms.as_ref().map_or(Ok(()), HistogramFile::write)

@@ -19,16 +19,23 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Room for `plan`, at this end and in the target's process.
-    pub(super) fn for_run(plan: &Plan, target: Option<Pid>) -> Result<Self, Failure> {
-        let needed = u64::from(plan.connections()) + SPARE_DESCRIPTORS as u64;
+    /// Room for `plan`, at this end and in the targets' processes, which are `pids` where they are
+    /// known; two targets may be one process.
+    pub(super) fn for_run(plan: &Plan, pids: &[Pid]) -> Result<Self, Failure> {
+        let spare = SPARE_DESCRIPTORS as u64;
+        let needed = u64::from(plan.connections()) + spare;
         let limit = raise_descriptor_limit()
             .map_err(|errno| failed(format!("the limit on descriptors cannot be read: {errno}")))?;
         if let Some(limit) = Some(limit).filter(|&limit| limit < needed) {
             return Err(too_few_descriptors(plan, "this process", limit, needed));
         }
-        if let Some(limit) = target.and_then(descriptor_limit).filter(|&limit| limit < needed) {
-            return Err(too_few_descriptors(plan, "the target", limit, needed));
+        for &pid in pids {
+            let here = (0..plan.targets.len()).filter(|&place| pids.get(place) == Some(&pid));
+            let connections: u32 = here.map(|place| plan.connections_at(place)).sum();
+            let needed = u64::from(connections) + spare;
+            if let Some(limit) = descriptor_limit(pid).filter(|&limit| limit < needed) {
+                return Err(too_few_descriptors(plan, "the target", limit, needed));
+            }
         }
         Ok(Self { sources: sources(plan, ephemeral_ports())? })
     }
@@ -37,8 +44,9 @@ impl Room {
 /// The addresses that `plan` needs where each has so many `ports`. Only loopback has as many
 /// addresses as one likes.
 fn sources(plan: &Plan, ports: u32) -> Result<Vec<Ipv4Addr>, Failure> {
-    let connections = plan.connections();
-    let is_loopback = plan.target.is_ipv4() && plan.target.ip().is_loopback();
+    let places = 0..plan.targets.len();
+    let connections = places.map(|place| plan.connections_at(place)).max().unwrap_or_default();
+    let is_loopback = plan.targets.iter().all(|it| it.is_ipv4() && it.ip().is_loopback());
     if !is_loopback {
         let enough = connections <= ports;
         return enough.then(Vec::new).ok_or_else(|| {
@@ -94,8 +102,8 @@ mod tests {
 
     fn plan(target: [u8; 4], work: Work, idle: u32) -> Plan {
         Plan {
-            target: SocketAddr::from((target, 1)),
-            others: Vec::new(),
+            targets: vec![SocketAddr::from((target, 1))],
+            crossing: 0,
             work,
             workers: 1,
             idle,

@@ -3,14 +3,17 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Instant;
 
 use super::super::{Exit, Failure};
-use super::target::{Processors, Target, failed};
-use crate::limits::{LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD};
+use super::target::{LOOK, Processors, Target, failed};
+use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING, LOAD_CONNECTING_NGIRCD, LOAD_MAX_FRAME};
 use crate::load::{Irc, LONGEST_IRC, Mqtt, Nats, Payload, Protocol, Redis};
 use crate::reactor::raise_descriptor_limit;
 use crate::tls::PemPair;
@@ -20,6 +23,8 @@ use crate::tls::PemPair;
 pub(super) enum Server {
     Redis,
     Nats,
+    /// Two of them, each of which passes on to the other what is for its users.
+    NatsCluster,
     Mosquitto,
     Ngircd,
 }
@@ -40,6 +45,7 @@ impl Server {
         match self {
             Self::Redis => "redis",
             Self::Nats => "nats",
+            Self::NatsCluster => "nats-cluster",
             Self::Mosquitto => "mosquitto",
             Self::Ngircd => "ngircd",
         }
@@ -48,7 +54,7 @@ impl Server {
     fn program(self) -> &'static str {
         match self {
             Self::Redis => "redis-server",
-            Self::Nats => "nats-server",
+            Self::Nats | Self::NatsCluster => "nats-server",
             Self::Mosquitto => "mosquitto",
             Self::Ngircd => "ngircd",
         }
@@ -58,7 +64,7 @@ impl Server {
     pub(super) fn protocol(self, payload: &Payload) -> Box<dyn Protocol> {
         match self {
             Self::Redis => Box::new(Redis::new(payload)),
-            Self::Nats => Box::new(Nats::new(payload)),
+            Self::Nats | Self::NatsCluster => Box::new(Nats::new(payload)),
             Self::Mosquitto => Box::new(Mqtt::new(payload)),
             Self::Ngircd => Box::new(Irc::new(payload)),
         }
@@ -68,8 +74,8 @@ impl Server {
     /// their next try.
     pub(super) fn backlog(self) -> usize {
         match self {
-            Self::Redis | Self::Nats | Self::Mosquitto => LOAD_CONNECTING,
             Self::Ngircd => LOAD_CONNECTING_NGIRCD,
+            _ => LOAD_CONNECTING,
         }
     }
 
@@ -95,6 +101,27 @@ impl Server {
         pins: Option<Processors>,
         is_sealed: bool,
     ) -> Result<Target, Failure> {
+        if self != Self::NatsCluster {
+            return self.start_one(pins, is_sealed, &[]);
+        }
+        let port = || free_address().map_err(|error| failed(self.program(), error));
+        let routes = [port()?, port()?].map(|at| format!("nats://{at}"));
+        let start = |own: usize| {
+            let (own, other) = (&routes[own], &routes[1 - own]);
+            let options = ["--cluster_name", "load", "--cluster", own, "--routes", other];
+            self.start_one(pins, is_sealed, &options)
+        };
+        let both = start(0)?.and(start(1)?);
+        wait_for_route(&both.addresses)?;
+        Ok(both)
+    }
+
+    fn start_one(
+        self,
+        pins: Option<Processors>,
+        is_sealed: bool,
+        options: &[&str],
+    ) -> Result<Target, Failure> {
         let folder = Folder::new().map_err(|error| failed("a temporary directory", error))?;
         let address = free_address().map_err(|error| failed(self.program(), error))?;
         raise_descriptor_limit().map_err(|errno| failed(self.program(), errno))?;
@@ -108,6 +135,7 @@ impl Server {
         let (first, second) = output
             .and_then(|output| Ok((output.try_clone()?, output)))
             .map_err(|error| failed(self.program(), error))?;
+        command.args(options);
         command.current_dir(&folder.0).stdin(Stdio::null()).stdout(first).stderr(second);
         Target::start_at(command, address, pins, folder).map_err(|failure| {
             let said = fs::read_to_string(&said).unwrap_or_default();
@@ -133,7 +161,7 @@ impl Server {
                 // Its protected mode takes 127.0.0.1 for the only address of loopback.
                 command.args(["--protected-mode", "no"]);
             }
-            Self::Nats => {
+            Self::Nats | Self::NatsCluster => {
                 command.args(["--addr", &host, "--port", &port]);
                 if is_sealed {
                     // Only a file of settings has the time that a handshake may take, in seconds.
@@ -178,6 +206,28 @@ impl Server {
             },
         )
     }
+}
+
+/// Waits until each of these nats-servers tells who connects that the others are there, too.
+fn wait_for_route(servers: &[SocketAddr]) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let knows_all = |server: &SocketAddr| knows_all(*server, servers).unwrap_or(false);
+    while !servers.iter().all(knows_all) {
+        if begun.elapsed() > CONNECT_TIMEOUT {
+            return Err(failed("nats-cluster", "the two do not find each other"));
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Whether the first line of a nats-server, its `INFO`, has the addresses of all.
+fn knows_all(server: SocketAddr, all: &[SocketAddr]) -> std::io::Result<bool> {
+    let stream = TcpStream::connect_timeout(&server, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    let mut info = String::new();
+    BufReader::new(stream.take(LOAD_MAX_FRAME as u64)).read_line(&mut info)?;
+    Ok(all.iter().all(|at| info.contains(&format!("\"{at}\""))))
 }
 
 /// A certificate of a server's own and its key, in its folder, where the server begins.

@@ -1,5 +1,6 @@
 //! What is measured, as a process: found, or started for the purpose and ended afterwards.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,7 +14,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
-use super::found::find;
+use super::found::find_all;
 use super::servers::{Folder, Server};
 use crate::address::Address;
 use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
@@ -30,14 +31,13 @@ pub(super) struct Processors {
 
 /// Something that listens and can be measured.
 pub(super) struct Target {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
-    /// Where others listen that are one with it.
-    pub(super) others: Vec<SocketAddr>,
-    /// Its processes, as far as they are known.
+    /// Where it listens: several that act as one at several places.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Their processes in that order, and further ones that work for them; none if they are not
+    /// known.
     pub(super) pids: Vec<Pid>,
     /// Ended when this is dropped.
-    _child: Option<Started>,
+    children: Vec<Started>,
 }
 
 /// A process that ends with us, and what it needs until then.
@@ -71,7 +71,7 @@ impl Processors {
 /// What there is to be measured.
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
-    /// Relays that run, which are one if they are several; the first processes are theirs.
+    /// A relay that runs, or several that act as one, and their processes.
     Found { relays: Vec<Address>, pids: Vec<Pid> },
     /// A relay of this program that keeps nothing, started with these further options.
     Relay(Vec<String>),
@@ -147,12 +147,8 @@ impl Subject {
         match self {
             Self::Found { relays, pids } => {
                 pins.map_or(Ok(()), |pins| pin(pins.own))?;
-                let place = |(place, relay)| find(relay, pids.get(place).copied());
-                let found = relays.iter().enumerate().map(place).collect::<Result<Vec<_>, _>>()?;
-                let (address, others) =
-                    found.split_first().ok_or_else(|| failed("the target", "there is none"))?;
-                let (address, others) = (*address, others.to_vec());
-                Ok(Target { address, others, pids: pids.clone(), _child: None })
+                let (addresses, pids) = (find_all(relays, pids)?, pids.clone());
+                Ok(Target { addresses, pids, children: Vec::new() })
             }
             Self::Relay(options) => {
                 let mut command = this_program()?;
@@ -219,6 +215,22 @@ impl Target {
     }
 }
 
+impl Target {
+    /// This one and another, which act as one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.addresses.extend(other.addresses);
+        self.pids.extend(other.pids);
+        self.children.extend(other.children);
+        self
+    }
+
+    /// These processes, each once.
+    pub(super) fn processes(&self) -> Vec<Pid> {
+        let distinct: BTreeSet<Pid> = self.pids.iter().copied().collect();
+        distinct.into_iter().collect()
+    }
+}
+
 impl Started {
     /// Starts a process on its processor; afterwards this thread is on its own.
     fn spawn(mut command: Command, pins: Option<Processors>) -> Result<Self, Failure> {
@@ -237,8 +249,7 @@ impl Started {
 
     fn at(self, address: SocketAddr) -> Target {
         let pid = i32::try_from(self.child.id()).ok().map(Pid::from_raw);
-        let pids = pid.into_iter().collect();
-        Target { address, others: Vec::new(), pids, _child: Some(self) }
+        Target { addresses: vec![address], pids: pid.into_iter().collect(), children: vec![self] }
     }
 }
 
