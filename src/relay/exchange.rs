@@ -76,7 +76,10 @@ impl Relay {
                 return consumed;
             }
             if !is_stranger && !peer.held && peer.scanner.is_fresh() {
-                let passed_on = self.forward_batch(cx, from, rest);
+                let mut passed_on = self.forward_batch(cx, from, rest);
+                if passed_on == 0 && self.cluster.is_some() {
+                    passed_on = self.forward_batch_far(cx, from, rest);
+                }
                 if passed_on > 0 {
                     self.came(from, passed_on);
                     consumed += passed_on;

@@ -157,13 +157,16 @@ pub const STORE_QUEUE: usize = 4096;
 /// Of these, so many may note that a known user is connected; a note that finds no room is made
 /// another time.
 pub const STORE_USED: usize = 512;
+/// Connections that send no more and wait for answers of the store or of other relays; one more is
+/// ended without them. Each is looked at in every tick.
+pub const FINISHING: usize = 1024;
 /// Bytes from which on a parcel of frames for another relay is handed over and the next one begins.
 pub const CLUSTER_PARCEL: usize = 64 * 1024;
 /// Bytes that may wait for the engine of the cluster to take them; above, frames for other relays
 /// are refused with `queue_full`.
 pub const CLUSTER_QUEUE: usize = 1024 * 1024;
 /// Frames for other relays that were not answered, some 100 bytes each; one more is refused with
-/// `queue_full`.
+/// `queue_full`. Those without an `id` that follow each other to one addressee count as one.
 pub const CLUSTER_FRAMES: usize = 65_536;
 /// The same of one connection, so that no sender takes all places.
 pub const CLUSTER_FRAMES_A_SENDER: usize = 1024;

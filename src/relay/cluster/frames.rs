@@ -4,15 +4,19 @@
 //! else is decided where its queue is, as for a frame of that relay's own users, and told back. So
 //! each frame with an `id` is answered once, and `relayed` means what it means on one relay.
 
-use super::parcel::{Frames, Outcome, Row, rows};
-use super::{Asked, Relay};
+use std::borrow::Cow;
+
+use super::parcel::{Outcome, Row, Run, Runs, rows};
+use super::{Asked, Cluster, Relay};
 use crate::cluster::Incarnation;
 use crate::cluster::frames::{self, ForwardAnswer, Parcel, ParcelKind};
 use crate::reactor::{Context, Token};
 use crate::relay::actions::unknown_user;
-use crate::relay::event::Event;
+use crate::relay::event::{Event, Level};
 use crate::relay::fault::Fault;
-use crate::wire::{ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request};
+use crate::wire::{
+    Body, CommonFrames, ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request,
+};
 
 impl Relay {
     /// `send_key` and `message` for a user who is not here.
@@ -59,13 +63,66 @@ impl Relay {
         Ok(())
     }
 
+    /// Gathers the common frames at the front of `bytes` for the relays of their addressees, as
+    /// [`forward_batch`](Self::forward_batch) forwards those for users who are here: what is to be
+    /// refused, or to be sought, ends the batch. Returns how many bytes are done with.
+    pub(in crate::relay) fn forward_batch_far(
+        &mut self,
+        cx: &mut Context,
+        from: Token,
+        bytes: &[u8],
+    ) -> usize {
+        if !self.cluster.as_ref().is_some_and(|cluster| cluster.reaches_others(cx)) {
+            return 0;
+        }
+        let Some(sender) = self.peers.user(from) else { return 0 };
+        let (name, version2) = (sender.name.clone(), sender.is_version2());
+        let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
+        let (mut frames, mut last) = (CommonFrames::default(), None);
+        let (mut consumed, mut forwarded) = (0, 0);
+        while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
+            let Body::Forward(forward) = &request.body else { break };
+            let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
+            let at = match last {
+                Some((name, at)) if std::ptr::eq(name, to) || name == to => at,
+                _ if self.addressee(cx, to).is_some() => break,
+                _ => {
+                    let cluster = self.cluster.as_ref();
+                    let Some(at) = cluster.and_then(|it| it.way(to, version2)) else { break };
+                    last = Some((to, at));
+                    at
+                }
+            };
+            let Some(cluster) = &mut self.cluster else { break };
+            if request.version2 != version2 || cluster.outgoing.is_full(from) {
+                break;
+            }
+            let id = request.id.as_deref().map(Into::into);
+            let parts = forward.bytes.parts(&json);
+            cluster.outgoing.push(at, (from, id), (to, version2), &parts, cx.now());
+            consumed += end;
+            forwarded += 1;
+            if version2 && forward.kind == ForwardKind::SendKey {
+                self.note_written(name.as_str(), to);
+            }
+            if is_told {
+                let bytes = parts.iter().map(|part| part.len()).sum();
+                let (action, from) = (forward.kind, name.as_str());
+                self.log.tell(&Event::Forwarded { action, from, to, bytes });
+            }
+        }
+        self.traffic.messages += forwarded;
+        self.counters.frames_left += forwarded;
+        consumed
+    }
+
     /// Hands over what was gathered in this tick for other relays.
     pub(super) fn pass_on_far(&mut self, cx: &mut Context) {
         let Some(cluster) = &mut self.cluster else { return };
         let (own, now) = (cluster.own, cx.now());
         let mut refused = Vec::new();
         for (at, draft) in cluster.outgoing.take_drafts() {
-            let call = frames::forward(own, at, ParcelKind::Frames, draft.bytes());
+            let call = frames::forward(own, at, ParcelKind::Frames, &draft.bytes());
             if !cluster.call(Asked::Forward(at, draft.first, draft.count), &call, now) {
                 refused.push((at, draft.first, draft.count));
             }
@@ -139,26 +196,57 @@ impl Relay {
     }
 
     fn frames_arrived(&mut self, cx: &mut Context, parcel: &Parcel) {
-        let mut frames = Frames::new(&parcel.data);
-        for frame in frames.by_ref() {
-            self.counters.frames_came += 1;
-            let outcome = self.deliver_far(cx, frame.to, frame.version2, frame.frame);
-            if let Some(cluster) = &mut self.cluster {
-                cluster.answers.entry(parcel.from).or_default().push(frame.number, outcome);
+        let mut runs = Runs::new(&parcel.data);
+        let mut answers = self.cluster.as_mut().and_then(|it| it.answers.remove(&parcel.from));
+        let draft = answers.get_or_insert_default();
+        for run in runs.by_ref() {
+            self.counters.frames_came += u64::from(run.count());
+            if let Some(outcome) = self.deliver_run(cx, &run) {
+                draft.push(Row { first: run.first, count: run.count(), outcome });
+                continue;
+            }
+            for (first, frame) in run.frames() {
+                let outcome = self.deliver_far(cx, &run, frame);
+                draft.push(Row { first, count: 1, outcome });
             }
         }
-        if frames.has_rest() {
+        if let (Some(cluster), Some(answers)) = (&mut self.cluster, answers) {
+            cluster.answers.insert(parcel.from, answers);
+        }
+        if runs.has_rest() {
             let detail = "frames of another relay are cut: are all relays of the same version?";
             self.log.tell(&Event::ClusterFailed { detail });
         }
     }
 
+    /// Queues a run of frames of another relay for its addressee, if there is room for all of them
+    /// together; otherwise each is to be looked at.
+    fn deliver_run(&mut self, cx: &mut Context, run: &Run) -> Option<Outcome> {
+        let (id, user) = self.addressee(cx, run.to)?;
+        let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
+        let has_room = cx.queued(id) + run.bytes.len() <= self.soft_limit(cx, id);
+        if user.is_version2() != run.version2
+            || !has_room
+            || self.is_scarce(cx)
+            || run.longest() > self.config.max_frame + 1
+        {
+            return None;
+        }
+        self.queue(cx, id, &[run.bytes]);
+        if self.log.tells(Level::Verbose) {
+            for (_, frame) in run.frames() {
+                self.log.tell(&Event::FrameCame { to: run.to, bytes: frame.len() });
+            }
+        }
+        Some(Outcome::Relayed(prekey))
+    }
+
     /// Queues a frame of another relay for its addressee, if a frame of this one could be.
-    fn deliver_far(&mut self, cx: &mut Context, to: &str, version2: bool, frame: &[u8]) -> Outcome {
-        let Some((id, user)) = self.addressee(cx, to) else {
+    fn deliver_far(&mut self, cx: &mut Context, run: &Run, frame: &[u8]) -> Outcome {
+        let Some((id, user)) = self.addressee(cx, run.to) else {
             return Outcome::Refused(ErrorCode::UnknownUser);
         };
-        if user.is_version2() != version2 {
+        if user.is_version2() != run.version2 {
             return Outcome::Refused(ErrorCode::NotV2);
         }
         if frame.len() > self.config.max_frame + 1 {
@@ -170,7 +258,7 @@ impl Relay {
         }
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         let bytes = self.queue(cx, id, &[frame]);
-        self.log.tell(&Event::FrameCame { to, bytes });
+        self.log.tell(&Event::FrameCame { to: run.to, bytes });
         Outcome::Relayed(prekey)
     }
 
@@ -201,22 +289,39 @@ pub(super) const fn detail(code: ErrorCode) -> &'static str {
 
 impl Relay {
     fn tell_senders(&mut self, cx: &mut Context, settled: Vec<super::outgoing::Settled>) {
-        for (frame, outcome) in settled {
-            if self.peers.user(frame.from).is_none() {
+        for (frames, outcome) in settled {
+            if self.peers.user(frames.from).is_none() {
                 continue; // it has left
             }
-            let (id, to) = (frame.id.as_deref(), &*frame.to);
+            let (id, to) = (frames.id.as_deref(), &*frames.to);
             match (outcome, id) {
                 (Outcome::Relayed(_), None) => {}
                 (Outcome::Relayed(prekey), Some(id)) => {
                     let reply = Reply::Relayed { id: id.into(), to: to.into(), prekey };
-                    self.answer(cx, frame.from, &reply.encode());
+                    self.answer(cx, frames.from, &reply.encode());
                 }
                 (Outcome::Refused(code), id) => {
                     let refusal = Refusal::new(code, detail(code)).about(id, Some(to), None);
-                    self.refuse(cx, frame.from, &refusal);
+                    for _ in 0..frames.count {
+                        self.refuse(cx, frames.from, &refusal);
+                    }
                 }
             }
         }
+    }
+}
+
+impl Cluster {
+    /// Whether frames of this connection were not answered yet.
+    pub(in crate::relay) fn owes(&self, from: Token) -> bool {
+        self.outgoing.has(from) || self.seeking.has_of(from)
+    }
+
+    /// The relay of the user `name`, if it is another one, and frames of that version may go there
+    /// at once.
+    fn way(&self, name: &str, version2: bool) -> Option<Incarnation> {
+        let place = self.members.find(name)?;
+        let may_go = place.incarnation != self.own && place.version2 == version2;
+        (may_go && !self.seeking.has(name)).then_some(place.incarnation)
     }
 }

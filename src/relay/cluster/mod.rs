@@ -249,7 +249,8 @@ impl Cluster {
 
     /// Whether something may be sent to other relays now.
     fn reaches_others(&self, cx: &Context) -> bool {
-        self.is_held() && self.calls.has_room() && self.calls.queued(cx) < CLUSTER_QUEUE
+        let queued = self.calls.queued(cx) + self.outgoing.gathered();
+        queued < CLUSTER_QUEUE && self.calls.has_room() && self.is_held()
     }
 
     /// Makes a call. Returns whether it was taken.

@@ -14,9 +14,14 @@ use crate::relay::limits::{
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     relays: BTreeMap<Incarnation, ToRelay>,
-    /// Frames of each connection that were not answered.
+    /// How many of [`ToRelay::under_way`] are of each connection.
     senders: BTreeMap<Token, usize>,
-    count: usize,
+    /// How many there are in all.
+    entries: usize,
+    /// How many frames they are.
+    frames: usize,
+    /// Bytes that were gathered in this tick.
+    gathered: usize,
 }
 
 /// Those for one relay.
@@ -27,34 +32,44 @@ struct ToRelay {
     /// What was gathered in this tick, in order.
     drafts: Vec<ParcelDraft>,
     /// What was not answered, by number.
-    under_way: VecDeque<FarFrame>,
-    /// The last addressee, whose name consecutive frames share.
-    last_to: Option<Rc<str>>,
+    under_way: VecDeque<FarFrames>,
 }
 
-/// A frame that was not answered yet.
-#[derive(Debug)]
-pub(super) struct FarFrame {
-    number: u64,
+/// Frames that were not answered yet: one that has an `id`, or some without that follow each other
+/// from one sender to one addressee.
+#[derive(Clone, Debug)]
+pub(super) struct FarFrames {
+    first: u64,
+    pub(super) count: u32,
     pub(super) from: Token,
     pub(super) to: Rc<str>,
     pub(super) id: Option<Box<str>>,
     since: Time,
 }
 
-/// A frame, and what became of it.
-pub(super) type Settled = (FarFrame, Outcome);
+/// Frames, and what became of them.
+pub(super) type Settled = (FarFrames, Outcome);
 
 impl Outgoing {
     /// Whether a frame of `from` has no room.
     pub(super) fn is_full(&self, from: Token) -> bool {
-        self.count >= CLUSTER_FRAMES
+        self.entries >= CLUSTER_FRAMES
             || self.senders.get(&from).is_some_and(|count| *count >= CLUSTER_FRAMES_A_SENDER)
+    }
+
+    /// Whether frames of `from` were not answered.
+    pub(super) fn has(&self, from: Token) -> bool {
+        self.senders.contains_key(&from)
     }
 
     /// How many frames were not answered.
     pub(super) const fn len(&self) -> usize {
-        self.count
+        self.frames
+    }
+
+    /// How many bytes were gathered in this tick.
+    pub(super) const fn gathered(&self) -> usize {
+        self.gathered
     }
 
     /// Gathers a frame for the relay `at`.
@@ -67,27 +82,35 @@ impl Outgoing {
         now: Time,
     ) {
         let relay = self.relays.entry(at).or_default();
-        let is_full = |draft: &ParcelDraft| draft.bytes().len() >= CLUSTER_PARCEL;
         let number = relay.next;
-        if relay.drafts.last().is_none_or(is_full) {
+        if relay.drafts.last().is_none_or(|draft| draft.len() >= CLUSTER_PARCEL) {
             relay.drafts.push(ParcelDraft::new(number));
         }
         if let Some(draft) = relay.drafts.last_mut() {
+            let before = draft.len();
             draft.push(to, version2, parts);
+            self.gathered += draft.len() - before;
         }
-        let to = match &relay.last_to {
-            Some(last) if **last == *to => Rc::clone(last),
+        relay.next += 1;
+        self.frames += 1;
+        if let Some(last) = relay.under_way.back_mut()
+            && last.takes(from, id.as_deref(), to, now)
+        {
+            last.count += 1;
+            return;
+        }
+        let to = match relay.under_way.back() {
+            Some(last) if *last.to == *to => Rc::clone(&last.to),
             _ => Rc::from(to),
         };
-        relay.last_to = Some(Rc::clone(&to));
-        relay.next += 1;
-        relay.under_way.push_back(FarFrame { number, from, to, id, since: now });
-        self.count += 1;
+        relay.under_way.push_back(FarFrames { first: number, count: 1, from, to, id, since: now });
+        self.entries += 1;
         *self.senders.entry(from).or_default() += 1;
     }
 
     /// Takes what was gathered.
     pub(super) fn take_drafts(&mut self) -> Vec<(Incarnation, ParcelDraft)> {
+        self.gathered = 0;
         let drafts = self.relays.iter_mut();
         drafts.flat_map(|(&at, relay)| relay.drafts.drain(..).map(move |it| (at, it))).collect()
     }
@@ -95,11 +118,16 @@ impl Outgoing {
     /// Ends a row of frames for the relay `at`. Those that were answered before are passed over.
     pub(super) fn settle(&mut self, at: Incarnation, row: Row) -> Vec<Settled> {
         let Some(relay) = self.relays.get_mut(&at) else { return Vec::new() };
-        let end = row.first.saturating_add(row.count.into());
-        let begin = relay.under_way.partition_point(|frame| frame.number < row.first);
-        let behind = relay.under_way.partition_point(|frame| frame.number < end);
-        let frames: Vec<_> = relay.under_way.drain(begin..behind).collect();
-        self.forget(frames, row.outcome)
+        for place in [row.first, row.end()] {
+            if let Some(from) = relay.divide(place) {
+                self.entries += 1;
+                *self.senders.entry(from).or_default() += 1;
+            }
+        }
+        let begin = relay.under_way.partition_point(|it| it.first < row.first);
+        let behind = relay.under_way.partition_point(|it| it.first < row.end());
+        let ended: Vec<_> = relay.under_way.drain(begin..behind).collect();
+        self.forget(ended, row.outcome)
     }
 
     /// Ends all frames for the relay `at`.
@@ -117,7 +145,7 @@ impl Outgoing {
     pub(super) fn settle_late(&mut self, now: Time, outcome: Outcome) -> Vec<Settled> {
         let mut late = Vec::new();
         for relay in self.relays.values_mut() {
-            let is_late = |frame: &FarFrame| frame.since + CLUSTER_ANSWER_TIME <= now;
+            let is_late = |it: &FarFrames| it.since + CLUSTER_ANSWER_TIME <= now;
             let count = relay.under_way.partition_point(is_late);
             late.extend(relay.under_way.drain(..count));
         }
@@ -127,20 +155,48 @@ impl Outgoing {
     /// When the first of them is late.
     pub(super) fn due(&self) -> Option<Time> {
         let oldest = self.relays.values().filter_map(|relay| relay.under_way.front());
-        oldest.map(|frame| frame.since + CLUSTER_ANSWER_TIME).min()
+        oldest.map(|it| it.since + CLUSTER_ANSWER_TIME).min()
     }
 
-    fn forget(&mut self, frames: Vec<FarFrame>, outcome: Outcome) -> Vec<Settled> {
-        self.count -= frames.len();
-        for frame in &frames {
-            if let Some(count) = self.senders.get_mut(&frame.from) {
+    fn forget(&mut self, ended: Vec<FarFrames>, outcome: Outcome) -> Vec<Settled> {
+        self.entries -= ended.len();
+        for it in &ended {
+            self.frames -= it.len();
+            if let Some(count) = self.senders.get_mut(&it.from) {
                 *count -= 1;
                 if *count == 0 {
-                    self.senders.remove(&frame.from);
+                    self.senders.remove(&it.from);
                 }
             }
         }
-        frames.into_iter().map(|frame| (frame, outcome)).collect()
+        ended.into_iter().map(|it| (it, outcome)).collect()
+    }
+}
+
+impl ToRelay {
+    /// Divides frames that belong together before the one with this number. Returns their sender,
+    /// of whom there is one entry more now.
+    fn divide(&mut self, number: u64) -> Option<Token> {
+        let place = self.under_way.partition_point(|it| it.first < number);
+        let before = self.under_way.get_mut(place.checked_sub(1)?)?;
+        let left = u32::try_from(number - before.first).ok().filter(|left| *left < before.count)?;
+        let behind = FarFrames { first: number, count: before.count - left, ..before.clone() };
+        before.count = left;
+        let from = behind.from;
+        self.under_way.insert(place, behind);
+        Some(from)
+    }
+}
+
+impl FarFrames {
+    /// Whether a frame that comes next belongs to these.
+    fn takes(&self, from: Token, id: Option<&str>, to: &str, now: Time) -> bool {
+        let is_alike = self.from == from && *self.to == *to && self.since == now;
+        is_alike && self.id.is_none() && id.is_none() && self.count < u32::MAX
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 }
 
@@ -165,7 +221,7 @@ mod tests {
     }
 
     fn ids(settled: Vec<Settled>) -> Vec<String> {
-        settled.into_iter().map(|(frame, _)| frame.id.unwrap().into()).collect()
+        settled.into_iter().map(|(it, _)| it.id.unwrap().into()).collect()
     }
 
     #[test]
@@ -184,6 +240,27 @@ mod tests {
         assert_eq!(ids(outgoing.settle_all(AT, UNKNOWN)), ["d"]);
         assert!(outgoing.settle(AT, row(0, 9)).is_empty());
         assert_eq!((outgoing.len(), outgoing.senders.len()), (0, 0));
+    }
+
+    #[test]
+    fn frames_without_an_id_are_one_entry_and_are_divided_where_an_answer_divides_them() {
+        let (mut outgoing, now) = (Outgoing::default(), Time::from_nanos(0));
+        for _ in 0..5000 {
+            outgoing.push(AT, (token(1), None), ("bob", false), &[b"x"], now);
+        }
+        outgoing.push(AT, (token(1), None), ("carol", false), &[b"x"], now);
+        assert!(!outgoing.is_full(token(1)));
+        assert_eq!((outgoing.len(), outgoing.entries), (5001, 2));
+        let mut settle = |first, count, outcome| {
+            let settled = outgoing.settle(AT, Row { first, count, outcome });
+            let told = settled.iter().map(|(it, outcome)| (it.first, it.count, *outcome));
+            (told.collect::<Vec<_>>(), outgoing.len(), outgoing.entries)
+        };
+        assert_eq!(settle(10, 20, SENT), (vec![(10, 20, SENT)], 4981, 3));
+        assert_eq!(settle(0, 40, UNKNOWN), (vec![(0, 10, UNKNOWN), (30, 10, UNKNOWN)], 4961, 2));
+        let rest = vec![(40, 4960, SENT), (5000, 1, SENT)];
+        assert_eq!(settle(0, u32::MAX, SENT), (rest, 0, 0));
+        assert!(outgoing.senders.is_empty());
     }
 
     #[test]

@@ -2,27 +2,35 @@
 //! what became of each.
 //!
 //! Frames of one relay for another have numbers without a gap, so one word answers a row of them.
-//! Numbers are in little-endian order. A parcel of frames is the number of its first frame, and of
-//! each frame: its version and whether its addressee is that of the frame before, the addressee
-//! where it is another, and the frame as its addressee is to get it. A parcel of answers is a list
-//! of rows.
+//! Numbers are in little-endian order. A parcel of frames is the number of its first frame, how
+//! many bytes of heads there are, the heads, and the frames as their addressees are to get them,
+//! one behind the other. Frames that follow each other to one addressee are a *run* and have one
+//! head: their version and whether their addressee is that of the run before, the addressee where
+//! it is another, how many they are, and the length of each. So the frames of a run can be queued
+//! without a look at each. A parcel of answers is a list of rows.
 
 use crate::wire::ErrorCode;
 
-/// The number of the first frame of a parcel.
-const FIRST: usize = 8;
-/// The frame is of version 2.
+/// The number of the first frame of a parcel, and the bytes of its heads.
+const FIRST: usize = 8 + 4;
+/// The frames are of version 2.
 const VERSION2: u8 = 1;
-/// Its addressee is that of the frame before.
+/// Their addressee is that of the run before.
 const SAME: u8 = 2;
+/// Bytes in which the number of frames of a run, and the length of a frame, are told.
+const NUMBER: usize = 4;
 /// Bytes of a row of answers.
 const ROW: usize = 18;
 
 /// Frames that are gathered for another relay.
 #[derive(Debug)]
 pub(super) struct ParcelDraft {
-    bytes: Vec<u8>,
+    heads: Vec<u8>,
+    frames: Vec<u8>,
     to: String,
+    version2: bool,
+    /// Where the number of frames of the last run is told.
+    run: usize,
     pub(super) first: u64,
     pub(super) count: u32,
 }
@@ -30,80 +38,138 @@ pub(super) struct ParcelDraft {
 impl ParcelDraft {
     /// One whose first frame has this number.
     pub(super) fn new(first: u64) -> Self {
-        Self { bytes: first.to_le_bytes().to_vec(), to: String::new(), first, count: 0 }
+        let (heads, frames) = (Vec::new(), Vec::new());
+        Self { heads, frames, to: String::new(), version2: false, run: 0, first, count: 0 }
     }
 
     /// Adds the frame that `parts` are together.
     pub(super) fn push(&mut self, to: &str, version2: bool, parts: &[&[u8]]) {
         let is_same = self.count > 0 && self.to == to;
-        let flags = if version2 { VERSION2 } else { 0 } | if is_same { SAME } else { 0 };
-        self.bytes.push(flags);
-        if !is_same {
-            to.clone_into(&mut self.to);
-            self.bytes.extend(u16::try_from(to.len()).unwrap_or(u16::MAX).to_le_bytes());
-            self.bytes.extend(to.as_bytes());
+        if !is_same || self.version2 != version2 {
+            self.begin_run(to, version2, is_same);
+        }
+        if let Some(count) = self.heads[self.run..].first_chunk_mut::<NUMBER>() {
+            *count = (u32::from_le_bytes(*count) + 1).to_le_bytes();
         }
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        self.bytes.extend(u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        self.heads.extend(u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
         for part in parts {
-            self.bytes.extend(*part);
+            self.frames.extend(*part);
         }
         self.count += 1;
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    fn begin_run(&mut self, to: &str, version2: bool, is_same: bool) {
+        let flags = if version2 { VERSION2 } else { 0 } | if is_same { SAME } else { 0 };
+        self.heads.push(flags);
+        if !is_same {
+            to.clone_into(&mut self.to);
+            self.heads.extend(u16::try_from(to.len()).unwrap_or(u16::MAX).to_le_bytes());
+            self.heads.extend(to.as_bytes());
+        }
+        self.version2 = version2;
+        self.run = self.heads.len();
+        self.heads.extend([0; NUMBER]);
+    }
+
+    /// How many bytes it has.
+    pub(super) const fn len(&self) -> usize {
+        FIRST + self.heads.len() + self.frames.len()
+    }
+
+    /// The parcel.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let heads = u32::try_from(self.heads.len()).unwrap_or(u32::MAX);
+        [&self.first.to_le_bytes()[..], &heads.to_le_bytes(), &self.heads, &self.frames].concat()
     }
 }
 
-/// A frame from another relay.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Arrived<'a> {
-    pub(super) number: u64,
+/// Frames from another relay, for one addressee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run<'a> {
+    /// The number of the first one.
+    pub(super) first: u64,
     pub(super) to: &'a str,
     pub(super) version2: bool,
-    pub(super) frame: &'a [u8],
+    /// The frames, one behind the other.
+    pub(super) bytes: &'a [u8],
+    lengths: &'a [[u8; NUMBER]],
 }
 
-/// The frames of a parcel, in order. It ends where the bytes are no frames.
-pub(super) struct Frames<'a> {
-    rest: &'a [u8],
+impl<'a> Run<'a> {
+    /// How many frames they are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.lengths.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The length of the longest one.
+    pub(super) fn longest(&self) -> usize {
+        self.lengths.iter().copied().map(length).max().unwrap_or_default()
+    }
+
+    /// Each frame with its number.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
+        let mut rest = self.bytes;
+        let frames = self.lengths.iter().map(move |len| {
+            let (frame, behind) = rest.split_at_checked(length(*len)).unwrap_or((rest, &[]));
+            rest = behind;
+            frame
+        });
+        (self.first..).zip(frames)
+    }
+}
+
+fn length(bytes: [u8; NUMBER]) -> usize {
+    usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+}
+
+/// The runs of a parcel, in order. They end where the bytes are none.
+pub(super) struct Runs<'a> {
+    heads: &'a [u8],
+    frames: &'a [u8],
     to: &'a str,
     next: u64,
 }
 
-impl<'a> Frames<'a> {
+impl<'a> Runs<'a> {
+    /// Reads a parcel; what is none is a parcel without runs, and with a rest.
     pub(super) fn new(parcel: &'a [u8]) -> Self {
-        let (next, rest) = match parcel.split_first_chunk::<FIRST>() {
-            Some((first, rest)) => (u64::from_le_bytes(*first), rest),
-            None => (0, parcel),
-        };
-        Self { rest, to: "", next }
+        let none = Self { heads: &[], frames: parcel, to: "", next: 0 };
+        let Some((first, rest)) = parcel.split_first_chunk::<8>() else { return none };
+        let Some((heads, rest)) = rest.split_first_chunk::<NUMBER>() else { return none };
+        let Some((heads, frames)) = rest.split_at_checked(length(*heads)) else { return none };
+        Self { heads, frames, to: "", next: u64::from_le_bytes(*first) }
     }
 
-    /// Whether bytes are left that are no frame.
+    /// Whether bytes are left that are no run.
     pub(super) const fn has_rest(&self) -> bool {
-        !self.rest.is_empty()
+        !self.heads.is_empty() || !self.frames.is_empty()
     }
 }
 
-impl<'a> Iterator for Frames<'a> {
-    type Item = Arrived<'a>;
+impl<'a> Iterator for Runs<'a> {
+    type Item = Run<'a>;
 
-    fn next(&mut self) -> Option<Arrived<'a>> {
-        let (flags, mut rest) = self.rest.split_first()?;
+    fn next(&mut self) -> Option<Run<'a>> {
+        let (flags, mut rest) = self.heads.split_first()?;
         let mut to = self.to;
         if flags & SAME == 0 {
             let (len, behind) = rest.split_first_chunk::<2>()?;
             let (name, behind) = behind.split_at_checked(u16::from_le_bytes(*len).into())?;
             (to, rest) = (std::str::from_utf8(name).ok()?, behind);
         }
-        let (len, behind) = rest.split_first_chunk::<4>()?;
-        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-        let (frame, behind) = behind.split_at_checked(len)?;
-        let number = self.next;
-        (self.rest, self.to, self.next) = (behind, to, number.checked_add(1)?);
-        Some(Arrived { number, to, version2: flags & VERSION2 != 0, frame })
+        let (count, rest) = rest.split_first_chunk::<NUMBER>()?;
+        let (lengths, rest) = rest.split_at_checked(length(*count).checked_mul(NUMBER)?)?;
+        let (lengths, _) = lengths.as_chunks::<NUMBER>();
+        let mut all = 0_usize;
+        for len in lengths {
+            all = all.checked_add(length(*len))?;
+        }
+        let (bytes, frames) = self.frames.split_at_checked(all)?;
+        let first = self.next;
+        let next = first.checked_add(u64::try_from(lengths.len()).ok()?)?;
+        *self = Self { heads: rest, frames, to, next };
+        Some(Run { first, to, version2: flags & VERSION2 != 0, bytes, lengths })
     }
 }
 
@@ -128,6 +194,13 @@ pub(super) struct Row {
     pub(super) outcome: Outcome,
 }
 
+impl Row {
+    /// The number behind that of the last one.
+    pub(super) fn end(self) -> u64 {
+        self.first.saturating_add(self.count.into())
+    }
+}
+
 /// Answers that are gathered for another relay.
 #[derive(Debug, Default)]
 pub(super) struct AnswersDraft {
@@ -136,16 +209,17 @@ pub(super) struct AnswersDraft {
 }
 
 impl AnswersDraft {
-    pub(super) fn push(&mut self, number: u64, outcome: Outcome) {
+    pub(super) fn push(&mut self, new: Row) {
         if let Some(row) = &mut self.last
-            && row.outcome == outcome
-            && row.first + u64::from(row.count) == number
+            && row.outcome == new.outcome
+            && row.end() == new.first
+            && let Some(count) = row.count.checked_add(new.count)
         {
-            row.count += 1;
+            row.count = count;
             return;
         }
         self.write_last();
-        self.last = Some(Row { first: number, count: 1, outcome });
+        self.last = Some(new);
     }
 
     pub(super) fn into_bytes(mut self) -> Vec<u8> {
@@ -201,20 +275,40 @@ mod tests {
         let mut draft = ParcelDraft::new(7);
         draft.push("bob", true, &[b"{\"a\"", b":1}\n"]);
         draft.push("bob", true, &[b"x"]);
+        draft.push("bob", false, &[b"y"]);
         draft.push("J\"G", false, &[b""]);
-        let all: Vec<_> = Frames::new(draft.bytes()).collect();
-        let frame = |number, to, version2, frame| Arrived { number, to, version2, frame };
+        draft.push("bob", false, &[b"z"]);
+        let parcel = draft.bytes();
+        assert_eq!(draft.len(), parcel.len());
+        let mut runs = Runs::new(&parcel);
+        let found: Vec<_> = runs
+            .by_ref()
+            .map(|run| (run.to, run.version2, run.bytes, run.frames().collect::<Vec<_>>()))
+            .collect();
         let expected = [
-            frame(7, "bob", true, &b"{\"a\":1}\n"[..]),
-            frame(8, "bob", true, b"x"),
-            frame(9, "J\"G", false, b""),
+            ("bob", true, &b"{\"a\":1}\nx"[..], vec![(7, &b"{\"a\":1}\n"[..]), (8, b"x")]),
+            ("bob", false, b"y", vec![(9, b"y")]),
+            ("J\"G", false, b"", vec![(10, b"")]),
+            ("bob", false, b"z", vec![(11, b"z")]),
         ];
-        assert_eq!(all, expected);
-        for cut in 0..draft.bytes().len() {
-            let mut frames = Frames::new(&draft.bytes()[..cut]);
-            let whole = frames.by_ref().count();
-            assert!(whole < 3, "{cut}");
+        assert_eq!(found, expected);
+        assert!(!runs.has_rest());
+        for cut in 0..parcel.len() {
+            let mut runs = Runs::new(&parcel[..cut]);
+            let frames: u32 = runs.by_ref().map(|run| run.count()).sum();
+            assert!(frames < 5 && (cut == 0 || runs.has_rest()), "{cut}: {frames}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_parcel_end_it() {
+        let counts =
+            |parcel: &[u8]| -> Vec<u32> { Runs::new(parcel).map(|it| it.count()).collect() };
+        let endless = [&1_u64.to_le_bytes()[..], &5_u32.to_le_bytes(), &[SAME], &[255; 4], b"x"];
+        assert!(counts(&endless.concat()).is_empty());
+        let mut last = ParcelDraft::new(u64::MAX);
+        last.push("bob", true, &[b"x"]);
+        assert!(counts(&last.bytes()).is_empty(), "no number is behind its own");
     }
 
     #[test]
@@ -222,7 +316,7 @@ mod tests {
         let (sent, full) = (Outcome::Relayed(Some(5)), Outcome::Refused(ErrorCode::QueueFull));
         let mut draft = AnswersDraft::default();
         for (number, outcome) in [(1, sent), (2, sent), (3, full), (5, full), (6, sent)] {
-            draft.push(number, outcome);
+            draft.push(Row { first: number, count: 1, outcome });
         }
         let bytes = draft.into_bytes();
         let row = |first, count, outcome| Row { first, count, outcome };

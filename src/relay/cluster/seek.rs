@@ -20,6 +20,8 @@ use crate::wire::{ErrorCode, Refusal};
 #[derive(Default)]
 pub(super) struct Seeking {
     names: BTreeMap<String, Vec<Waiting>>,
+    /// How many of these frames are of each connection.
+    senders: BTreeMap<Token, usize>,
     bytes: usize,
 }
 
@@ -37,9 +39,22 @@ impl Seeking {
         self.names.contains_key(name)
     }
 
+    /// Whether frames of this connection wait.
+    pub(super) fn has_of(&self, from: Token) -> bool {
+        self.senders.contains_key(&from)
+    }
+
     fn take(&mut self, name: &str) -> Vec<Waiting> {
         let waiting = self.names.remove(name).unwrap_or_default();
-        self.bytes -= waiting.iter().map(|it| it.frame.len()).sum::<usize>();
+        for Waiting { from, frame, .. } in &waiting {
+            self.bytes -= frame.len();
+            if let Some(count) = self.senders.get_mut(from) {
+                *count -= 1;
+                if *count == 0 {
+                    self.senders.remove(from);
+                }
+            }
+        }
         waiting
     }
 }
@@ -68,6 +83,7 @@ impl Relay {
             }
         }
         cluster.seeking.bytes += frame.len();
+        *cluster.seeking.senders.entry(from).or_default() += 1;
         let waiting = cluster.seeking.names.entry(to.to_owned()).or_default();
         waiting.push(Waiting { from, id, version2, frame });
         Ok(())
