@@ -173,6 +173,23 @@ fn a_letter_waits_for_who_is_away_and_leaves_when_it_is_acknowledged() {
 }
 
 #[test]
+fn who_sends_no_more_gets_what_the_store_still_owes_before_the_end() {
+    let stage = Stage::new();
+    stage.with_box("bob");
+    let mut alice = stage.enter("alice");
+    let frames = [letter("bob", "1", 1), letter("bob", "2", 1), compose::get_pubkey("bob", "me")];
+    alice.write(&frames.concat());
+    alice.finish_writing();
+    let answers = [alice.frame(), alice.frame(), alice.frame()];
+    for id in ["1", "2"] {
+        assert!(answers.contains(&json!({"action": "stored", "id": id, "to": "bob"})));
+    }
+    assert!(answers.iter().any(|answer| answer["action"] == "pubkey"), "{answers:?}");
+    alice.closed();
+    stage.enter("alice").ping(); // the name is free
+}
+
+#[test]
 fn nobody_deletes_what_waits_for_another() {
     let stage = Stage::new();
     stage.with_box("bob");

@@ -72,8 +72,28 @@ impl Relay {
         self.depart(cx, id, Leaving::Ended(refusal.code));
     }
 
+    /// Whether this connection is still to be answered: by the store, or by another relay.
+    pub(super) fn owes(&self, to: Token) -> bool {
+        self.letters.owe(to) || self.cluster.as_ref().is_some_and(|cluster| cluster.owes(to))
+    }
+
+    /// Ends the connections whose other end sends no more, and waits for nothing any more.
+    pub(super) fn finish_answered(&mut self, cx: &mut Context) {
+        let answered = self.finishing.iter().copied().filter(|&id| !self.owes(id));
+        for id in answered.collect::<Vec<_>>() {
+            self.finish(cx, id);
+        }
+    }
+
+    /// Ends a connection whose other end sends no more, behind its last answer.
+    pub(super) fn finish(&mut self, cx: &mut Context, id: Token) {
+        cx.close(id);
+        self.depart(cx, id, Leaving::Quit);
+    }
+
     /// The user of this connection has left: its name is free from now on, and others are told.
     pub(super) fn depart(&mut self, cx: &mut Context, id: Token, reason: Leaving) {
+        self.finishing.remove(&id);
         let Some(peer) = self.peers.get_mut(id) else { return };
         let Some(who) = peer.who() else { return };
         let (received, sent) = (peer.received, peer.sent);

@@ -41,6 +41,8 @@ pub(super) struct Letters {
     counts: Counts,
     /// Letters on their way, of each connection that has some.
     senders: BTreeMap<Token, usize>,
+    /// Questions that a connection waits for, letters among them.
+    asking: BTreeMap<Token, usize>,
     /// What each address has stored lately.
     addresses: Places<Origin, 1>,
     pub(super) takers: Takers,
@@ -77,10 +79,26 @@ pub(super) struct LetterUnderWay {
     bytes: usize,
 }
 
+impl UnderWay {
+    /// Who waits for the answer.
+    const fn asks(&self) -> Option<Token> {
+        match self {
+            Self::Letter(letter) => Some(letter.from),
+            Self::Key { from } | Self::Find { from, .. } => Some(*from),
+            Self::Note | Self::Delivery { .. } => None,
+        }
+    }
+}
+
 impl Letters {
     /// How many questions are under way.
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
+    }
+
+    /// Whether this connection is still to be answered.
+    pub(super) fn owe(&self, to: Token) -> bool {
+        self.asking.contains_key(&to)
     }
 
     /// How many deliveries are under way.
@@ -105,16 +123,22 @@ impl Letters {
         let change = |count: &mut usize, by: usize| {
             *count = if is_more { *count + by } else { *count - by };
         };
+        let of_connection = |counts: &mut BTreeMap<Token, usize>, from: Token| {
+            let count = counts.entry(from).or_default();
+            change(count, 1);
+            if *count == 0 {
+                counts.remove(&from);
+            }
+        };
+        if let Some(from) = what.asks() {
+            of_connection(&mut self.asking, from);
+        }
         let counts = &mut self.counts;
         match what {
             UnderWay::Letter(letter) => {
                 change(&mut counts.letters, 1);
                 change(&mut counts.letter_bytes, letter.bytes);
-                let of_sender = self.senders.entry(letter.from).or_default();
-                change(of_sender, 1);
-                if *of_sender == 0 {
-                    self.senders.remove(&letter.from);
-                }
+                of_connection(&mut self.senders, letter.from);
             }
             UnderWay::Key { .. } => change(&mut counts.keys, 1),
             UnderWay::Find { .. } => change(&mut counts.finds, 1),

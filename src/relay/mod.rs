@@ -89,6 +89,7 @@ use self::ending::Ending;
 use self::event::{Event, Leaving};
 use self::journal::Journal;
 use self::letters::Letters;
+use self::limits::FINISHING;
 use self::log::Log;
 use self::newcomers::Newcomers;
 use self::overview::Traffic;
@@ -167,6 +168,8 @@ pub struct Relay {
     /// Where settings are read again.
     settings: Option<ReadSettings>,
     ending: Ending,
+    /// Connections whose other end sends no more, and waits for answers.
+    finishing: BTreeSet<Token>,
     failure: Option<SourceFailure>,
 }
 
@@ -237,6 +240,7 @@ impl Relay {
             supervisor: None,
             settings: None,
             ending: Ending::default(),
+            finishing: BTreeSet::new(),
             failure: None,
             config,
         }
@@ -355,8 +359,11 @@ impl Handler for Relay {
         // What is left of the rest is dropped: nobody reads it again.
         let used = self.read_frames(cx, from, rest, &mut 0);
         self.came(from, rest.len() - used);
-        cx.close(from);
-        self.depart(cx, from, Leaving::Quit);
+        if self.owes(from) && self.finishing.len() < FINISHING {
+            self.finishing.insert(from);
+        } else {
+            self.finish(cx, from);
+        }
     }
 
     fn garbled(&mut self, cx: &mut Context, from: Token, why: Garbled) {
@@ -451,6 +458,7 @@ impl Handler for Relay {
         }
         self.tend_cluster(cx);
         self.settle_letters(cx);
+        self.finish_answered(cx);
         while let Some(name) = self.store.next_released() {
             self.release(cx, &name);
         }

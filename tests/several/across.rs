@@ -117,3 +117,22 @@ fn people_at_two_relays_talk_and_leave_letters() {
     assert_eq!(recv.event("message")["text"], "three");
     recv.end().with_code(0);
 }
+
+#[test]
+fn who_sends_no_more_gets_what_another_relay_still_owes_before_the_end() {
+    let Some(several) = Several::start(2) else { return };
+    let (mut jg, mut yidir) = (several.original(0, "JG"), several.original(1, "yidir"));
+    for id in ["1", "2"] {
+        jg.send(&message("yidir", id, false)); // sought first, and known afterwards
+    }
+    jg.send(&message("nobody", "3", false));
+    jg.finish_writing();
+    let mut answers = [jg.frame(), jg.frame(), jg.frame()];
+    answers.sort_by_key(|it| it["id"].to_string());
+    let actions = answers.each_ref().map(|answer| answer["action"].as_str());
+    assert_eq!(actions, [Some("relayed"), Some("relayed"), Some("error")], "{answers:?}");
+    jg.closed();
+    for id in ["1", "2"] {
+        assert_eq!(yidir.frame()["id"], id);
+    }
+}
