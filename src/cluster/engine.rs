@@ -69,6 +69,8 @@ pub struct Engine {
     output: Vec<u8>,
     under_way: VecDeque<UnderWay>,
     bytes_under_way: usize,
+    /// Why a part of the transaction that is being answered was refused.
+    refused_part: Option<Vec<u8>>,
     answers: VecDeque<Answer>,
     /// The hash of each script, in the order of [`Script::ALL`].
     hashes: Vec<Vec<u8>>,
@@ -104,6 +106,10 @@ enum Command {
     Load,
     Init,
     Asked(Ticket, &'static str),
+    /// A part of a transaction, whose answer comes with that of the whole.
+    Part,
+    /// The whole of a transaction.
+    Exec(Ticket, &'static str),
 }
 
 impl Engine {
@@ -122,6 +128,7 @@ impl Engine {
             output: Vec::new(),
             under_way: VecDeque::new(),
             bytes_under_way: 0,
+            refused_part: None,
             answers: VecDeque::new(),
             hashes: Vec::with_capacity(Script::ALL.len()),
             expected,
@@ -163,7 +170,15 @@ impl Engine {
     /// Has a script run; its answer comes under this ticket.
     pub fn call(&mut self, ticket: Ticket, call: &Call) -> Result<(), NotTaken> {
         self.check_room()?;
-        self.send_call(Command::Asked(ticket, call.script.name()), call);
+        let name = call.script.name();
+        if let Some(before) = &call.before {
+            self.command(Command::Part, &["MULTI"]);
+            self.command(Command::Part, before);
+            self.send_call(Command::Part, call);
+            self.command(Command::Exec(ticket, name), &["EXEC"]);
+        } else {
+            self.send_call(Command::Asked(ticket, name), call);
+        }
         Ok(())
     }
 
@@ -201,7 +216,7 @@ impl Engine {
     /// The tickets of what was asked and not answered, in order: the connection has ended.
     pub fn unanswered(&self) -> impl Iterator<Item = Ticket> {
         self.under_way.iter().filter_map(|it| match it.what {
-            Command::Asked(ticket, _) => Some(ticket),
+            Command::Asked(ticket, _) | Command::Exec(ticket, _) => Some(ticket),
             _ => None,
         })
     }
@@ -251,7 +266,18 @@ impl Engine {
         }
         let UnderWay { what, bytes } = self.under_way.pop_front().ok_or(EngineFault::Unasked)?;
         self.bytes_under_way -= bytes;
-        if let Command::Asked(ticket, name) = what {
+        let (value, asked) = match what {
+            Command::Asked(ticket, name) => (value, Some((ticket, name))),
+            Command::Exec(ticket, name) => (self.of_transaction(value)?, Some((ticket, name))),
+            Command::Part => {
+                if let Value::Error(error) = value {
+                    self.refused_part.get_or_insert(error);
+                }
+                return Ok(());
+            }
+            _ => (value, None),
+        };
+        if let Some((ticket, name)) = asked {
             let answer = match value {
                 Value::Error(error) => Err(CallFault::of_error(&error).ok_or_else(|| {
                     // It ends the connection, and this command was not answered either.
@@ -268,6 +294,20 @@ impl Engine {
         }
         self.check(what, &value)?;
         if self.under_way.is_empty() { self.conclude() } else { Ok(()) }
+    }
+
+    /// What a transaction has answered: the first error, or what its last part says.
+    fn of_transaction(&mut self, value: Value) -> Result<Value, EngineFault> {
+        match (self.refused_part.take(), value) {
+            (Some(error), Value::Error(_)) => Ok(Value::Error(error)),
+            (_, error @ Value::Error(_)) => Ok(error),
+            (_, Value::Array(mut parts)) => {
+                let refused = parts.iter().position(|part| matches!(part, Value::Error(_)));
+                let told = refused.map(|place| parts.swap_remove(place)).or_else(|| parts.pop());
+                told.ok_or(EngineFault::WrongAnswer { to: "EXEC" })
+            }
+            _ => Err(EngineFault::WrongAnswer { to: "EXEC" }),
+        }
     }
 
     /// What it means that a command of the beginning was refused.
@@ -310,7 +350,7 @@ impl Engine {
                 self.expected.found = (Some(id), Some(key));
                 Ok(())
             }
-            Command::Select | Command::Asked(..) => Err(wrong),
+            Command::Select | Command::Part | Command::Asked(..) | Command::Exec(..) => Err(wrong),
         }
     }
 
@@ -344,7 +384,8 @@ impl Command {
             Self::Id | Self::RelayKey => "GET",
             Self::Load => "SCRIPT LOAD",
             Self::Init => "init",
-            Self::Asked(_, name) => name,
+            Self::Part => "MULTI",
+            Self::Asked(_, name) | Self::Exec(_, name) => name,
         }
     }
 }

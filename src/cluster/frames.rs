@@ -1,7 +1,7 @@
 //! What relays say to each other through the engine, and how a relay reads what is there for it.
 
 use super::keys;
-use super::limits::{READ_AT_ONCE, READ_WAIT, READ_WAIT_COPYING, SCANNED_AT_ONCE};
+use super::limits::{ENTRY_BYTES, READ_AT_ONCE, READ_WAIT, READ_WAIT_COPYING, SCANNED_AT_ONCE};
 use super::place::{Incarnation, Place};
 use super::resp::Value;
 use super::script::{Call, Script, WrongAnswer, outcome};
@@ -39,12 +39,19 @@ impl ParcelKind {
 /// Asks to append something to what waits for another relay.
 pub fn forward(own: Incarnation, target: Incarnation, kind: ParcelKind, data: &[u8]) -> Call {
     let may_be_refused = if kind == ParcelKind::Frames { "1" } else { "0" };
+    let (inbox, from) = (keys::inbox(target), own.to_string());
+    let words = ["XADD", &inbox, "0-*", "kind", kind.as_str(), "from", &from, "data"];
+    let words = words.map(str::as_bytes).into_iter().chain([data]);
     Call::new(Script::Forward, own)
-        .keys([keys::lease(own), keys::lease(target)])
-        .arg(target.to_string())
-        .arg(kind.as_str())
-        .arg(data)
+        .keys([keys::lease(own), keys::lease(target), inbox.clone(), keys::flow(target)])
+        .number(entry_bytes(kind, data))
         .arg(may_be_refused)
+        .behind(words.map(<[u8]>::to_vec).collect())
+}
+
+/// What an entry counts of what may wait for a relay.
+fn entry_bytes(kind: ParcelKind, data: &[u8]) -> u64 {
+    (kind.as_str().len() + data.len() + ENTRY_BYTES) as u64
 }
 
 /// What became of something for another relay.
@@ -71,10 +78,11 @@ pub fn forwarded(answer: &Value) -> Result<ForwardAnswer, WrongAnswer> {
     })
 }
 
-/// Deletes what this relay has read, up to the entry with this number.
-pub fn drain(own: Incarnation, read: u64) -> Call {
+/// Deletes what this relay has read, up to the entry with this number; `bytes`: of all that was
+/// read since this was asked for last ([`Parcel::bytes`]).
+pub fn drain(own: Incarnation, read: u64, bytes: u64) -> Call {
     let keys = [keys::lease(own), keys::inbox(own), keys::flow(own)];
-    Call::new(Script::Drain, own).keys(keys).number(read)
+    Call::new(Script::Drain, own).keys(keys).number(read).number(bytes)
 }
 
 /// How many entries were deleted; `None` where our lease has ended.
@@ -95,8 +103,8 @@ pub fn read_streams(own: Incarnation, inbox: u64, changes: Option<u64>) -> Vec<V
     let wait = wait.as_millis().to_string();
     let words = ["XREAD", "COUNT", &READ_AT_ONCE.to_string(), "BLOCK", &wait, "STREAMS"];
     let keys = [keys::inbox(own), keys::CHANGES.to_owned()];
-    let numbers = [Some(inbox), changes].into_iter().flatten();
-    let ids: Vec<_> = numbers.map(|number| format!("{number}-0")).collect();
+    let changes = changes.map(|number| format!("{number}-0"));
+    let ids: Vec<_> = [Some(format!("0-{inbox}")), changes].into_iter().flatten().collect();
     let words = words.map(str::to_owned).into_iter().chain(keys.into_iter().take(ids.len()));
     words.chain(ids).map(String::into_bytes).collect()
 }
@@ -112,6 +120,13 @@ pub struct Parcel {
     pub from: Incarnation,
     /// What it holds.
     pub data: Vec<u8>,
+}
+
+impl Parcel {
+    /// What it counts of what may wait for a relay.
+    pub fn bytes(&self) -> u64 {
+        entry_bytes(self.kind, &self.data)
+    }
 }
 
 /// Where a name is from now on.
@@ -157,10 +172,12 @@ pub fn read(own: Incarnation, answer: &Value) -> Option<Read> {
     Some(read)
 }
 
-/// The number of an entry, and the values of these fields, in this order.
-fn fields<'a, const N: usize>(entry: &'a Value, names: [&str; N]) -> Option<(u64, [&'a Value; N])> {
+/// The id of an entry, and the values of these fields, in this order.
+fn fields<'a, const N: usize>(
+    entry: &'a Value,
+    names: [&str; N],
+) -> Option<(&'a str, [&'a Value; N])> {
     let [id, fields] = entry.array()? else { return None };
-    let number = id.text()?.strip_suffix("-0")?.parse().ok()?;
     let mut values = [&Value::Null; N];
     let mut fields = fields.pairs()?;
     for (value, expected) in values.iter_mut().zip(names) {
@@ -170,11 +187,12 @@ fn fields<'a, const N: usize>(entry: &'a Value, names: [&str; N]) -> Option<(u64
         }
         *value = found;
     }
-    fields.next().is_none().then_some((number, values))
+    fields.next().is_none().then_some((id.text()?, values))
 }
 
 fn parcel(entry: &Value) -> Option<Parcel> {
-    let (number, [kind, from, data]) = fields(entry, ["kind", "from", "data"])?;
+    let (id, [kind, from, data]) = fields(entry, ["kind", "from", "data"])?;
+    let number = id.strip_prefix("0-")?.parse().ok()?;
     let kind = kind.text()?;
     let kind = ParcelKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
     let from = Incarnation::parse(from.text()?)?;
@@ -182,7 +200,8 @@ fn parcel(entry: &Value) -> Option<Parcel> {
 }
 
 fn change(entry: &Value) -> Option<Change> {
-    let (number, [epoch, name, place]) = fields(entry, ["epoch", "name", "where"])?;
+    let (id, [epoch, name, place]) = fields(entry, ["epoch", "name", "where"])?;
+    let number = id.strip_suffix("-0")?.parse().ok()?;
     let (epoch, name) = (epoch.text()?.to_owned(), name.text()?.to_owned());
     let place = match place.text()? {
         "" => None,

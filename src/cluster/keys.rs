@@ -39,7 +39,8 @@ pub fn inbox(of: Incarnation) -> String {
     key("in", of)
 }
 
-/// How many bytes were appended there (`last`), and how many of them were read (`done`).
+/// How many entries were ever appended there (`number`), how many bytes (`last`), and how many of
+/// these were read (`done`).
 pub(super) fn flow(of: Incarnation) -> String {
     key("flow", of)
 }

@@ -151,12 +151,16 @@ pub struct Call {
     pub keys: Vec<String>,
     /// `ARGV`.
     pub args: Vec<Vec<u8>>,
+    /// A command that is carried out just before the script, so that nobody sees the one without
+    /// the other (`MULTI`).
+    pub before: Option<Vec<Vec<u8>>>,
 }
 
 impl Call {
     /// A call by this incarnation: its first argument, whatever the script.
     pub(super) fn new(script: Script, own: Incarnation) -> Self {
-        Self { script, keys: Vec::new(), args: vec![own.to_string().into_bytes()] }
+        let args = vec![own.to_string().into_bytes()];
+        Self { script, keys: Vec::new(), args, before: None }
     }
 
     pub(super) fn keys<const N: usize>(mut self, keys: [String; N]) -> Self {
@@ -166,6 +170,11 @@ impl Call {
 
     pub(super) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
         self.args.push(arg.as_ref().to_vec());
+        self
+    }
+
+    pub(super) fn behind(mut self, command: Vec<Vec<u8>>) -> Self {
+        self.before = Some(command);
         self
     }
 

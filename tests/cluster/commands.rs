@@ -45,6 +45,12 @@ fn words(text: &str) -> Vec<Word> {
 }
 
 /// A call as a relay sends it.
+fn commands(call: &Call) -> Vec<Vec<Word>> {
+    let Some(before) = &call.before else { return vec![evalsha(call)] };
+    let before = before.iter().map(word).collect();
+    vec![words("MULTI"), before, evalsha(call), words("EXEC")]
+}
+
 fn evalsha(call: &Call) -> Vec<Word> {
     let mut all = vec![word("EVALSHA"), Word::Hash(call.script), word(call.keys.len().to_string())];
     all.extend(call.keys.iter().map(word));
@@ -141,7 +147,9 @@ impl Both {
     /// Has both run a script. What it is for is in the answer; a lease does not end by itself at the
     /// real server, for a test may be slow.
     fn call(&mut self, at: usize, call: &Call) {
-        self.ask(at, &evalsha(call));
+        for command in commands(call) {
+            self.ask(at, &command);
+        }
         if call.script == script::Script::Lease {
             self.real[at].ask(&[b"PERSIST".as_slice(), call.keys[0].as_bytes()]);
         }
@@ -195,7 +203,9 @@ fn read(both: &Both, dice: &mut Dice, wait: &str) -> Vec<Word> {
     command.extend(names.iter().map(word));
     for name in names {
         let back = dice.one(&[0, 0, 1, 5, 300]);
-        command.push(word(format!("{}-0", both.last(name).saturating_sub(back))));
+        let number = both.last(name).saturating_sub(back);
+        let is_changes = name == keys::CHANGES;
+        command.push(word(if is_changes { format!("{number}-0") } else { format!("0-{number}") }));
     }
     command
 }
@@ -273,7 +283,13 @@ fn the_same_commands_are_answered_the_same() {
         seen.extend(both.seen);
     }
     println!("{seen:?}");
-    for outcome in ["EVALSHA something", "EVALSHA NOSCRIPT", "XREAD something", "XREAD nothing"] {
+    for outcome in [
+        "EVALSHA something",
+        "EVALSHA NOSCRIPT",
+        "EXEC something",
+        "XREAD something",
+        "XREAD nothing",
+    ] {
         assert!(seen.contains(outcome), "{outcome}: {seen:?}");
     }
 }
@@ -304,7 +320,9 @@ fn the_same_commands_are_refused_the_same() {
             let is_lease = call.script == script::Script::Lease;
             // One that is renewed would end at a time of its own at the real server.
             if !is_lease || trouble == Trouble::ReadOnly {
-                both.ask(0, &evalsha(&call));
+                for command in commands(&call) {
+                    both.ask(0, &command);
+                }
             }
         }
         assert!(asked.len() + 1 >= script::Script::ALL.len(), "{asked:?}");

@@ -9,7 +9,7 @@ use sealwax::cluster::script::Call;
 use sealwax::cluster::{limits, names};
 use sealwax::wire::{LetterKind, TakeMode};
 
-use crate::support::model::{Item, Model, Stream};
+use crate::support::model::{Item, Model, Stream, entry_number};
 use crate::support::redis::{Connection, Plain, Redis};
 use crate::world::{ID, RELAY_KEY, START, Script, fp, letter_key, relay, settings, take};
 
@@ -47,7 +47,7 @@ fn item(plain: &mut Plain, key: &str) -> Item {
             Item::Sorted(all.pairs().unwrap().map(pair).collect())
         }
         "stream" => {
-            let number = |id: &Value| text(id).strip_suffix("-0").unwrap().parse::<u64>().unwrap();
+            let number = |id: &Value| entry_number(&text(id)).unwrap();
             let info = plain.ask(&["XINFO", "STREAM", key]);
             let mut info = info.pairs().unwrap();
             let (_, last) =

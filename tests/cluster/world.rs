@@ -162,7 +162,7 @@ impl Script {
                 let len = self.dice.one(&[0, 1, 4096, 3_000_000]);
                 frames::forward(own, other, kind, &vec![b'x'; len])
             }
-            20 => frames::drain(own, self.dice.one(&[0, 100, 5000, 4_000_000])),
+            20 => frames::drain(own, self.dice.below(12), self.dice.one(&[0, 100, 5000])),
             _ => self.letter_call(own, name, &fp),
         }
     }

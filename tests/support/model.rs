@@ -74,6 +74,9 @@ impl Model {
 
     /// Runs a script.
     pub fn call(&mut self, call: &Call) -> Value {
+        if let Some(command) = &call.before {
+            self.append_command(command);
+        }
         let args: Vec<&[u8]> = call.args.iter().map(Vec::as_slice).collect();
         self.run(call.script, &call.keys, &args)
     }
@@ -87,7 +90,7 @@ impl Model {
                 .entries
                 .range(after + 1..)
                 .take(most)
-                .map(|(id, it)| entry(*id, it))
+                .map(|(id, it)| entry(&entry_id(key, *id), it))
                 .collect();
             if !entries.is_empty() {
                 found.extend([bulk(key), Value::Array(entries)]);
@@ -219,6 +222,32 @@ impl Model {
         }
     }
 
+    /// `XADD key 0-* …`
+    fn append_command(&mut self, command: &[Vec<u8>]) -> Value {
+        let [_, key, _, kind_name, kind, from_name, from, data_name, data] = command else {
+            panic!("another command stands before a script")
+        };
+        let names = [kind_name, from_name, data_name].map(|name| string(name));
+        assert_eq!(names, ["kind", "from", "data"]);
+        let key = string(key);
+        let id = self.append_next(&key, [kind, from, data].map(Vec::clone));
+        bulk(entry_id(&key, id))
+    }
+
+    fn append_next(&mut self, key: &str, [kind, from, data]: [Vec<u8>; 3]) -> u64 {
+        let number = self.last(key) + 1;
+        self.append(key, number, [("kind", kind), ("from", from), ("data", data)], None);
+        number
+    }
+
+    /// The number of the last entry that a stream ever had.
+    fn last(&self, key: &str) -> u64 {
+        match self.items.get(key) {
+            Some(Item::Stream(stream)) => stream.last,
+            _ => 0,
+        }
+    }
+
     fn append(&mut self, key: &str, id: u64, fields: [(&str, Vec<u8>); 3], most: Option<usize>) {
         let stream = self.items.entry(key.to_owned()).or_insert(Item::Stream(Stream::default()));
         let Item::Stream(stream) = stream else { panic!("{key}") };
@@ -233,7 +262,17 @@ impl Model {
     }
 }
 
-fn entry(id: u64, fields: &[(String, Vec<u8>)]) -> Value {
+/// The id of an entry: the number of an entry that waits for a relay is the second part of it.
+fn entry_id(key: &str, number: u64) -> String {
+    if key.starts_with("sealwax:in:") { format!("0-{number}") } else { format!("{number}-0") }
+}
+
+/// The number in an id.
+pub fn entry_number(id: &str) -> Option<u64> {
+    id.strip_prefix("0-").or_else(|| id.strip_suffix("-0"))?.parse().ok()
+}
+
+fn entry(id: &str, fields: &[(String, Vec<u8>)]) -> Value {
     let fields = fields.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect();
-    Value::Array(vec![bulk(format!("{id}-0")), Value::Array(fields)])
+    Value::Array(vec![bulk(id), Value::Array(fields)])
 }

@@ -29,19 +29,17 @@ local function note(name, value)
     'epoch', redis.call('GET', P .. 'epoch'), 'name', name, 'where', value)
 end
 
--- Appends to what waits for a relay. The id of an entry is the number of bytes that were ever
--- appended, this entry included, so that what waits is a difference of two numbers. With a limit it
--- appends nothing, and returns false, where more would wait, unless nothing waits.
-local function send(target, kind, data, limit)
-  local flow = P .. 'flow:' .. target
-  local size = #kind + #data + ENTRY_BYTES
-  local done = tonumber(redis.call('HGET', flow, 'done') or '0')
-  local last = tonumber(redis.call('HGET', flow, 'last') or '0')
-  if limit and last > done and last - done + size > limit then return false end
-  redis.call('HSET', flow, 'last', text(last + size))
-  redis.call('XADD', P .. 'in:' .. target, text(last + size) .. '-0',
-    'kind', kind, 'from', ARGV[1], 'data', data)
-  return true
+-- Counts an entry that was appended to what waits for a relay: its number, which is in its id (0-1,
+-- 0-2 …), and its bytes.
+local function count(flow, bytes)
+  redis.call('HINCRBY', flow, 'number', 1)
+  redis.call('HINCRBY', flow, 'last', bytes)
+end
+
+-- Appends something short to what waits for a relay.
+local function send(target, kind, data)
+  count(P .. 'flow:' .. target, #kind + #data + ENTRY_BYTES)
+  redis.call('XADD', P .. 'in:' .. target, '0-*', 'kind', kind, 'from', ARGV[1], 'data', data)
 end
 
 -- A name is held no longer: what only its connection needed goes too.

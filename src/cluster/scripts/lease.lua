@@ -25,4 +25,4 @@ for _, other in ipairs(redis.call('SMEMBERS', KEYS[3])) do
 end
 table.sort(dead)
 return {'held', redis.call('GET', KEYS[4]), redis.call('GET', KEYS[5]) or '0',
-  redis.call('HGET', P .. 'flow:' .. own, 'last') or '0', unpack(dead)}
+  redis.call('HGET', P .. 'flow:' .. own, 'number') or '0', unpack(dead)}

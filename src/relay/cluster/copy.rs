@@ -4,7 +4,7 @@
 use super::tend::Loss;
 use super::{Asked, Cluster, Relay};
 use crate::cluster::engine::Ticket;
-use crate::cluster::frames::{self, Read};
+use crate::cluster::frames::{self, Parcel, Read};
 use crate::cluster::members::{News, Wanted};
 use crate::cluster::{EngineFault, Incarnation};
 use crate::reactor::{Context, Time};
@@ -65,8 +65,11 @@ impl Relay {
         cluster.members.changed(changes);
         if let Some(last) = parcels.last().filter(|_| is_ours) {
             cluster.read_up_to = last.number;
-            let call = frames::drain(own, last.number);
-            cluster.call(Asked::Drain, &call, cx.now());
+            cluster.undrained += parcels.iter().map(Parcel::bytes).sum::<u64>();
+            let call = frames::drain(own, last.number, cluster.undrained);
+            if cluster.call(Asked::Drain, &call, cx.now()) {
+                cluster.undrained = 0;
+            }
         }
         for (name, session) in held {
             self.check_own(cx, &name, session);

@@ -118,6 +118,8 @@ pub(super) struct Cluster {
     reading: Option<Incarnation>,
     /// The number of the last parcel that was read.
     read_up_to: u64,
+    /// Bytes of parcels that were read and are still counted as waiting.
+    undrained: u64,
     is_scanning: bool,
     /// Connections that wait for their name, and what is missing.
     claims: BTreeMap<Token, Stage>,
@@ -207,6 +209,7 @@ impl Cluster {
             next_address: 0,
             reading: None,
             read_up_to: 0,
+            undrained: 0,
             is_scanning: false,
             claims: BTreeMap::new(),
             to_claim: VecDeque::new(),

@@ -455,7 +455,7 @@ impl Cluster {
     fn begin_anew(&mut self) {
         self.lease = Lease::default();
         self.members.outdate();
-        (self.read_up_to, self.is_scanning) = (0, false);
+        (self.read_up_to, self.undrained, self.is_scanning) = (0, 0, false);
         self.answers.clear();
     }
 

@@ -163,7 +163,7 @@ impl Model {
         }
         let other = self.holder(to).map(|owner| owner.incarnation);
         if let Some(other) = other.filter(|other| other != own && self.lives(other)) {
-            self.send(own, &other, "letter", format!("{kind} {to}").as_bytes(), None);
+            self.send(own, &other, "letter", format!("{kind} {to}").as_bytes());
         }
         word("kept")
     }

@@ -37,7 +37,8 @@ fn int(number: usize) -> Value {
 impl Model {
     /// Runs a script.
     pub(super) fn run(&mut self, script: Script, keys: &[String], args: &[&[u8]]) -> Value {
-        let needs_no_lease = matches!(script, Script::Init | Script::Lease | Script::Find);
+        let needs_no_lease =
+            matches!(script, Script::Init | Script::Lease | Script::Find | Script::Forward);
         if !needs_no_lease && !self.exists(&keys[0]) {
             return word("no_lease");
         }
@@ -71,12 +72,24 @@ impl Model {
             }
             Script::Find => self.find(keys, &text),
             Script::Forward => {
+                let holds = self.exists(&keys[0]);
                 if !self.exists(&keys[1]) {
-                    return word("gone");
+                    self.delete(&keys[2]);
+                    return word(if holds { "gone" } else { "no_lease" });
                 }
-                let limit = (text[4] == "1").then_some(MAX_INBOX as u64);
-                let is_sent = self.send(text[0], text[1], text[2], args[3], limit);
-                word(if is_sent { "queued" } else { "full" })
+                let bytes: i64 = text[1].parse().expect("a number");
+                let waits = self.hget_number(&keys[3], "last") - self.hget_number(&keys[3], "done");
+                let most = i64::try_from(MAX_INBOX).expect("fewer");
+                let is_full = text[2] == "1" && waits > 0 && waits + bytes > most;
+                if holds && !is_full {
+                    self.count(&keys[3], bytes);
+                    return word("queued");
+                }
+                if let Some(Item::Stream(stream)) = self.items.get_mut(&keys[2]) {
+                    stream.entries.pop_last();
+                }
+                self.count(&keys[3], 0);
+                word(if holds { "full" } else { "no_lease" })
             }
             Script::Drain => {
                 let read: u64 = text[1].parse().expect("a number");
@@ -86,7 +99,17 @@ impl Model {
                     stream.entries = stream.entries.split_off(&(read + 1));
                     deleted = before - stream.entries.len();
                 }
-                self.hset(&keys[2], "done", text[1]);
+                if deleted > 0 {
+                    self.hadd(&keys[2], "done", text[2].parse().expect("a number"));
+                }
+                let is_empty = match self.items.get(&keys[1]) {
+                    Some(Item::Stream(stream)) => stream.entries.is_empty(),
+                    _ => true,
+                };
+                if is_empty {
+                    let last = self.hget_number(&keys[2], "last").to_string();
+                    self.hset(&keys[2], "done", last);
+                }
                 words([bulk("drained"), int(deleted)])
             }
             Script::Letterbox => self.letterbox(keys, &text),
@@ -115,25 +138,16 @@ impl Model {
         self.append("sealwax:changes", number, fields, Some(CHANGES));
     }
 
-    pub(super) fn send(
-        &mut self,
-        own: &str,
-        target: &str,
-        kind: &str,
-        data: &[u8],
-        limit: Option<u64>,
-    ) -> bool {
-        let flow = key("flow", target);
-        let size = (kind.len() + data.len() + ENTRY_BYTES) as u64;
-        let [done, last] =
-            ["done", "last"].map(|field| self.hget_number(&flow, field).unsigned_abs());
-        if limit.is_some_and(|limit| last > done && last - done + size > limit) {
-            return false;
-        }
-        self.hset(&flow, "last", (last + size).to_string());
-        let fields = [("kind", kind.into()), ("from", own.into()), ("data", data.to_vec())];
-        self.append(&key("in", target), last + size, fields, None);
-        true
+    pub(super) fn send(&mut self, own: &str, target: &str, kind: &str, data: &[u8]) {
+        let size = i64::try_from(kind.len() + data.len() + ENTRY_BYTES).expect("small");
+        self.count(&key("flow", target), size);
+        self.append_next(&key("in", target), [kind.into(), own.into(), data.to_vec()]);
+    }
+
+    /// Counts an entry that was appended to what waits for a relay.
+    fn count(&mut self, flow: &str, bytes: i64) {
+        self.hadd(flow, "number", 1);
+        self.hadd(flow, "last", bytes);
     }
 
     fn let_go(&mut self, name: &str) {
@@ -173,7 +187,7 @@ impl Model {
         }
         self.ends.insert(keys[0].clone(), self.now + LEASE);
         let change = self.get_number(&keys[4]).to_string();
-        let inbox = self.hget_number(&key("flow", own), "last").to_string();
+        let inbox = self.hget_number(&key("flow", own), "number").to_string();
         let epoch = bulk(self.get(&keys[3]).expect("an epoch"));
         let mut answer = vec![bulk("held"), epoch, bulk(change), bulk(inbox)];
         let relays = self.members(&keys[2]);
@@ -215,7 +229,7 @@ impl Model {
         self.add(&keys[3], -1);
         for other in self.members(&keys[4]) {
             if other != own && self.lives(&other) {
-                self.send(own, &other, "released", name.as_bytes(), None);
+                self.send(own, &other, "released", name.as_bytes());
             }
         }
         word("unbound")
@@ -267,7 +281,7 @@ impl Model {
                 }
                 if held.incarnation != own {
                     let data = format!("{} {name}", held.session);
-                    self.send(own, &held.incarnation, "replaced", data.as_bytes(), None);
+                    self.send(own, &held.incarnation, "replaced", data.as_bytes());
                 }
                 answer = words(["replaced", &held.incarnation, &held.session].map(bulk));
             }

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use sealwax::cluster::resp::{Decoder, Value};
 
-use self::commands::Command;
+use self::commands::{Command, error};
 pub use self::trouble::Trouble;
 use super::super::resp::encode;
-use super::Model;
+use super::{Model, bulk};
 
 /// What a server that ended has when it starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ struct Connection {
     /// Commands that came and were not done.
     commands: VecDeque<Vec<Vec<u8>>>,
     waiting: Option<Waiting>,
+    /// Commands that are carried out together; none of them where one was refused.
+    transaction: Option<Result<Vec<Command>, ()>>,
     /// Answers, and when each leaves.
     answers: VecDeque<(Duration, Vec<u8>)>,
     is_known: bool,
@@ -365,7 +367,12 @@ impl ModelServer {
                 let Some(read) = it.and_then(|it| it.waiting.as_ref()) else { continue };
                 let stream: Vec<_> =
                     read.streams.iter().filter(|it| it.0 == key).cloned().collect();
-                let found = self.model.read(read.most, &stream);
+                let mut found = self.model.read(read.most, &stream);
+                // Redis 7.0 wakes a reader also where what was appended was taken back.
+                if found == Value::Null && stream.iter().any(|(_, it)| *it < self.model.last(&key))
+                {
+                    found = Value::Map(vec![bulk(&key), Value::Array(Vec::new())]);
+                }
                 if found != Value::Null {
                     self.wake(number, &found);
                 }
@@ -405,16 +412,69 @@ impl ModelServer {
         it.answers.push_back((due, bytes));
     }
 
+    /// A command is refused, and with it the transaction that it is a part of.
+    fn refuse(&mut self, connection: u64, error: Value) -> Value {
+        let it = self.connections.get_mut(&connection);
+        if let Some(transaction) = it.and_then(|it| it.transaction.as_mut()) {
+            *transaction = Err(());
+        }
+        error
+    }
+
     /// Does a command; none: its answer comes later, or not at all.
     fn execute(&mut self, connection: u64, parts: &[Vec<u8>]) -> Option<Value> {
         let command = match Command::parse(parts) {
             Ok(command) => command,
-            Err(error) => return Some(error),
+            Err(error) => return Some(self.refuse(connection, error)),
         };
         let is_known = self.connections.get(&connection)?.is_known;
         if let Some(error) = self.refusal(&command, is_known) {
-            return Some(error);
+            return Some(self.refuse(connection, error));
         }
+        let it = self.connections.get_mut(&connection)?;
+        match (command, it.transaction.take()) {
+            (Command::Multi, None) => {
+                it.transaction = Some(Ok(Vec::new()));
+                Some(Value::Simple(b"OK".to_vec()))
+            }
+            (Command::Exec, Some(Ok(commands))) => self.execute_all(connection, commands),
+            (Command::Exec, Some(Err(()))) => {
+                Some(error("EXECABORT Transaction discarded because of previous errors."))
+            }
+            (command, Some(commands)) => {
+                it.transaction = Some(commands.map(|mut all| {
+                    all.push(command);
+                    all
+                }));
+                Some(Value::Simple(b"QUEUED".to_vec()))
+            }
+            (command, None) => self.carry_out(connection, command),
+        }
+    }
+
+    /// Does the commands of a transaction.
+    fn execute_all(&mut self, connection: u64, commands: Vec<Command>) -> Option<Value> {
+        self.note_before();
+        let mut answers = Vec::new();
+        for command in commands {
+            answers.push(match command {
+                Command::Call { script, keys, args } => {
+                    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                    self.model.run(script, &keys, &args)
+                }
+                other => self.simple(other),
+            });
+        }
+        if self.losing > 0 {
+            self.losing -= 1;
+            self.end(connection);
+            return None;
+        }
+        Some(Value::Array(answers))
+    }
+
+    /// Does a command that is in no transaction.
+    fn carry_out(&mut self, connection: u64, command: Command) -> Option<Value> {
         match command {
             Command::Hello { with } => Some(self.hello(connection, with)),
             Command::Read { most, streams, wait } => {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use sealwax::cluster::resp::Value;
 use sealwax::cluster::script::Script;
 
-use super::super::{bulk, string};
+use super::super::{bulk, entry_number, string};
 use super::ModelServer;
 use super::trouble::Trouble;
 
 /// A command, with all that it needs.
+#[derive(Debug)]
 pub(super) enum Command {
     Hello {
         with: Option<(String, String)>,
@@ -32,6 +33,10 @@ pub(super) enum Command {
         key: String,
         cursor: u64,
     },
+    Multi,
+    Exec,
+    /// `XADD`, of which the model knows one form.
+    Append(Vec<Vec<u8>>),
     Read {
         most: usize,
         streams: Vec<(String, u64)>,
@@ -81,6 +86,9 @@ impl Command {
                 let cursor = cursor.parse().map_err(|_| error("ERR invalid cursor"))?;
                 Self::Scan { key: key.to_owned(), cursor }
             }
+            ["MULTI"] => Self::Multi,
+            ["EXEC"] => Self::Exec,
+            ["XADD", _, "0-*", "kind", _, "from", _, "data", _] => Self::Append(parts.to_vec()),
             ["XREAD", ref options @ ..] => Self::read(options)?,
             ["GET" | "EVALSHA" | "SELECT" | "HSCAN", ..] => {
                 let name = words[0].to_lowercase();
@@ -122,8 +130,8 @@ impl Command {
                 }
                 ["STREAMS", ref rest @ ..] if !rest.is_empty() && rest.len() % 2 == 0 => {
                     let (keys, ids) = rest.split_at(rest.len() / 2);
-                    let number = |id: &str| id.strip_suffix("-0")?.parse().ok();
-                    let stream = |(key, id): (&&str, &&str)| Some(((*key).to_owned(), number(id)?));
+                    let stream =
+                        |(key, id): (&&str, &&str)| Some(((*key).to_owned(), entry_number(id)?));
                     let streams = keys.iter().zip(ids).map(stream).collect::<Option<_>>();
                     let streams = streams.ok_or_else(|| error("ERR Invalid stream ID"))?;
                     return Ok(Self::Read { most, streams, wait });
@@ -186,6 +194,9 @@ impl ModelServer {
             Command::CallUnknown | Command::Call { .. } => {
                 error("NOSCRIPT No matching script. Please use EVAL.")
             }
+            Command::Append(parts) => self.model.append_command(&parts),
+            Command::Multi => error("ERR MULTI calls can not be nested"),
+            Command::Exec => error("ERR EXEC without MULTI"),
             Command::Hello { .. } | Command::Read { .. } => error(SYNTAX),
         }
     }

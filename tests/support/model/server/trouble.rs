@@ -40,13 +40,14 @@ impl Trouble {
             Command::Call { script, .. } => Some(*script),
             _ => None,
         };
+        let appends = matches!(command, Command::Append(_));
         match self {
             Self::Loading => {
                 !matches!(command, Command::Hello { .. } | Command::Select(_) | Command::Memory)
             }
             Self::Busy => !matches!(command, Command::Hello { .. }),
-            Self::OutOfMemory => script.is_some_and(|it| FLAGS[&it] == "#!lua"),
-            Self::ReadOnly | Self::DiskFails => script.is_some_and(changes),
+            Self::OutOfMemory => appends || script.is_some_and(|it| FLAGS[&it] == "#!lua"),
+            Self::ReadOnly | Self::DiskFails => appends || script.is_some_and(changes),
         }
     }
 }
