@@ -98,6 +98,7 @@ impl World {
         base.set_latency(move || delays.millis(0, 3));
         let mut engine = EngineProcess::start(base.process(), engine_at());
         engine.server_mut().remember(REMEMBERED);
+        engine.server_mut().read_anew(seed % 2 == 1);
         let user = |number: usize| User {
             // Some have the same name as another, and cannot both be there.
             name: format!("user-{}", number % (USERS - 2)),

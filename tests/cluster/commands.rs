@@ -1,4 +1,4 @@
-//! The model as a server against a real `redis-server`: the same commands on three connections of
+//! The model as a server against a real engine: the same commands on three connections of
 //! each, and each answer. A read that waits is answered by what another connection has done.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +68,8 @@ impl Both {
             hashes: BTreeMap::new(),
             seen: BTreeSet::new(),
         };
+        let about = redis.plain().ask(&["INFO", "server"]);
+        both.model.read_anew(compatible_with(about.bytes().unwrap()) >= (7, 2));
         for at in 0..3 {
             both.model.connected(at as u64);
             both.ask(at, &words("HELLO 3"));
@@ -164,15 +166,23 @@ impl Both {
     }
 }
 
-/// What has to be the same: of errors the code, of `INFO` what relays look at, of `HELLO` not its
-/// version and the number of the connection; and a table in order.
+/// The version of Redis that an engine is, or was made from, as its `INFO` says.
+fn compatible_with(info: &[u8]) -> (u32, u32) {
+    let text = std::str::from_utf8(info).unwrap();
+    let version = text.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap();
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// What has to be the same: of errors the code, of `INFO` what relays look at, of `HELLO` not what
+/// server it is (a Valkey has another name) and the number of the connection; and a table in order.
 fn comparable(kind: &str, value: &Value) -> Value {
     match value {
         Value::Error(text) => Value::Error(text.split(|it| *it == b' ').next().unwrap().to_vec()),
         Value::Map(all) if kind == "HELLO" => {
             let mut all = all.clone();
             for place in (0..all.len()).step_by(2) {
-                if [Some("version"), Some("id")].contains(&all[place].text()) {
+                if matches!(all[place].text(), Some("server" | "version" | "modules" | "id")) {
                     all[place + 1] = Value::Null;
                 }
             }

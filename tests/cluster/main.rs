@@ -1,5 +1,5 @@
-//! What several relays keep in common: the machines of `src/cluster`, the scripts on a real
-//! `redis-server`, and the model of them that simulations use.
+//! What several relays keep in common: the machines of `src/cluster`, the scripts on a real engine (a
+//! `redis-server`, or what `SEALWAX_TEST_ENGINE` says), and the model of them that simulations use.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)] // a test says what it expects
 
@@ -24,4 +24,5 @@ mod members;
 mod real;
 mod resp;
 mod simulated;
+mod valkey;
 mod world;

@@ -1,5 +1,6 @@
-//! A real `redis-server` for one test: in a temporary directory, on a socket file there, so that no
-//! two can take the same port; and a connection to it that waits for its answers.
+//! A real engine for one test, a `redis-server` or a `valkey-server`: in a temporary directory, on a
+//! socket file there, so that no two can take the same port; and a connection to it that waits for
+//! its answers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,32 +17,34 @@ use tempfile::TempDir;
 
 use super::process::Process;
 
+/// The programs that are looked for, in this order.
+const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+
 /// A server of its own.
 pub struct Redis {
     /// None between its end and its next start.
     process: Option<Process>,
+    program: PathBuf,
     directory: TempDir,
 }
 
 impl Redis {
-    /// Starts one that keeps nothing on the disk; `None`, after saying so, where the program is not
-    /// installed.
+    /// Starts one that keeps nothing on the disk: the program that `SEALWAX_TEST_ENGINE` names or is
+    /// the path of, or else the first of [`PROGRAMS`] that is installed. `None`, after saying so,
+    /// where none is.
     ///
     /// # Panics
-    /// If it is not installed and `CI` is `true`.
+    /// If the program that is asked for is not there, or none is installed and `CI` is `true`.
     pub fn start(options: &[&str]) -> Option<Self> {
-        let found = std::env::var_os("PATH").is_some_and(|path| {
-            std::env::split_paths(&path).any(|folder| folder.join("redis-server").is_file())
-        });
-        if !found {
+        let Some(program) = program() else {
             let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
             assert!(!in_ci, "redis-server is missing: .ci/run installs it");
-            eprintln!("not run: redis-server is not installed");
+            eprintln!("not run: neither redis-server nor valkey-server is installed");
             return None;
-        }
+        };
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let process = Some(run(directory.path(), options));
-        Some(Self { process, directory })
+        let process = Some(run(&program, directory.path(), options));
+        Some(Self { process, program, directory })
     }
 
     /// Kills it.
@@ -54,7 +57,7 @@ impl Redis {
 
     /// Starts it again on what it has kept.
     pub fn start_again(&mut self, options: &[&str]) {
-        self.process = Some(run(self.directory.path(), options));
+        self.process = Some(run(&self.program, self.directory.path(), options));
     }
 
     /// The file of its socket.
@@ -73,9 +76,26 @@ impl Redis {
     }
 }
 
+/// The program to run, if there is one.
+fn program() -> Option<PathBuf> {
+    if let Some(asked) = std::env::var_os("SEALWAX_TEST_ENGINE") {
+        let asked = PathBuf::from(asked);
+        let missing = || panic!("SEALWAX_TEST_ENGINE: no program {}", asked.display());
+        return Some(find(&asked).unwrap_or_else(missing));
+    }
+    PROGRAMS.into_iter().find_map(|name| find(Path::new(name)))
+}
+
+/// A program in one of the folders of `PATH`, or at this absolute path.
+fn find(program: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
+    places.find(|place| place.is_file())
+}
+
 /// Runs one in a directory, until it listens.
-fn run(directory: &Path, options: &[&str]) -> Process {
-    let mut command = Command::new("redis-server");
+fn run(program: &Path, directory: &Path, options: &[&str]) -> Process {
+    let mut command = Command::new(program);
     command.current_dir(directory).args(["--port", "0", "--unixsocket", "socket"]);
     command.args(["--save", "", "--appendonly", "no"]).args(options);
     let process = Process::spawn(&mut command);

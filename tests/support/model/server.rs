@@ -54,6 +54,8 @@ pub struct ModelServer {
     commands_left: Option<usize>,
     /// In how many parts `HSCAN` brings a table.
     parts: u64,
+    /// See [`read_anew`](Self::read_anew).
+    reads_anew: bool,
     /// How many reads have begun to wait: the first is served first.
     waits: u64,
 }
@@ -103,6 +105,7 @@ impl Default for ModelServer {
             answers_left: None,
             commands_left: None,
             parts: 1,
+            reads_anew: false,
             waits: 0,
         }
     }
@@ -276,6 +279,12 @@ impl ModelServer {
         self.parts = parts;
     }
 
+    /// A read that had to wait brings all its streams, as with Redis from 7.2 on and with each
+    /// Valkey, and not one alone.
+    pub const fn read_anew(&mut self, is_so: bool) {
+        self.reads_anew = is_so;
+    }
+
     /// The last so many calls can be lost with [`restart`](Self::restart). For each it keeps a copy
     /// of everything.
     pub const fn remember(&mut self, calls: usize) {
@@ -359,18 +368,22 @@ impl ModelServer {
     }
 
     /// Answers the reads for which something has come, or whose time is over. A read that had to
-    /// wait brings one stream alone: that which was appended to first.
+    /// wait brings one stream alone, that which was appended to first, or all of them
+    /// ([`read_anew`](Self::read_anew)).
     fn serve_waiting(&mut self) {
         for key in std::mem::take(&mut self.model.appended) {
             for number in self.waiting() {
                 let it = self.connections.get_mut(&number);
                 let Some(read) = it.and_then(|it| it.waiting.as_ref()) else { continue };
-                let stream: Vec<_> =
-                    read.streams.iter().filter(|it| it.0 == key).cloned().collect();
-                let mut found = self.model.read(read.most, &stream);
+                if !read.streams.iter().any(|it| it.0 == key) {
+                    continue;
+                }
+                let brings = |it: &&(String, u64)| self.reads_anew || it.0 == key;
+                let streams: Vec<_> = read.streams.iter().filter(brings).cloned().collect();
+                let mut found = self.model.read(read.most, &streams);
                 // Redis 7.0 wakes a reader also where what was appended was taken back.
-                if found == Value::Null && stream.iter().any(|(_, it)| *it < self.model.last(&key))
-                {
+                let has_moved = streams.iter().any(|(name, it)| *it < self.model.last(name));
+                if found == Value::Null && !self.reads_anew && has_moved {
                     found = Value::Map(vec![bulk(&key), Value::Array(Vec::new())]);
                 }
                 if found != Value::Null {
