@@ -3,8 +3,8 @@
 //! Nothing in this program grows without an end: what a peer can send, what is kept for a peer, how
 //! much one turn of the loop may do and how long anything may take are named constants. Those of
 //! the loop are in `src/reactor/limits.rs`, those of the relay in `src/relay/limits.rs`, those of
-//! TLS in `src/tls/limits.rs`, and all others here. Constants that a user may change are the
-//! defaults of options (`sealwax serve --help`).
+//! a cluster in `src/cluster/limits.rs`, those of TLS in `src/tls/limits.rs`, and all others here.
+//! Constants that a user may change are the defaults of options (`sealwax serve --help`).
 
 use std::time::Duration;
 
@@ -58,6 +58,35 @@ pub const SCRYPT_LOG_N: u8 = 17;
 /// What scrypt may cost at most when an identity is read, as N·r·p (RFC 7914): twice what a new
 /// file takes, so that a forged one cannot hold the start up. At most 256 MiB.
 pub const MAX_SCRYPT_COST: u64 = 2 * (1 << SCRYPT_LOG_N) * 8;
+
+// --- Names and letterboxes, of a relay alone and of a cluster: `docs/protocol.md`, section 10 ---
+
+/// Names that may be bound to keys.
+pub const MAX_BOUND_NAMES: usize = 1_000_000;
+/// Letters that wait in one box at most. Half of them may be of senders to whom the owner of the
+/// box wrote ([`WRITTEN_KEPT`]), a quarter of all other senders, and a quarter receipts of the
+/// former.
+pub const BOX_LETTERS: u32 = 128;
+/// Bytes that wait in one box at most, shared out in the same way: a client takes them within some
+/// seconds.
+pub const BOX_BYTES: u32 = 1024 * 1024;
+/// Letters of one sender in a box whose owner did not write to it.
+pub const STRANGER_LETTERS: u32 = 8;
+/// Users of whom a box remembers that its owner wrote to them; the one it wrote to longest ago is
+/// forgotten first.
+pub const WRITTEN_KEPT: u32 = 256;
+/// A share of a box that was full takes letters again when this many parts of [`FULL_OF`] are left
+/// in it: so its owner does not have to compete with senders for each place.
+pub const FULL_UNTIL: u32 = 3;
+/// See [`FULL_UNTIL`].
+pub const FULL_OF: u32 = 4;
+/// Bytes of one sender's letters in all boxes together.
+pub const SENDER_BYTES: u32 = 1024 * 1024;
+/// Letters under the letter key before the newest one are taken for this long after the newest
+/// came: their senders asked for the key just before. Its owner keeps it for at least as long.
+pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
+/// Letters that one step deletes because their time is over.
+pub const UPKEEP_LETTERS: u32 = 256;
 
 // --- The relay as a service: `src/command` ---
 
@@ -232,9 +261,6 @@ pub const GATHER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A new letter key is made when the newest is this old.
 pub const LETTER_KEY_INTERVAL: Duration = Duration::from_hours(24);
-/// A letter key that was replaced stays for at least this long: the relay takes letters under it
-/// meanwhile.
-pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
 /// How old a letter may be. A relay keeps none for longer than 14 days.
 pub const LETTER_AGE: Duration = Duration::from_hours(15 * 24);
 /// Letters that were delivered and are neither opened nor parked yet: as many as a relay delivers

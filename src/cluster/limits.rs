@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+pub use crate::limits::{
+    BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, MAX_BOUND_NAMES, SENDER_BYTES,
+    STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
+};
+
 // --- What the engine may answer (`resp.rs`) ---
 
 /// The deepest nesting of an answer: an answer to `XREAD` has a depth of 4.
@@ -63,26 +68,3 @@ pub const READ_WAIT: Duration = Duration::from_secs(2);
 pub const READ_WAIT_COPYING: Duration = Duration::from_millis(50);
 /// Names of whose place a relay keeps a copy, some 120 bytes each.
 pub const MAX_MEMBERS: usize = 1_000_000;
-
-// --- The same as of a relay alone: `src/relay/limits.rs` has the reasons, and a test compares ---
-
-/// Names that may be bound to keys.
-pub const MAX_BOUND_NAMES: usize = 1_000_000;
-/// Letters in one box.
-pub const BOX_LETTERS: u32 = 128;
-/// Bytes of letters in one box.
-pub const BOX_BYTES: u32 = 1024 * 1024;
-/// Letters in one box of a sender to whom its owner did not write.
-pub const STRANGER_LETTERS: u32 = 8;
-/// Users to whom the owner of a box wrote that are remembered.
-pub const WRITTEN_KEPT: u32 = 256;
-/// A part of a box that was full takes letters again when this many of [`FULL_OF`] are in use.
-pub const FULL_UNTIL: u32 = 3;
-/// See [`FULL_UNTIL`].
-pub const FULL_OF: u32 = 4;
-/// Bytes of one sender in all boxes together.
-pub const SENDER_BYTES: u32 = 1024 * 1024;
-/// How long letters under the letter key before the newest are taken.
-pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
-/// Letters that one call of `expire` deletes.
-pub const UPKEEP_LETTERS: u32 = 256;

@@ -7,6 +7,11 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+pub use crate::limits::{
+    BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, MAX_BOUND_NAMES, SENDER_BYTES,
+    STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
+};
+
 use crate::limits::MAX_FRAME;
 use crate::reactor::limits::{HANDSHAKE_TIMEOUT, TURNED_AWAY_PER_TICK};
 
@@ -128,8 +133,6 @@ pub const BINDINGS_PERIOD: Duration = Duration::from_mins(5);
 pub const SITE_BINDINGS_BURST: u32 = 256;
 /// From then on one in this time.
 pub const SITE_BINDINGS_PERIOD: Duration = Duration::from_mins(1);
-/// Names that may be bound to keys in one relay.
-pub const MAX_BOUND_NAMES: usize = 1_000_000;
 /// Bytes of addresses that a relay reserves and does not fill: the tables for that many names, and
 /// what the C library sets aside for the store's thread, its stack and 64 MiB (malloc(3), "arena").
 /// A limit on addresses counts them.
@@ -226,26 +229,6 @@ pub const DELIVERY_BYTES: usize = 256 * 1024;
 /// Deliveries that the storage thread refused (a full disk) or that found no memory are tried
 /// again after this long.
 pub const DELIVERY_PAUSE: Duration = Duration::from_secs(1);
-/// Letters that wait in one box at most. Half of them may be of senders to whom the owner of the
-/// box wrote ([`WRITTEN_KEPT`]), a quarter of all other senders, and a quarter receipts of the
-/// former.
-pub const BOX_LETTERS: u32 = 128;
-/// Bytes that wait in one box at most, shared out in the same way: a client takes them within some
-/// seconds.
-pub const BOX_BYTES: u32 = 1024 * 1024;
-/// Letters of one sender in a box whose owner did not write to it.
-pub const STRANGER_LETTERS: u32 = 8;
-/// Users of whom a box remembers that its owner wrote to them; the one it wrote to longest ago is
-/// forgotten first.
-pub const WRITTEN_KEPT: u32 = 256;
-/// A share of a box that was full takes letters again when this many parts of
-/// [`FULL_OF`] are left in it: so its owner does not have to compete with senders
-/// for each place.
-pub const FULL_UNTIL: u32 = 3;
-/// See [`FULL_UNTIL`].
-pub const FULL_OF: u32 = 4;
-/// Bytes of one sender's letters in all boxes together.
-pub const SENDER_BYTES: u32 = 1024 * 1024;
 /// Bytes of letters that one address (of IPv6: a /64) may store in a day.
 pub const ADDRESS_BYTES_A_DAY: u32 = 4 * 1024 * 1024;
 /// They are counted in parts of this many bytes.
@@ -258,16 +241,11 @@ pub const LETTERS_BYTES: u64 = 1024 * 1024 * 1024;
 pub const LETTERS_DAYS: u32 = 14;
 /// The longest life of a letter key.
 pub const LETTER_KEY_LIFETIME: Duration = Duration::from_hours(90 * 24);
-/// Letters under the key before the newest one are taken for this long after the newest came:
-/// their senders asked for the key just before.
-pub const LETTER_KEY_GRACE: Duration = Duration::from_mins(10);
 /// How often the storage thread looks for letters whose time is over.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// While there is more to delete or to give back to the disk, the next step follows after this
 /// long, or behind the next requests.
 pub const UPKEEP_PAUSE: Duration = Duration::from_millis(20);
-/// Letters that one step deletes because their time is over.
-pub const UPKEEP_LETTERS: u32 = 256;
 /// Pages of 4 KiB that one step gives back to the disk.
 pub const UPKEEP_PAGES: u32 = 512;
 /// Unused pages of 4 KiB that the file keeps, for the next letters.

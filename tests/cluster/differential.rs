@@ -155,22 +155,6 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("expire", &["expired", "no_lease"]),
 ];
 
-/// The bounds that a relay alone has too are the same here.
-#[test]
-fn the_limits_of_a_relay_alone_hold_for_a_cluster() {
-    use sealwax::relay::limits as alone;
-    assert_eq!(limits::MAX_BOUND_NAMES, alone::MAX_BOUND_NAMES);
-    assert_eq!(
-        [limits::BOX_LETTERS, limits::BOX_BYTES, limits::STRANGER_LETTERS, limits::SENDER_BYTES],
-        [alone::BOX_LETTERS, alone::BOX_BYTES, alone::STRANGER_LETTERS, alone::SENDER_BYTES]
-    );
-    assert_eq!(
-        [limits::WRITTEN_KEPT, limits::FULL_UNTIL, limits::FULL_OF, limits::UPKEEP_LETTERS],
-        [alone::WRITTEN_KEPT, alone::FULL_UNTIL, alone::FULL_OF, alone::UPKEEP_LETTERS]
-    );
-    assert_eq!(limits::LETTER_KEY_GRACE, alone::LETTER_KEY_GRACE);
-}
-
 /// What calls at random rarely meet: a part of a box that is full by the number of its letters, and
 /// takes letters again when three quarters of it are in use.
 #[test]
