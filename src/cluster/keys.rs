@@ -105,6 +105,16 @@ pub(super) fn sent(name: &str) -> String {
     key("sent", name)
 }
 
+/// Is there while older letters of a box are still in the file of a relay: no others are taken.
+pub(super) fn closed(name: &str) -> String {
+    key("closed", name)
+}
+
+/// The highest number of the letters that were taken from the file of a relay, by the box.
+pub(super) fn moved(file: &str) -> String {
+    key("moved", file)
+}
+
 /// Bytes of all letters.
 pub(super) fn letter_bytes() -> String {
     alone("letter-bytes")

@@ -23,6 +23,8 @@ pub enum LetterRefusal {
     Released,
     /// The addressee's name is bound to no key.
     UnknownUser,
+    /// Older letters to the addressee are on their way from the file of a relay.
+    Closed,
     /// The addressee has left no key for letters.
     NoKey,
     /// The addressee's key has expired.
@@ -46,9 +48,11 @@ impl LetterRefusal {
             Self::Released | Self::NoKey | Self::KeyExpired => ErrorCode::NoLetterbox,
             Self::UnknownUser => ErrorCode::UnknownUser,
             Self::StaleKey => ErrorCode::StaleKey,
-            Self::AllFull | Self::SenderFull | Self::StrangerFull | Self::BoxFull => {
-                ErrorCode::MailboxFull
-            }
+            Self::Closed
+            | Self::AllFull
+            | Self::SenderFull
+            | Self::StrangerFull
+            | Self::BoxFull => ErrorCode::MailboxFull,
         }
     }
 
@@ -56,6 +60,7 @@ impl LetterRefusal {
         Some(match word {
             "released" => Self::Released,
             "unknown_user" => Self::UnknownUser,
+            "closed" => Self::Closed,
             "no_key" => Self::NoKey,
             "key_expired" => Self::KeyExpired,
             "stale_key" => Self::StaleKey,
@@ -156,6 +161,7 @@ pub fn keep(own: Incarnation, letter: &LetterToKeep, now: u64, most: u64) -> Cal
             keys::letter_bytes(),
             keys::letters(),
             keys::ages(),
+            keys::closed(to),
         ])
         .number(now)
         .arg(from)

@@ -19,9 +19,9 @@
 //! streams (what other relays have for the users here, and who came and went).
 //!
 //! Read on in this order: `place.rs` and `keys.rs` (what lies where), `scripts/common.lua` and the
-//! scripts, `script.rs` (how they are called), `names.rs`, `frames.rs` and `letters.rs` (each call
-//! and its answers), `resp.rs` (values and bytes), `engine.rs` (one connection), `fault.rs` (why it
-//! ends), `lease.rs`, `members.rs`, `limits.rs`.
+//! scripts, `script.rs` (how they are called), `names.rs`, `frames.rs`, `letters.rs` and
+//! `moving.rs` (each call and its answers), `resp.rs` (values and bytes), `engine.rs` (one
+//! connection), `fault.rs` (why it ends), `lease.rs`, `members.rs`, `limits.rs`.
 
 pub mod engine;
 mod fault;
@@ -31,6 +31,7 @@ pub mod lease;
 pub mod letters;
 pub mod limits;
 pub mod members;
+pub mod moving;
 pub mod names;
 mod place;
 pub mod resp;

@@ -11,9 +11,9 @@
 //! none that is.
 
 use super::limits::{
-    BOX_BYTES, BOX_LETTERS, CHANGES, ENTRY_BYTES, FULL_OF, FULL_UNTIL, LEASE, LETTER_KEY_GRACE,
-    MAX_BOUND_NAMES, MAX_INBOX, MAX_RELAYS, REAPED_A_CALL, SENDER_BYTES, STRANGER_LETTERS,
-    UPKEEP_LETTERS, WRITTEN_KEPT,
+    BOX_BYTES, BOX_CLOSED, BOX_LETTERS, CHANGES, ENTRY_BYTES, FULL_OF, FULL_UNTIL, LEASE,
+    LETTER_KEY_GRACE, MAX_BOUND_NAMES, MAX_INBOX, MAX_RELAYS, MOVED_KEPT, REAPED_A_CALL,
+    SENDER_BYTES, STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
 };
 use super::place::Incarnation;
 use super::resp::Value;
@@ -97,6 +97,10 @@ scripts! {
     Wrote "wrote" Takes true,
     /// Deletes old letters.
     Expire "expire" Frees true,
+    /// Takes letters from the file of a relay.
+    MoveLetters "move_letters" Takes true,
+    /// Takes a letter key from there.
+    MoveKey "move_key" Takes true,
 }
 
 impl Script {
@@ -115,7 +119,7 @@ impl Script {
 }
 
 /// The limits that scripts refer to. Times are in milliseconds.
-fn constants() -> [(&'static str, u128); 22] {
+fn constants() -> [(&'static str, u128); 24] {
     [
         ("LEASE", LEASE.as_millis()),
         ("MAX_RELAYS", MAX_RELAYS as u128),
@@ -139,6 +143,8 @@ fn constants() -> [(&'static str, u128); 22] {
         ("CLOCK_SKEW", CLOCK_SKEW.as_millis()),
         ("UPKEEP_LETTERS", UPKEEP_LETTERS.into()),
         ("DAY", 24 * 3600 * 1000),
+        ("BOX_CLOSED", BOX_CLOSED.as_millis()),
+        ("MOVED_KEPT", MOVED_KEPT.as_millis()),
     ]
 }
 
@@ -166,6 +172,11 @@ impl Call {
     pub(super) fn keys<const N: usize>(mut self, keys: [String; N]) -> Self {
         self.keys.extend(keys);
         self
+    }
+
+    /// As [`arg`](Self::arg); empty where there is nothing.
+    pub(super) fn optional(self, arg: Option<impl ToString>) -> Self {
+        self.arg(arg.map_or_else(String::new, |arg| arg.to_string()))
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {

@@ -140,6 +140,7 @@ const OUTCOMES: &[(&str, &[&str])] = &[
             "kept",
             "released",
             "unknown_user",
+            "closed",
             "no_key",
             "key_expired",
             "stale_key",
@@ -153,6 +154,8 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("deliver", &["delivered", "no_lease"]),
     ("wrote", &["noted", "no_lease"]),
     ("expire", &["expired", "no_lease"]),
+    ("move_letters", &["moved", "no_lease"]),
+    ("move_key", &["moved", "not_bound", "no_lease"]),
 ];
 
 /// What calls at random rarely meet: a part of a box that is full by the number of its letters, and

@@ -2,6 +2,7 @@
 
 use sealwax::cluster::frames::{self, ParcelKind};
 use sealwax::cluster::letters::{self, LetterToKeep, LetterUser, LettersWanted};
+use sealwax::cluster::moving::{self, FileBox, FileKey, FileKeys, FileLetter, FileUser};
 use sealwax::cluster::names::{self, Claim, LeaseStep};
 use sealwax::cluster::script::Call;
 use sealwax::cluster::{Incarnation, engine::Settings};
@@ -83,11 +84,13 @@ pub struct Script {
     dice: Dice,
     now: u64,
     session: u64,
+    /// The number of the last letter in a file.
+    in_file: u64,
 }
 
 impl Script {
     pub const fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed), now: START, session: 0 }
+        Self { dice: Dice::new(seed), now: START, session: 0, in_file: 0 }
     }
 
     fn relay(&mut self) -> Incarnation {
@@ -154,7 +157,7 @@ impl Script {
             }
             13..=14 => names::release(own, self.user_among(5).0, session),
             15 if self.dice.below(2) == 0 => names::unbind(own, name),
-            15 => names::publish(own, name, session, r#"{"id":2}"#),
+            15 | 21 => names::publish(own, name, session, r#"{"id":2}"#),
             16 => names::reap(own, other),
             17 => names::find(own, name, self.now),
             18..=19 => {
@@ -170,7 +173,9 @@ impl Script {
     fn letter_call(&mut self, own: Incarnation, name: &str, fp: &Fingerprint) -> Call {
         let (to, _) = self.user();
         let user = LetterUser { name, fp };
-        match self.dice.below(24) {
+        match self.dice.below(28) {
+            24..=25 => self.move_letters(own, name, fp),
+            26 => self.move_key(own, name, fp),
             0 => {
                 let created = self.now - self.dice.one(&[0, DAY]) + self.dice.one(&[0, 0, DAY]);
                 let lifetime = if self.dice.below(8) == 0 { 1 } else { 30 * DAY };
@@ -199,5 +204,53 @@ impl Script {
                 letters::keep(own, &letter, self.now, self.dice.one(&[600_000, 1 << 30, 1 << 30]))
             }
         }
+    }
+
+    fn file_user(&mut self) -> FileUser {
+        let (name, fp) = self.user();
+        FileUser { name: name.to_owned(), fp }
+    }
+
+    /// Letters from one of two files: the next ones, or some that were there before.
+    fn move_letters(&mut self, own: Incarnation, name: &str, fp: &Fingerprint) -> Call {
+        let file = self.dice.one(&["a-file", "another"]);
+        let again = self.dice.one(&[0, 0, 0, 3, 10]);
+        self.in_file = self.in_file.saturating_sub(again);
+        let letters = (0..self.dice.below(5)).map(|_| {
+            self.in_file += 1;
+            let kind = self.dice.one(&[LetterKind::Text, LetterKind::Receipt]);
+            let len = self.dice.one(&[0, 500, 18_000, 200_000]);
+            FileLetter {
+                number: self.in_file,
+                at: self.now - self.dice.one(&[0, 1000, DAY]),
+                from: self.file_user(),
+                id: format!("an id {}", self.dice.below(4000)),
+                kind,
+                share: self.dice.one(&[0, 1, 2]),
+                key_id: 1,
+                kept: vec![b'z'; len],
+            }
+        });
+        let letters = letters.collect();
+        let owner = FileUser { name: name.to_owned(), fp: *fp };
+        // A box that stays closed takes nothing more.
+        let part = FileBox { owner, letters, is_last: self.dice.below(8) > 0 };
+        moving::letters(own, file, &part, self.dice.one(&[600_000, 1 << 30, 1 << 30]))
+    }
+
+    fn move_key(&mut self, own: Incarnation, name: &str, fp: &Fingerprint) -> Call {
+        let id = self.dice.one(&[1, 1, 1, 2]);
+        let created = self.now - self.dice.one(&[0, DAY]);
+        let old = (self.dice.below(2) == 0).then_some((7, self.now + 1000));
+        let key = FileKey { id, created, expires: created + 30 * DAY, json: "{}".to_owned(), old };
+        let wrote_to = (0..self.dice.below(3)).map(|_| {
+            let at = self.now - self.dice.one(&[0, 1000, 2 * DAY]);
+            (self.file_user(), at)
+        });
+        let wrote_to = wrote_to.collect();
+        let key = (self.dice.below(4) > 0).then_some(key);
+        let pem = (self.dice.below(2) == 0).then(|| "a text of a file".to_owned());
+        let owner = FileUser { name: name.to_owned(), fp: *fp };
+        moving::keys(own, &FileKeys { owner, pem, key, wrote_to })
     }
 }

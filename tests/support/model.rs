@@ -125,6 +125,11 @@ impl Model {
         self.items.insert(key.to_owned(), Item::Text(text.as_ref().to_vec()));
     }
 
+    /// It ends after this long.
+    fn end(&mut self, key: &str, after: Duration) {
+        self.ends.insert(key.to_owned(), self.now + after);
+    }
+
     fn add(&mut self, key: &str, by: i64) -> i64 {
         let number = self.get_number(key) + by;
         self.set(key, number.to_string());

@@ -164,15 +164,21 @@ impl Connection {
     }
 
     /// Runs scripts, all sent before the first answer is read. A lease that is taken or renewed does
-    /// not end by itself: a test may be slow, and ends it by deleting its key.
+    /// not end by itself, nor does a box stay closed for a time only: a test may be slow, and ends it
+    /// by deleting its key.
     pub fn call_all(&mut self, calls: &[Call]) -> Result<Vec<Value>, EngineFault> {
         for call in calls {
             self.make_room()?;
             self.ticket += 1;
             self.engine.call(Ticket(self.ticket), call).expect("there is room");
-            if call.script == Script::Lease {
+            let ends = match call.script {
+                Script::Lease => Some(0),
+                Script::MoveLetters => Some(2),
+                _ => None,
+            };
+            if let Some(place) = ends {
                 self.make_room()?;
-                let persist = [b"PERSIST".to_vec(), call.keys[0].clone().into_bytes()];
+                let persist = [b"PERSIST".to_vec(), call.keys[place].clone().into_bytes()];
                 self.engine.ask(Ticket(0), "PERSIST", &persist).expect("there is room");
             }
         }

@@ -35,6 +35,26 @@ local function remove(name, number)
   return true
 end
 
+-- Puts a letter into a box. `at`: when it came, in milliseconds since 1970, as text.
+local function put(name, at, kind, share, key_id, sender, id, content)
+  local number, bytes = text(redis.call('INCR', P .. 'letters')), #content
+  local known = {at, kind, share, key_id, bytes, sender, id}
+  redis.call('HSET', P .. 'box:' .. name, number, table.concat(known, ' '))
+  redis.call('HSET', P .. 'content:' .. name, number, content)
+  redis.call('INCRBY', P .. 'letter-bytes', bytes)
+  redis.call('HINCRBY', P .. 'sent:' .. sender, '*', bytes)
+  redis.call('HINCRBY', P .. 'sent:' .. sender, name, 1)
+  redis.call('ZADD', P .. 'ages', at, name .. ' ' .. number)
+end
+
+-- Tells the relay of the owner of a box, which may be delivering already, that a letter came.
+local function tell_owner(name, kind)
+  local owner = holder(name)
+  if owner and owner.incarnation ~= ARGV[1] and lives(owner.incarnation) then
+    send(owner.incarnation, 'letter', kind .. ' ' .. name)
+  end
+end
+
 -- The owner of a box has written to another user, who is no stranger to it from now on. Writes
 -- nothing where that was noted within a day.
 local function note_written(owner, other, fp, now)

@@ -1,11 +1,11 @@
 -- Keeps a letter, unless something speaks against it (`docs/protocol.md`, section 10). The same
 -- letter is kept once.
 -- KEYS: lease, bound:<sender>, bound:<to>, user:<to>, box:<to>, content:<to>, written:<to>,
--- sent:<sender>, letter-bytes, letters, ages.
+-- sent:<sender>, letter-bytes, letters, ages, closed:<to>.
 -- ARGV: incarnation, now, sender, its fp, to, id, kind, key id, the letter, bytes of all boxes.
--- Answers: kept; or no_lease, released, unknown_user, no_key, key_expired, stale_key, all_full,
--- sender_full, stranger_full, box_full.
-local own, now, sender, fp, to, id, kind, key_id, content, most = unpack(ARGV)
+-- Answers: kept; or no_lease, released, unknown_user, closed, no_key, key_expired, stale_key,
+-- all_full, sender_full, stranger_full, box_full.
+local _, now, sender, fp, to, id, kind, key_id, content, most = unpack(ARGV)
 now = tonumber(now)
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'no_lease'} end
 if redis.call('GET', KEYS[2]) ~= fp then return {'released'} end
@@ -15,6 +15,7 @@ for _, letter in ipairs(letters) do
 end
 local to_fp = redis.call('GET', KEYS[3])
 if not to_fp then return {'unknown_user'} end
+if redis.call('EXISTS', KEYS[12]) == 1 then return {'closed'} end
 local key = redis.call('HMGET', KEYS[4], 'key_id', 'key_expires', 'old_key_id', 'old_key_until')
 if not key[1] then return {'no_key'} end
 if tonumber(key[2]) <= now then return {'key_expired'} end
@@ -49,18 +50,7 @@ if held >= most_letters or held_bytes + bytes > most_bytes or stays_full then
 end
 redis.call('HDEL', KEYS[4], 'full' .. share)
 
-local number = text(redis.call('INCR', KEYS[10]))
-local known = {text(now), kind, share, key_id, bytes, sender, id}
-redis.call('HSET', KEYS[5], number, table.concat(known, ' '))
-redis.call('HSET', KEYS[6], number, content)
-redis.call('INCRBY', KEYS[9], bytes)
-redis.call('HINCRBY', KEYS[8], '*', bytes)
-redis.call('HINCRBY', KEYS[8], to, 1)
-redis.call('ZADD', KEYS[11], text(now), to .. ' ' .. number)
+put(to, text(now), kind, share, key_id, sender, id, content)
 if kind == TEXT then note_written(sender, to, to_fp, now) end
--- The relay of its owner may be delivering already.
-local owner = holder(to)
-if owner and owner.incarnation ~= own and lives(owner.incarnation) then
-  send(owner.incarnation, 'letter', kind .. ' ' .. to)
-end
+tell_owner(to, kind)
 return {'kept'}

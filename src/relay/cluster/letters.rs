@@ -224,6 +224,7 @@ const fn detail(refusal: LetterRefusal) -> &'static str {
     match refusal {
         LetterRefusal::Released => NAME_RELEASED,
         LetterRefusal::UnknownUser => "no such user is known",
+        LetterRefusal::Closed => "older letters to the addressee are on their way: send it later",
         LetterRefusal::NoKey => "the addressee has left no key for letters",
         LetterRefusal::KeyExpired => "the addressee's key for letters has expired",
         LetterRefusal::StaleKey => {

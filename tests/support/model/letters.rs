@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sealwax::cluster::limits::{
-    BOX_BYTES, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, SENDER_BYTES, STRANGER_LETTERS,
-    UPKEEP_LETTERS, WRITTEN_KEPT,
+    BOX_BYTES, BOX_CLOSED, BOX_LETTERS, FULL_OF, FULL_UNTIL, LETTER_KEY_GRACE, SENDER_BYTES,
+    STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
 };
 use sealwax::cluster::resp::Value;
 use sealwax::limits::CLOCK_SKEW;
@@ -72,16 +72,38 @@ impl Model {
         true
     }
 
+    fn put(
+        &mut self,
+        name: &str,
+        at: u64,
+        (kind, share, key_id): (&str, u8, &str),
+        (sender, id): (&str, &str),
+        content: &[u8],
+    ) {
+        let (number, bytes) = (self.add("sealwax:letters", 1).to_string(), content.len() as u64);
+        let known = format!("{at} {kind} {share} {key_id} {bytes} {sender} {id}");
+        self.hset(&key("box", name), &number, known);
+        self.hset(&key("content", name), &number, content);
+        self.add("sealwax:letter-bytes", signed(bytes));
+        self.hadd(&key("sent", sender), "*", signed(bytes));
+        self.hadd(&key("sent", sender), name, 1);
+        self.zadd("sealwax:ages", at, &format!("{name} {number}"));
+    }
+
+    fn tell_owner(&mut self, own: &str, name: &str, kind: &str) {
+        let other = self.holder(name).map(|owner| owner.incarnation);
+        if let Some(other) = other.filter(|other| other != own && self.lives(other)) {
+            self.send(own, &other, "letter", format!("{kind} {name}").as_bytes(), None);
+        }
+    }
+
     fn note_written(&mut self, owner: &str, other: &str, fp: &str, now: u64) {
         let (written, member) = (key("written", owner), format!("{other} {fp}"));
         if self.score(&written, &member).is_some_and(|at| at + DAY >= now) {
             return;
         }
         self.zadd(&written, now, &member);
-        let all = self.sorted(&written);
-        for (_, oldest) in all.iter().take(all.len().saturating_sub(WRITTEN_KEPT as usize)) {
-            self.zrem(&written, oldest);
-        }
+        self.trim_written(&written);
     }
 
     pub(super) fn letterbox(&mut self, keys: &[String], args: &[&str]) -> Value {
@@ -131,6 +153,9 @@ impl Model {
         let Some(to_fp) = self.get(&keys[2]).map(|fp| string(&fp)) else {
             return word("unknown_user");
         };
+        if self.exists(&keys[11]) {
+            return word("closed");
+        }
         let field = |field| self.hget(&keys[3], field).map(|value| string(&value));
         let Some(newest) = field("key_id") else { return word("no_key") };
         if field("key_expires").is_none_or(|expires| number(&expires) <= now) {
@@ -150,21 +175,11 @@ impl Model {
         if let Some(refusal) = self.want_of_room(keys, &letters, (share, bytes), (to, most)) {
             return word(refusal);
         }
-        let letter = self.add(&keys[9], 1).to_string();
-        let known = format!("{now} {kind} {share} {key_id} {bytes} {sender} {id}");
-        self.hset(&keys[4], &letter, known);
-        self.hset(&keys[5], &letter, content);
-        self.add(&keys[8], signed(bytes));
-        self.hadd(&keys[7], "*", signed(bytes));
-        self.hadd(&keys[7], to, 1);
-        self.zadd(&keys[10], now, &format!("{to} {letter}"));
+        self.put(to, now, (kind, share, key_id), (sender, id), content);
         if kind == "0" {
             self.note_written(sender, to, &to_fp, now);
         }
-        let other = self.holder(to).map(|owner| owner.incarnation);
-        if let Some(other) = other.filter(|other| other != own && self.lives(other)) {
-            self.send(own, &other, "letter", format!("{kind} {to}").as_bytes());
-        }
+        self.tell_owner(own, to, kind);
         word("kept")
     }
 
@@ -252,5 +267,101 @@ impl Model {
             deleted += i64::from(self.remove_letter(name, number));
         }
         words([bulk("expired"), Value::Int(deleted)])
+    }
+
+    pub(super) fn move_letters(&mut self, keys: &[String], args: &[&[u8]]) -> Value {
+        let head: Vec<String> = args[1..5].iter().map(|arg| string(arg)).collect();
+        let [to, fp, most, is_last] = &*head else { panic!("four") };
+        if self.get(&keys[1]).as_deref() != Some(fp.as_bytes()) {
+            return words([bulk("moved"), Value::Int(0)]);
+        }
+        let mark = self.hget(&keys[3], to).map_or_else(|| "0 0".to_owned(), |mark| string(&mark));
+        let (last, latest) = mark.split_once(' ').expect("a number and a time");
+        let (mut last, mut latest) = (number(last), number(latest));
+        let (letters, mut moved, mut told) = (args[5..].chunks(9), 0, None);
+        let count = letters.len();
+        for letter in letters {
+            let text: Vec<String> = letter[..8].iter().map(|arg| string(arg)).collect();
+            let [its_number, at, sender, sender_fp, id, kind, share, key_id] = &*text else {
+                panic!("eight")
+            };
+            let (its_number, at, content) = (number(its_number), number(at), letter[8]);
+            if its_number > last || at > latest {
+                if self.get(&key("bound", sender)).as_deref() != Some(sender_fp.as_bytes()) {
+                    break;
+                }
+                let held = self.read_box(to);
+                if !held.iter().any(|other| other.sender == *sender && other.id == *id) {
+                    let bytes = content.len() as u64;
+                    let held_bytes: u64 = held.iter().map(|letter| letter.bytes).sum();
+                    let all = self.get_number(&keys[4]).unsigned_abs();
+                    if held.len() >= BOX_LETTERS as usize
+                        || held_bytes + bytes > BOX_BYTES.into()
+                        || all + bytes > number(most)
+                    {
+                        break;
+                    }
+                    let share = share.parse().expect("a number");
+                    self.put(to, at, (kind, share, key_id), (sender, id), content);
+                    if told.as_deref() != Some("1") {
+                        told = Some(kind.clone());
+                    }
+                }
+                (last, latest) = (last.max(its_number), latest.max(at));
+                self.hset(&keys[3], to, format!("{last} {latest}"));
+            }
+            moved += 1;
+        }
+        if is_last == "1" && moved == count {
+            self.delete(&keys[2]);
+        } else {
+            self.set(&keys[2], "1");
+            self.end(&keys[2], BOX_CLOSED);
+        }
+        if let Some(kind) = told {
+            self.tell_owner(&string(args[0]), to, &kind);
+        }
+        words([bulk("moved"), Value::Int(i64::try_from(moved).expect("few"))])
+    }
+
+    pub(super) fn move_key(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let [_, _, fp, pem, id, created, expires, json, old_id, old_until, ref wrote @ ..] = *args
+        else {
+            panic!("ten")
+        };
+        if self.get(&keys[1]).as_deref() != Some(fp.as_bytes()) {
+            return word("not_bound");
+        }
+        self.hset(&keys[2], "fp", fp);
+        if !pem.is_empty() && self.hget(&keys[2], "pem").is_none() {
+            self.hset(&keys[2], "pem", pem);
+        }
+        let known = self.hget(&keys[2], "key_created").map(|known| number(&string(&known)));
+        if !id.is_empty() && known.is_none_or(|known| known < number(created)) {
+            let fields = [("key_id", id), ("key_created", created), ("key_expires", expires)];
+            for (field, value) in fields.into_iter().chain([("key_json", json)]) {
+                self.hset(&keys[2], field, value);
+            }
+            for (field, value) in [("old_key_id", old_id), ("old_key_until", old_until)] {
+                self.hdel(&keys[2], field);
+                if !old_id.is_empty() {
+                    self.hset(&keys[2], field, value);
+                }
+            }
+        }
+        for other in wrote.chunks(3) {
+            let (member, at) = (format!("{} {}", other[0], other[1]), number(other[2]));
+            let known = self.score(&keys[3], &member).unwrap_or(0);
+            self.zadd(&keys[3], known.max(at), &member);
+        }
+        self.trim_written(&keys[3]);
+        word("moved")
+    }
+
+    fn trim_written(&mut self, key: &str) {
+        let all = self.sorted(key);
+        for (_, oldest) in all.iter().take(all.len().saturating_sub(WRITTEN_KEPT as usize)) {
+            self.zrem(key, oldest);
+        }
     }
 }

@@ -117,6 +117,8 @@ impl Model {
             Script::Deliver => self.deliver(keys, &text),
             Script::Wrote => self.wrote(keys, &text),
             Script::Expire => self.expire(keys, &text),
+            Script::MoveLetters => self.move_letters(keys, args),
+            Script::MoveKey => self.move_key(keys, &text),
         }
     }
 
@@ -185,7 +187,7 @@ impl Model {
         } else if !self.exists(&keys[0]) {
             return word("gone");
         }
-        self.ends.insert(keys[0].clone(), self.now + LEASE);
+        self.end(&keys[0], LEASE);
         let change = self.get_number(&keys[4]).to_string();
         let inbox = self.hget_number(&key("flow", own), "number").to_string();
         let epoch = bulk(self.get(&keys[3]).expect("an epoch"));
