@@ -58,6 +58,7 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
             "connected": it.is_connected,
             "users": it.users,
             "frames": it.frames,
+            "letters_left": it.letters_left,
         })),
         "messages": traffic.messages,
         "received_bytes": traffic.received,

@@ -117,6 +117,11 @@ impl Page {
                     "Frames for other relays that were not answered.",
                     cluster.frames,
                 ),
+                (
+                    "sealwax_cluster_letters_left",
+                    "Letters from before the relay joined that are still in its own file.",
+                    usize::try_from(cluster.letters_left).unwrap_or(usize::MAX),
+                ),
             ] {
                 self.one(name, help, "gauge", value);
             }

@@ -104,18 +104,28 @@ pub fn letters(own: Incarnation, file: &str, part: &FileBox, most: u64) -> Call 
     })
 }
 
-/// How many of the letters, from the first one on, need be kept in the file no more. The others may
-/// be taken later: the box is full, the owner or a sender is not bound to its key in the engine
-/// (yet), or our lease has ended.
-pub fn letters_moved(answer: &Value) -> Result<usize, WrongAnswer> {
+/// What the engine has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many of the letters, from the first one on, need be kept in the file no more. The next
+    /// one may be taken later: the box is full, or its owner or sender is not bound to its key in
+    /// the engine (yet).
+    pub count: usize,
+    /// No box can take anything now: all of them together are full, or our lease has ended.
+    pub is_stopped: bool,
+}
+
+/// Reads the answer to [`letters`].
+pub fn letters_taken(answer: &Value) -> Result<Taken, WrongAnswer> {
     let wrong = WrongAnswer(Script::MoveLetters);
-    match outcome(Script::MoveLetters, answer)? {
-        ("moved", [count]) => {
-            count.number().and_then(|count| usize::try_from(count).ok()).ok_or(wrong)
-        }
-        ("no_lease", []) => Ok(0),
-        _ => Err(wrong),
-    }
+    let (count, is_stopped) = match outcome(Script::MoveLetters, answer)? {
+        ("moved", [count]) => (count, false),
+        ("all_full", [count]) => (count, true),
+        ("no_lease", []) => return Ok(Taken { count: 0, is_stopped: true }),
+        _ => return Err(wrong),
+    };
+    let count = count.number().and_then(|count| usize::try_from(count).ok()).ok_or(wrong)?;
+    Ok(Taken { count, is_stopped })
 }
 
 /// Asks to take what the file has of a user beside letters.
@@ -138,12 +148,13 @@ pub fn keys(own: Incarnation, user: &FileKeys) -> Call {
         .fold(call, |call, (other, at)| call.arg(&other.name).arg(other.fp.to_string()).number(*at))
 }
 
-/// Whether that need be kept in the file no more. If not, it may be taken later: the name is not
-/// bound to the key in the engine (yet), or our lease has ended.
-pub fn keys_moved(answer: &Value) -> Result<bool, WrongAnswer> {
-    match outcome(Script::MoveKey, answer)? {
-        ("moved", []) => Ok(true),
-        ("not_bound" | "no_lease", []) => Ok(false),
-        _ => Err(WrongAnswer(Script::MoveKey)),
-    }
+/// Reads the answer to [`keys`], of which the count is 1 if it was taken.
+pub fn keys_taken(answer: &Value) -> Result<Taken, WrongAnswer> {
+    let (count, is_stopped) = match outcome(Script::MoveKey, answer)? {
+        ("moved", []) => (1, false),
+        ("not_bound", []) => (0, false),
+        ("no_lease", []) => (0, true),
+        _ => return Err(WrongAnswer(Script::MoveKey)),
+    };
+    Ok(Taken { count, is_stopped })
 }

@@ -43,6 +43,10 @@ pub struct Counters {
     pub tls: u64,
     /// Certificates that were read again and could not be used.
     pub tls_not_reloaded: u64,
+    /// Letters that were moved from this relay's own store into the engine of its cluster.
+    pub letters_moved: u64,
+    /// Letter keys that were.
+    pub keys_moved: u64,
     /// Frames that were gathered for other relays.
     pub frames_left: u64,
     /// Frames that came from other relays.
@@ -111,6 +115,16 @@ impl Counters {
                 "tls_not_reloaded",
                 "Reloaded certificates that could not be used.",
                 self.tls_not_reloaded,
+            ),
+            (
+                "cluster_letters_moved",
+                "Letters that were moved from this relay's file into the engine.",
+                self.letters_moved,
+            ),
+            (
+                "cluster_keys_moved",
+                "Letter keys that were moved from this relay's file into the engine.",
+                self.keys_moved,
             ),
             ("cluster_frames_sent", "Frames for users at other relays.", self.frames_left),
             ("cluster_frames_received", "Frames from other relays.", self.frames_came),

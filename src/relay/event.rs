@@ -4,6 +4,7 @@
 //! (`journal.rs`). An event holds names, addresses, codes and counts of bytes. Keys, contents and
 //! other members that are only passed on have no place here, so they cannot reach a log.
 
+mod move_news;
 mod words;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use serde::{Serialize, Serializer};
 
+pub use self::move_news::MoveNews;
 use self::words::{Quoted, User};
 use super::counters::Counters;
 use crate::cluster::Incarnation;
@@ -250,6 +252,8 @@ pub enum Event<'a> {
         #[serde(serialize_with = "text")]
         relay: Incarnation,
     },
+    /// What this relay's own file has of letters is being moved into the engine.
+    Move(MoveNews<'a>),
     /// A frame came from another relay and was queued for its addressee.
     FrameCame {
         /// Its addressee.
@@ -343,6 +347,7 @@ impl Event<'_> {
             | Self::DrainBegun { .. }
             | Self::SettingsReloaded
             | Self::ClusterJoined
+            | Self::Move(_)
             | Self::Draining { .. } => LineKind::System,
             Self::Registered { .. } => LineKind::Success,
             Self::Connected { .. }
@@ -403,6 +408,7 @@ impl Event<'_> {
             Self::Forwarded { action: ForwardKind::Message, .. }
             | Self::FrameCame { .. }
             | Self::LetterStored { .. }
+            | Self::Move(MoveNews::Part { .. })
             | Self::LetterDelivered { .. } => Level::Debug,
             _ => Level::Normal,
         }
@@ -448,6 +454,7 @@ impl fmt::Display for Event<'_> {
             Self::FrameCame { to, bytes } => {
                 write!(out, "a frame of {bytes} bytes for {} came from another relay", Quoted(to))
             }
+            Self::Move(news) => news.fmt(out),
             Self::NoAdmin { detail } => write!(out, "there is no admin socket: {detail}"),
             Self::Kicked { name } => {
                 write!(out, "the connection of {} was ended by the operator", Quoted(name))

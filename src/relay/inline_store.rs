@@ -11,6 +11,7 @@ use super::boxes::{Boxes, LetterLimits};
 use super::database::Database;
 use super::letter_store::{LetterAnswer, LetterAsk, LetterStore, Waiting};
 use super::limits::STORE_QUEUE;
+use super::move_store::{MoveAnswer, MoveAsk, MoveStore};
 use super::open_error::OpenError;
 use super::store::{Answer, QueueFull, Store, StoreFault};
 use super::store_thread::Asked;
@@ -24,6 +25,7 @@ pub struct InlineStore {
     clock: Box<dyn Fn() -> u64>,
     answers: VecDeque<Answer>,
     letter_answers: VecDeque<(u64, LetterAnswer)>,
+    move_answer: Option<MoveAnswer>,
 }
 
 impl InlineStore {
@@ -35,7 +37,7 @@ impl InlineStore {
         let unusable = |error| OpenError::unusable(Path::new(":memory:"), error);
         let database = Database::in_memory().map_err(unusable)?;
         let (answers, letter_answers) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { database, clock, answers, letter_answers })
+        Ok(Self { database, clock, answers, letter_answers, move_answer: None })
     }
 
     /// Binds a name, or tells why not.
@@ -84,6 +86,10 @@ impl Store for InlineStore {
         Some(self)
     }
 
+    fn moves(&mut self) -> Option<&mut dyn MoveStore> {
+        Some(self)
+    }
+
     fn waiting(&self) -> Option<Waiting> {
         let boxes = Boxes::new(self.database.tables(), LetterLimits::default(), (self.clock)());
         boxes.waiting().ok()
@@ -106,5 +112,17 @@ impl LetterStore for InlineStore {
 
     fn next_letter_answer(&mut self) -> Option<(u64, LetterAnswer)> {
         self.letter_answers.pop_front()
+    }
+}
+
+impl MoveStore for InlineStore {
+    fn ask_move(&mut self, ask: MoveAsk) -> Result<(), QueueFull> {
+        let answer = ask.carry_out(&mut self.database, LetterLimits::default(), (self.clock)());
+        self.move_answer = Some(answer);
+        Ok(())
+    }
+
+    fn next_move_answer(&mut self) -> Option<MoveAnswer> {
+        self.move_answer.take()
     }
 }

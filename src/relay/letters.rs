@@ -276,9 +276,7 @@ impl Relay {
     /// Does what the store's answers ask for; called at the end of each tick.
     pub(super) fn settle_letters(&mut self, cx: &mut Context) {
         let mut failure = None;
-        while let Some((ticket, answer)) =
-            self.letter_store().and_then(LetterStore::next_letter_answer)
-        {
+        while let Some((ticket, answer)) = self.next_letter_answer() {
             let Some(what) = self.letters.end(ticket) else { continue };
             let fault = match (what, answer) {
                 (UnderWay::Delivery { to }, LetterAnswer::Delivered(delivered)) => {
@@ -305,12 +303,20 @@ impl Relay {
             self.counters.letters_failed += 1;
             self.log.tell(&Event::LettersFailed { detail: &detail });
         }
-        let letters = self.letter_store().map_or(0, LetterStore::take_expired);
+        // A relay of a cluster may have old letters in its own store too.
+        let letters = self.letter_store().map_or(0, LetterStore::take_expired)
+            + self.store.letters().map_or(0, LetterStore::take_expired);
         if letters > 0 {
             self.counters.letters_expired += letters;
             self.log.tell(&Event::LettersExpired { letters });
         }
         self.deliver(cx);
+    }
+
+    /// The next answer, of the engine of a cluster or of the relay's own store.
+    fn next_letter_answer(&mut self) -> Option<(u64, LetterAnswer)> {
+        let answer = self.letter_store().and_then(LetterStore::next_letter_answer);
+        answer.or_else(|| self.store.letters().and_then(LetterStore::next_letter_answer))
     }
 
     /// A letter was kept, or not. Returns what went wrong with the disk.

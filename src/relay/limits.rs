@@ -200,6 +200,16 @@ pub const ENGINE_STEADY: Duration = Duration::from_secs(5);
 /// The pause between two parts of the bound names that are restored in the engine: each takes it
 /// some 10 ms.
 pub const RESTORE_PAUSE: Duration = Duration::from_millis(100);
+/// Letters, boxes or letter keys that are moved at once from a relay's own file into the engine:
+/// each takes it some 30 µs.
+pub const MOVED_AT_ONCE: u32 = 64;
+/// Bytes of such letters. One letter alone may be longer.
+pub const MOVED_BYTES_AT_ONCE: usize = 256 * 1024;
+/// What the engine did not take (a box is full, its memory is) is tried again after this long; it
+/// doubles with each time that nothing is taken.
+pub const MOVE_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest such pause: boxes are closed again within it (`BOX_CLOSED`).
+pub const MOVE_PAUSE_MAX: Duration = Duration::from_secs(16);
 /// How often a relay has old letters deleted in the engine.
 pub const EXPIRE_PAUSE: Duration = Duration::from_mins(1);
 /// Letters that may be on their way to the storage thread. One more is refused with

@@ -26,9 +26,9 @@
 //! `changes.rs` and `announce.rs` (who is told who is here), `rates.rs` and `throttle.rs` (what one
 //! address may ask), `newcomers.rs` (how many new names it may bind), `letters.rs` and
 //! `delivery.rs` (what waits for who is away), `ending.rs`, `reload.rs`,
-//! `supervisor.rs`, `store.rs` and `letter_store.rs` (what
-//! outlives the process), `sqlite.rs`, `store_thread.rs`, `database.rs` and `boxes.rs` (on the
-//! disk), `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the
+//! `supervisor.rs`, `store.rs`, `letter_store.rs` and `move_store.rs` (what outlives the process),
+//! `sqlite.rs`, `store_thread.rs`, `database.rs`, `boxes.rs` and `move_tables.rs` (on the disk),
+//! `event.rs`, `counters.rs`, `journal.rs`, `history.rs` and `overview.rs` (what the
 //! operator is told, and may ask).
 
 mod actions;
@@ -56,6 +56,8 @@ pub mod letter_store;
 mod letters;
 pub mod limits;
 mod log;
+pub mod move_store;
+mod move_tables;
 pub mod names;
 mod newcomers;
 mod open_error;

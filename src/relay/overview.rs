@@ -41,7 +41,7 @@ pub struct Gauges {
     pub takers: usize,
     /// Questions about letters that the store has not answered.
     pub letters_asked: usize,
-    /// How many letters wait in all boxes; none where none are kept.
+    /// How many letters wait in all boxes; none where none are kept, and in a cluster.
     pub letters: Option<u64>,
     /// Bytes of them.
     pub letter_bytes: Option<u64>,
@@ -81,7 +81,8 @@ impl Relay {
     /// How the relay stands.
     pub fn gauges(&self) -> Gauges {
         let (held, reserved) = self.directory.count();
-        let waiting = self.store.waiting();
+        // Those of a cluster are in its engine, where nobody counts them.
+        let waiting = self.store.waiting().filter(|_| self.cluster.is_none());
         Gauges {
             connections: self.peers.len(),
             max_connections: self.config.max_connections,

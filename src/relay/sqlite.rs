@@ -29,6 +29,7 @@ pub use super::open_error::OpenError;
 use super::database::{Database, IfEmpty};
 use super::letter_store::{LetterAnswer, LetterAsk, LetterStore, Waiting};
 use super::limits::{STORE_QUEUE, STORE_USED};
+use super::move_store::{MoveAnswer, MoveAsk, MoveStore};
 use super::store::{Answer, Progress, QueueFull, Store};
 use super::store_thread::{StoreRequest, StoreThread};
 use crate::reactor::Waker;
@@ -43,6 +44,7 @@ pub struct SqliteStore {
     requests: Option<SyncSender<StoreRequest>>,
     answers: Receiver<Answer>,
     letter_answers: Receiver<(u64, LetterAnswer)>,
+    move_answers: Receiver<MoveAnswer>,
     released: Receiver<String>,
     waker: Waker,
     /// How many [`StoreRequest::Used`] wait in the queue: they leave room for requests that users
@@ -117,6 +119,7 @@ impl SqliteStore {
         // Without a bound of its own: each answer is to a request, and those are bounded.
         let (answer, answers) = channel();
         let (answer_letter, letter_answers) = channel();
+        let (answer_move, move_answers) = channel();
         let (tell_released, released) = channel();
         let waker = Waker::new()?;
         let (used_waiting, expired) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
@@ -130,6 +133,7 @@ impl SqliteStore {
             asked,
             answers: answer,
             letter_answers: answer_letter,
+            move_answers: answer_move,
             released: tell_released,
             waker: waker.clone(),
             used_waiting: Arc::clone(&used_waiting),
@@ -144,6 +148,7 @@ impl SqliteStore {
             requests: Some(requests),
             answers,
             letter_answers,
+            move_answers,
             released,
             waker,
             used_waiting,
@@ -197,6 +202,10 @@ impl Store for SqliteStore {
         if self.keeps_letters { Some(self) } else { None }
     }
 
+    fn moves(&mut self) -> Option<&mut dyn MoveStore> {
+        if self.keeps_letters { Some(self) } else { None }
+    }
+
     fn look_for_released(&mut self) {
         // If the queue is full the request is lost, and the operator sends SIGHUP again.
         let _ = self.send(StoreRequest::Released);
@@ -236,6 +245,16 @@ impl LetterStore for SqliteStore {
 
     fn take_expired(&mut self) -> u64 {
         self.expired.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl MoveStore for SqliteStore {
+    fn ask_move(&mut self, ask: MoveAsk) -> Result<(), QueueFull> {
+        self.send(StoreRequest::Move(ask))
+    }
+
+    fn next_move_answer(&mut self) -> Option<MoveAnswer> {
+        self.move_answers.try_recv().ok()
     }
 }
 

@@ -19,6 +19,7 @@ use std::fmt;
 
 use super::letter_store::{LetterStore, Waiting};
 use super::limits::STORE_QUEUE;
+use super::move_store::MoveStore;
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
 
@@ -46,6 +47,11 @@ pub trait Store {
 
     /// Where letters are kept; `None` where none are.
     fn letters(&mut self) -> Option<&mut dyn LetterStore> {
+        None
+    }
+
+    /// What is to be moved where the relay joins a cluster; `None` where nothing is kept.
+    fn moves(&mut self) -> Option<&mut dyn MoveStore> {
         None
     }
 

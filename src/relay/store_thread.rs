@@ -13,6 +13,7 @@ use super::boxes::{Boxes, LetterLimits};
 use super::database::{Database, IfEmpty};
 use super::letter_store::{Delivered, Delivery, LetterAnswer, LetterAsk};
 use super::limits::{STORE_QUEUE, UPKEEP_INTERVAL, UPKEEP_PAUSE};
+use super::move_store::{MoveAnswer, MoveAsk};
 use super::store::{Answer, StoreFault};
 use crate::reactor::Waker;
 use crate::wire::Fingerprint;
@@ -29,6 +30,8 @@ pub(super) enum StoreRequest {
     Released,
     /// Something about letters.
     Letters { ticket: u64, ask: LetterAsk },
+    /// What is to be moved into the engine of the cluster.
+    Move(MoveAsk),
 }
 
 /// The thread's end of the queues.
@@ -48,6 +51,7 @@ pub(super) struct StoreThread {
     pub(super) asked: Receiver<StoreRequest>,
     pub(super) answers: Sender<Answer>,
     pub(super) letter_answers: Sender<(u64, LetterAnswer)>,
+    pub(super) move_answers: Sender<MoveAnswer>,
     pub(super) released: Sender<String>,
     pub(super) waker: Waker,
 }
@@ -94,7 +98,7 @@ impl StoreThread {
         self.release(&requests);
         let mut is_usable = self.bind(&requests, &fault);
         self.note_used(&requests);
-        let mut has_deleted = false;
+        let mut has_deleted = self.move_on(&requests, &fault, &mut is_usable);
         let letters = requests.into_iter().filter_map(|request| match request {
             StoreRequest::Letters { ticket, ask } => Some((ticket, ask)),
             _ => None,
@@ -191,6 +195,23 @@ impl StoreThread {
             let _ = database.used(used);
         }
         self.used_waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Deletes what the engine of the cluster has, and tells what it is to get next. Returns
+    /// whether anything was to be deleted.
+    fn move_on(&mut self, requests: &[StoreRequest], fault: &str, is_usable: &mut bool) -> bool {
+        let mut has_deleted = false;
+        for request in requests {
+            let StoreRequest::Move(ask) = request else { continue };
+            let answer = match &mut self.database {
+                Some(database) => ask.carry_out(database, self.limits, now()),
+                None => Err(fault.to_owned()),
+            };
+            *is_usable &= answer.is_ok();
+            has_deleted |= !ask.moved.letters.is_empty();
+            let _ = self.move_answers.send(answer);
+        }
+        has_deleted
     }
 
     /// Deletes some letters whose time is over, and gives some room back to the disk. Returns when

@@ -154,7 +154,7 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("deliver", &["delivered", "no_lease"]),
     ("wrote", &["noted", "no_lease"]),
     ("expire", &["expired", "no_lease"]),
-    ("move_letters", &["moved", "no_lease"]),
+    ("move_letters", &["moved", "all_full", "no_lease"]),
     ("move_key", &["moved", "not_bound", "no_lease"]),
 ];
 

@@ -17,6 +17,7 @@ mod support {
 mod across;
 mod engine;
 mod killed;
+mod moved;
 
 use serde_json::{Value, json};
 use support::relay::Client;

@@ -5,7 +5,8 @@
 -- ARGV: incarnation, to, its fp, bytes of all boxes, '1' where the file has no more letters of the
 -- box, and of each letter: its number in the file, when it came, sender, its fp, id, kind, share, key
 -- id, the letter.
--- Answers: moved, how many need be kept in the file no more; or no_lease.
+-- Answers: moved, or all_full where no box may take more, and how many letters need be kept in the
+-- file no more; or no_lease.
 local _, to, fp, most, is_last = unpack(ARGV, 1, 5)
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'no_lease'} end
 if redis.call('GET', KEYS[2]) ~= fp then return {'moved', 0} end
@@ -17,15 +18,16 @@ for _, letter in ipairs(read_box(to)) do
   seen[letter.sender .. ' ' .. letter.id] = true
   held, held_bytes = held + 1, held_bytes + letter.bytes
 end
-local moved, told = 0, nil
+local moved, told, word = 0, nil, 'moved'
 for i = 6, #ARGV, 9 do
   local number, at, sender, sender_fp, id, kind, share, key_id, content = unpack(ARGV, i, i + 8)
   local same, bytes = sender .. ' ' .. id, #content
   if tonumber(number) > last or tonumber(at) > latest then
     if redis.call('GET', P .. 'bound:' .. sender) ~= sender_fp then break end
     if not seen[same] then
-      local all = tonumber(redis.call('GET', KEYS[5]) or '0')
-      if held >= BOX_LETTERS or held_bytes + bytes > BOX_BYTES or all + bytes > tonumber(most) then
+      if held >= BOX_LETTERS or held_bytes + bytes > BOX_BYTES then break end
+      if tonumber(redis.call('GET', KEYS[5]) or '0') + bytes > tonumber(most) then
+        word = 'all_full'
         break
       end
       put(to, at, kind, share, key_id, sender, id, content)
@@ -44,4 +46,4 @@ else
   redis.call('SET', KEYS[3], '1', 'PX', BOX_CLOSED)
 end
 if told then tell_owner(to, told) end
-return {'moved', moved}
+return {word, moved}

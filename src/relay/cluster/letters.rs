@@ -27,6 +27,8 @@ pub(super) struct FarLetters {
     /// Questions for keys that wait until the engine can be reached, and since when.
     waiting: VecDeque<(u64, LetterAsk, Time)>,
     answers: VecDeque<(u64, LetterAnswer)>,
+    /// Questions for keys of which the engine knows none yet: this relay's own store may.
+    to_ask_own: Vec<(u64, String)>,
     expired: u64,
 }
 
@@ -84,6 +86,11 @@ impl Cluster {
         now: Time,
         wall: u64,
     ) -> Option<LetterAsk> {
+        if matches!(ask, LetterAsk::Keep(_)) && self.moving.refuses_letters() {
+            let refused = outcome(LetterOutcome::Refused(LetterRefusal::Closed));
+            self.letters.answers.push_back((ticket, LetterAnswer::Kept(refused)));
+            return None;
+        }
         if !self.calls.has_room() {
             return Some(ask);
         }
@@ -128,7 +135,13 @@ impl Cluster {
             LetterAsk::Publish { .. } => {
                 LetterAnswer::Published(outcome(letters::letterbox_kept(value)?))
             }
-            LetterAsk::Keep(_) => LetterAnswer::Kept(outcome(letters::kept(value)?)),
+            LetterAsk::Keep(_) => LetterAnswer::Kept(outcome(match letters::kept(value)? {
+                // It is on its way.
+                LetterOutcome::Refused(LetterRefusal::NoKey) if self.moving.has_keys_left() => {
+                    LetterOutcome::Refused(LetterRefusal::Closed)
+                }
+                kept => kept,
+            })),
             LetterAsk::Deliver(_) => LetterAnswer::Delivered(match letters::delivered(value)? {
                 Some(found) => Delivered {
                     deleted: Ok(usize::try_from(found.deleted).unwrap_or_default()),
@@ -141,7 +154,15 @@ impl Cluster {
                     has_more: true,
                 },
             }),
-            LetterAsk::Find { .. } => LetterAnswer::Found(Ok(known(names::found(value)?))),
+            LetterAsk::Find { name } => {
+                let found = names::found(value)?;
+                let may_be_here = found.letter_key.is_none() && found.place.is_none();
+                if may_be_here && self.moving.has_keys_left() {
+                    self.letters.to_ask_own.push((ticket, name.clone()));
+                    return Ok(());
+                }
+                LetterAnswer::Found(Ok(known(found)))
+            }
             LetterAsk::Wrote { .. } => {
                 letters::noted(value)?;
                 LetterAnswer::Noted
@@ -195,6 +216,18 @@ impl Relay {
     /// `get_pubkey` of a user of a cluster who is not here: the engine is asked.
     pub(in crate::relay) fn is_far(&self, target: &str) -> bool {
         self.cluster.is_some() && self.directory.holder(target, &self.peers).is_none()
+    }
+
+    /// Asks this relay's own store for keys that may not have been moved into the engine yet.
+    pub(super) fn ask_own_for_keys(&mut self) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for (ticket, name) in std::mem::take(&mut cluster.letters.to_ask_own) {
+            let ask = LetterAsk::Find { name };
+            let failed = ask.failed("the store has too much to do");
+            if self.store.letters().is_none_or(|store| store.ask(ticket, ask).is_err()) {
+                cluster.letters.answers.push_back((ticket, failed));
+            }
+        }
     }
 
     /// Hands over what was asked of letters in this tick.

@@ -10,7 +10,7 @@
 //!   of what came from it.
 //! - The roster lists everybody (`everybody.rs`), as the copy of who is where says (`copy.rs`).
 //! - Keys of users who are not here are looked up in the engine, and letters are kept there
-//!   (`letters.rs`).
+//!   (`letters.rs`); what the relay had of both before it joined is moved there (`moving.rs`).
 //! - Its *lease* in the engine is renewed (`tend.rs`). A relay that cannot do so *fences itself*
 //!   before its lease ends: it takes no names and sends nothing to other relays, because they may
 //!   have let its users go. Its own users go on writing to each other.
@@ -28,6 +28,7 @@ mod everybody;
 mod frames;
 mod letters;
 mod link;
+mod moving;
 mod outgoing;
 mod parcel;
 mod seek;
@@ -44,6 +45,7 @@ use self::claims::Stage;
 use self::everybody::Everybody;
 use self::letters::FarLetters;
 use self::link::Link;
+use self::moving::{MovedPart, Moving};
 use self::outgoing::Outgoing;
 use self::parcel::AnswersDraft;
 use self::seek::Seeking;
@@ -138,6 +140,8 @@ pub(super) struct Cluster {
     letters: FarLetters,
     /// The next bound name that is to be restored, and when; none once all are.
     restoring: Option<(usize, Time)>,
+    /// Letters from before this relay joined.
+    moving: Moving,
     expire_at: Time,
     /// Why it cannot go on, and nothing changes by waiting.
     failure: Option<EngineFault>,
@@ -171,6 +175,8 @@ enum Asked {
     Answers,
     Drain,
     Expire,
+    /// Letters or a key from before this relay joined.
+    Moved(MovedPart),
     /// Where a user is for whom frames wait.
     Where(String),
     /// Something about letters, under the ticket of who asks.
@@ -188,6 +194,8 @@ pub struct ClusterState {
     pub users: usize,
     /// Frames for other relays that were not answered.
     pub frames: usize,
+    /// Letters from before the relay joined that are still in its own store.
+    pub letters_left: u64,
 }
 
 impl Cluster {
@@ -221,6 +229,7 @@ impl Cluster {
             reaping: BTreeSet::new(),
             letters: FarLetters::default(),
             restoring: None,
+            moving: Moving::default(),
             expire_at: Time::default(),
             failure: None,
         }
@@ -241,12 +250,13 @@ impl Cluster {
         self.lease.is_held((self.config.boot_time)())
     }
 
-    fn state(&self) -> ClusterState {
+    fn state(&self, letters_left: u64) -> ClusterState {
         ClusterState {
             is_joined: self.is_held(),
             is_connected: self.calls.is_ready() && self.reads.is_ready(),
             users: self.everybody.len(),
             frames: self.outgoing.len(),
+            letters_left,
         }
     }
 
@@ -316,7 +326,8 @@ impl Relay {
 
     /// How the relay stands in its cluster, if it belongs to one.
     pub fn cluster_state(&self) -> Option<ClusterState> {
-        self.cluster.as_deref().map(Cluster::state)
+        let letters_left = self.store.waiting().map_or(0, |waiting| waiting.letters);
+        self.cluster.as_deref().map(|cluster| cluster.state(letters_left))
     }
 
     /// Why the relay could not join its cluster, where the loop was stopped because of that.

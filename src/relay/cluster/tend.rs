@@ -3,11 +3,12 @@
 
 use nix::errno::Errno;
 
-use super::{Asked, Cluster, Link, Relay, new_incarnation};
+use super::{Asked, Cluster, Link, MovedPart, Relay, new_incarnation};
 use crate::cluster::frames;
 use crate::cluster::lease::Lease;
 use crate::cluster::limits::RESTORED_A_CALL;
 use crate::cluster::members::Wanted;
+use crate::cluster::moving::{self, Taken};
 use crate::cluster::names::{self, LeaseAnswer, LeaseStep, ReapAnswer, RestoreAnswer};
 use crate::cluster::resp::Value;
 use crate::cluster::{CallFault, EngineFault, Incarnation, letters as calls};
@@ -134,6 +135,9 @@ impl Relay {
             Asked::Restore => cluster.restore_again(cx.now()),
             Asked::Lease { .. } => cluster.lease.unanswered(),
             Asked::Unbind(name) => cluster.to_unbind.push(name),
+            Asked::Moved(part) => {
+                self.part_moved(cx, part, Taken { count: 0, is_stopped: true });
+            }
             Asked::Release => cluster.members.outdate(), // the next copy shows it
             // Each frame has a time of its own; the rest is done by the next call of its kind.
             _ => {}
@@ -156,6 +160,8 @@ impl Relay {
         cluster.go_on_copying(cx.now());
         cluster.expire_letters(cx.now(), wall);
         self.restore_some(cx);
+        self.move_on(cx);
+        self.ask_own_for_keys();
         self.tell_news();
     }
 
@@ -278,6 +284,13 @@ impl Relay {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.letters_answered(ticket, &ask, value)?;
                 }
+            }
+            Asked::Moved(part) => {
+                let taken = match part {
+                    MovedPart::Letters { .. } => moving::letters_taken(value)?,
+                    MovedPart::Keys(_) => moving::keys_taken(value)?,
+                };
+                self.part_moved(cx, part, taken);
             }
             Asked::Release | Asked::Answers | Asked::Drain | Asked::Note => {}
         }
@@ -478,7 +491,9 @@ impl Cluster {
         let ends = self.lease.fenced_at().map(|at| at + CLUSTER_LEASE_ENDS).filter(|at| *at > boot);
         let is_ready = self.calls.is_ready();
         let lease = self.lease.next(boot).filter(|at| is_ready || *at > boot).map(from_now);
-        let when_ready = [self.restoring.map(|(_, at)| at), Some(self.expire_at)];
+        let is_restored = self.restoring.is_none();
+        let moving = self.moving.due().filter(|_| is_restored && self.calls.has_room());
+        let when_ready = [self.restoring.map(|(_, at)| at), Some(self.expire_at), moving];
         let when_ready = when_ready.into_iter().flatten().filter(|_| is_ready && self.is_held());
         let always = [
             self.calls.due(),

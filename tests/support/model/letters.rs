@@ -279,6 +279,7 @@ impl Model {
         let (last, latest) = mark.split_once(' ').expect("a number and a time");
         let (mut last, mut latest) = (number(last), number(latest));
         let (letters, mut moved, mut told) = (args[5..].chunks(9), 0, None);
+        let mut word = "moved";
         let count = letters.len();
         for letter in letters {
             let text: Vec<String> = letter[..8].iter().map(|arg| string(arg)).collect();
@@ -295,10 +296,11 @@ impl Model {
                     let bytes = content.len() as u64;
                     let held_bytes: u64 = held.iter().map(|letter| letter.bytes).sum();
                     let all = self.get_number(&keys[4]).unsigned_abs();
-                    if held.len() >= BOX_LETTERS as usize
-                        || held_bytes + bytes > BOX_BYTES.into()
-                        || all + bytes > number(most)
-                    {
+                    if held.len() >= BOX_LETTERS as usize || held_bytes + bytes > BOX_BYTES.into() {
+                        break;
+                    }
+                    if all + bytes > number(most) {
+                        word = "all_full";
                         break;
                     }
                     let share = share.parse().expect("a number");
@@ -321,7 +323,7 @@ impl Model {
         if let Some(kind) = told {
             self.tell_owner(&string(args[0]), to, &kind);
         }
-        words([bulk("moved"), Value::Int(i64::try_from(moved).expect("few"))])
+        words([bulk(word), Value::Int(i64::try_from(moved).expect("few"))])
     }
 
     pub(super) fn move_key(&mut self, keys: &[String], args: &[&str]) -> Value {

@@ -1,0 +1,210 @@
+//! A relay with letters in its own file joins a cluster, and is killed on the way.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+
+use nix::sys::signal::Signal;
+use sealwax::limits::MLKEM_KEY;
+use sealwax::relay::names::BoundNames;
+use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
+use serde_json::Value;
+
+use super::support::process::{Homes, Process, Relay, text};
+use super::support::relay::{Account, Client};
+use super::support::several::Several;
+
+const BOB: &str = include_str!("../data/bob.pem");
+const CAROL: &str = include_str!("../data/carol.pem");
+/// Owners of boxes, with two keys among them.
+const OWNERS: [(&str, &str); 12] = [
+    ("bob1", BOB),
+    ("bob2", BOB),
+    ("bob3", BOB),
+    ("bob4", BOB),
+    ("bob5", BOB),
+    ("bob6", BOB),
+    ("carol1", CAROL),
+    ("carol2", CAROL),
+    ("carol3", CAROL),
+    ("carol4", CAROL),
+    ("carol5", CAROL),
+    ("carol6", CAROL),
+];
+/// Texts in each box: the part of it for those to whom its owner wrote takes some more.
+const TEXTS: usize = 48;
+/// Letters of one connection that the relay takes at a time.
+const AT_ONCE: usize = 16;
+
+/// The relay with home 0, which is alone.
+fn alone(several: &Several) -> Relay {
+    let home = several.path("relay-0");
+    Relay::of(Process::start(&["serve", "--listen", "127.0.0.1:0", "--home", text(&home)]))
+}
+
+/// Ends the relay that was alone. Its key is that of the cluster from now on.
+fn end_alone(several: &Several, relay: Relay) {
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
+    let keys = several.path("keys");
+    fs::DirBuilder::new().mode(0o700).create(&keys).unwrap();
+    fs::copy(several.path("relay-0/relay.key"), keys.join("relay.key")).unwrap();
+}
+
+fn enter(at: &str, (name, pem): (&'static str, &str)) -> Client {
+    let mut client = Client::connect(at.parse().unwrap());
+    let answer = Account::new(name, pem).register(&mut client, RosterMode::None);
+    assert_eq!(answer["action"], "registered", "{answer}");
+    client
+}
+
+/// Publishes a letter key, and tells how many letters wait.
+fn publish(client: &mut Client) -> u64 {
+    let day = 24 * 3600 * 1000;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let created = u64::try_from(since.as_millis()).unwrap() / day * day;
+    let (expires, mlkem) = (created + 90 * day, Box::new([7; MLKEM_KEY]));
+    let (x25519, signature) = ([8; 32], vec![9; 384]);
+    let key = LetterKey { id: 1, created, expires, x25519, mlkem, signature };
+    client.write(&compose::letterbox(&key));
+    let answer = next(client, "letterbox");
+    let waiting = answer["waiting"].as_array().unwrap();
+    waiting.iter().map(|row| row["count"].as_u64().unwrap()).sum()
+}
+
+fn next(client: &mut Client, action: &str) -> Value {
+    loop {
+        let frame = client.frame();
+        if frame["action"] == action {
+            return frame;
+        }
+    }
+}
+
+fn text_to(to: &str, id: &str) -> Vec<u8> {
+    compose::letter(to, "me", id, (LetterKind::Text, 1), "AAAA")
+}
+
+/// Stores a letter; it is tried again as long as the box has no room.
+fn store(client: &mut Client, to: &str, id: &str) {
+    loop {
+        client.write(&text_to(to, id));
+        let answer = client.frame();
+        if answer["action"] == "stored" {
+            return;
+        }
+        assert_eq!(answer["code"], "mailbox_full", "{answer}");
+        std::thread::yield_now();
+    }
+}
+
+/// Takes what is in the box, in order, and returns when the box is empty.
+fn take(client: &mut Client, taken: &mut Vec<String>) {
+    client.write(&compose::letters(TakeMode::All));
+    loop {
+        let frame = client.frame();
+        if frame["action"] == "letterbox_empty" {
+            break;
+        }
+        assert_eq!(frame["action"], "letter", "{frame}");
+        taken.push(frame["id"].as_str().unwrap().to_owned());
+        client.write(&compose::ack(frame["box"].as_u64().unwrap()));
+    }
+    while publish(client) > 0 {}
+}
+
+/// How many letters are in the file of relay 0, which does not run.
+fn letters_left(several: &Several) -> u64 {
+    let names = BoundNames::open(&several.path("relay-0/names.sqlite")).unwrap();
+    names.all().iter().map(|name| name.letters).sum()
+}
+
+/// Fills the boxes of all owners at a relay that is alone.
+fn fill(at: &str) {
+    let mut alice = enter(at, ("alice", include_str!("../data/alice.pem")));
+    publish(&mut alice);
+    for owner in OWNERS {
+        let mut owner = enter(at, owner);
+        publish(&mut owner);
+        store(&mut owner, "alice", "that alice is no stranger");
+    }
+    let mut last = 0;
+    for (number, (name, _)) in OWNERS.iter().enumerate() {
+        for letter in 0..TEXTS {
+            alice.write(&text_to(name, &letter.to_string()));
+            if letter % AT_ONCE == AT_ONCE - 1 {
+                for _ in 0..AT_ONCE {
+                    assert_eq!(alice.frame()["action"], "stored");
+                    last = number;
+                }
+            }
+        }
+    }
+    assert_eq!(last, OWNERS.len() - 1);
+}
+
+#[test]
+fn letters_of_a_relay_that_was_alone_are_taken_at_another_one_once_and_in_order() {
+    let Some(mut several) = Several::start(0) else { return };
+    let relay = alone(&several);
+    fill(&relay.address);
+    end_alone(&several, relay);
+    let mut taken: Vec<Vec<String>> = OWNERS.iter().map(|_| Vec::new()).collect();
+    let mut kills = 0;
+    while letters_left(&several) > 0 {
+        let mover = several.start_relay(0, "127.0.0.1:0", &[]);
+        // Some was moved; whether it was deleted from the file by now, nobody knows.
+        mover.talk_with("letters for ");
+        mover.signal(Signal::SIGKILL);
+        mover.end();
+        kills += 1;
+        if several.relays.is_empty() {
+            let other = several.relay(1, "127.0.0.1:0", &[]);
+            several.relays.push(other);
+        }
+        // What an owner has taken is known to have been moved, although it is in no box any more.
+        let owner = kills % OWNERS.len();
+        take(&mut enter(&several.relays[0].address, OWNERS[owner]), &mut taken[owner]);
+    }
+    assert!(kills >= 3, "{kills}");
+    println!("killed {kills} times");
+    let at = several.relays[0].address.clone();
+    let mut alice = enter(&at, ("alice", include_str!("../data/alice.pem")));
+    for (owner, taken) in OWNERS.into_iter().zip(&mut taken) {
+        store(&mut alice, owner.0, "later");
+        take(&mut enter(&at, owner), taken);
+        let expected = (0..TEXTS).map(|number| number.to_string());
+        let expected: Vec<_> = expected.chain(["later".to_owned()]).collect();
+        assert_eq!(*taken, expected, "{}", owner.0);
+    }
+}
+
+#[test]
+fn people_find_what_was_left_at_a_relay_that_was_alone() {
+    let Some(mut several) = Several::start(0) else { return };
+    let homes = Homes::new();
+    let relay = alone(&several);
+    let recv = homes.client("bob", &relay.address, &["recv", "--wait", "0"]);
+    recv.end();
+    let mut send = homes.client("alice", &relay.address, &["send", "bob", "--until", "stored"]);
+    send.say("one");
+    send.finish_input();
+    send.end().with_code(0);
+    // The homes of clients know the relay by its address and its key.
+    let at = relay.address.clone();
+    end_alone(&several, relay);
+    let relay = several.relay(0, &at, &[]);
+    relay.process.talk_with("has no more letters: 1 letters and 2 letter keys were moved");
+    several.relays.push(relay);
+    let other = several.relay(1, "127.0.0.1:0", &[]);
+    several.relays.push(other);
+    // Bob's key came along, so letters to him are taken while he is away.
+    let mut send = homes.client("alice", &at, &["send", "bob", "--until", "stored"]);
+    send.say("two");
+    send.finish_input();
+    send.end().with_code(0);
+    let bob = homes.client("bob", &several.relays[1].address, &["recv", "--count", "2", "--json"]);
+    for expected in ["one", "two"] {
+        assert_eq!(bob.event("message")["text"], expected);
+    }
+    bob.end().with_code(0);
+}
