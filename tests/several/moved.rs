@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use sealwax::limits::MLKEM_KEY;
 use sealwax::relay::names::BoundNames;
 use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::process::{Homes, Process, Relay, text};
 use super::support::relay::{Account, Client};
@@ -15,6 +15,7 @@ use super::support::several::Several;
 
 const BOB: &str = include_str!("../data/bob.pem");
 const CAROL: &str = include_str!("../data/carol.pem");
+const ALICE: (&str, &str) = ("alice", include_str!("../data/alice.pem"));
 /// Owners of boxes, with two keys among them.
 const OWNERS: [(&str, &str); 12] = [
     ("bob1", BOB),
@@ -112,15 +113,18 @@ fn take(client: &mut Client, taken: &mut Vec<String>) {
     while publish(client) > 0 {}
 }
 
-/// How many letters are in the file of relay 0, which does not run.
+/// What is in the file of relay 0, which does not run.
+fn names(several: &Several) -> BoundNames {
+    BoundNames::open(&several.path("relay-0/names.sqlite")).unwrap()
+}
+
 fn letters_left(several: &Several) -> u64 {
-    let names = BoundNames::open(&several.path("relay-0/names.sqlite")).unwrap();
-    names.all().iter().map(|name| name.letters).sum()
+    names(several).all().iter().map(|name| name.letters).sum()
 }
 
 /// Fills the boxes of all owners at a relay that is alone.
 fn fill(at: &str) {
-    let mut alice = enter(at, ("alice", include_str!("../data/alice.pem")));
+    let mut alice = enter(at, ALICE);
     publish(&mut alice);
     for owner in OWNERS {
         let mut owner = enter(at, owner);
@@ -168,7 +172,7 @@ fn letters_of_a_relay_that_was_alone_are_taken_at_another_one_once_and_in_order(
     assert!(kills >= 3, "{kills}");
     println!("killed {kills} times");
     let at = several.relays[0].address.clone();
-    let mut alice = enter(&at, ("alice", include_str!("../data/alice.pem")));
+    let mut alice = enter(&at, ALICE);
     for (owner, taken) in OWNERS.into_iter().zip(&mut taken) {
         store(&mut alice, owner.0, "later");
         take(&mut enter(&at, owner), taken);
@@ -176,6 +180,34 @@ fn letters_of_a_relay_that_was_alone_are_taken_at_another_one_once_and_in_order(
         let expected: Vec<_> = expected.chain(["later".to_owned()]).collect();
         assert_eq!(*taken, expected, "{}", owner.0);
     }
+}
+
+/// The engine has no room for the names, so it takes no letters of them either.
+#[test]
+fn what_the_engine_does_not_take_waits_in_the_file_and_is_known_there() {
+    let Some(several) = Several::start(0) else { return };
+    let relay = alone(&several);
+    let mut alice = enter(&relay.address, ALICE);
+    publish(&mut enter(&relay.address, OWNERS[0]));
+    store(&mut alice, OWNERS[0].0, "a letter");
+    end_alone(&several, relay);
+    let mut plain = several.redis.plain();
+    plain.ask(&["SET", "sealwax:bindings", "1000000"]);
+    let fp = names(&several).all().iter().find(|it| it.name == "alice").unwrap().fp;
+    plain.ask(&["SET", "sealwax:bound:alice", &fp.to_string()]);
+    let relay = several.relay(0, "127.0.0.1:0", &[]);
+    relay.process.talk_with("1 letters wait in this relay's file");
+    let mut alice = enter(&relay.address, ALICE);
+    alice.send(&json!({"action": "get_pubkey", "target": OWNERS[0].0, "letters": true, "v": 2}));
+    let known = next(&mut alice, "pubkey");
+    assert_eq!((&known["away"], &known["letter_key"]["id"]), (&json!(true), &json!(1)), "{known}");
+    // There is room, and the relay sees it once it looks again at what the engine has.
+    plain.ask(&["SET", "sealwax:bindings", "1"]);
+    plain.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    relay.process.talk_with("this relay's file has no more letters");
+    let mut taken = Vec::new();
+    take(&mut enter(&relay.address, OWNERS[0]), &mut taken);
+    assert_eq!(taken, ["a letter"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sealwax::cluster::resp::{Decoder, Value};
+use sealwax::cluster::script::Call;
 
 use self::commands::{Command, error};
 pub use self::trouble::Trouble;
@@ -212,6 +213,11 @@ impl ModelServer {
     /// What it keeps.
     pub const fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Runs a script, as for a connection on which nothing goes wrong.
+    pub fn call(&mut self, call: &Call) -> Value {
+        self.model.call(call)
     }
 }
 
