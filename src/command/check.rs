@@ -10,8 +10,13 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::cli::Serve;
-use super::serve::{LOCK_FILE, NAMES_FILE, home_path, key_is_gone, read_key, unusable};
-use super::{Exit, Failure, Outcome, capacity, certificate, help, log_file, tracing, watch};
+use super::serve::{
+    LOCK_FILE, NAMES_FILE, home_path, key_is_gone, read_key, read_own_key, unusable,
+};
+use super::{
+    Exit, Failure, Outcome, capacity, certificate, cluster, help, log_file, tracing, watch,
+};
+use crate::crypto::RelayKey;
 use crate::home::{Home, HomeError};
 use crate::reactor::raise_descriptor_limit;
 use crate::relay::names::BoundNames;
@@ -21,6 +26,7 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
     help::is_seen()?;
     arguments.check().map_err(|why| Failure::new(Exit::Usage, why))?;
     let descriptors = raise_descriptor_limit().map_err(failed)?;
+    let cluster = cluster::given(arguments)?; // its password comes on a descriptor
     let capacity = capacity::capacity(arguments, descriptors)?;
     if let Some(why) = capacity.fewer {
         let (served, asked) = (capacity.connections, arguments.max_connections);
@@ -34,6 +40,9 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
         check_file(path).map_err(|why| failed(tracing::refused(&why)))?;
     }
     let holder = if arguments.ephemeral { None } else { check_home(arguments)? };
+    if let Some(given) = cluster {
+        check_cluster(arguments, given)?;
+    }
     if let Some(holder) = holder {
         // Its addresses are taken, by itself.
         note(&format!("the relay can start with these options once the other one ends: {holder}"));
@@ -45,6 +54,24 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
     help::print(arguments.settings.to_toml().as_bytes())
 }
 
+/// The relay's key, if it was made.
+fn key(arguments: &Serve, home: Option<&Home>) -> Result<Option<RelayKey>, Failure> {
+    match (&arguments.relay_key, home) {
+        (Some(path), _) => read_own_key(path),
+        (None, Some(home)) => read_key(home),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Asks the engine of the cluster whether it would take this relay.
+fn check_cluster(arguments: &Serve, given: cluster::Given) -> Result<(), Failure> {
+    let home = if arguments.ephemeral { None } else { Some(home_path(arguments.home.as_ref())?) };
+    let home = home.filter(|path| path.exists());
+    let home = home.map(Home::open).transpose().map_err(unusable)?;
+    let key = key(arguments, home.as_ref())?;
+    cluster::check(given, arguments, key.map(|key| key.public()), home)
+}
+
 /// Checks the home; if a relay runs on it, returns in words which.
 fn check_home(arguments: &Serve) -> Result<Option<HomeError>, Failure> {
     let path = home_path(arguments.home.as_ref())?;
@@ -53,21 +80,22 @@ fn check_home(arguments: &Serve) -> Result<Option<HomeError>, Failure> {
         return Ok(None); // it would be made
     }
     let home = Home::open(&path).map_err(unusable)?;
+    cluster::check_alone(arguments, &home)?;
     let held = match home.path(LOCK_FILE).exists().then(|| home.lock(LOCK_FILE)) {
         Some(Err(held @ HomeError::Held { .. })) => Some(held),
         Some(Err(error)) => return Err(unusable(error)),
         Some(Ok(_)) | None => None,
     };
     let names = home.path(NAMES_FILE);
-    match (read_key(&home)?, names.exists()) {
-        (None, false) => eaccess(&path, AccessFlags::W_OK)
-            .map_err(|errno| failed(format!("cannot write in '{}': {errno}", path.display())))?,
-        (Some(_), _) => BoundNames::can_be_read(&names).map(drop).map_err(failed)?,
-        // A start that was interrupted leaves a file without names.
-        (None, true) if BoundNames::can_be_read(&names).is_ok_and(|count| count > 0) => {
-            return Err(key_is_gone(&home));
-        }
-        (None, true) => {}
+    // A key elsewhere is made where it is missing, and the engine of the cluster has the names.
+    let (key, is_elsewhere) = (key(arguments, Some(&home))?, arguments.relay_key.is_some());
+    if !names.exists() && (key.is_none() || is_elsewhere) {
+        eaccess(&path, AccessFlags::W_OK)
+            .map_err(|errno| failed(format!("cannot write in '{}': {errno}", path.display())))?;
+    } else if key.is_some() || is_elsewhere {
+        BoundNames::can_be_read(&names).map(drop).map_err(failed)?;
+    } else if BoundNames::can_be_read(&names).is_ok_and(|count| count > 0) {
+        return Err(key_is_gone(&home)); // a start that was interrupted leaves a file without names
     }
     Ok(held)
 }

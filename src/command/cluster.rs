@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::cli::Serve;
+use super::engine_check::{self, Obstacle};
 use super::{Exit, Failure, certificate, passphrase};
 use crate::cluster::Incarnation;
 use crate::cluster::engine::{Password, Settings};
@@ -162,6 +163,21 @@ fn tls(host: &str) -> Result<MakeTls, Failure> {
     Ok(Box::new(move || tls.engine()))
 }
 
+/// Refuses a home whose relay belongs to a cluster, where it is to serve alone: names that were
+/// bound at other relays would be free.
+pub(super) fn check_alone(arguments: &Serve, home: &Home) -> Result<(), Failure> {
+    let path = home.path(ID_FILE);
+    if arguments.cluster.is_some() || !path.exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "the relay of this home belongs to a cluster: give --cluster; or remove '{}' to serve \
+         alone, without what other relays bound and without letters, which stay in the engine",
+        path.display()
+    );
+    Err(Failure::new(Exit::Failed, why))
+}
+
 /// The id of the cluster that the relay of this home belongs to.
 fn read_id(home: &Home) -> Result<Option<String>, Failure> {
     let unusable = |error: HomeError| Failure::new(Exit::Failed, error.to_string());
@@ -187,6 +203,31 @@ fn new_id() -> String {
     // Without randomness no key could have been made before.
     let _ = SystemRandom::new().fill(&mut id);
     Incarnation(id).to_string()
+}
+
+/// Whether the relay could join, for `--check`. `relay_key`: none where a start would make it.
+pub(super) fn check(
+    given: Given,
+    arguments: &Serve,
+    relay_key: Option<[u8; 32]>,
+    home: Option<Home>,
+) -> Result<(), Failure> {
+    // Of a key that is not made yet only so much is known: no cluster has it.
+    let mut config = config(given, arguments, relay_key.unwrap_or_default(), home)?;
+    if relay_key.is_none() {
+        config.settings.relay_key.clear();
+    }
+    engine_check::check(config).map_err(|obstacle| match obstacle {
+        Obstacle::Fault(fault) => Failure::new(Exit::Failed, explain(arguments, &fault)),
+        Obstacle::NotReached(why) => {
+            let url = arguments.cluster.as_deref().unwrap_or_default();
+            let why = format!(
+                "the engine of the cluster at {url} cannot be reached: {why}; a relay that starts \
+                 waits for it"
+            );
+            Failure::new(Exit::Failed, why)
+        }
+    })
 }
 
 /// Why the relay could not join, and what to do.

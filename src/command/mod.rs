@@ -11,6 +11,7 @@ mod check;
 pub mod cli;
 mod cluster;
 mod demo;
+mod engine_check;
 mod front;
 mod help;
 mod identity_file;

@@ -199,6 +199,7 @@ impl KeptState {
     fn load(arguments: &Serve) -> Result<Self, Failure> {
         let home = Home::open(home_path(arguments.home.as_ref())?).map_err(unusable)?;
         let lock = home.lock(LOCK_FILE).map_err(unusable)?;
+        cluster::check_alone(arguments, &home)?;
         home.remove_old_drafts(&[KEY_FILE]);
         let key = match &arguments.relay_key {
             Some(path) => Some(own_key(path)?),
@@ -270,15 +271,21 @@ fn make_key_named(home: &Home, name: &str) -> Result<RelayKey, Failure> {
 /// The key in a file outside the home, which is made if it is missing. Its directory may be read by
 /// nobody else either.
 fn own_key(path: &Path) -> Result<RelayKey, Failure> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return Err(Failure::new(Exit::Usage, "--relay-key: this path names no file"));
-    };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let home = Home::open(parent.unwrap_or(Path::new("."))).map_err(unusable)?;
+    let (directory, name) = own_key_at(path)?;
+    let home = Home::open(directory).map_err(unusable)?;
     match read_key_named(&home, name)? {
         Some(key) => Ok(key),
         None => make_key_named(&home, name),
     }
+}
+
+/// The directory and the name of a key outside the home.
+fn own_key_at(path: &Path) -> Result<(&Path, &str), Failure> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Err(Failure::new(Exit::Usage, "--relay-key: this path names no file"));
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok((directory.unwrap_or(Path::new(".")), name))
 }
 
 pub(super) fn key_is_gone(home: &Home) -> Failure {
@@ -316,6 +323,15 @@ pub(super) fn recreate(home: &Home) -> Result<Option<&'static str>, Failure> {
 /// The key of this home, if one was made.
 pub(super) fn read_key(home: &Home) -> Result<Option<RelayKey>, Failure> {
     read_key_named(home, KEY_FILE)
+}
+
+/// The key in a file outside the home, if it was made.
+pub(super) fn read_own_key(path: &Path) -> Result<Option<RelayKey>, Failure> {
+    let (directory, name) = own_key_at(path)?;
+    if !directory.exists() {
+        return Ok(None);
+    }
+    read_key_named(&Home::open(directory).map_err(unusable)?, name)
 }
 
 fn read_key_named(home: &Home, name: &str) -> Result<Option<RelayKey>, Failure> {

@@ -124,3 +124,38 @@ fn a_relay_that_cannot_belong_to_the_cluster_says_why_and_ends() {
     waiting.signal(Signal::SIGTERM);
     waiting.end().with_code(0);
 }
+
+#[test]
+fn a_check_asks_the_engine_and_changes_nothing() {
+    let Some(several) = Several::start(0) else { return };
+    let engine = several.engine();
+    let check = |engine: &str, key: &str, options: &[&str]| {
+        let (home, key) = (several.path("relay-0"), several.path(key));
+        let mut arguments = vec!["serve", "--check", "--listen", "127.0.0.1:0"];
+        arguments.extend(["--home", text(&home), "--cluster", engine, "--relay-key", text(&key)]);
+        arguments.extend(options);
+        Process::start(&arguments).end()
+    };
+    let can_start = |key: &str, options: &[&str]| {
+        let ended = check(&engine, key, options).with_code(0);
+        assert!(ended.transcript.contains("the relay can start"), "{ended:#?}");
+    };
+    let cannot = |engine: &str, key: &str, why: &str| {
+        let ended = check(engine, key, &[]).with_code(1);
+        assert!(ended.transcript.contains(why), "{ended:#?}");
+    };
+    let mut plain = several.redis.plain();
+    can_start("keys/relay.key", &["--cluster-init"]);
+    cannot(&engine, "keys/relay.key", "--cluster-init");
+    cannot(&format!("{engine}-none"), "keys/relay.key", "cannot be reached: No such file");
+    assert_eq!(plain.ask(&["DBSIZE"]).number(), Some(0));
+    assert!(!several.path("keys").exists() && !several.path("relay-0").exists());
+    let relay = several.relay(0, "127.0.0.1:0", &[]);
+    can_start("keys/relay.key", &[]);
+    cannot(&engine, "other/relay.key", "have another key");
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
+    can_start("keys/relay.key", &[]);
+    plain.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    cannot(&engine, "keys/relay.key", "noeviction");
+}

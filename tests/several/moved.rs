@@ -240,3 +240,35 @@ fn people_find_what_was_left_at_a_relay_that_was_alone() {
     }
     bob.end().with_code(0);
 }
+
+#[test]
+fn a_relay_of_a_cluster_serves_alone_only_where_it_was_told_to() {
+    let Some(several) = Several::start(0) else { return };
+    let relay = alone(&several);
+    let mut alice = enter(&relay.address, ALICE);
+    publish(&mut enter(&relay.address, OWNERS[0]));
+    store(&mut alice, OWNERS[0].0, "a letter");
+    end_alone(&several, relay);
+    let relay = several.relay(0, "127.0.0.1:0", &[]);
+    relay.process.talk_with("has no more letters");
+    relay.process.signal(Signal::SIGTERM);
+    relay.process.end().with_code(0);
+    let home = several.path("relay-0");
+    for check in [&["--check"][..], &[]] {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--home", text(&home)];
+        let ended = Process::start(&[&serve, check].concat()).end().with_code(1);
+        assert!(ended.transcript.contains("belongs to a cluster: give --cluster"), "{ended:#?}");
+    }
+    fs::remove_file(home.join("cluster.id")).unwrap();
+    let relay = alone(&several);
+    // Its names are there, its letters are in the engine; keys for letters come with their owners.
+    let mut alice = enter(&relay.address, ALICE);
+    alice.write(&text_to(OWNERS[0].0, "another"));
+    assert_eq!(next(&mut alice, "error")["code"], "no_letterbox");
+    let mut bob = enter(&relay.address, OWNERS[0]);
+    assert_eq!(publish(&mut bob), 0);
+    store(&mut alice, OWNERS[0].0, "another");
+    let mut taken = Vec::new();
+    take(&mut bob, &mut taken);
+    assert_eq!(taken, ["another"]);
+}
