@@ -302,7 +302,8 @@ fn send_waits_for_who_is_not_there_yet_unless_it_is_told_not_to() {
 
 #[test]
 fn received_messages_go_on_at_the_front_of_a_file_that_is_cut_short() {
-    let (homes, relay) = (Homes::new(), Relay::start(&[]));
+    let homes = Homes::new();
+    let relay = Relay::at_home(&homes.path("relay"));
     let path = homes.path("messages");
     let file = File::create(&path).expect("created"); // as `>FILE` does
     let mut recv = Command::new(env!("CARGO_BIN_EXE_sealwax"));
