@@ -210,6 +210,10 @@ impl World {
 
     fn connect(&mut self, user: usize) {
         let at = self.dice.below(RELAYS);
+        self.connect_to(user, at);
+    }
+
+    fn connect_to(&mut self, user: usize, at: usize) {
         if self.relays[at].is_none() || self.users[user].peer.is_some() {
             return;
         }
@@ -463,6 +467,31 @@ fn run(seed: u64) -> usize {
     world.agree();
     world.check_messages();
     world.sent.iter().filter(|sent| sent.is_relayed).count()
+}
+
+/// Whenever between two renewals a relay is killed, the others let its users go soon after its lease
+/// has ended: the lease is of 10 s.
+#[test]
+fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
+    for part in 0..30 {
+        let mut world = World::new(part);
+        world.pass(Duration::from_secs(1) + Duration::from_millis(100 * part));
+        world.connect_to(0, 0);
+        world.connect_to(1, 1);
+        world.connect_to(2, 2);
+        world.pass(Duration::from_millis(500));
+        let users = |world: &World| -> Vec<usize> {
+            let relays = world.relays.iter().flatten();
+            relays.map(|it| it.relay.cluster_state().unwrap().users).collect()
+        };
+        assert_eq!(users(&world), [3, 3, 3]);
+        world.kill_relay(1);
+        world.pass(Duration::from_secs(11));
+        assert_eq!(users(&world), [2, 2], "{part}");
+        world.connect_to(1, 2);
+        world.pass(Duration::from_millis(500));
+        assert!(world.users[1].is_registered, "{part}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::limits::{FENCE, RENEWAL};
+use super::limits::{FENCE, LEASE_MARGIN, RENEWAL};
 use super::names::{LeaseAnswer, LeaseStep};
 
 /// The lease of one incarnation.
@@ -19,6 +19,9 @@ pub struct Lease {
     asked: Option<Duration>,
     /// When the last question was sent.
     last_asked: Option<Duration>,
+    /// When the next lease of another relay has ended unless that renews it: a renewal tells which
+    /// have.
+    look_at: Option<Duration>,
     /// It ended, or was refused: only another incarnation can have one.
     has_ended: bool,
 }
@@ -31,9 +34,15 @@ impl Lease {
         }
         match (self.held_since, self.last_asked) {
             (None, _) => Some(LeaseStep::Take),
-            (Some(_), Some(last)) if now < last + RENEWAL => None,
+            (Some(_), Some(last)) if now < self.renew_at(last) => None,
             (Some(_), _) => Some(LeaseStep::Renew),
         }
+    }
+
+    /// When the next question is due, the last of which was sent at that time.
+    fn renew_at(&self, last: Duration) -> Duration {
+        let at = last + RENEWAL;
+        self.look_at.map_or(at, |look_at| look_at.min(at))
     }
 
     /// Whether an answer is awaited.
@@ -47,11 +56,14 @@ impl Lease {
         self.last_asked = Some(now);
     }
 
-    /// The question that is under way was answered.
-    pub const fn answered(&mut self, answer: &LeaseAnswer) {
+    /// The question that is under way was answered, now.
+    pub fn answered(&mut self, answer: &LeaseAnswer, now: Duration) {
         let Some(asked) = self.asked.take() else { return };
         match answer {
-            LeaseAnswer::Held { .. } => self.held_since = Some(asked),
+            LeaseAnswer::Held { next_end, .. } => {
+                self.held_since = Some(asked);
+                self.look_at = Some(now + *next_end + LEASE_MARGIN);
+            }
             _ => self.has_ended = true,
         }
     }
@@ -89,7 +101,7 @@ impl Lease {
     pub fn next(&self, now: Duration) -> Option<Duration> {
         let renewal = match (self.asked, self.last_asked) {
             (Some(_), _) => None,
-            (None, Some(last)) if self.held_since.is_some() => Some(last + RENEWAL),
+            (None, Some(last)) if self.held_since.is_some() => Some(self.renew_at(last)),
             (None, _) => Some(now),
         };
         let fence = self.fenced_at().filter(|end| now < *end);
@@ -108,7 +120,11 @@ mod tests {
     }
 
     fn held() -> LeaseAnswer {
-        LeaseAnswer::Held { epoch: String::new(), change: 0, inbox: 0, dead: Vec::new() }
+        held_and_next(LEASE)
+    }
+
+    fn held_and_next(next_end: Duration) -> LeaseAnswer {
+        LeaseAnswer::Held { epoch: String::new(), change: 0, inbox: 0, next_end, dead: Vec::new() }
     }
 
     /// Taken at 100 s, as the answer came at 101 s.
@@ -117,8 +133,22 @@ mod tests {
         assert_eq!(lease.due(s(100)), Some(LeaseStep::Take));
         lease.sent(s(100));
         assert!(lease.due(s(101)).is_none() && !lease.is_held(s(101)));
-        lease.answered(&held());
+        lease.answered(&held(), s(101));
         lease
+    }
+
+    #[test]
+    fn it_is_renewed_earlier_where_another_relay_may_have_ended() {
+        let mut lease = taken();
+        lease.sent(s(103));
+        // Others that renew theirs in time change nothing.
+        lease.answered(&held_and_next(s(7)), s(103));
+        assert_eq!(lease.next(s(103)), Some(s(106)));
+        lease.sent(s(106));
+        lease.answered(&held_and_next(s(1)), s(107));
+        let at = s(108) + LEASE_MARGIN;
+        assert_eq!((lease.next(s(107)), lease.due(s(108))), (Some(at), None));
+        assert_eq!(lease.due(at), Some(LeaseStep::Renew));
     }
 
     #[test]
@@ -130,7 +160,7 @@ mod tests {
         lease.sent(s(103));
         assert_eq!(lease.next(s(103)), Some(s(108)));
         assert!(!lease.is_held(s(108)), "an answer that is awaited counts for nothing");
-        lease.answered(&held());
+        lease.answered(&held(), s(104));
         assert!(lease.is_held(s(110)) && !lease.is_held(s(111)));
     }
 
@@ -159,9 +189,9 @@ mod tests {
     fn what_is_gone_stays_gone() {
         let mut lease = taken();
         lease.sent(s(103));
-        lease.answered(&LeaseAnswer::Gone);
+        lease.answered(&LeaseAnswer::Gone, s(103));
         assert!(lease.has_ended() && !lease.is_held(s(103)) && lease.due(s(200)).is_none());
-        lease.answered(&held());
+        lease.answered(&held(), s(103));
         assert!(lease.has_ended() && !lease.is_held(s(103)));
     }
 }

@@ -39,6 +39,8 @@ pub const LEAST_VERSION: (u32, u32) = (7, 0);
 pub const LEASE: Duration = Duration::from_secs(10);
 /// How long after it sent one renewal a relay sends the next.
 pub const RENEWAL: Duration = Duration::from_secs(3);
+/// How long after the engine ends a lease that was not renewed the other relays look for it.
+pub const LEASE_MARGIN: Duration = Duration::from_millis(100);
 /// A relay stops to believe in its lease so long after it sent the last renewal that was answered:
 /// before the lease ends, and with 2 s for clocks that do not run at the same speed.
 pub const FENCE: Duration = Duration::from_secs(8);

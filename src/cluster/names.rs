@@ -1,5 +1,7 @@
 //! Calls about leases and names, and what they answer.
 
+use std::time::Duration;
+
 use super::keys;
 use super::place::{Incarnation, Place};
 use super::resp::Value;
@@ -55,6 +57,8 @@ pub enum LeaseAnswer {
         change: u64,
         /// The number of the last entry that was ever appended to what waits for this relay.
         inbox: u64,
+        /// When the next lease of another relay ends unless it is renewed, counted from the answer.
+        next_end: Duration,
         /// Relays whose leases ended, and which are to be reaped.
         dead: Vec<Incarnation>,
     },
@@ -74,10 +78,11 @@ pub enum LeaseAnswer {
 pub fn leased(answer: &Value) -> Result<LeaseAnswer, WrongAnswer> {
     let wrong = WrongAnswer(Script::Lease);
     Ok(match outcome(Script::Lease, answer)? {
-        ("held", [epoch, change, inbox, dead @ ..]) => LeaseAnswer::Held {
+        ("held", [epoch, change, inbox, next_end, dead @ ..]) => LeaseAnswer::Held {
             epoch: epoch.text().ok_or(wrong)?.to_owned(),
             change: change.number().ok_or(wrong)?,
             inbox: inbox.number().ok_or(wrong)?,
+            next_end: next_end.number().map(Duration::from_millis).ok_or(wrong)?,
             dead: dead
                 .iter()
                 .map(|dead| dead.text().and_then(Incarnation::parse).ok_or(wrong))

@@ -193,6 +193,12 @@ fn comparable(kind: &str, value: &Value) -> Value {
             let line = lines.find(|line| line.starts_with(b"maxmemory_policy:"));
             Value::Verbatim(line.expect("a policy").to_vec())
         }
+        // When the next lease of another relay ends: the real ones do not here.
+        Value::Array(answer) if answer.first().and_then(Value::text) == Some("held") => {
+            let mut answer = answer.clone();
+            answer[4] = Value::Null;
+            Value::Array(answer)
+        }
         Value::Array(page) if kind == "HSCAN" => {
             let pairs = page[1].pairs().unwrap();
             let mut pairs: Vec<_> = pairs.map(|(name, at)| [name, at].map(Value::bytes)).collect();

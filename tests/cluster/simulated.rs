@@ -128,7 +128,7 @@ impl Small {
         match self.asked.take().expect("something was asked") {
             Step::Lease => {
                 let answer = names::leased(answer).expect("an answer of a lease");
-                self.lease.answered(&answer);
+                self.lease.answered(&answer, Duration::ZERO);
                 assert!(matches!(answer, LeaseAnswer::Held { .. }), "{answer:?}");
                 self.step = Step::Claim;
             }

@@ -353,9 +353,9 @@ impl Relay {
     /// asked, and what was read by then; more may have come since on the other connection.
     fn leased(&mut self, cx: &mut Context, answer: LeaseAnswer, known: (u64, u64)) {
         let Some(cluster) = &mut self.cluster else { return };
-        cluster.lease.answered(&answer);
+        cluster.lease.answered(&answer, (cluster.config.boot_time)());
         let dead = match answer {
-            LeaseAnswer::Held { epoch, change, inbox, dead } => {
+            LeaseAnswer::Held { epoch, change, inbox, dead, .. } => {
                 if !std::mem::replace(&mut cluster.has_joined, true) {
                     let id = cluster.calls.cluster().map(str::to_owned);
                     if let Some(id) = &id {

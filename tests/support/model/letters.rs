@@ -93,7 +93,7 @@ impl Model {
     fn tell_owner(&mut self, own: &str, name: &str, kind: &str) {
         let other = self.holder(name).map(|owner| owner.incarnation);
         if let Some(other) = other.filter(|other| other != own && self.lives(other)) {
-            self.send(own, &other, "letter", format!("{kind} {name}").as_bytes(), None);
+            self.send(own, &other, "letter", format!("{kind} {name}").as_bytes());
         }
     }
 

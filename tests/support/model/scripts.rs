@@ -191,8 +191,12 @@ impl Model {
         let change = self.get_number(&keys[4]).to_string();
         let inbox = self.hget_number(&key("flow", own), "number").to_string();
         let epoch = bulk(self.get(&keys[3]).expect("an epoch"));
-        let mut answer = vec![bulk("held"), epoch, bulk(change), bulk(inbox)];
         let relays = self.members(&keys[2]);
+        let others = relays.iter().filter(|other| *other != own);
+        let ends = others.filter_map(|other| self.ends.get(&key("relay", other)));
+        let next_end = ends.min().map_or(LEASE, |end| end.saturating_sub(self.now).min(LEASE));
+        let next_end = int(usize::try_from(next_end.as_millis()).expect("small"));
+        let mut answer = vec![bulk("held"), epoch, bulk(change), bulk(inbox), next_end];
         answer.extend(relays.iter().filter(|other| !self.lives(other)).map(bulk));
         Value::Array(answer)
     }
