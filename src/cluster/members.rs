@@ -183,8 +183,9 @@ impl Members {
     }
 
     /// Lets the users of all other relays go: our own lease has ended, and nothing can be said of
-    /// them.
+    /// them. Where it is renewed after all, there is a new snapshot.
     pub fn drop_others(&mut self, own: Incarnation) {
+        self.outdate();
         let gone = self.names.extract_if(.., |_, entry| entry.place.incarnation != own);
         self.news.extend(gone.map(|(name, _)| News::Left(name)));
     }
@@ -300,6 +301,14 @@ mod tests {
         assert_eq!(news(&mut members), ["+carol", "-alice"]);
         assert_eq!(members.find("bob"), Some(at(OURS, 9)));
         assert_eq!(members.wanted(), Wanted::Changes(3));
+    }
+
+    #[test]
+    fn a_copy_that_has_let_the_others_go_is_made_anew() {
+        let mut members = copy();
+        members.drop_others(OURS);
+        assert_eq!(news(&mut members), ["-bob"]);
+        assert_eq!(members.wanted(), Wanted::Beginning);
     }
 
     #[test]
