@@ -4,7 +4,7 @@
 use super::tend::Loss;
 use super::{Asked, Cluster, Relay};
 use crate::cluster::engine::Ticket;
-use crate::cluster::frames::{self, Parcel, Read};
+use crate::cluster::frames::{self, Parcel, ParcelKind, Read};
 use crate::cluster::members::{News, Wanted};
 use crate::cluster::{EngineFault, Incarnation};
 use crate::reactor::{Context, Time};
@@ -52,8 +52,9 @@ impl Relay {
         }
     }
 
-    /// Both streams were read. What was for another life of this relay is passed over, and so is
-    /// what comes too late: the others have let its users go.
+    /// Both streams were read. What was for another life of this relay is passed over, and so are
+    /// frames that come too late: the others may have let its users go. All else holds also then: who
+    /// was replaced while the relay was stopped is to be told when it goes on.
     fn read_far(&mut self, cx: &mut Context, read: Read, is_ours: bool) {
         let Some(cluster) = &mut self.cluster else { return };
         let Read { parcels, changes } = read;
@@ -74,8 +75,8 @@ impl Relay {
         for (name, session) in held {
             self.check_own(cx, &name, session);
         }
-        if is_ours && is_held {
-            for parcel in parcels {
+        for parcel in parcels {
+            if is_ours && (is_held || parcel.kind != ParcelKind::Frames) {
                 self.arrived(cx, &parcel);
             }
         }
