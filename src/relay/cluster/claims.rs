@@ -156,7 +156,7 @@ impl Relay {
                 let Some(claim) = waiting(self.peers.get(from)) else { return };
                 match self.directory.check(claim.name.as_str(), &claim.fp, &self.peers) {
                     Ok(Availability::Bound) => return self.claim_next(from, Stage::Claim),
-                    Ok(Availability::Free) => match self.keep_own(from) {
+                    Ok(Availability::Free) => match self.keep_own(cx, from) {
                         Ok(()) => return,
                         Err(fault) => fault,
                     },
@@ -202,7 +202,7 @@ impl Relay {
 
     /// Asks this relay's own store to bind a name that the engine has bound, so that an engine that
     /// is lost does not free it.
-    fn keep_own(&mut self, from: Token) -> Result<(), Fault> {
+    fn keep_own(&mut self, cx: &mut Context, from: Token) -> Result<(), Fault> {
         let Some(claim) = waiting(self.peers.get(from)) else { return Ok(()) };
         let number = self.directory.reserve(&claim.name, claim.fp, from);
         let pem = claim.key.to_text();
@@ -213,6 +213,7 @@ impl Relay {
         if let Some(cluster) = &mut self.cluster {
             cluster.claims.insert(from, Stage::Keep);
         }
+        cx.tick_again(); // a store without a thread has answered already
         Ok(())
     }
 
