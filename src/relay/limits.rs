@@ -189,6 +189,11 @@ pub const CLUSTER_LEASE_ENDS: Duration = Duration::from_secs(3);
 /// Calls about names that are made in one tick: after an engine was lost all users claim theirs
 /// again.
 pub const AGAIN_A_TICK: usize = 256;
+/// A prekey that was published this lately is published again when the engine was lost: one that
+/// was set back may have forgotten it. Engines that write to their disk each second lose less.
+pub const PUBLISHED_LATELY: Duration = Duration::from_mins(1);
+/// Such prekeys that are remembered, 24 bytes each.
+pub const PUBLISHED_KEPT: usize = 65_536;
 /// A connection to the engine on which nothing is answered for this long is given up.
 pub const ENGINE_ANSWER_TIME: Duration = Duration::from_secs(5);
 /// The pause before the engine is connected to again; it doubles with each attempt that fails.

@@ -10,13 +10,13 @@
 //! connection is made again: each of them answers the same when it is made twice. While the engine
 //! cannot be reached connections wait, until the time to register is over.
 
-use super::{Asked, Relay};
+use super::{Asked, Cluster, Relay};
 use crate::cluster::names::{self, BindAnswer, ClaimAnswer, HolderAnswer};
-use crate::reactor::{Context, Token};
+use crate::reactor::{Context, Time, Token};
 use crate::relay::directory::Availability;
 use crate::relay::event::Event;
 use crate::relay::fault::Fault;
-use crate::relay::limits::AGAIN_A_TICK;
+use crate::relay::limits::{AGAIN_A_TICK, PUBLISHED_KEPT, PUBLISHED_LATELY};
 use crate::relay::peer::{Claim, Peer, State};
 use crate::relay::registration::too_many_new_names;
 use crate::relay::user_name::UserName;
@@ -333,9 +333,10 @@ impl Relay {
     }
 
     /// The copy is whole: users of this relay whose names it has elsewhere, or not at all, claim
-    /// them again.
+    /// them again, and so do those whose prekeys the engine may have forgotten.
     pub(super) fn compare_users(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
+        cluster.to_claim.extend(cluster.published.iter().map(|(id, _)| *id));
         for token in self.peers.tokens() {
             let Some(user) = self.peers.user(token) else { continue };
             let place = cluster.place(token, user.is_version2());
@@ -355,6 +356,7 @@ impl Relay {
         if !cluster.call(Asked::Publish(from), &call, cx.now()) {
             cluster.to_claim.push_back(from); // the claim brings it
         }
+        cluster.has_published(from, cx.now());
     }
 
     /// The engine has answered what became of a prekey.
@@ -362,6 +364,18 @@ impl Relay {
         if answer != HolderAnswer::Done {
             self.claim_later(from);
         }
+    }
+}
+
+impl Cluster {
+    /// A prekey of this user is on its way to the engine.
+    fn has_published(&mut self, id: Token, now: Time) {
+        let is_old = |(_, since): &mut (Token, Time)| *since + PUBLISHED_LATELY <= now;
+        while self.published.pop_front_if(is_old).is_some() {}
+        if self.published.len() >= PUBLISHED_KEPT {
+            self.published.pop_front();
+        }
+        self.published.push_back((id, now));
     }
 }
 

@@ -129,6 +129,8 @@ pub(super) struct Cluster {
     to_claim: VecDeque<Token>,
     /// Those for whom the engine could do nothing now.
     later: Vec<Token>,
+    /// Those whose prekeys were published lately, and when. Some may be gone.
+    published: VecDeque<(Token, Time)>,
     /// Names that were released and are bound in the engine still.
     to_unbind: Vec<String>,
     seeking: Seeking,
@@ -222,6 +224,7 @@ impl Cluster {
             claims: BTreeMap::new(),
             to_claim: VecDeque::new(),
             later: Vec::new(),
+            published: VecDeque::new(),
             to_unbind: Vec::new(),
             seeking: Seeking::default(),
             outgoing: Outgoing::default(),
