@@ -98,6 +98,19 @@ impl Takers {
         self.resting.push(id);
     }
 
+    /// The boxes may be others than before: delivery begins anew for everybody.
+    pub(super) fn begin_anew(&mut self) {
+        let all: Vec<Token> = self.all.keys().copied().collect();
+        for id in all {
+            if let Some(taker) = self.all.get_mut(&id) {
+                let owes_end = taker.owes_end;
+                taker.begin_anew(taker.take);
+                taker.owes_end = owes_end;
+            }
+            self.queue(id);
+        }
+    }
+
     /// The pause is over.
     pub(super) fn go_on(&mut self) {
         for id in std::mem::take(&mut self.resting) {
@@ -119,6 +132,15 @@ impl Taker {
             owes_end: true,
             is_waiting: false,
         }
+    }
+
+    /// Letters are delivered from the first one on. Those that were acknowledged are deleted still.
+    fn begin_anew(&mut self, take: TakeMode) {
+        let mut anew = Self::new(take);
+        anew.delivered = std::mem::take(&mut self.delivered);
+        anew.delivered.retain(|letter| letter.state == Step::Acknowledged);
+        anew.is_waiting = self.is_waiting;
+        *self = anew;
     }
 
     /// How many letters and bytes were delivered and not acknowledged.
@@ -143,12 +165,7 @@ impl Relay {
     pub(super) fn take_letters(&mut self, from: Token, take: TakeMode) -> Result<(), Fault> {
         self.letter_owner(from)?;
         let takers = &mut self.letters.takers;
-        let taker = takers.all.entry(from).or_insert_with(|| Taker::new(take));
-        let mut anew = Taker::new(take);
-        anew.delivered = std::mem::take(&mut taker.delivered);
-        anew.delivered.retain(|letter| letter.state == Step::Acknowledged);
-        anew.is_waiting = taker.is_waiting;
-        *taker = anew;
+        takers.all.entry(from).or_insert_with(|| Taker::new(take)).begin_anew(take);
         takers.queue(from);
         Ok(())
     }

@@ -379,6 +379,9 @@ impl Relay {
                 if members.wanted() == Wanted::Beginning {
                     members.begin(&epoch, change);
                     cluster.restore_again(cx.now());
+                    // Letters may have come of which nobody was told, or those in the boxes may
+                    // have other numbers than before.
+                    self.letters.takers.begin_anew();
                 } else {
                     members.check(&epoch, change, known_change);
                 }
