@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::limits::{FENCE, LEASE_MARGIN, RENEWAL};
+use super::limits::{FENCE, LEASE_MARGIN, REFUSED_PAUSE, RENEWAL};
 use super::names::{LeaseAnswer, LeaseStep};
 
 /// The lease of one incarnation.
@@ -22,6 +22,8 @@ pub struct Lease {
     /// When the next lease of another relay has ended unless that renews it: a renewal tells which
     /// have.
     look_at: Option<Duration>,
+    /// Nothing is asked before: the engine has just refused something.
+    earliest: Duration,
     /// It ended, or was refused: only another incarnation can have one.
     has_ended: bool,
 }
@@ -29,7 +31,7 @@ pub struct Lease {
 impl Lease {
     /// What to ask the engine now, if anything. Call [`sent`](Self::sent) if it was asked.
     pub fn due(&self, now: Duration) -> Option<LeaseStep> {
-        if self.has_ended || self.asked.is_some() {
+        if self.has_ended || !self.may_ask(now) {
             return None;
         }
         match (self.held_since, self.last_asked) {
@@ -45,9 +47,10 @@ impl Lease {
         self.look_at.map_or(at, |look_at| look_at.min(at))
     }
 
-    /// Whether an answer is awaited.
-    pub const fn is_asked(&self) -> bool {
-        self.asked.is_some()
+    /// Whether a question may be sent: no answer is awaited, and the engine has not just refused
+    /// something.
+    pub fn may_ask(&self, now: Duration) -> bool {
+        self.asked.is_none() && now >= self.earliest
     }
 
     /// The question was sent.
@@ -79,6 +82,22 @@ impl Lease {
         self.last_asked = None;
     }
 
+    /// The engine has refused something: it is not asked again at once.
+    pub fn pause(&mut self, now: Duration) {
+        self.earliest = now + REFUSED_PAUSE;
+    }
+
+    /// That of the next incarnation, which is still to be taken.
+    #[must_use]
+    pub fn next_life(&self) -> Self {
+        Self { earliest: self.earliest, ..Self::default() }
+    }
+
+    /// Whether it was ever held.
+    pub const fn was_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
     /// Whether names may be taken and frames sent to other relays.
     pub fn is_held(&self, now: Duration) -> bool {
         self.fenced_at().is_some_and(|end| now < end)
@@ -104,6 +123,7 @@ impl Lease {
             (None, Some(last)) if self.held_since.is_some() => Some(self.renew_at(last)),
             (None, _) => Some(now),
         };
+        let renewal = renewal.map(|at| at.max(self.earliest));
         let fence = self.fenced_at().filter(|end| now < *end);
         let both = [renewal.filter(|_| !self.has_ended), fence];
         both.into_iter().flatten().min()
@@ -183,6 +203,24 @@ mod tests {
         lost.sent(s(1));
         lost.unanswered();
         assert!(lost.has_ended() && lost.due(s(2)).is_none() && lost.next(s(2)).is_none());
+    }
+
+    #[test]
+    fn what_was_refused_is_not_asked_again_at_once() {
+        let mut lease = taken();
+        lease.sent(s(103));
+        lease.unanswered();
+        lease.pause(s(103));
+        let again = s(103) + REFUSED_PAUSE;
+        assert_eq!((lease.due(s(103)), lease.next(s(103))), (None, Some(again)));
+        assert_eq!(lease.due(again), Some(LeaseStep::Renew));
+        let mut refused = Lease::default();
+        refused.sent(s(1));
+        refused.unanswered();
+        refused.pause(s(1));
+        let next = refused.next_life();
+        assert_eq!((next.due(s(1)), next.next(s(1))), (None, Some(s(1) + REFUSED_PAUSE)));
+        assert_eq!(next.due(s(1) + REFUSED_PAUSE), Some(LeaseStep::Take));
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub const LEASE: Duration = Duration::from_secs(10);
 pub const RENEWAL: Duration = Duration::from_secs(3);
 /// How long after the engine ends a lease that was not renewed the other relays look for it.
 pub const LEASE_MARGIN: Duration = Duration::from_millis(100);
+/// How long after the engine has refused something about a lease or the copy of who is where a
+/// relay asks again: an engine whose disk fails refuses at once, and would be asked all the time.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// A relay stops to believe in its lease so long after it sent the last renewal that was answered:
 /// before the lease ends, and with 2 s for clocks that do not run at the same speed.
 pub const FENCE: Duration = Duration::from_secs(8);

@@ -54,16 +54,20 @@ impl Cluster {
     /// Asks what was asked in this tick. What cannot be asked now has failed, but for questions for
     /// keys, which wait. `wall`: milliseconds since 1970.
     pub(super) fn ask_for_letters(&mut self, now: Time, wall: u64) {
+        let waiting = std::mem::take(&mut self.letters.waiting);
+        let (late, waiting): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|(.., since)| *since + CLUSTER_FIND_TIME <= now);
+        self.letters.waiting = waiting;
+        let late = late.into_iter().map(|(ticket, ask, _)| (ticket, ask.failed(NOT_REACHED)));
+        self.letters.answers.extend(late);
         while let Some((ticket, ask, since)) = self.letters.waiting.pop_front() {
-            if since + CLUSTER_FIND_TIME <= now {
-                self.letters.answers.push_back((ticket, ask.failed(NOT_REACHED)));
-            } else if let Some(ask) = self.ask_engine(ticket, ask, now, wall) {
+            if let Some(ask) = self.ask_engine(ticket, ask, (since, now), wall) {
                 self.letters.waiting.push_front((ticket, ask, since));
                 break;
             }
         }
         while let Some((ticket, ask)) = self.letters.to_ask.pop_front() {
-            match self.ask_engine(ticket, ask, now, wall) {
+            match self.ask_engine(ticket, ask, (now, now), wall) {
                 None => {}
                 Some(ask @ LetterAsk::Find { .. }) => {
                     self.letters.waiting.push_back((ticket, ask, now));
@@ -73,9 +77,10 @@ impl Cluster {
         }
     }
 
-    /// When the first question for a key has waited for too long.
+    /// When a question for a key has waited for too long.
     pub(super) fn find_due(&self) -> Option<Time> {
-        self.letters.waiting.front().map(|(.., since)| *since + CLUSTER_FIND_TIME)
+        let since = self.letters.waiting.iter().map(|(.., since)| *since).min();
+        since.map(|since| since + CLUSTER_FIND_TIME)
     }
 
     /// Asks the engine, or gives back what is to be asked.
@@ -83,7 +88,7 @@ impl Cluster {
         &mut self,
         ticket: u64,
         ask: LetterAsk,
-        now: Time,
+        (since, now): (Time, Time),
         wall: u64,
     ) -> Option<LetterAsk> {
         if matches!(ask, LetterAsk::Keep(_)) && self.moving.refuses_letters() {
@@ -120,7 +125,7 @@ impl Cluster {
             LetterAsk::Find { name } => names::find(own, name, wall),
             LetterAsk::Wrote { owner, to } => letters::wrote(own, user(owner), to, wall),
         };
-        self.call(Asked::Letters(ticket, ask), &call, now);
+        self.call(Asked::Letters(ticket, ask, since), &call, now);
         None
     }
 
@@ -172,14 +177,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// The engine did not take something about letters, or its answer was lost. A question for a
-    /// key is asked again.
-    pub(super) fn letters_lost(&mut self, ticket: u64, ask: LetterAsk, why: &str, now: Time) {
+    /// An answer about letters was lost. A question for a key is asked again.
+    pub(super) fn letters_lost(&mut self, ticket: u64, ask: LetterAsk, why: &str, since: Time) {
         if matches!(ask, LetterAsk::Find { .. }) {
-            self.letters.waiting.push_back((ticket, ask, now));
+            self.letters.waiting.push_back((ticket, ask, since));
         } else {
-            self.letters.answers.push_back((ticket, ask.failed(why)));
+            self.letters_refused(ticket, &ask, why);
         }
+    }
+
+    /// The engine did not take something about letters.
+    pub(super) fn letters_refused(&mut self, ticket: u64, ask: &LetterAsk, why: &str) {
+        self.letters.answers.push_back((ticket, ask.failed(why)));
     }
 
     /// Has letters deleted whose time is over, some at a time.

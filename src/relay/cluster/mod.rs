@@ -181,13 +181,15 @@ enum Asked {
     Moved(MovedPart),
     /// Where a user is for whom frames wait.
     Where(String),
-    /// Something about letters, under the ticket of who asks.
-    Letters(u64, LetterAsk),
+    /// Something about letters, under the ticket of who asks, and since when.
+    Letters(u64, LetterAsk, Time),
 }
 
 /// What is seen of the cluster from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterState {
+    /// Which life of this relay it is: the others know it by this.
+    pub incarnation: Incarnation,
     /// The lease is held.
     pub is_joined: bool,
     /// Both connections to the engine stand.
@@ -255,6 +257,7 @@ impl Cluster {
 
     fn state(&self, letters_left: u64) -> ClusterState {
         ClusterState {
+            incarnation: self.own,
             is_joined: self.is_held(),
             is_connected: self.calls.is_ready() && self.reads.is_ready(),
             users: self.everybody.len(),

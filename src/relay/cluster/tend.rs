@@ -5,7 +5,6 @@ use nix::errno::Errno;
 
 use super::{Asked, Cluster, Link, MovedPart, Relay, new_incarnation};
 use crate::cluster::frames;
-use crate::cluster::lease::Lease;
 use crate::cluster::limits::RESTORED_A_CALL;
 use crate::cluster::members::Wanted;
 use crate::cluster::moving::{self, Taken};
@@ -127,7 +126,7 @@ impl Relay {
                 cluster.to_claim.push_back(id);
             }
             Asked::Where(name) => self.not_sought(cx, &name),
-            Asked::Letters(ticket, ask) => cluster.letters_lost(ticket, ask, why, cx.now()),
+            Asked::Letters(ticket, ask, since) => cluster.letters_lost(ticket, ask, why, since),
             Asked::Reap(dead) => {
                 cluster.reaping.remove(&dead);
             }
@@ -226,11 +225,23 @@ impl Relay {
                 let full = frames::ForwardAnswer::Full;
                 self.forwarded_far(cx, (at, first, count), full);
             }
+            Asked::Letters(ticket, ask, _) => {
+                cluster.letters_refused(ticket, &ask, &fault.to_string());
+            }
             // The engine's memory or disk needs time.
             Asked::Bind(id) | Asked::Claim(id, _) | Asked::Again(id) | Asked::Publish(id) => {
                 self.claim_later(id);
             }
-            asked => self.call_lost(cx, asked, &fault.to_string()),
+            asked => {
+                // Each of these is followed by a renewal, and that perhaps by the same again.
+                if let Asked::Lease { .. } | Asked::Part | Asked::Release = asked {
+                    cluster.lease.pause((cluster.config.boot_time)());
+                }
+                if matches!(asked, Asked::Part) {
+                    cluster.members.outdate();
+                }
+                self.call_lost(cx, asked, &fault.to_string());
+            }
         }
     }
 
@@ -280,7 +291,7 @@ impl Relay {
                     cluster.letters_expired(count, cx.now());
                 }
             }
-            Asked::Letters(ticket, ask) => {
+            Asked::Letters(ticket, ask, _) => {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.letters_answered(ticket, &ask, value)?;
                 }
@@ -311,12 +322,15 @@ impl Relay {
         let Some(cluster) = &mut self.cluster else { return };
         if cluster.lease.has_ended() {
             let own = std::mem::replace(&mut cluster.own, new_incarnation(&*self.notary));
+            let was_held = cluster.lease.was_held();
             cluster.begin_anew();
             for at in cluster.outgoing.relays() {
                 self.settle_gone(cx, at);
             }
-            let detail = format!("the lease of {own} has ended: another one is taken");
-            self.log.tell(&Event::ClusterFailed { detail: &detail });
+            if was_held {
+                let detail = format!("the lease of {own} has ended: another one is taken");
+                self.log.tell(&Event::ClusterFailed { detail: &detail });
+            }
         }
         let Some(cluster) = &mut self.cluster else { return };
         let boot = (cluster.config.boot_time)();
@@ -332,7 +346,8 @@ impl Relay {
         {
             cluster.members.drop_others(cluster.own);
         }
-        let wants_copy = cluster.members.wanted() == Wanted::Beginning && !cluster.lease.is_asked();
+        let wants_copy =
+            cluster.members.wanted() == Wanted::Beginning && cluster.lease.may_ask(boot);
         let step = cluster.lease.due(boot).or(match cluster.lease.fenced_at() {
             Some(_) if wants_copy => Some(LeaseStep::Renew),
             _ => None,
@@ -469,7 +484,7 @@ impl Cluster {
 
     /// The lease has ended: the relay begins another life, and everything is claimed again.
     fn begin_anew(&mut self) {
-        self.lease = Lease::default();
+        self.lease = self.lease.next_life();
         self.members.outdate();
         (self.read_up_to, self.undrained, self.is_scanning) = (0, 0, false);
         self.answers.clear();
