@@ -80,7 +80,8 @@ impl Relay {
         } else {
             self.take_reads(cx);
         }
-        let Some(cluster) = &mut self.cluster else { return };
+        // One of those answers may have ended the connection.
+        let Some(cluster) = self.cluster.as_mut().filter(|it| it.owns(id)) else { return };
         let Some((token, unanswered)) = cluster.link(id).lose(cx.now()) else { return };
         let attempts =
             if is_of_calls { cluster.calls.attempts() } else { cluster.reads.attempts() };
@@ -204,7 +205,9 @@ impl Relay {
             let Some(asked) = cluster.under_way.remove(&ticket) else { continue };
             match answer {
                 Ok(value) => {
-                    if let Err(wrong) = self.answered(cx, asked, &value) {
+                    if let Err(wrong) = self.answered(cx, &asked, &value) {
+                        // It was no answer.
+                        self.call_lost(cx, asked, &wrong.to_string());
                         return self.distrust(cx, wrong);
                     }
                 }
@@ -249,10 +252,10 @@ impl Relay {
     fn answered(
         &mut self,
         cx: &mut Context,
-        asked: Asked,
+        asked: &Asked,
         value: &Value,
     ) -> Result<(), EngineFault> {
-        match asked {
+        match *asked {
             Asked::Lease { change, read } => {
                 self.leased(cx, names::leased(value)?, (change, read));
             }
@@ -273,27 +276,27 @@ impl Relay {
                 }
             }
             Asked::Bind(id) => self.bound_far(cx, id, names::bound(value)?),
-            Asked::Claim(id, name) => self.claimed_far(cx, (id, &name), names::claimed(value)?),
+            Asked::Claim(id, ref name) => self.claimed_far(cx, (id, name), names::claimed(value)?),
             Asked::Again(id) => self.claimed_again(cx, id, names::claimed(value)?),
             Asked::Publish(id) => self.published_far(id, names::published(value)?),
-            Asked::Unbind(name) => {
+            Asked::Unbind(ref name) => {
                 if let (false, Some(cluster)) = (names::unbound(value)?, &mut self.cluster) {
-                    cluster.to_unbind.push(name);
+                    cluster.to_unbind.push(name.clone());
                 }
             }
             Asked::Forward(at, first, count) => {
                 self.forwarded_far(cx, (at, first, count), frames::forwarded(value)?);
             }
-            Asked::Where(name) => self.sought(cx, &name, value)?,
+            Asked::Where(ref name) => self.sought(cx, name, value)?,
             Asked::Expire => {
                 let count = calls::expired(value)?.unwrap_or_default();
                 if let Some(cluster) = &mut self.cluster {
                     cluster.letters_expired(count, cx.now());
                 }
             }
-            Asked::Letters(ticket, ask, _) => {
+            Asked::Letters(ticket, ref ask, _) => {
                 if let Some(cluster) = &mut self.cluster {
-                    cluster.letters_answered(ticket, &ask, value)?;
+                    cluster.letters_answered(ticket, ask, value)?;
                 }
             }
             Asked::Moved(part) => {
