@@ -8,14 +8,15 @@ mod support;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use sealwax::limits::{MAX_FRAME, MLKEM_KEY};
+use sealwax::limits::MAX_FRAME;
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::{
     ADDRESS_BYTES_A_DAY, ADDRESS_PART, BOX_BYTES, DELIVERY_BYTES, FULL_OF, SENDER_BYTES,
     STRANGER_LETTERS,
 };
-use sealwax::wire::{LetterKey, LetterKind, TakeMode, compose};
+use sealwax::wire::{LetterKind, TakeMode, compose};
 use serde_json::{Value, json};
+use support::fixtures::letter_key;
 use support::kernel::Peer;
 use support::relay::Account;
 use support::simulated::{Simulated, actions, frames, hear, ping, say};
@@ -81,9 +82,7 @@ impl Post {
 
     /// Leaves a letter key.
     fn open_box(&mut self, peer: &mut Peer) {
-        let (mlkem, signature) = (Box::new([7; MLKEM_KEY]), vec![9; 384]);
-        let (created, expires) = (NOW, NOW + 1);
-        let key = LetterKey { id: 1, created, expires, x25519: [8; 32], mlkem, signature };
+        let key = letter_key(1, NOW, NOW + 1);
         assert_eq!(actions(&self.ask(peer, &compose::letterbox(&key))), ["letterbox"]);
     }
 

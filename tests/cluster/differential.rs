@@ -9,9 +9,10 @@ use sealwax::cluster::script::Call;
 use sealwax::cluster::{limits, names};
 use sealwax::wire::{LetterKind, TakeMode};
 
+use crate::support::fixtures::letter_key;
 use crate::support::model::{Item, Model, Stream, entry_number};
 use crate::support::redis::{Connection, Plain, Redis};
-use crate::world::{ID, RELAY_KEY, START, Script, fp, letter_key, relay, settings, take};
+use crate::world::{ID, RELAY_KEY, START, Script, fp, relay, settings, take};
 
 /// What a call answers in the model.
 pub fn call(model: &mut Model, call: &Call) -> Value {

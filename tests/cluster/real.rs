@@ -16,8 +16,9 @@ use sealwax::cluster::script::Call;
 use sealwax::cluster::{EngineFault, Incarnation, Place, keys};
 use sealwax::wire::{LetterKind, TakeMode};
 
+use crate::support::fixtures::letter_key;
 use crate::support::redis::{Connection, Redis};
-use crate::world::{ID, START, claim, claim_again, fp, letter_key, relay, settings, take};
+use crate::world::{ID, START, claim, claim_again, fp, relay, settings, take};
 
 /// A relay with a lease, and a copy that is up to date.
 struct Relay {

@@ -6,7 +6,9 @@ use sealwax::cluster::moving::{self, FileBox, FileKey, FileKeys, FileLetter, Fil
 use sealwax::cluster::names::{self, Claim, LeaseStep};
 use sealwax::cluster::script::Call;
 use sealwax::cluster::{Incarnation, engine::Settings};
-use sealwax::wire::{Fingerprint, LetterKey, LetterKind, TakeMode};
+use sealwax::wire::{Fingerprint, LetterKind, TakeMode};
+
+use crate::support::fixtures::letter_key;
 
 pub const ID: &str = "a-cluster";
 pub const RELAY_KEY: &str = "the-public-half";
@@ -52,11 +54,6 @@ pub fn claim_again(own: Incarnation, name: &str, session: u64, fp: &Fingerprint,
     call.args.pop();
     call.args.push(b"1".to_vec());
     call
-}
-
-pub fn letter_key(id: u32, created: u64, expires: u64) -> LetterKey {
-    let mlkem = Box::new([0; 1184]);
-    LetterKey { id, created, expires, x25519: [0; 32], mlkem, signature: vec![1] }
 }
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).

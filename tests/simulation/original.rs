@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::post::{Answer, Post};
 use crate::support::kernel::Peer;
 use crate::support::relay::PEM;
+use crate::support::simulated::read_roster;
 use crate::support::transform::Tunnel;
 
 /// How a client reads.
@@ -265,21 +266,8 @@ impl Original {
 
     fn hear(&mut self, frame: &Value, post: &mut Post) {
         let text = |member: &str| frame[member].as_str().unwrap_or_default();
-        let names = |member: &str| -> Vec<String> {
-            let list = frame[member].as_array().map(Vec::as_slice).unwrap_or_default();
-            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
         match text("action") {
-            "userlist" => self.view = names("users").into_iter().collect(),
-            "roster" => {
-                if frame["whole"] == true {
-                    self.view.clear();
-                }
-                for name in names("left") {
-                    self.view.remove(&name);
-                }
-                self.view.extend(names("joined"));
-            }
+            "userlist" | "roster" => read_roster(frame, &mut self.view),
             "pong" if text("id") == "registered?" => self.is_registered = true,
             "relayed" => post.answered(text("id"), Answer::Relayed),
             "error" if text("id") == "registered?" => self.tries_again = true,

@@ -76,6 +76,12 @@ impl Post {
         assert_eq!(before, None, "{id} was answered twice, now {answer:?}");
     }
 
+    /// What the relay has answered to a frame.
+    #[allow(dead_code, reason = "several relays are asked about single frames")]
+    pub(crate) fn answer(&self, id: &str) -> Option<Answer> {
+        self.letters.get(id)?.answer
+    }
+
     /// This connection has said all that it had to say, and heard everything.
     pub(crate) fn ended(&self, connection: u64) {
         let of = |letter: &Letter| letter.is_asked && letter.from_connection == connection;

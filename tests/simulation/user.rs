@@ -12,7 +12,7 @@ use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
 use sealwax::wire::{RosterMode, TakeMode};
 
 use crate::support::kernel::Kernel;
-use crate::support::relay::PEM;
+use crate::support::relay::some_key;
 use crate::vault::FakeVault;
 
 const TIMER: Timer = Timer(3);
@@ -74,7 +74,7 @@ impl User {
     pub(crate) fn new(number: u8, name: &str, roster: RosterMode) -> Self {
         Self {
             name: name.to_owned(),
-            key: key(number),
+            key: some_key(number),
             peers: MemoryPins::default(),
             relays: MemoryPins::default(),
             letters: MemoryLetters::default(),
@@ -149,13 +149,6 @@ impl User {
 pub(crate) fn wall(now: Time, ahead_ms: i64) -> u64 {
     let now_ms = i64::try_from(now.as_nanos() / 1_000_000).expect("the world is young");
     (START_MS + now_ms + ahead_ms).unsigned_abs()
-}
-
-/// A key that looks like one: no two have the same number. Nobody has its secret half.
-fn key(number: u8) -> PublicKey {
-    let mut der = PublicKey::from_pem(PEM).expect("a key").der().to_vec();
-    der[64] = number; // in the middle of the modulus
-    PublicKey::from_der(&der).expect("a modulus has no more form than this")
 }
 
 impl Process {

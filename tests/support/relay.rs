@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use sealwax::cluster::engine::Settings;
 use sealwax::crypto::{
-    Identity, IdentityVault, PrekeyPair, RelayKey, RelayNotary, Vault, register_proof,
+    Identity, IdentityVault, PrekeyPair, PublicKey, RelayKey, RelayNotary, Vault, register_proof,
     relay_challenge,
 };
 use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker, boot_time};
@@ -37,6 +37,13 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The public key of `alice.pem`, which tests register for whoever needs one.
 pub const PEM: &str = include_str!("../data/public-alice.pem");
+
+/// A key that looks like one: no two have the same number. Nobody has its secret half.
+pub fn some_key(number: u8) -> PublicKey {
+    let mut der = PublicKey::from_pem(PEM).unwrap().der().to_vec();
+    der[64] = number; // in the middle of the modulus
+    PublicKey::from_der(&der).unwrap()
+}
 
 /// How an original client registers.
 pub fn register(name: &str, roster: &str) -> Value {
@@ -300,17 +307,15 @@ impl Client {
 }
 
 /// A user of version 2.
-pub struct Account {
+pub struct Account<V = IdentityVault> {
     pub name: &'static str,
-    pub vault: IdentityVault,
+    pub vault: V,
     pub prekey: Prekey,
 }
 
 impl Account {
     pub fn new(name: &'static str, pem: &str) -> Self {
-        let vault = IdentityVault::new(Identity::from_pem(pem, None).unwrap());
-        let prekey = PrekeyPair::new(&vault, 1_000).publish(&vault, name);
-        Self { name, vault, prekey }
+        Self::of(name, IdentityVault::new(Identity::from_pem(pem, None).unwrap()))
     }
 
     pub fn alice() -> Self {
@@ -319,6 +324,13 @@ impl Account {
 
     pub fn bob() -> Self {
         Self::new("bob", include_str!("../data/bob.pem"))
+    }
+}
+
+impl<V: Vault> Account<V> {
+    pub fn of(name: &'static str, vault: V) -> Self {
+        let prekey = PrekeyPair::new(&vault, 1_000).publish(&vault, name);
+        Self { name, vault, prekey }
     }
 
     pub fn pem(&self) -> String {

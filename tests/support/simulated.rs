@@ -1,7 +1,7 @@
 //! A relay on a kernel in memory, where a test decides when time passes and what a reader takes.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -168,4 +168,23 @@ pub fn frames(bytes: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(bytes).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "half a frame: {text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Has the list of connected users follow what a user is told of it.
+pub fn read_roster(frame: &Value, view: &mut BTreeSet<String>) {
+    let names = |member: &str| -> Vec<String> {
+        let list = frame[member].as_array().map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if frame["action"] == "userlist" {
+        *view = names("users").into_iter().collect();
+        return;
+    }
+    if frame["whole"] == true {
+        view.clear();
+    }
+    for name in names("left") {
+        view.remove(&name);
+    }
+    view.extend(names("joined"));
 }

@@ -53,8 +53,8 @@ impl Relay {
     }
 
     /// Both streams were read. What was for another life of this relay is passed over, and so are
-    /// frames that come too late: the others may have let its users go. All else holds also then: who
-    /// was replaced while the relay was stopped is to be told when it goes on.
+    /// frames that come too late: the others may have let its users go. All else holds also then:
+    /// who was replaced while the relay was stopped is told when it goes on.
     fn read_far(&mut self, cx: &mut Context, read: Read, is_ours: bool) {
         let Some(cluster) = &mut self.cluster else { return };
         let Read { parcels, changes } = read;

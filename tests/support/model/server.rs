@@ -50,6 +50,8 @@ pub struct ModelServer {
     delay: Duration,
     /// How many of the next effects are to be answered by the end of the connection.
     losing: u32,
+    /// How many of the next calls are answered with what is no answer to them.
+    confused: u32,
     /// After so many bytes of answers, or of commands, the connection ends that has the last.
     answers_left: Option<usize>,
     commands_left: Option<usize>,
@@ -103,6 +105,7 @@ impl Default for ModelServer {
             is_stopped: false,
             delay: Duration::ZERO,
             losing: 0,
+            confused: 0,
             answers_left: None,
             commands_left: None,
             parts: 1,
@@ -165,6 +168,7 @@ impl ModelServer {
             output.truncate(*left);
             *left -= output.len();
             if is_cut {
+                it.answers.clear(); // they are behind it
                 self.answers_left = None;
                 self.end(connection);
             }
@@ -265,6 +269,11 @@ impl ModelServer {
         self.losing = calls;
     }
 
+    /// The next so many calls are done, and answered with a number, which answers none of them.
+    pub const fn confuse(&mut self, calls: u32) {
+        self.confused = calls;
+    }
+
     /// The connection ends that gets the answers' byte of this number from now on, behind it.
     pub const fn cut_answers(&mut self, bytes: usize) {
         self.answers_left = Some(bytes);
@@ -273,6 +282,22 @@ impl ModelServer {
     /// The connection ends on which the commands' byte of this number comes, behind it.
     pub const fn cut_commands(&mut self, bytes: usize) {
         self.commands_left = Some(bytes);
+    }
+
+    /// Whether it answers some commands with an error.
+    pub const fn is_refusing(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Whether something is wrong with it, or is to go wrong.
+    pub fn is_troubled(&self) -> bool {
+        let is_cut =
+            [self.answers_left, self.commands_left].iter().flatten().any(|it| *it < usize::MAX);
+        self.is_stopped
+            || self.is_full
+            || self.trouble.is_some()
+            || self.losing + self.confused > 0
+            || is_cut
     }
 
     /// Whether a cut that was ordered is still to come.
@@ -519,6 +544,10 @@ impl ModelServer {
                     self.losing -= 1;
                     self.end(connection);
                     return None;
+                }
+                if self.confused > 0 {
+                    self.confused -= 1;
+                    return Some(Value::Int(0));
                 }
                 Some(answer)
             }

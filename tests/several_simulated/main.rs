@@ -1,0 +1,142 @@
+//! Several relays, one engine (the model of its scripts) and users in one world in memory, by the
+//! seed: connections to the engine are cut, answers lost, the engine stopped, emptied and set back,
+//! relays killed and stopped. What holds for one relay has to hold across them, and once all is calm
+//! again they have to agree. `docs/testing.md` says what is promised.
+//!
+//! ```text
+//! cargo test --test several_simulated                        some hundred seeds
+//! SEALWAX_SEEDS=1000 cargo test --test several_simulated     so many
+//! SEALWAX_SEED=42 cargo test --test several_simulated -- --nocapture    one of them, in words
+//! ```
+
+#![allow(clippy::expect_used)] // helpers of tests are tests
+
+mod agree;
+mod belief;
+#[path = "../simulation/dice.rs"]
+#[allow(dead_code)]
+mod dice;
+mod home;
+mod letters;
+#[path = "../simulation/post.rs"]
+#[allow(dead_code)]
+mod post;
+mod relay;
+#[path = "../simulation/seeds.rs"]
+mod seeds;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../simulation/trace.rs"]
+#[allow(dead_code)]
+mod trace;
+mod trouble;
+mod user;
+#[path = "../../fuzz/src/vault.rs"]
+mod vault;
+mod world;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use seeds::{by_turns, number, replay, words};
+use trace::Trace;
+use world::{Counts, World};
+
+/// How many seeds are played unless `SEALWAX_SEEDS` says otherwise.
+const SEEDS: u64 = 300;
+const STEPS: usize = 120;
+
+/// What happened in some seeds.
+#[derive(Debug, Default)]
+struct Outcome {
+    counts: Counts,
+    /// Messages: sent, arrived, refused.
+    messages: [u64; 3],
+    /// Letters: left, delivered.
+    letters: [u64; 2],
+}
+
+impl Outcome {
+    fn add(&mut self, other: &Self) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
+        self.messages = std::array::from_fn(|at| self.messages[at] + other.messages[at]);
+        self.letters = std::array::from_fn(|at| self.letters[at] + other.letters[at]);
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let ([sent, arrived, refused], [left, delivered]) = (self.messages, self.letters);
+        writeln!(out, "messages: {sent} sent, {arrived} arrived, {refused} refused")?;
+        writeln!(out, "letters: {left} left, {delivered} delivered")?;
+        for (what, count) in &self.counts {
+            writeln!(out, "{count:9} {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One seed from its beginning to its end.
+fn play(seed: u64, trace: Trace) -> Outcome {
+    let mut world = World::new(seed, trace);
+    world.pass(Duration::from_secs(1));
+    let per_mille = *world.dice.pick(&[0, 50, 150, 300]);
+    world.may_lose = world.dice.chance(500);
+    for _ in 0..STEPS {
+        act(&mut world);
+        if world.dice.chance(per_mille) {
+            world.trouble();
+        }
+        let longest = *world.dice.pick(&[1, 20, 500, 4000]);
+        let time = world.dice.millis(0, longest);
+        world.pass(time);
+    }
+    agree::calm(&mut world);
+    agree::agree(&mut world);
+    let (messages, letters) = (world.post.totals(), world.letters.totals());
+    Outcome { counts: world.counts, messages, letters }
+}
+
+/// A user does something.
+fn act(world: &mut World) {
+    let one = world.dice.below(world.users.len());
+    match world.dice.below(20) {
+        0..=4 => world.connect(one),
+        5 => world.leave(one),
+        6..=11 => letters::act(world),
+        _ => {
+            let version2 = world.users[one].is_version2() != world.dice.chance(100);
+            let all = world.users.iter().filter(|it| it.is_version2() == version2);
+            let names: Vec<_> = all.map(|it| it.name).collect();
+            let to = *world.dice.pick(&names);
+            world.say(one, to);
+        }
+    }
+}
+
+#[test]
+fn relays_agree_after_whatever_went_wrong() {
+    if let Some(seed) = number("SEALWAX_SEED") {
+        let trace = Trace::kept(usize::MAX);
+        let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
+        print!("{}", trace.text());
+        let outcome = outcome.unwrap_or_else(|fault| panic!("seed {seed}: {}", words(&*fault)));
+        return println!("{outcome}");
+    }
+    let seeds = number("SEALWAX_SEEDS").unwrap_or(SEEDS);
+    let outcomes = by_turns(|seed, all: &mut Outcome| {
+        if seed >= seeds {
+            return Ok(false);
+        }
+        all.add(&replay(&format!("seed {seed}"), |trace| play(seed, trace))?);
+        Ok(true)
+    });
+    let mut all = Outcome::default();
+    for outcome in &outcomes {
+        all.add(outcome);
+    }
+    println!("{seeds} seeds\n{all}");
+}
