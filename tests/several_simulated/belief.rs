@@ -1,13 +1,14 @@
 //! What has to hold at each moment: what relays believe, who holds a name, and how long an answer
 //! takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sealwax::cluster::Incarnation;
 use sealwax::cluster::limits::{FENCE, LEASE};
 use sealwax::reactor::Time;
 
+use crate::support::model::Item;
 use crate::user::LENT;
 use crate::world::World;
 
@@ -142,6 +143,21 @@ impl World {
             let Some(state) = relay.state().filter(|state| state.is_joined) else { continue };
             let has_lease = items.contains_key(&format!("sealwax:relay:{}", state.incarnation));
             assert!(has_lease, "relay {number} believes in a lease that has ended");
+        }
+    }
+
+    /// Each name in the engine is held by a relay that lives, or that others will reap.
+    pub(crate) fn look_at_holders(&self) {
+        let items = self.engine.server().model().items();
+        let relays = match items.get("sealwax:relays") {
+            Some(Item::Set(relays)) => relays.clone(),
+            _ => BTreeSet::new(),
+        };
+        let Some(Item::Hash(held)) = items.get("sealwax:where") else { return };
+        for (name, place) in held {
+            let place = String::from_utf8_lossy(place);
+            let life = place.split(' ').next().unwrap_or_default();
+            assert!(relays.contains(life), "{name} is held by {life}, which nobody knows");
         }
     }
 

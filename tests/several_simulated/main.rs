@@ -104,7 +104,8 @@ fn play(seed: u64, trace: Trace) -> Outcome {
 fn act(world: &mut World) {
     let one = world.dice.below(world.users.len());
     match world.dice.below(20) {
-        0..=4 => world.connect(one),
+        0..=3 => world.connect(one),
+        4 => greet(world, one),
         5 => world.leave(one),
         6..=11 => letters::act(world),
         _ => {
@@ -113,6 +114,23 @@ fn act(world: &mut World) {
             let names: Vec<_> = all.map(|it| it.name).collect();
             let to = *world.dice.pick(&names);
             world.say(one, to);
+        }
+    }
+}
+
+/// The user connects, and others write to it while it registers.
+fn greet(world: &mut World, one: usize) {
+    world.connect(one);
+    let (to, version2) = (world.users[one].name, world.users[one].is_version2());
+    for _ in 0..world.dice.between(3, 12) {
+        let writes = |it: &&usize| world.users[**it].is_version2() == version2;
+        let users: Vec<usize> = (0..world.users.len()).collect();
+        let writers: Vec<usize> = users.iter().filter(writes).copied().collect();
+        let from = *world.dice.pick(&writers);
+        for _ in 0..2 {
+            world.say(from, to);
+            let time = world.dice.millis(0, 2);
+            world.pass(time);
         }
     }
 }

@@ -184,7 +184,10 @@ impl World {
             }
             match *self.dice.pick(&ready) {
                 Some(relay) => self.relay_turn(relay),
-                None => self.engine.turn(),
+                None => {
+                    self.engine.turn();
+                    self.look_at_holders();
+                }
             }
         }
         panic!("somebody has work at one instant for ever");
