@@ -29,9 +29,9 @@ pub(crate) struct Letters {
     /// The newest letter key of each name, whether it was taken or not.
     keys: BTreeMap<&'static str, u32>,
     key_ids: u32,
-    /// Questions for a letter key that were not answered, of each connection, in order.
-    publishing: BTreeMap<u64, VecDeque<(&'static str, u32)>>,
-    /// The newest letter key that was taken, and when.
+    /// Letter keys that were left and not answered, of each connection, in order; and since when.
+    publishing: BTreeMap<u64, VecDeque<(&'static str, u32, Time)>>,
+    /// The newest letter key that was taken, and when it was left.
     published: BTreeMap<&'static str, (u32, Time)>,
     taking: BTreeMap<u64, Taking>,
     /// Whoever takes letters acknowledges each at once.
@@ -120,11 +120,11 @@ impl Letters {
     }
 
     /// The relay keeps a letter key, or does not.
-    pub(crate) fn key_answered(&mut self, connection: u64, is_taken: bool, now: Time) {
+    pub(crate) fn key_answered(&mut self, connection: u64, is_taken: bool) {
         let asked = self.publishing.get_mut(&connection).and_then(VecDeque::pop_front);
-        if let Some((name, id)) = asked.filter(|_| is_taken) {
-            let newest = self.published.entry(name).or_insert((id, now));
-            *newest = (*newest).max((id, now));
+        if let Some((name, id, since)) = asked.filter(|_| is_taken) {
+            let newest = self.published.entry(name).or_insert((id, since));
+            *newest = (*newest).max((id, since));
         }
     }
 
@@ -174,14 +174,14 @@ impl World {
         let Some(line) = self.users[user].line.as_ref().filter(|it| it.is_registered) else {
             return;
         };
-        let number = line.number;
+        let (number, now) = (line.number, self.now());
         self.letters.key_ids += 1;
         let id = self.letters.key_ids;
         self.letters.keys.insert(name, id);
         self.note(|| format!("{name} ({number}) leaves letter key {id}"));
         let key = letter_key(id, id.into(), u64::from(id) + LIFETIME);
         if self.users[user].say_bytes(&compose::letterbox(&key)) {
-            self.letters.publishing.entry(number).or_default().push_back((name, id));
+            self.letters.publishing.entry(number).or_default().push_back((name, id, now));
         }
     }
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::support::model::server::{Kept, Trouble};
-use crate::user::LENT;
+use crate::user::{LENT, User};
 use crate::world::{RELAYS, REMEMBERED, World};
 
 /// Errors with which the engine refuses calls.
 const ERRORS: [Trouble; 5] =
     [Trouble::Loading, Trouble::OutOfMemory, Trouble::Busy, Trouble::DiskFails, Trouble::ReadOnly];
-/// How long a relay may be stopped: long enough for its lease to end.
-const LONGEST_STOP: usize = 14_000;
+/// How long a relay is stopped, in milliseconds: not at all, until it has fenced itself, and until
+/// its lease has ended.
+const STOPS: [(usize, usize); 3] = [(0, 7_000), (7_000, 10_500), (10_500, 14_000)];
 
 impl World {
     /// Something goes wrong, or comes right again.
@@ -106,9 +107,12 @@ impl World {
         match self.dice.below(5) {
             0 if is_there => self.kill_relay(number),
             1 | 2 if is_there => {
-                let until = self.now() + self.dice.millis(0, LONGEST_STOP);
-                self.note(|| format!("relay {number} is stopped"));
+                let (least, most) = *self.dice.pick(&STOPS);
+                let time = self.dice.millis(least, most);
+                self.note(|| format!("relay {number} is stopped for {time:?}"));
+                let until = self.now() + time;
                 self.relays[number].stop(until);
+                self.come_elsewhere(number);
             }
             3 if self.relays[number].serves() => {
                 let released = self.relays[number].process.as_mut().map(|it| it.release(LENT));
@@ -117,6 +121,19 @@ impl World {
             }
             _ if !is_there => self.start_relay(number),
             _ => {}
+        }
+    }
+
+    /// Other machines of the users of this relay connect, which does not answer.
+    fn come_elsewhere(&mut self, relay: usize) {
+        for user in 0..self.users.len() {
+            let is_there = |it: &User| it.line.as_ref().is_some_and(|line| line.at == relay);
+            let name = self.users[user].name;
+            let is_other = self.users.iter().any(|it| it.name == name && is_there(it));
+            let at = (relay + 1 + self.dice.below(RELAYS - 1)) % RELAYS;
+            if is_other && self.users[user].line.is_none() && self.relays[at].serves() {
+                self.connect_to(user, at);
+            }
         }
     }
 

@@ -325,7 +325,7 @@ impl World {
                 self.letters.answered(text("id"), number, None);
             }
             "letter" => self.letter_came(user, number, frame),
-            "letterbox" => self.letters.key_answered(number, true, now),
+            "letterbox" => self.letters.key_answered(number, true),
             "letterbox_empty" => self.letters.is_empty(number),
             "error" => self.refused(user, frame),
             _ => panic!("{name}: {frame}"),
@@ -361,8 +361,7 @@ impl World {
             return self.post.answered(text("id"), Answer::Error);
         }
         if ["store_failed", "stale_key", "no_letterbox"].contains(&code) {
-            let now = self.base.clone().now();
-            return self.letters.key_answered(number, false, now);
+            return self.letters.key_answered(number, false);
         }
         code.clone_into(&mut line.last_error);
         if code == "replaced" {
