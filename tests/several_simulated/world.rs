@@ -182,12 +182,11 @@ impl World {
             if ready.is_empty() {
                 return;
             }
-            match *self.dice.pick(&ready) {
-                Some(relay) => self.relay_turn(relay),
-                None => {
-                    self.engine.turn();
-                    self.look_at_holders();
-                }
+            if let Some(relay) = *self.dice.pick(&ready) {
+                self.relay_turn(relay);
+            } else {
+                self.engine.turn();
+                self.look_at_holders();
             }
         }
         panic!("somebody has work at one instant for ever");
