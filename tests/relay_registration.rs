@@ -146,9 +146,7 @@ fn a_key_may_have_eight_names() {
     for name in ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"] {
         relay.version2(&Account::new(name, BOB)).ping();
     }
-    let mut one_more = relay.connect();
-    one_more.send(&Account::new("a8", BOB).claim(RosterMode::None));
-    one_more.refused("directory_full");
+    Account::new("a8", BOB).is_refused(&mut relay.connect(), "directory_full");
     relay.version2(&Account::new("a0", BOB)).ping();
     relay.version2(&Account::alice()).ping();
 }

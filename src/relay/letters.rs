@@ -16,7 +16,7 @@ use super::letter_store::{
     KnownKeys, LetterAnswer, LetterAsk, LetterFault, LetterStore, NAME_RELEASED, NewLetter, Owner,
 };
 use super::limits::{
-    ADDRESS_BYTES_A_DAY, ADDRESS_PART, FINDS_UNDER_WAY, LETTER_BYTES_UNDER_WAY,
+    ADDRESS_BYTES_A_DAY, ADDRESS_PART, CLUSTER_FINDS, FINDS_UNDER_WAY, LETTER_BYTES_UNDER_WAY,
     LETTER_KEY_LIFETIME, LETTER_KEYS_UNDER_WAY, LETTERS_A_SENDER, LETTERS_UNDER_WAY,
     WRITTEN_UNDER_WAY,
 };
@@ -218,7 +218,8 @@ impl Relay {
         {
             return Ok(false);
         }
-        if self.letters.counts.finds >= FINDS_UNDER_WAY {
+        let most = if self.cluster.is_some() { CLUSTER_FINDS } else { FINDS_UNDER_WAY };
+        if self.letters.counts.finds >= most {
             let detail = "too many keys are being looked up: ask again in a second";
             return Err(Fault::new(ErrorCode::RateLimited, detail));
         }

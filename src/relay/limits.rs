@@ -181,6 +181,10 @@ pub const CLUSTER_ANSWER_TIME: Duration = Duration::from_secs(10);
 pub const CLUSTER_SOUGHT: usize = 256;
 /// Bytes of such frames.
 pub const CLUSTER_SOUGHT_BYTES: usize = 1024 * 1024;
+/// Questions for the keys of users elsewhere that were not answered, some 300 bytes each; one more
+/// is refused with `rate_limited`. Many who are told of a newcomer ask for its key in one tick, and
+/// an original asks once. Half of what may wait for the engine ([`STORE_QUEUE`]).
+pub const CLUSTER_FINDS: usize = STORE_QUEUE / 2;
 /// A question for the key of a user elsewhere waits this long for the engine to be reached.
 pub const CLUSTER_FIND_TIME: Duration = Duration::from_secs(10);
 /// How long after the relay has fenced itself its lease has ended for certain, with an engine whose

@@ -15,9 +15,11 @@ mod support {
 }
 
 mod across;
+mod crowd;
 mod engine;
 mod killed;
 mod moved;
+mod user;
 
 use serde_json::{Value, json};
 use support::relay::Client;

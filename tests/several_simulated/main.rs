@@ -135,6 +135,31 @@ fn greet(world: &mut World, one: usize) {
     }
 }
 
+/// Whenever between two renewals a relay is killed, the others let its users go soon after its lease
+/// has ended: the lease is of 10 s.
+#[test]
+fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
+    for part in 0..30 {
+        let mut world = World::new(part, Trace::kept(0));
+        world.pass(Duration::from_secs(1) + Duration::from_millis(100 * part));
+        for user in 0..3 {
+            world.connect_to(user, user);
+        }
+        world.pass(Duration::from_millis(500));
+        let users = |world: &World| -> Vec<usize> {
+            let relays = world.relays.iter().filter_map(|it| it.process.as_ref());
+            relays.map(Process::users).collect()
+        };
+        assert_eq!(users(&world), [3, 3, 3]);
+        world.kill_relay(1);
+        world.pass(Duration::from_secs(11));
+        assert_eq!(users(&world), [2, 2], "{part}");
+        world.connect_to(1, 2);
+        world.pass(Duration::from_millis(500));
+        assert!(world.users[1].is_registered(), "{part}");
+    }
+}
+
 #[test]
 fn relays_agree_after_whatever_went_wrong() {
     if let Some(seed) = number("SEALWAX_SEED") {

@@ -106,6 +106,11 @@ impl OneRelay {
 }
 
 impl Process {
+    /// How many users of all relays it knows.
+    pub(crate) fn users(&self) -> usize {
+        self.relay.cluster_state().map_or(0, |state| state.users)
+    }
+
     pub(crate) fn would_run(&self, now: Time) -> bool {
         let is_due = self.reactor.due().is_some_and(|due| due <= now);
         self.stopped.is_none() && (self.kernel.is_ready() || is_due)

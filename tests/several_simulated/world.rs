@@ -86,6 +86,7 @@ impl World {
         let mut engine = EngineProcess::start(base.process(), ENGINE);
         engine.server_mut().remember(REMEMBERED);
         engine.server_mut().scan_in(*dice.pick(&[1, 3]));
+        engine.server_mut().read_anew(seed % 2 == 1);
         let mut world = Self {
             dice,
             trace,

@@ -377,6 +377,23 @@ impl<V: Vault> Account<V> {
     }
 }
 
+impl Account {
+    /// Asks to be registered and is refused for this reason, if not at once then after the proof.
+    pub fn is_refused(&self, client: &mut Client, code: &str) {
+        client.send(&self.claim(RosterMode::None));
+        let mut answer = client.frame();
+        if answer["action"] == "challenge" {
+            client.send(&self.prove(&answer.to_string()));
+            answer = client.frame();
+        }
+        assert_eq!(
+            (&answer["action"], &answer["code"]),
+            (&json!("error"), &json!(code)),
+            "{answer}"
+        );
+    }
+}
+
 /// Two users who have nothing to do with what a test does.
 pub struct Bystanders(Client, Client);
 

@@ -64,6 +64,7 @@ enum State {
 }
 
 /// A part of a batch that is under way.
+#[derive(Clone)]
 pub(super) enum MovedPart {
     /// Letters of this user, by their numbers.
     Letters { user: u64, owner: String, numbers: Vec<u64>, kind: LetterKind },

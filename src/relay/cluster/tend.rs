@@ -299,12 +299,12 @@ impl Relay {
                     cluster.letters_answered(ticket, ask, value)?;
                 }
             }
-            Asked::Moved(part) => {
+            Asked::Moved(ref part) => {
                 let taken = match part {
                     MovedPart::Letters { .. } => moving::letters_taken(value)?,
                     MovedPart::Keys(_) => moving::keys_taken(value)?,
                 };
-                self.part_moved(cx, part, taken);
+                self.part_moved(cx, part.clone(), taken);
             }
             Asked::Release | Asked::Answers | Asked::Drain | Asked::Note => {}
         }
