@@ -12,6 +12,9 @@ use crate::support::model::Item;
 use crate::user::LENT;
 use crate::world::World;
 
+/// How long what the engine has done may be on its way to a user.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a frame may wait for its answer: 10 s for the other relay, and before that 5 s for the
 /// engine to say where the addressee is.
 const ANSWER_TIME: Duration = Duration::from_secs(16);
@@ -101,7 +104,8 @@ impl Belief {
         let it = &self.connections[&number];
         let Some(since) = it.registered.filter(|_| it.name != LENT) else { return };
         // Whose relay has lost its lease has lost its names: the first to claim it again has it.
-        if it.life != life || lost.is_some_and(|lost| since <= lost) {
+        // What the engine did just before it lost it is told some time later.
+        if it.life != life || lost.is_some_and(|lost| since <= lost + TOLD_WITHIN) {
             return;
         }
         let since = it.since;

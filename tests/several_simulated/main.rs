@@ -39,6 +39,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use relay::Process;
 use seeds::{by_turns, number, replay, words};
 use trace::Trace;
 use world::{Counts, World};
@@ -142,21 +143,23 @@ fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
     for part in 0..30 {
         let mut world = World::new(part, Trace::kept(0));
         world.pass(Duration::from_secs(1) + Duration::from_millis(100 * part));
-        for user in 0..3 {
-            world.connect_to(user, user);
+        let user = |name| world.users.iter().position(|it| it.name == name).unwrap();
+        let users = ["alice", "user-1", "user-2"].map(user);
+        for (at, user) in users.into_iter().enumerate() {
+            world.connect_to(user, at);
         }
         world.pass(Duration::from_millis(500));
-        let users = |world: &World| -> Vec<usize> {
+        let listed = |world: &World| -> Vec<usize> {
             let relays = world.relays.iter().filter_map(|it| it.process.as_ref());
             relays.map(Process::users).collect()
         };
-        assert_eq!(users(&world), [3, 3, 3]);
+        assert_eq!(listed(&world), [3, 3, 3]);
         world.kill_relay(1);
         world.pass(Duration::from_secs(11));
-        assert_eq!(users(&world), [2, 2], "{part}");
-        world.connect_to(1, 2);
+        assert_eq!(listed(&world), [2, 2], "{part}");
+        world.connect_to(users[1], 2);
         world.pass(Duration::from_millis(500));
-        assert!(world.users[1].is_registered(), "{part}");
+        assert!(world.users[users[1]].is_registered(), "{part}");
     }
 }
 
