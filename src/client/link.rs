@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Knows addresses, time and bytes; the frames of a registration are in `registration.rs`. The
-//! addresses of the relay are tried one after the other. Between two rounds is a pause that
-//! doubles, with jitter.
+//! addresses of the relay are tried one after the other, and last that of a relay which took the
+//! connection and did not register us: it may have lost its cluster. Between two rounds is a pause
+//! that doubles, with jitter.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ pub(super) struct Link {
     resolver: Box<dyn Resolver>,
     state: LinkState,
     backoff: Backoff,
+    /// Whose relay took the connection and has not registered us: another one is tried before it.
+    unregistered: Option<SocketAddr>,
     scanner: Scanner,
     /// Nothing is read for now: standard output is behind.
     is_held: bool,
@@ -85,6 +88,7 @@ impl Link {
             resolver,
             state: LinkState::Idle,
             backoff: Backoff::new(RECONNECT_MIN, RECONNECT_MAX),
+            unregistered: None,
             scanner: Scanner::default(),
             is_held: false,
         }
@@ -141,7 +145,10 @@ impl Link {
             return; // it came too late
         }
         match found {
-            Ok(addresses) => self.try_next(cx, core, addresses.into()),
+            Ok(mut addresses) => {
+                addresses.sort_by_key(|&address| Some(address) == self.unregistered);
+                self.try_next(cx, core, addresses.into());
+            }
             Err(why) => {
                 let address = self.relay.clone();
                 core.tell(Event::Progress(Progress::Unreachable { address, why }));
@@ -172,7 +179,8 @@ impl Link {
 
     /// The connection is established: sends `frame`, which begins the registration.
     pub(super) fn opened(&mut self, cx: &mut Context, core: &ClientCore, frame: &[u8]) {
-        let LinkState::Connecting { id, .. } = self.state else { return };
+        let LinkState::Connecting { id, address, .. } = self.state else { return };
+        self.unregistered = Some(address);
         self.scanner = Scanner::default();
         self.state = LinkState::Registering { id, until: core.now + REGISTRATION_TIMEOUT };
         cx.send(id, &[frame]);
@@ -182,6 +190,7 @@ impl Link {
     pub(super) fn registered(&mut self, cx: &mut Context, now: Time) {
         let LinkState::Registering { id, .. } = self.state else { return };
         self.state = LinkState::Up { id, heard: now, ping: None };
+        self.unregistered = None;
         self.backoff.reset();
         if self.is_held {
             cx.pause(id);

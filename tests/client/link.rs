@@ -229,6 +229,24 @@ fn the_second_address_is_taken_where_the_first_is_dead() {
     assert!(matches!(&told[0], Progress::Unreachable { why, .. } if why == "no such host"));
 }
 
+#[test]
+fn another_address_comes_before_that_of_a_relay_that_has_registered_nobody() {
+    let mut world = World::new();
+    world.relay.is_mute = true;
+    let other = "127.0.0.1:54321";
+    world.relay_loop.context().listen(other.parse().unwrap());
+    let relay = format!("{},{other}", world.at);
+    world.join_as("alice", "alice", |settings| settings.relay.clone_from(&relay));
+    world.run(REGISTRATION_TIMEOUT * 2 + Duration::from_secs(5));
+    let told = progress(world.events("alice")).into_iter();
+    let tried: Vec<_> = told
+        .filter_map(
+            |it| if let Progress::Connecting { address } = it { Some(address) } else { None },
+        )
+        .collect();
+    assert_eq!(tried[..3], [world.at.to_string(), other.to_owned(), world.at.to_string()]);
+}
+
 /// The C library asks three servers twice before it gives up, for 28 s by default: an answer that
 /// comes after a dead server is taken.
 #[test]
