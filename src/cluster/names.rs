@@ -177,8 +177,13 @@ pub fn restore<'a>(
 /// What became of restored bindings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreAnswer {
-    /// All are bound, but for these names, which other keys have, or which were released.
-    Restored(Vec<String>),
+    /// All are bound, but for some.
+    Restored {
+        /// These an operator has released.
+        released: Vec<String>,
+        /// These other keys have.
+        others: Vec<String>,
+    },
     /// There would be more than may be bound; none of them was.
     Full,
     /// Our lease has ended.
@@ -189,9 +194,21 @@ pub enum RestoreAnswer {
 pub fn restored(answer: &Value) -> Result<RestoreAnswer, WrongAnswer> {
     let wrong = WrongAnswer(Script::Restore);
     Ok(match outcome(Script::Restore, answer)? {
-        ("restored", others) => {
-            let name = |other: &Value| other.text().map(str::to_owned).ok_or(wrong);
-            RestoreAnswer::Restored(others.iter().map(name).collect::<Result<_, _>>()?)
+        ("restored", rest) => {
+            let (pairs, odd) = rest.as_chunks::<2>();
+            let (mut released, mut others) = (Vec::new(), Vec::new());
+            for [name, why] in pairs {
+                let list = match why.text() {
+                    Some("released") => &mut released,
+                    Some("other") => &mut others,
+                    _ => return Err(wrong),
+                };
+                list.push(name.text().ok_or(wrong)?.to_owned());
+            }
+            if !odd.is_empty() {
+                return Err(wrong);
+            }
+            RestoreAnswer::Restored { released, others }
         }
         ("full", []) => RestoreAnswer::Full,
         ("no_lease", []) => RestoreAnswer::NoLease,

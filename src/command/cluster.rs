@@ -179,7 +179,7 @@ pub(super) fn check_alone(arguments: &Serve, home: &Home) -> Result<(), Failure>
 }
 
 /// The id of the cluster that the relay of this home belongs to.
-fn read_id(home: &Home) -> Result<Option<String>, Failure> {
+pub(super) fn read_id(home: &Home) -> Result<Option<String>, Failure> {
     let unusable = |error: HomeError| Failure::new(Exit::Failed, error.to_string());
     let Some(bytes) = home.read(ID_FILE, MAX_IDENTITY_FILE).map_err(unusable)? else {
         return Ok(None);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::cli::{Names, NamesCommand};
 use super::serve::{self, KEY_FILE, LOCK_FILE, NAMES_FILE};
-use super::{Exit, Failure, Outcome, owner};
+use super::{Exit, Failure, Outcome, cluster, owner};
 use crate::home::{Home, HomeError};
 use crate::relay::names::{BoundName, BoundNames, Day, ReleasedName};
 use crate::wire::Fingerprint;
@@ -36,6 +36,13 @@ pub(super) fn names(arguments: &Names) -> Outcome {
     match &arguments.command {
         NamesCommand::Recreate => {}
         NamesCommand::List => list(bound.all(), arguments.json)?,
+        NamesCommand::Release { unused_since: Some(_), .. }
+            if cluster::read_id(&home)?.is_some() =>
+        {
+            let message = "this relay is one of several, and its home knows only when names were \
+                           used here: release names one by one";
+            return Err(Failure::new(Exit::Usage, message));
+        }
         NamesCommand::Release { unused_since: Some(day), yes: false, .. } => {
             let unused: Vec<_> = bound.unused_since(*day).cloned().collect();
             list(&unused, arguments.json)?;

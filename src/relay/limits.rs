@@ -208,7 +208,9 @@ pub const ENGINE_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const ENGINE_STEADY: Duration = Duration::from_secs(5);
 /// The pause between two parts of the bound names that are restored in the engine: each takes it
 /// some 10 ms.
-pub const RESTORE_PAUSE: Duration = Duration::from_millis(100);
+pub const RESTORE_PAUSE: Duration = Duration::from_millis(20);
+/// The pause before the first of them, also where the engine has refused one.
+pub const RESTORE_AGAIN: Duration = Duration::from_millis(100);
 /// Letters, boxes or letter keys that are moved at once from a relay's own file into the engine:
 /// each takes it some 30 µs.
 pub const MOVED_AT_ONCE: u32 = 64;

@@ -290,9 +290,18 @@ fn an_engine_that_was_emptied_binds_nothing_until_names_are_restored() {
     let bind = names::bind(two.own, "bob", &fp(2), true);
     assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::New));
     let restore = names::restore(two.own, [("alice", &fp(1)), ("bob", &fp(1))]);
-    let restored = names::restored(&two.call(&restore));
-    assert_eq!(restored, Ok(RestoreAnswer::Restored(vec!["bob".into()])));
+    let restored = |answer| names::restored(&answer).unwrap();
+    let (released, others) = (Vec::new(), vec!["bob".to_owned()]);
+    let expected = RestoreAnswer::Restored { released, others };
+    assert_eq!(restored(two.call(&restore)), expected);
+    // Where an operator has released it of that key, it is another matter, whoever has it since.
+    two.call(&names::unbind(two.own, "alice"));
     let bind = names::bind(two.own, "alice", &fp(2), true);
+    assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::New));
+    let (released, others) = (vec!["alice".to_owned()], vec!["bob".to_owned()]);
+    let expected = RestoreAnswer::Restored { released, others };
+    assert_eq!(restored(two.call(&restore)), expected);
+    let bind = names::bind(two.own, "alice", &fp(1), true);
     assert_eq!(names::bound(&two.call(&bind)), Ok(BindAnswer::NameBound));
 }
 

@@ -32,13 +32,14 @@ fn while_the_engine_stands_still_pairs_of_one_relay_go_on() {
     // Nobody can come: the engine would have to say that the name is free.
     let mut newcomer = several.connect(0);
     newcomer.send(&super::support::relay::register("d", "none"));
+    newcomer.dismissed("shutting_down");
     several.redis.process().signal(Signal::SIGCONT);
-    newcomer.ping();
     for relay in &several.relays {
         relay.process.talk_with(JOINED);
     }
     talk(&mut a, ("c", &mut c), "4", false);
     talk(&mut c, ("a", &mut a), "5", false);
+    several.original(0, "d").ping();
 }
 
 #[test]

@@ -36,7 +36,7 @@ const TICKS: u64 = 100;
 /// How many more in each second: no relay asks the engine again and again.
 const TICKS_A_SECOND: u64 = 40;
 /// With this error a connection may end, and nothing was wrong with anybody.
-const ENDINGS: [&str; 8] = [
+const ENDINGS: [&str; 9] = [
     "name_in_use",
     "name_bound",
     "replaced",
@@ -45,6 +45,7 @@ const ENDINGS: [&str; 8] = [
     "frame_timeout",
     "idle",
     "not_registered",
+    "shutting_down",
 ];
 
 /// What relays log that has to happen.

@@ -12,7 +12,8 @@ if held and lives(held.incarnation) then return {'name_in_use'} end
 if redis.call('SCARD', KEYS[3]) >= MAX_NAMES_PER_KEY then return {'key_full'} end
 if tonumber(redis.call('GET', KEYS[4]) or '0') >= MAX_BOUND_NAMES then return {'full'} end
 redis.call('SET', KEYS[2], fp)
-redis.call('DEL', P .. 'unbound:' .. name)
+-- That it was released of another key stays known: a relay may still have it of that.
+if redis.call('GET', P .. 'unbound:' .. name) == fp then redis.call('DEL', P .. 'unbound:' .. name) end
 redis.call('SADD', KEYS[3], name)
 redis.call('INCR', KEYS[4])
 return {'new'}

@@ -60,8 +60,18 @@ impl Relay {
         }
     }
 
-    /// Makes the calls that are due, as many as may be under way.
+    /// Makes the calls that are due, as many as may be under way. While the relay is fenced, who
+    /// comes is sent away at once: another relay may be at the next address of the same name.
     pub(super) fn claim_waiting(&mut self, cx: &mut Context) {
+        if let Some(cluster) = self.cluster.as_ref().filter(|it| it.is_told_fenced && !it.is_held())
+        {
+            let waiting: Vec<_> = cluster.claims.keys().copied().collect();
+            for id in waiting {
+                let detail = "this relay has lost its cluster for now: try again, or another one";
+                self.dismiss(cx, id, &Refusal::new(ErrorCode::ShuttingDown, detail));
+                self.forget_claim(id);
+            }
+        }
         for _ in 0..AGAIN_A_TICK {
             let Some(cluster) = &mut self.cluster else { return };
             if !cluster.is_held() || !cluster.calls.has_room() {
@@ -189,6 +199,17 @@ impl Relay {
             self.directory.unbind(name);
             self.log.tell(&Event::Released { name });
         }
+    }
+
+    /// A name has another key in the engine than here, and nobody has released it: this relay keeps
+    /// what it knows, and the operator decides.
+    pub(super) fn tell_conflict(&mut self, name: &str) {
+        let detail = format!(
+            "{name} has another key in the engine than here, and nobody released it: somebody may \
+             have taken it while the engine was empty. Ask its user for the fingerprint; `sealwax \
+             names release {name}` here frees it for who proves it first"
+        );
+        self.log.tell(&Event::ClusterFailed { detail: &detail });
     }
 
     /// The operator has released a name here: it is free in the cluster too.

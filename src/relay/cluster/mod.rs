@@ -103,6 +103,8 @@ pub(super) struct Cluster {
     is_alone: bool,
     /// Whether the operator was told that the lease is not held.
     is_told_fenced: bool,
+    /// What the operator was told last of a lost connection.
+    told_loss: String,
     /// Whether the operator was told that the engine refused a call, since the last renewal.
     is_told_refused: bool,
     members: Members,
@@ -211,6 +213,7 @@ impl Cluster {
             has_joined: false,
             is_alone: false,
             is_told_fenced: false,
+            told_loss: String::new(),
             is_told_refused: false,
             members: Members::default(),
             everybody: Everybody::default(),

@@ -14,7 +14,7 @@ use crate::cluster::{CallFault, EngineFault, Incarnation, letters as calls};
 use crate::reactor::{CloseReason, Context, Time, Token};
 use crate::relay::CLUSTER;
 use crate::relay::event::Event;
-use crate::relay::limits::{CLUSTER_LEASE_ENDS, RESTORE_PAUSE};
+use crate::relay::limits::{CLUSTER_LEASE_ENDS, RESTORE_AGAIN, RESTORE_PAUSE};
 
 /// How a connection to the engine ends.
 pub(super) enum Loss {
@@ -109,12 +109,16 @@ impl Relay {
         if is_final {
             return cx.stop();
         }
-        if attempts == 0 || attempts == 1 && is_of_calls {
-            let detail = match loss {
-                Loss::Fault(fault) => fault.to_string(),
-                Loss::Other(why) => format!("the connection to the engine was lost: {why}"),
-            };
+        let Some(cluster) = &mut self.cluster else { return };
+        let detail = match loss {
+            Loss::Fault(fault) => fault.to_string(),
+            Loss::Other(why) => format!("the connection to the engine was lost: {why}"),
+        };
+        // Each attempt fails in the same way, unless another engine answers now.
+        let is_other = matches!(loss, Loss::Fault(_)) && cluster.told_loss != detail;
+        if attempts == 0 || attempts == 1 && is_of_calls || is_other {
             self.log.tell(&Event::ClusterFailed { detail: &detail });
+            cluster.told_loss = detail;
         }
         self.counters.engine_lost += 1;
     }
@@ -269,9 +273,12 @@ impl Relay {
                 self.scanned(cx, page);
             }
             Asked::Restore => {
-                if let RestoreAnswer::Restored(others) = names::restored(value)? {
+                if let RestoreAnswer::Restored { released, others } = names::restored(value)? {
+                    for name in released {
+                        self.release_own(&name);
+                    }
                     for name in others {
-                        self.release_own(&name); // the engine decides
+                        self.tell_conflict(&name);
                     }
                 }
             }
@@ -502,7 +509,7 @@ impl Cluster {
 
     /// All bound names are to be restored, from the first one on.
     fn restore_again(&mut self, now: Time) {
-        self.restoring = Some((0, now + RESTORE_PAUSE));
+        self.restoring = Some((0, now + RESTORE_AGAIN));
     }
 
     /// When something is to be done next, if nothing happens before.

@@ -219,7 +219,10 @@ impl Model {
             return word("full");
         }
         self.set(&keys[1], fp);
-        self.delete(&key("unbound", name));
+        let released = key("unbound", name);
+        if self.get(&released).as_deref() == Some(fp.as_bytes()) {
+            self.delete(&released);
+        }
         self.sadd(&keys[2], name);
         self.add(&keys[3], 1);
         word("new")
@@ -250,16 +253,18 @@ impl Model {
         let mut answer = vec![bulk("restored")];
         for (pair, keys_of) in names.zip(keys[2..].chunks(2)) {
             let released = self.get(&key("unbound", pair[0]));
+            let is_released = released.as_deref() == Some(pair[1].as_bytes());
+            let why = bulk(if is_released { "released" } else { "other" });
             match self.get(&keys_of[0]) {
-                None if released.as_deref() == Some(pair[1].as_bytes()) => {
-                    answer.push(bulk(pair[0]));
-                }
+                None if is_released => answer.extend([bulk(pair[0]), why]),
                 None => {
                     self.set(&keys_of[0], pair[1]);
                     self.sadd(&keys_of[1], pair[0]);
                     self.add(&keys[1], 1);
                 }
-                Some(owner) if owner != pair[1].as_bytes() => answer.push(bulk(pair[0])),
+                Some(owner) if owner != pair[1].as_bytes() => {
+                    answer.extend([bulk(pair[0]), why]);
+                }
                 Some(_) => {}
             }
         }
