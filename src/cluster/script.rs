@@ -70,7 +70,7 @@ scripts! {
     /// Binds a name to a key.
     Bind "bind" Takes false,
     /// Frees a name that the operator has released.
-    Unbind "unbind" Frees false,
+    Unbind "unbind" Frees true,
     /// Binds names that a relay remembers.
     Restore "restore" Takes false,
     /// A connection holds a name.

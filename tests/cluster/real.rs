@@ -14,7 +14,7 @@ use sealwax::cluster::names::{
 use sealwax::cluster::resp::Value;
 use sealwax::cluster::script::Call;
 use sealwax::cluster::{EngineFault, Incarnation, Place, keys};
-use sealwax::wire::{LetterKind, TakeMode};
+use sealwax::wire::{Fingerprint, LetterKind, TakeMode};
 
 use crate::support::fixtures::letter_key;
 use crate::support::redis::{Connection, Redis};
@@ -354,4 +354,42 @@ fn a_letter_is_kept_and_its_owner_hears_of_it_at_another_relay() {
     assert_eq!((found.deleted, found.letters.len()), (1, 0));
     let left = redis.plain().ask(&["KEYS", "sealwax:[bcas][oe][xn]*"]);
     assert_eq!(left, Value::Array(Vec::new()), "box, content and sent are gone");
+}
+
+#[test]
+fn what_belongs_to_a_released_name_is_deleted() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut one = Relay::start(&redis, relay(1));
+    let own = one.own;
+    let users = [("alice", fp(1)), ("bob", fp(2)), ("carol", fp(3))];
+    let user = |number: usize| LetterUser { name: users[number].0, fp: &users[number].1 };
+    for (number, (name, fp)) in users.iter().enumerate() {
+        one.call(&names::bind(own, name, fp, true));
+        let key = letter_key(7, START, START + 1000);
+        one.call(&letters::letterbox(own, user(number), "text", &key, START));
+    }
+    let mut keep = |from: usize, to: usize| {
+        let (kind, kept) = (LetterKind::Text, &b"a letter"[..]);
+        let letter =
+            LetterToKeep { from: user(from), to: users[to].0, id: "1", kind, key_id: 7, kept };
+        let answer = one.call(&letters::keep(own, &letter, START, 1 << 30));
+        assert_eq!(letters::kept(&answer), Ok(LetterOutcome::Kept(())));
+    };
+    keep(0, 1);
+    keep(1, 0);
+    keep(2, 1);
+    assert_eq!(names::unbound(&one.call(&names::unbind(own, "alice"))), Ok(true));
+    one.call(&names::bind(own, "alice", &fp(9), true));
+    let mut waiting = |name: &str, fp: &Fingerprint| {
+        let owner = LetterUser { name, fp };
+        let (take, after, letters, bytes) = (TakeMode::All, 0, 16, 1000);
+        let wanted = LettersWanted { owner, take, after, letters, bytes, acknowledged: &[] };
+        let answer = one.call(&letters::deliver(own, &wanted));
+        letters::delivered(&answer).unwrap().unwrap().letters.len()
+    };
+    assert_eq!(waiting("alice", &fp(9)), 0);
+    assert_eq!(waiting("bob", &fp(2)), 1, "that of carol");
+    let found = names::found(&one.call(&names::find(own, "alice", START))).unwrap();
+    assert_eq!((found.pem, found.letter_key), (None, None));
+    assert_eq!(redis.plain().ask(&["GET", "sealwax:letter-bytes"]).text(), Some("8"));
 }

@@ -106,6 +106,29 @@ impl Model {
         self.trim_written(&written);
     }
 
+    /// A name is bound no more: its box, its letter key, and what it stored.
+    pub(super) fn forget_letters(&mut self, name: &str) {
+        let boxes = self.hash(&key("sent", name)).into_keys().filter(|field| field != "*");
+        for owner in [name.to_owned()].into_iter().chain(boxes) {
+            for letter in self.read_box(&owner) {
+                if owner == name || letter.sender == name {
+                    self.remove_letter(&owner, &letter.number.to_string());
+                }
+            }
+        }
+        self.delete(&key("written", name));
+        let user = key("user", name);
+        if self.holder(name).is_none() {
+            self.delete(&user);
+            return;
+        }
+        let of_key = ["key_id", "key_created", "key_expires", "key_json"];
+        let older = ["old_key_id", "old_key_until", "full0", "full1", "full2"];
+        for field in of_key.into_iter().chain(older) {
+            self.hdel(&user, field);
+        }
+    }
+
     pub(super) fn letterbox(&mut self, keys: &[String], args: &[&str]) -> Value {
         let [_, now, name, fp, pem, id, created, expires, json] = *args else { panic!("nine") };
         let now = number(now);

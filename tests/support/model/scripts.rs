@@ -236,6 +236,7 @@ impl Model {
         self.srem(&key("names", &owner), name);
         self.set(&keys[2], &owner);
         self.add(&keys[3], -1);
+        self.forget_letters(name);
         for other in self.members(&keys[4]) {
             if other != own && self.lives(&other) {
                 self.send(own, &other, "released", name.as_bytes());
