@@ -9,6 +9,7 @@
 //! bounded, and the next letters wait until its queue has left.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 
 use super::event::Event;
 use super::fault::Fault;
@@ -55,7 +56,12 @@ struct Taker {
 struct OnItsWay {
     number: u64,
     bytes: usize,
+    /// Tells it from another letter of the same number.
+    hash: u64,
     state: Step,
+    /// It is in the box under this number. Where boxes may be others than before, that is known
+    /// only once they are read again.
+    is_sure: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,14 +104,13 @@ impl Takers {
         self.resting.push(id);
     }
 
-    /// The boxes may be others than before: delivery begins anew for everybody.
-    pub(super) fn begin_anew(&mut self) {
+    /// The boxes may be others than before: all are read from the first letter on. What was
+    /// delivered and is there still is not delivered again.
+    pub(super) fn read_again(&mut self) {
         let all: Vec<Token> = self.all.keys().copied().collect();
         for id in all {
             if let Some(taker) = self.all.get_mut(&id) {
-                let owes_end = taker.owes_end;
-                taker.begin_anew(taker.take);
-                taker.owes_end = owes_end;
+                taker.read_again();
             }
             self.queue(id);
         }
@@ -134,24 +139,39 @@ impl Taker {
         }
     }
 
-    /// Letters are delivered from the first one on. Those that were acknowledged are deleted still.
-    fn begin_anew(&mut self, take: TakeMode) {
-        let mut anew = Self::new(take);
-        anew.delivered = std::mem::take(&mut self.delivered);
-        anew.delivered.retain(|letter| letter.state == Step::Acknowledged);
-        anew.is_waiting = self.is_waiting;
-        *self = anew;
+    /// The box is read from the first letter on. Nothing is deleted by a number that may be that of
+    /// another letter now.
+    fn read_again(&mut self) {
+        self.keep_acknowledged();
+        self.delivered.iter_mut().for_each(|letter| letter.is_sure = false);
+        (self.after, self.ticket, self.has_more) = (0, None, true);
+    }
+
+    /// A letter was read from the box. Returns whether it was delivered before.
+    fn finds(&mut self, number: u64, hash: u64) -> bool {
+        let Some(place) = self.delivered.iter().position(|it| it.number == number) else {
+            return false;
+        };
+        let letter = &mut self.delivered[place];
+        letter.is_sure |= letter.hash == hash;
+        if !letter.is_sure {
+            self.delivered.remove(place);
+            return false;
+        }
+        true
     }
 
     /// How many letters and bytes were delivered and not acknowledged.
     fn unacknowledged(&self) -> (usize, usize) {
-        let them = self.delivered.iter().filter(|letter| letter.state == Step::Delivered);
+        let is_there = |it: &&OnItsWay| it.is_sure && it.state == Step::Delivered;
+        let them = self.delivered.iter().filter(is_there);
         them.fold((0, 0), |(count, bytes), letter| (count + 1, bytes + letter.bytes))
     }
 
     /// The numbers of those that are to be deleted; they count as being deleted.
     fn take_acknowledged(&mut self) -> Vec<u64> {
-        let them = self.delivered.iter_mut().filter(|letter| letter.state == Step::Acknowledged);
+        let is_done = |it: &&mut OnItsWay| it.is_sure && it.state == Step::Acknowledged;
+        let them = self.delivered.iter_mut().filter(is_done);
         them.map(|letter| {
             letter.state = Step::Deleting;
             letter.number
@@ -165,7 +185,12 @@ impl Relay {
     pub(super) fn take_letters(&mut self, from: Token, take: TakeMode) -> Result<(), Fault> {
         self.letter_owner(from)?;
         let takers = &mut self.letters.takers;
-        takers.all.entry(from).or_insert_with(|| Taker::new(take)).begin_anew(take);
+        let taker = takers.all.entry(from).or_insert_with(|| Taker::new(take));
+        let mut anew = Taker::new(take);
+        anew.delivered = std::mem::take(&mut taker.delivered);
+        anew.delivered.retain(|letter| letter.state == Step::Acknowledged);
+        anew.is_waiting = taker.is_waiting;
+        *taker = anew;
         takers.queue(from);
         Ok(())
     }
@@ -253,11 +278,21 @@ impl Relay {
         }
         let brings_none = taker.asks_for_more && letters.is_empty();
         taker.has_more = has_more || taker.has_news || are_left;
-        for (number, kept) in &letters {
-            let bytes = kept.len();
+        letters.retain(|(number, kept)| {
+            let hash = hash(kept);
             taker.after = *number;
-            taker.delivered.push(OnItsWay { number: *number, bytes, state: Step::Delivered });
-            taker.owes_end = true;
+            let is_new = !taker.finds(*number, hash);
+            if is_new {
+                let (number, bytes, state) = (*number, kept.len(), Step::Delivered);
+                taker.delivered.push(OnItsWay { number, bytes, hash, state, is_sure: true });
+                taker.owes_end = true;
+            }
+            is_new
+        });
+        if taker.asks_for_more {
+            // What was not found again is not there any more.
+            let (after, has_more) = (taker.after, taker.has_more);
+            taker.delivered.retain(|it| it.is_sure || has_more && it.number > after);
         }
         let is_told = !taker.has_more && std::mem::take(&mut taker.owes_end);
         let must_rest = failure.is_some() || brings_none && taker.has_more && !taker.has_news;
@@ -321,4 +356,10 @@ impl Taker {
             letter.state = Step::Acknowledged;
         }
     }
+}
+
+fn hash(kept: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(kept);
+    hasher.finish()
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Asked, Cluster, Relay};
 use crate::cluster::letters::{self, LetterOutcome, LetterRefusal, LetterToKeep, LetterUser};
+use crate::cluster::members::Wanted;
 use crate::cluster::names;
 use crate::cluster::resp::Value;
 use crate::cluster::script::WrongAnswer;
@@ -96,7 +97,10 @@ impl Cluster {
             self.letters.answers.push_back((ticket, LetterAnswer::Kept(refused)));
             return None;
         }
-        if !self.calls.has_room() {
+        // A letter that was acknowledged may have another number since the engine was lost.
+        let must_wait =
+            matches!(ask, LetterAsk::Deliver(_)) && self.members.wanted() == Wanted::Beginning;
+        if must_wait || !self.calls.has_room() {
             return Some(ask);
         }
         let own = self.own;

@@ -406,7 +406,7 @@ impl Relay {
                     cluster.restore_again(cx.now());
                     // Letters may have come of which nobody was told, or those in the boxes may
                     // have other numbers than before.
-                    self.letters.takers.begin_anew();
+                    self.letters.takers.read_again();
                 } else {
                     members.check(&epoch, change, known_change);
                 }
