@@ -3,7 +3,7 @@
 //! Of a letter that was answered `stored` one of these holds in the end: it was delivered to its
 //! addressee, or the engine has lost some of its data since.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sealwax::crypto::PrekeyPair;
@@ -11,6 +11,7 @@ use sealwax::reactor::Time;
 use sealwax::wire::{LetterKind, compose};
 use serde_json::Value;
 
+use crate::client::START_MS;
 use crate::support::fixtures::letter_key;
 use crate::user::{User, WRITERS};
 use crate::world::World;
@@ -62,6 +63,8 @@ struct Taking {
     unacknowledged: Vec<(u64, String)>,
     /// It has asked again, so delivery may begin anew.
     begins_anew: bool,
+    /// What was delivered and not acknowledged when it did.
+    may_come_again: BTreeSet<String>,
     is_empty: bool,
 }
 
@@ -113,6 +116,9 @@ impl Letters {
         assert!(number > taking.last || is_anew, "{id} ({number}) comes behind {}", taking.last);
         (taking.last, taking.at) = (number, now);
         taking.is_empty = false;
+        let is_known = taking.unacknowledged.iter().any(|(_, other)| other == id);
+        let is_fine = !is_known || taking.may_come_again.remove(id);
+        assert!(is_fine, "{id} comes again on one connection");
         taking.unacknowledged.push((number, id.to_owned()));
         let waits = letter.delivered.iter().find(|(other, acked)| **other != number && !**acked);
         assert!(waits.is_none() || may_repeat, "{id} is kept twice: {waits:?} and {number}");
@@ -179,7 +185,8 @@ impl World {
         let id = self.letters.key_ids;
         self.letters.keys.insert(name, id);
         self.note(|| format!("{name} ({number}) leaves letter key {id}"));
-        let key = letter_key(id, id.into(), u64::from(id) + LIFETIME);
+        let created = START_MS.unsigned_abs() + u64::from(id);
+        let key = letter_key(id, created, created + LIFETIME);
         if self.users[user].say_bytes(&compose::letterbox(&key)) {
             self.letters.publishing.entry(number).or_default().push_back((name, id, now));
         }
@@ -208,7 +215,9 @@ impl World {
         };
         let (name, number) = (self.users[user].name, line.number);
         self.note(|| format!("{name} ({number}) takes letters"));
-        self.letters.taking.entry(number).or_default().begins_anew = true;
+        let taking = self.letters.taking.entry(number).or_default();
+        taking.begins_anew = true;
+        taking.may_come_again = taking.unacknowledged.iter().map(|(_, id)| id.clone()).collect();
         self.users[user].take_letters();
     }
 

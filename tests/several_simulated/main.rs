@@ -13,10 +13,17 @@
 
 mod agree;
 mod belief;
+mod channel;
+#[path = "../simulation/user.rs"]
+#[allow(dead_code)]
+mod client;
+mod clients;
 #[path = "../simulation/dice.rs"]
 #[allow(dead_code)]
 mod dice;
 mod home;
+#[path = "../simulation/ledger.rs"]
+mod ledger;
 mod letters;
 #[path = "../simulation/post.rs"]
 #[allow(dead_code)]
@@ -45,7 +52,9 @@ use trace::Trace;
 use world::{Counts, World};
 
 /// How many seeds are played unless `SEALWAX_SEEDS` says otherwise.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 250;
+/// How many with clients.
+const CLIENT_SEEDS: u64 = 50;
 const STEPS: usize = 120;
 
 /// What happened in some seeds.
@@ -56,6 +65,8 @@ struct Outcome {
     messages: [u64; 3],
     /// Letters: left, delivered.
     letters: [u64; 2],
+    /// Texts of clients: said, shown, failed.
+    texts: [u64; 3],
 }
 
 impl Outcome {
@@ -65,6 +76,7 @@ impl Outcome {
         }
         self.messages = std::array::from_fn(|at| self.messages[at] + other.messages[at]);
         self.letters = std::array::from_fn(|at| self.letters[at] + other.letters[at]);
+        self.texts = std::array::from_fn(|at| self.texts[at] + other.texts[at]);
     }
 }
 
@@ -73,6 +85,8 @@ impl fmt::Display for Outcome {
         let ([sent, arrived, refused], [left, delivered]) = (self.messages, self.letters);
         writeln!(out, "messages: {sent} sent, {arrived} arrived, {refused} refused")?;
         writeln!(out, "letters: {left} left, {delivered} delivered")?;
+        let [said, shown, failed] = self.texts;
+        writeln!(out, "texts: {said} said, {shown} shown, {failed} failed and told so")?;
         for (what, count) in &self.counts {
             writeln!(out, "{count:9} {what}")?;
         }
@@ -97,8 +111,13 @@ fn play(seed: u64, trace: Trace) -> Outcome {
     }
     agree::calm(&mut world);
     agree::agree(&mut world);
+    outcome(world)
+}
+
+fn outcome(world: World) -> Outcome {
     let (messages, letters) = (world.post.totals(), world.letters.totals());
-    Outcome { counts: world.counts, messages, letters }
+    let texts = world.clients.ledger.totals();
+    Outcome { counts: world.counts, messages, letters, texts }
 }
 
 /// A user does something.
@@ -163,8 +182,8 @@ fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
     }
 }
 
-#[test]
-fn relays_agree_after_whatever_went_wrong() {
+/// Plays the seed that was asked for, in words, or as many as there are to be.
+fn play_all(play: fn(u64, Trace) -> Outcome, seeds: u64) {
     if let Some(seed) = number("SEALWAX_SEED") {
         let trace = Trace::kept(usize::MAX);
         let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
@@ -172,7 +191,7 @@ fn relays_agree_after_whatever_went_wrong() {
         let outcome = outcome.unwrap_or_else(|fault| panic!("seed {seed}: {}", words(&*fault)));
         return println!("{outcome}");
     }
-    let seeds = number("SEALWAX_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("SEALWAX_SEEDS").unwrap_or(seeds);
     let outcomes = by_turns(|seed, all: &mut Outcome| {
         if seed >= seeds {
             return Ok(false);
@@ -185,4 +204,14 @@ fn relays_agree_after_whatever_went_wrong() {
         all.add(outcome);
     }
     println!("{seeds} seeds\n{all}");
+}
+
+#[test]
+fn relays_agree_after_whatever_went_wrong() {
+    play_all(play, SEEDS);
+}
+
+#[test]
+fn clients_of_several_relays_lose_nothing_and_show_nothing_twice() {
+    play_all(clients::play, CLIENT_SEEDS);
 }

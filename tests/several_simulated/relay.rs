@@ -10,6 +10,7 @@ use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::sqlite::LetterLimits;
 use sealwax::relay::{Relay, RelayConfig};
 
+use crate::client::wall;
 use crate::home::Home;
 use crate::support::kernel::{Device, Kernel, Peer};
 use crate::vault::FakeNotary;
@@ -51,7 +52,9 @@ impl OneRelay {
         let journal = Journal::new(Format::Text { color: false }, Level::Normal);
         let (config, bound) = (RelayConfig::default(), self.home.bound());
         let store = self.home.store();
-        let mut relay = Relay::new(config, notary, store, bound, journal, Box::new(|| 0));
+        let clock = kernel.clone();
+        let wall = Box::new(move || wall(clock.clone().now(), 0));
+        let mut relay = Relay::new(config, notary, store, bound, journal, wall);
         let clock = kernel.clone();
         relay.join(ClusterConfig {
             engine: vec![EngineAt::Address(ENGINE)],

@@ -17,6 +17,7 @@ impl World {
     /// Something goes wrong, or comes right again.
     pub(crate) fn trouble(&mut self) {
         self.troubled = self.now();
+        self.clients.disturbed += 1;
         match self.dice.below(3) {
             0 => self.relay_trouble(),
             _ => self.engine_trouble(),
@@ -95,6 +96,7 @@ impl World {
         };
         if loses {
             self.lost = Some(self.now());
+            self.clients.ledger.letters_are_lost();
         }
         self.note(|| format!("the engine {what}"));
         let digit = |it: char| it.is_ascii_digit();

@@ -12,6 +12,7 @@ use sealwax::wire::compose;
 use serde_json::{Value, json};
 
 use crate::belief::Belief;
+use crate::clients::Clients;
 use crate::dice::Dice;
 use crate::letters::Letters;
 use crate::post::{Answer, Post};
@@ -59,6 +60,7 @@ pub(crate) struct World {
     pub(crate) engine: EngineProcess,
     pub(crate) relays: Vec<OneRelay>,
     pub(crate) users: Vec<User>,
+    pub(crate) clients: Clients,
     pub(crate) post: Post,
     pub(crate) letters: Letters,
     pub(crate) belief: Belief,
@@ -71,6 +73,14 @@ pub(crate) struct World {
     /// How often each thing happened.
     pub(crate) counts: Counts,
     numbers: u64,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Relay(usize),
+    Engine,
+    Client(usize),
 }
 
 /// What happened, in words, and how often.
@@ -95,6 +105,7 @@ impl World {
             engine,
             relays: (0..RELAYS).map(OneRelay::new).collect(),
             users: User::all(),
+            clients: Clients::default(),
             post: Post::default(),
             letters: Letters::default(),
             belief: Belief::default(),
@@ -147,7 +158,8 @@ impl World {
         loop {
             self.settle();
             let relays = self.relays.iter().filter_map(|it| it.process.as_ref()?.due());
-            let next = relays.chain(self.engine.due()).chain(self.base.next_delivery()).min();
+            let next = relays.chain(self.engine.due()).chain(self.clients.due());
+            let next = next.chain(self.base.next_delivery()).min();
             let now = self.now();
             if now >= until {
                 break;
@@ -176,22 +188,29 @@ impl World {
             for relay in self.relays.iter_mut().filter_map(|it| it.process.as_mut()) {
                 relay.stopped = relay.stopped.filter(|until| *until > now);
             }
-            let would_run = |it: &OneRelay| it.process.as_ref().is_some_and(|it| it.would_run(now));
-            let relays = (0..RELAYS).filter(|&it| would_run(&self.relays[it])).map(Some);
-            let engine = self.engine.would_run(now).then_some(None);
-            let ready: Vec<Option<usize>> = relays.chain(engine).collect();
+            let ready = self.ready(now);
             self.look_at_leases();
             if ready.is_empty() {
                 return;
             }
-            if let Some(relay) = *self.dice.pick(&ready) {
-                self.relay_turn(relay);
-            } else {
-                self.engine.turn();
-                self.look_at_holders();
+            match *self.dice.pick(&ready) {
+                Who::Relay(number) => self.relay_turn(number),
+                Who::Engine => {
+                    self.engine.turn();
+                    self.look_at_holders();
+                }
+                Who::Client(place) => self.client_turn(place),
             }
         }
         panic!("somebody has work at one instant for ever");
+    }
+
+    fn ready(&self, now: Time) -> Vec<Who> {
+        let would_run = |it: &OneRelay| it.process.as_ref().is_some_and(|it| it.would_run(now));
+        let relays = (0..RELAYS).filter(|&it| would_run(&self.relays[it])).map(Who::Relay);
+        let engine = self.engine.would_run(now).then_some(Who::Engine);
+        let clients = self.clients.ready(now).map(Who::Client);
+        relays.chain(engine).chain(clients).collect()
     }
 
     fn relay_turn(&mut self, number: usize) {

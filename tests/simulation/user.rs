@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use sealwax::client::{
-    Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, Receipt, Settings,
+    Caution, Channel, Client, ClientUser, Event, MemoryLetters, MemoryPins, Parts, Receipt,
+    Settings,
 };
 use sealwax::crypto::PublicKey;
 use sealwax::reactor::{Context, Reactor, Sys, Time, Timer};
@@ -191,4 +192,21 @@ impl ClientUser for Probe {
         }
         self.show();
     }
+}
+
+/// What an honest relay and honest peers can bring about.
+pub(crate) const fn is_honest(code: Caution) -> bool {
+    matches!(
+        code,
+        Caution::NotV2
+            | Caution::StalePrekey
+            | Caution::StaleSession
+            | Caution::SessionRefused
+            | Caution::TooManySessions
+            | Caution::UnknownSession
+            | Caution::NoKey
+            | Caution::ClockSkew
+            | Caution::Refused
+            | Caution::StaleLetter
+    )
 }

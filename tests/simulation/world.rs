@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use sealwax::client::{Caution, Ending, Event, Progress};
+use sealwax::client::{Ending, Event, Progress};
 use sealwax::reactor::limits;
 use sealwax::reactor::{Config, Handler, Reactor, Sys, Time, Trigger};
 use sealwax::relay::RelayConfig;
@@ -29,7 +29,7 @@ use crate::support::engine::EngineProcess;
 use crate::support::kernel::{Call, Kernel, Op};
 use crate::support::transform::Tunnel;
 use crate::trace::{Trace, sentence};
-use crate::user::{Told, User};
+use crate::user::{Told, User, is_honest};
 use crate::weather::Weather;
 
 /// Where the relay listens.
@@ -573,23 +573,6 @@ fn gets_on(call: &Call) -> bool {
         (Op::Error, outcome) => outcome.is_err(),
         _ => true,
     }
-}
-
-/// What an honest relay and honest peers can bring about.
-fn is_honest(code: Caution) -> bool {
-    matches!(
-        code,
-        Caution::NotV2
-            | Caution::StalePrekey
-            | Caution::StaleSession
-            | Caution::SessionRefused
-            | Caution::TooManySessions
-            | Caution::UnknownSession
-            | Caution::NoKey
-            | Caution::ClockSkew
-            | Caution::Refused
-            | Caution::StaleLetter
-    )
 }
 
 /// Keeps a limit in sight that the invariants rest on.
