@@ -43,7 +43,7 @@ pub struct Meter {
     pub times: Buckets<{ TIMES.len() }>,
     /// How many events each had.
     pub events: Buckets<{ EVENTS.len() }>,
-    /// The second of the clock in which the last tick began, and the longest tick of it and of the
+    /// The second of the clock in which the last tick ended, and the longest tick of it and of the
     /// one before, in nanoseconds.
     second: Cell<u64>,
     longest: Cell<[u64; 2]>,
@@ -101,7 +101,7 @@ impl Meter {
         let took = ended.as_nanos().saturating_sub(began.as_nanos());
         self.times.note(took);
         self.events.note(events as u64);
-        self.turn_to(began);
+        self.turn_to(ended);
         let [before, longest] = self.longest.get();
         self.longest.set([before, longest.max(took)]);
     }
@@ -149,5 +149,8 @@ mod tests {
         meter.tick(at(7000), at(7002), 1);
         assert_eq!(meter.longest_lately(at(8500)), Duration::from_millis(2));
         assert_eq!(meter.longest_lately(at(9000)), Duration::ZERO);
+        // Nobody can ask while a tick lasts: what counts is when it ended.
+        meter.tick(at(10_000), at(13_500), 1);
+        assert_eq!(meter.longest_lately(at(13_501)), Duration::from_millis(3500));
     }
 }
