@@ -56,7 +56,7 @@ impl Relay {
             Body::Lookup { target, .. } if target.len() > MAX_NAME_ORIGINAL => Err(unknown_user()),
             Body::Lookup { target, letters } => {
                 let is_asked = (*letters || self.is_far(target))
-                    && self.find_keys(from, request.id.as_deref(), target)?;
+                    && self.find_keys(from, request.id.as_deref(), target, *letters)?;
                 if is_asked { Ok(()) } else { self.look_up(cx, from, target, None) }
             }
             Body::Ping => {

@@ -149,6 +149,16 @@ pub struct KnownKeys {
     pub prekey: Option<Prekey>,
 }
 
+impl KnownKeys {
+    /// What of it answers `get_pubkey`, with `letters` or without.
+    pub(super) fn told(self, letters: bool) -> Option<Self> {
+        if letters {
+            return Some(self);
+        }
+        self.is_connected.then_some(Self { letter_key: None, ..self })
+    }
+}
+
 /// Why something was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LetterFault {

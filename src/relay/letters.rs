@@ -63,7 +63,7 @@ struct Counts {
 pub(super) enum UnderWay {
     Letter(LetterUnderWay),
     Key { from: Token },
-    Find { from: Token, id: Option<String>, target: String },
+    Find { from: Token, id: Option<String>, target: String, letters: bool },
     Note,
     Delivery { to: Token },
 }
@@ -205,13 +205,14 @@ impl Relay {
     }
 
     /// `get_pubkey` with `letters`, of a name that is bound: whether its user has left a key for
-    /// letters, and who it is if it is away, is for the store to tell. Returns whether it was
-    /// asked; it is not where it would know nothing.
+    /// letters, and who it is if it is away, is for the store to tell; or without, of a user at
+    /// another relay. Returns whether it was asked; it is not where it would know nothing.
     pub(super) fn find_keys(
         &mut self,
         from: Token,
         id: Option<&str>,
         target: &str,
+        letters: bool,
     ) -> Result<bool, Fault> {
         if self.letter_store().is_none()
             || self.cluster.is_none() && self.directory.bound_to(target).is_none()
@@ -224,7 +225,7 @@ impl Relay {
             return Err(Fault::new(ErrorCode::RateLimited, detail));
         }
         let (id, name) = (id.map(str::to_owned), target.to_owned());
-        let find = UnderWay::Find { from, id, target: name.clone() };
+        let find = UnderWay::Find { from, id, target: name.clone(), letters };
         self.ask(find, LetterAsk::Find { name })?;
         Ok(true)
     }
@@ -293,7 +294,8 @@ impl Relay {
                     }
                     Err(fault) => self.refuse_kept(cx, from, fault, None),
                 },
-                (UnderWay::Find { from, id, target }, LetterAnswer::Found(found)) => {
+                (UnderWay::Find { from, id, target, letters }, LetterAnswer::Found(found)) => {
+                    let found = found.map(|known| known?.told(letters));
                     self.found(cx, from, (id, &target), found)
                 }
                 _ => None,

@@ -76,6 +76,7 @@ def main(address, name, peer, count):
     connection.say(action="register", name=name, pubkey=pem)
 
     asked = False
+    sent = False
     peer_key = None
     read = []
     others = 0
@@ -93,17 +94,18 @@ def main(address, name, peer, count):
             for number in range(count):
                 content = seal(own_key, f"{name} says {number}: ça va? \U0001f980")
                 connection.say(action="message", to=peer, content=content, **{"from": name})
+            sent = True
         elif action in ("send_key", "message") and frame["from"] != peer:
             others += 1  # it was read, and means nothing to this conversation
         elif action == "send_key":
             peer_key = private.decrypt(bytes.fromhex(frame["key"]), OAEP)
         elif action == "message":
             read.append(unseal(peer_key, frame["content"]))
-            # Leave only when our own frames went out as well, so that the peer reads all of them.
-            if len(read) == count and asked:
-                break
         elif action == "error":
             sys.exit(f"{name}: refused: {frame}")
+        # Leave only when our own frames went out as well, so that the peer reads all of them.
+        if sent and len(read) == count:
+            break
     expected = [f"{peer} says {number}: ça va? \U0001f980" for number in range(count)]
     assert read == expected, f"{name}: read {read!r}"
     print(json.dumps({"name": name, "read": len(read), "others": others}), flush=True)

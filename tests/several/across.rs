@@ -1,12 +1,12 @@
 //! What works on one relay works between two.
 
-use sealwax::wire::RosterMode;
+use sealwax::wire::{RosterMode, compose};
 use serde_json::{Value, json};
 
-use super::message;
 use super::support::process::Homes;
 use super::support::relay::{Account, Client, PEM, register};
 use super::support::several::Several;
+use super::{letter_key, message};
 
 /// Takes frames up to the one of this action.
 fn next(client: &mut Client, action: &str) -> Value {
@@ -135,4 +135,26 @@ fn who_sends_no_more_gets_what_another_relay_still_owes_before_the_end() {
     for id in ["1", "2"] {
         assert_eq!(yidir.frame()["id"], id);
     }
+}
+
+#[test]
+fn who_does_not_ask_for_letter_keys_is_told_of_users_elsewhere_as_of_users_here() {
+    let Some(several) = Several::start(2) else { return };
+    let bob = Account::bob();
+    let mut at1 = several.connect(1);
+    bob.register(&mut at1, RosterMode::None);
+    at1.write(&compose::letterbox(&letter_key()));
+    assert_eq!(at1.frame()["action"], "letterbox");
+    let mut asking = several.original(0, "JG");
+    let mut ask = |letters: bool| {
+        asking.send(&json!({"action": "get_pubkey", "target": "bob", "letters": letters}));
+        asking.frame()
+    };
+    let here = [ask(false), ask(true)];
+    assert!(here[0]["letter_key"].is_null() && here[1]["letter_key"].is_object(), "{here:?}");
+    assert!(here.iter().all(|it| it["prekey"].is_object() && it["away"].is_null()), "{here:?}");
+    drop(at1);
+    while ask(false)["code"] != "unknown_user" {}
+    let away = ask(true);
+    assert_eq!((&away["away"], &away["pubkey"]), (&json!(true), &json!(bob.pem())));
 }

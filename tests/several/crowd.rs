@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use sealwax::crypto::Identity;
-use sealwax::wire::{LetterKey, LetterKind, TakeMode, compose};
+use sealwax::wire::{LetterKind, TakeMode, compose};
 use serde_json::{Value, json};
 
+use super::letter_key;
 use super::support::process::{Process, python};
 use super::support::relay::{Account, register};
 use super::support::several::Several;
@@ -201,16 +202,7 @@ impl Crowd {
     /// What was left at one relay is taken at another.
     fn letters_are_taken_elsewhere(&mut self) {
         for owner in (1..=11).step_by(2) {
-            let today = today();
-            let key = LetterKey {
-                id: 1,
-                created: today,
-                expires: today + 90 * 24 * 3600 * 1000,
-                x25519: [8; 32],
-                mlkem: Box::new([7; sealwax::limits::MLKEM_KEY]),
-                signature: vec![9; 384],
-            };
-            self.users[owner].write(&compose::letterbox(&key));
+            self.users[owner].write(&compose::letterbox(&letter_key()));
             self.users[owner].wait_for("letterbox");
             self.users[owner].leave();
             let (name, relay) = (self.users[owner].name(), self.users[owner].relay);
@@ -233,12 +225,6 @@ impl Crowd {
             owner.wait_for("letterbox_empty");
         }
     }
-}
-
-/// The day, as a letter key has it.
-fn today() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(now.unwrap().as_millis()).unwrap() / 86_400_000 * 86_400_000
 }
 
 /// The client of the original system, in Python.

@@ -21,6 +21,10 @@ mod killed;
 mod moved;
 mod user;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sealwax::limits::MLKEM_KEY;
+use sealwax::wire::LetterKey;
 use serde_json::{Value, json};
 use support::relay::Client;
 
@@ -31,6 +35,20 @@ fn message(to: &str, id: &str, v2: bool) -> Value {
         frame["v"] = json!(2);
     }
     frame
+}
+
+/// A key for letters, as a relay takes it: its signature is for those who write.
+fn letter_key() -> LetterKey {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let today = u64::try_from(now.as_millis()).unwrap() / 86_400_000 * 86_400_000;
+    LetterKey {
+        id: 1,
+        created: today,
+        expires: today + 90 * 86_400_000,
+        x25519: [8; 32],
+        mlkem: Box::new([7; MLKEM_KEY]),
+        signature: vec![9; 384],
+    }
 }
 
 /// Sends a message until the relay takes it, and checks that it comes: while relays or the engine

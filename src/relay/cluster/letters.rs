@@ -285,7 +285,11 @@ const fn detail(refusal: LetterRefusal) -> &'static str {
     }
 }
 
+/// Of a name that is bound to no key nothing is known while it is away.
 fn known(found: names::Known) -> Option<KnownKeys> {
+    if found.place.is_none() && found.bound.is_none() {
+        return None;
+    }
     let prekey = |json: String| Prekey::parse(serde_json::from_str(&json).ok()?).ok();
     let letter_key = |json: String| LetterKey::parse(serde_json::from_str(&json).ok()?).ok();
     Some(KnownKeys {
