@@ -257,3 +257,19 @@ fn every_command_of_the_promises_runs_a_test() {
         assert!(is_module || is_test, "`{place} {filter}` runs nothing");
     }
 }
+
+/// What is left out on several relays is left out by its name and for a reason (`tests/held`).
+#[test]
+fn each_test_that_needs_one_relay_is_there_and_has_a_reason() {
+    let text = fs::read_to_string(root().join("tests/held/one-relay")).expect("it is there");
+    for line in text.lines() {
+        let words: Vec<_> = line.splitn(3, ' ').collect();
+        let [suite, name, reason] = words[..] else { panic!("{line}: suite, test, reason") };
+        assert!(reason.len() > 10, "{line}");
+        let mut sources = files(&root().join("tests").join(suite), "rs");
+        sources.push(root().join(format!("tests/{suite}.rs")));
+        let function = format!("fn {}()", name.rsplit("::").next().unwrap_or_default());
+        let texts = sources.iter().filter_map(|path| fs::read_to_string(path).ok());
+        assert_eq!(texts.map(|text| text.matches(&function).count()).sum::<usize>(), 1, "{line}");
+    }
+}

@@ -48,6 +48,9 @@ impl Common {
         let mut all: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         if let Some(home) = all.iter().position(|option| option == "--home") {
             all[home + 1] += ["", "-2", "-3"][number];
+        } else if number > 0 && !options.contains(&"--ephemeral") {
+            let home = self.directory.path().join(number.to_string());
+            all.extend(["--home".to_owned(), text(&home).to_owned()]); // the first has its user's
         }
         all.extend(["--cluster".to_owned(), engine, "--cluster-init".to_owned()]);
         all.extend(["--relay-key".to_owned(), text(&key).to_owned()]);
