@@ -159,7 +159,8 @@ impl RunningRelay {
             reactor.context().open(wake);
             relay.start(reactor.context(), &["127.0.0.1:0".parse().unwrap()]);
             let is_up = |relay: &Relay| {
-                let joined = relay.cluster_state().is_none_or(|cluster| cluster.is_joined);
+                let joined = relay.cluster_state();
+                let joined = joined.is_none_or(|it| it.is_joined && it.takes_letters);
                 !relay.listening().is_empty() && joined
             };
             while !is_up(&relay) {

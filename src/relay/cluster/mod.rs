@@ -202,6 +202,8 @@ pub struct ClusterState {
     pub frames: usize,
     /// Letters from before the relay joined that are still in its own store.
     pub letters_left: u64,
+    /// It refuses no letters any more because of those, and the engine knows all letter keys.
+    pub takes_letters: bool,
 }
 
 impl Cluster {
@@ -266,6 +268,7 @@ impl Cluster {
             users: self.everybody.len(),
             frames: self.outgoing.len(),
             letters_left,
+            takes_letters: !self.moving.refuses_letters() && !self.moving.has_keys_left(),
         }
     }
 
