@@ -346,6 +346,12 @@ pub const LOAD_SWEEP: Duration = Duration::from_millis(250);
 /// How long a process may take to accept a connection by which it is known, and to be one that
 /// `--pid` may name.
 pub const LOAD_OWNER_TIMEOUT: Duration = Duration::from_secs(1);
+/// A percentile that fewer slower operations than this stand behind is told to rest on few samples.
+pub const LOAD_TAIL: u64 = 10;
+/// How long a process whose connections have all ended gets to be gone, before it is taken to live.
+pub const LOAD_GONE: Duration = Duration::from_secs(2);
+/// Columns of the table where standard output is no terminal.
+pub const LOAD_COLUMNS: usize = 80;
 /// Later than this the generator starts nothing, unless it cannot keep up.
 pub const LOAD_LATE: Duration = Duration::from_millis(1);
 /// Operations that never started are noted with their age in so many portions: each alone, unless

@@ -419,8 +419,72 @@ fn a_relay_is_started_measured_and_ended() {
     for (kind, options) in kinds.iter().zip(options.iter().cycle()) {
         let arguments = [&["load"], *kind, &short, options].concat();
         let ended = Process::start(&arguments).end().with_code(0);
-        assert!(ended.stdout.iter().any(|line| line.contains("CPU µs each")), "{ended:?}");
+        let lines = &ended.stdout;
+        assert!(lines[0].starts_with(&format!("load        {}: ", kind[0])), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("CPU µs each")), "{lines:#?}");
+        let errors = lines.iter().find(|line| line.starts_with("errors ")).expect("a row");
+        assert_eq!(errors.split_whitespace().collect::<Vec<_>>(), ["errors", "0"]);
+        let verdict = lines.last().expect("lines");
+        assert!(verdict.starts_with("ok: ") && verdict.ends_with(", 0 errors"), "{verdict}");
     }
+}
+
+/// The line of the head with this name, and what follows below it.
+fn head<'a>(lines: &'a [String], name: &str) -> &'a str {
+    let line = lines.iter().find(|line| line.starts_with(name)).expect("a line of this name");
+    line[name.len()..].trim()
+}
+
+#[test]
+fn the_head_tells_what_was_run() {
+    let arguments = "load flood --pairs 2 --window 1000 --mesh --idle 3 --count 2000 --warm-up 0 \
+        --rate 50000 --size 1500 --v2 --tls --beside floor --rounds 2 --ramp 0.1";
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    let lines = Process::start(&arguments).end().with_code(0).stdout;
+    let work = "flood: 2 pairs, window 1,000, to random users; an operation: a";
+    let expected = [
+        ("load", work),
+        ("measured", "a relay that was started for this; beside it floor"),
+        ("message", "1,500 bytes, the whole frame"),
+        ("rate", "50,000 operations/s"),
+        ("duration", "2,000 operations, warm-up 0 s, timeout 5 s; users connect over 0.1 s"),
+        ("rounds", "2, in turn; the table has median (least…most)"),
+        ("idle users", "3"),
+        ("protocol", "version 2, roster none, TLS with relay"),
+    ];
+    for (name, text) in expected {
+        assert_eq!(head(&lines, name), text);
+    }
+    let processors = head(&lines, "processors");
+    assert!(processors.starts_with("the target may use "), "{processors}");
+    for row in ["payload, MB/s", "from the target, MB/s", "to the target, MB/s"] {
+        assert!(lines.iter().any(|line| line.starts_with(row)), "{lines:#?}");
+    }
+    // Neither a terminal nor anything else: 80 columns.
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+    // At 2,000 latencies a round: two are above p99.9.
+    let few = "relay: few samples: of 2,000 only 2 above p99.9";
+    assert!(lines.iter().any(|line| line == few), "{lines:#?}");
+}
+
+#[test]
+fn a_relay_that_dies_in_the_middle_is_named_and_the_table_is_told() {
+    let load = Process::start(&["load", "hold", "2", "--duration", "600"]);
+    let mut lines = vec![load.line()]; // the relay runs, and is measured
+    let pid = load.pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let relay = children.expect("it runs").trim().parse().expect("one child");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(relay), Signal::SIGKILL).expect("it runs");
+    lines.extend(load.end().with_code(1).stdout);
+    let told = format!("relay: process {relay} has ended, signal: 9 (SIGKILL)");
+    assert!(lines.contains(&told), "{lines:#?}");
+    let is_class = |line: &String| {
+        let class = line.trim_start();
+        line.starts_with("  ") && (class.starts_with("closed by") || class.starts_with("broken"))
+            || class.starts_with("unreachable")
+    };
+    assert!(lines.iter().any(is_class), "{lines:#?}");
+    assert!(lines.last().expect("lines").starts_with("failed: "), "{lines:#?}");
 }
 
 #[test]
@@ -457,8 +521,9 @@ fn several_relays_are_measured_as_one() {
         &["connect", "--at-once", "4"],
     ] {
         let ended = load(work).with_code(0);
-        let head = &ended.stdout[0];
-        assert!(head.contains(&relay.address) && head.contains(other), "{ended:?}");
+        let names_both = |line: &&String| line.contains(&relay.address) && line.contains(other);
+        assert!(ended.stdout.iter().any(|line| names_both(&line)), "{ended:?}");
+        assert!(ended.transcript.contains("% of the pairs cross"), "{ended:?}");
     }
     let ended = load(&["flood", "--json", "--pid", &pids, "--crossing", "25"]).with_code(0);
     let run = ended.stdout.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -520,7 +585,10 @@ fn the_floor_stands_beside_the_relay() {
     let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];
     let ended = Process::start(&[&arguments[..], &short].concat()).end().with_code(0);
-    assert!(ended.stdout[0].contains("floor-spin"), "{ended:?}");
+    for title in ["floor-spin", "relay ÷ floor", "relay ÷ floor-spin"] {
+        let is_head = |line: &&String| line.starts_with(' ') && line.ends_with(title);
+        assert!(ended.stdout.iter().any(|line| is_head(&line)), "{ended:?}");
+    }
 }
 
 #[test]
@@ -548,7 +616,8 @@ fn other_servers_stand_beside_the_relay_where_they_are_installed() {
                 assert_eq!(ended.code, Some(1), "{ended:?}");
                 break;
             }
-            assert!(ended.with_code(0).stdout[0].contains(server));
+            let ratio = format!("relay ÷ {server}");
+            assert!(ended.with_code(0).stdout.iter().any(|line| line.ends_with(&ratio)));
         }
     }
 }
@@ -558,6 +627,7 @@ fn a_run_is_kept_and_compared_with() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| home.path().join(name).to_str().expect("UTF-8").to_owned();
     let (before, log) = (path("before.ndjson"), path("latency.hlog"));
+    let distribution = path("latency.hgrm");
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2", "--beside", "floor"];
     let run = |more: &[&str]| {
         Process::start(&[&["load", "pingpong", "--rounds", "2"], &short[..], more].concat())
@@ -573,10 +643,28 @@ fn a_run_is_kept_and_compared_with() {
     // On a busy machine it takes seconds, and each of them is told before.
     let first = values.iter().find(|value| value["event"] == "run").expect("a run");
     assert!(first["figures"]["latency_p50_us"].is_f64() && first["settings"]["workers"] == 2);
+    assert_eq!(
+        (&first["settings"]["command"], &first["settings"]["count"]),
+        (&"pingpong".into(), &300.into())
+    );
+    for direction in ["payload", "received", "sent"] {
+        let bytes = first["figures"][format!("{direction}_bytes_per_second")].as_f64();
+        assert!(bytes.is_some_and(|bytes| bytes > 0.0), "{direction}: {first}");
+    }
 
     std::fs::write(&before, lines.join("\n")).expect("ours");
-    let lines = run(&["--compare", &before]);
+    let lines = run(&["--compare", &before, "--histogram", &distribution]);
     assert!(lines.iter().any(|line| line.contains("relay then")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("otherwise then")), "{lines:#?}");
+    for subject in ["relay", "floor"] {
+        let text = std::fs::read_to_string(path(&format!("latency-{subject}.hgrm")));
+        let text = text.expect("each has its own");
+        // Two rounds; the last line of the distribution has all of them.
+        assert!(
+            text.contains(" 1.000000000000 ") && text.contains("count    =          600]"),
+            "{text}"
+        );
+    }
     let lines = run(&["--compare", &before, "--size", "200"]);
     assert!(lines.iter().any(|line| line.contains("size 131, now 200")), "{lines:#?}");
 

@@ -188,6 +188,11 @@ impl Generator {
         &self.stats
     }
 
+    /// The length of a message, in bytes.
+    pub fn message_size(&self) -> usize {
+        self.payload.size()
+    }
+
     /// The counts since the last call.
     pub fn take_recent(&mut self) -> super::stats::Recent {
         self.stats.take_recent()

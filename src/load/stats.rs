@@ -230,6 +230,12 @@ impl Faults {
         self.0.values().sum()
     }
 
+    /// Whether a connection could not be made.
+    pub fn has_unreachable(&self) -> bool {
+        let unreachable = Fault::Unreachable(Errno::ECONNREFUSED).class().0;
+        self.0.keys().any(|&(class, _)| class == unreachable)
+    }
+
     /// Each class that occurred, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (String, u64)> {
         self.0.iter().map(|(&(class, detail), &count)| {

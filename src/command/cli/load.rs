@@ -20,7 +20,33 @@ measurement is over. Arguments behind `--` are options for that relay.
 
 Each message is numbered, and the program checks that it arrives whole, once and in order. A latency
 is counted from the moment at which the operation was planned to start. With --rate, operations that
-the relay delayed are done later. So a relay that stops for a while has high latencies.
+the relay delayed are done later. So a relay that stops for a while has high latencies (no
+\"coordinated omission\"). Without --rate the next operation waits for the one before it.
+
+The table has a column for each program that is measured (the target), and one for each ratio.
+With several rounds a cell is median (least…most). Its rows:
+  offered, operations/s   planned to start in a second: with --rate, the rate
+  done, operations/s      finished in a second
+  handled, messages/s     arrived in a second (connections/s: made); `each` below is one of these
+  payload, MB/s           frames that arrived, in 1,000,000 bytes a second, without line ends
+  from the target, MB/s   all that its connections carried to the users, with TLS and rosters
+  to the target, MB/s     all that the users sent
+  target: CPU µs each     processor time of the target, by what it handled
+  target: reads each      its calls of read and the like; `writes each` likewise
+  target: writes each     below 1 where one call carries several messages
+  target: CPU busy, %     of one processor; more than 100 where it has several threads
+  generator: CPU busy, %  of this program: near 100 it is what was measured
+  generator: late, %      operations that it started over 1 ms late, with nothing in the way
+  latency samples         latencies that were measured; below 10,000, p99.9 says little
+  latency p50, µs         half of the operations took at most this long
+  latency p90, µs         9 of 10; `–` where no sample is slower
+  latency p99, µs         99 of 100
+  latency p99.9, µs       999 of 1,000
+  latency max, µs         the slowest; one that never ended counts with its age
+  target: memory, MiB     in use (resident), when all users were connected
+  bytes an idle user      what --idle or hold added to it, by user; exact for thousands of users
+  errors                  of all rounds, by class below it; 0 where nothing went wrong
+  not finished            operations that were planned and not done within --timeout
 
 Examples:
   sealwax load pingpong --pairs 1              the latency of one pair
@@ -64,7 +90,9 @@ pub enum LoadCommand {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax load connect --count 100000
-  sealwax load connect --v2 --at-once 8")]
+  sealwax load connect --v2 --at-once 8
+
+`sealwax load --help` explains the table.")]
 pub struct Connect {
     /// How many users do so at one time
     #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
@@ -90,7 +118,9 @@ pub struct Idle {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax load hold 10000
-  sealwax load hold 10000 --rate 1000")]
+  sealwax load hold 10000 --rate 1000
+
+`sealwax load --help` explains the table.")]
 pub struct Hold {
     /// How many users are connected and send nothing
     #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
@@ -104,7 +134,9 @@ pub struct Hold {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax load pingpong --pairs 1
-  sealwax load pingpong --idle 10000 --beside floor")]
+  sealwax load pingpong --idle 10000 --beside floor
+
+`sealwax load --help` explains the table.")]
 pub struct PingPong {
     /// How many pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
@@ -121,7 +153,9 @@ pub struct PingPong {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sealwax load flood
-  sealwax load flood --mesh --rate 100000")]
+  sealwax load flood --mesh --rate 100000
+
+`sealwax load --help` explains the table.")]
 pub struct Flood {
     /// How many pairs of users
     #[arg(long, value_name = "COUNT", default_value = "50", value_parser = count(1, MOST_PAIRS))]
@@ -248,7 +282,8 @@ pub struct RunArgs {
     /// Machine-readable: one JSON object on each line of standard output
     #[arg(long)]
     pub json: bool,
-    /// Write the latencies to this file, as an HdrHistogram log
+    /// Write the latencies to this file: as an HdrHistogram log, or as a percentile distribution
+    /// where its name ends in .hgrm (of several programs: one file each, such as NAME-floor.hgrm)
     #[arg(long, value_name = "FILE")]
     pub histogram: Option<PathBuf>,
     /// Compare with this file, which is the output of an earlier run with --json

@@ -10,6 +10,7 @@ use super::process::{Usage, own_cpu, resident_all};
 use super::progress::{ProgressLine, Second};
 use super::room::Room;
 use super::target::Target;
+use super::traffic::{CountingLinux, Traffic};
 use crate::load::{Early, Generator, Stage, Stats};
 use crate::reactor::{Linux, ProcessFd, Reactor, Time};
 
@@ -25,6 +26,10 @@ pub(super) struct Run {
     pub(super) target: Usage,
     /// The processor time that this program used meanwhile.
     pub(super) own_cpu: Duration,
+    /// The bytes that its connections carried meanwhile.
+    pub(super) traffic: Traffic,
+    /// The length of a message, in bytes.
+    pub(super) message_size: usize,
     /// How long it had something to do meanwhile: only at a rate, where it hardly ever sleeps.
     pub(super) occupied: Duration,
     /// The target's memory before the idle users came, and with them.
@@ -37,15 +42,23 @@ pub(super) struct Run {
     pub(super) early: Option<Early>,
 }
 
+impl Run {
+    /// Whether no connection was left, or none could be made: the target may be gone.
+    pub(super) fn has_lost(&self) -> bool {
+        self.early == Some(Early::NoWorkers) || self.stats.faults.has_unreachable()
+    }
+}
+
 /// What was read when a stage began.
 struct Mark {
     target: Usage,
     own_cpu: Duration,
+    traffic: Traffic,
 }
 
 impl Mark {
-    fn now(pids: &[Pid]) -> Self {
-        Self { target: Usage::of_all(pids), own_cpu: own_cpu() }
+    fn now(pids: &[Pid], traffic: Traffic) -> Self {
+        Self { target: Usage::of_all(pids), own_cpu: own_cpu(), traffic }
     }
 }
 
@@ -53,6 +66,7 @@ impl Mark {
 pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Result<Run, Failure> {
     let kernel = |errno| Failure::new(Exit::Failed, format!("the event loop failed: {errno}"));
     let linux = Linux::new().map_err(kernel)?.connecting_from(room.sources);
+    let (linux, traffic) = CountingLinux::new(linux);
     let mut reactor = Reactor::new(linux, &generator.waits());
     generator.start(reactor.context());
     let cx = reactor.context();
@@ -80,23 +94,27 @@ pub(super) fn run(mut generator: Generator, target: &Target, room: Room) -> Resu
             filled = resident_all(&pids);
         }
         if stage >= Stage::Measure && begun.is_none() {
-            begun = Some(Mark::now(&pids));
+            begun = Some(Mark::now(&pids, traffic.get()));
         } else if stage > Stage::Measure && ended.is_none() {
-            ended = Some(Mark::now(&pids));
+            ended = Some(Mark::now(&pids, traffic.get()));
         }
         progress.look(reactor.context(), &mut generator);
     }
     progress.finish(reactor.context(), &mut generator);
-    let (used, own_cpu) = match (begun, ended) {
-        (Some(begun), Some(ended)) => {
-            (ended.target.since(begun.target), ended.own_cpu.saturating_sub(begun.own_cpu))
-        }
-        _ => (Usage::default(), Duration::ZERO),
+    let (used, own_cpu, traffic) = match (begun, ended) {
+        (Some(begun), Some(ended)) => (
+            ended.target.since(begun.target),
+            ended.own_cpu.saturating_sub(begun.own_cpu),
+            ended.traffic.since(begun.traffic),
+        ),
+        _ => Default::default(),
     };
     Ok(Run {
         stats: generator.stats().clone(),
         target: used,
         own_cpu,
+        traffic,
+        message_size: generator.message_size(),
         occupied,
         before,
         resident: filled,

@@ -45,7 +45,9 @@ impl Earlier {
     /// The settings that differ.
     pub(super) fn differences(&self, now: &Value) -> Vec<String> {
         let Value::Object(now) = now else { return Vec::new() };
-        let differs = now.iter().filter(|(key, value)| self.settings[key.as_str()] != **value);
+        // An earlier version did not tell some of them.
+        let told = now.iter().filter(|(key, _)| self.settings.get(key.as_str()).is_some());
+        let differs = told.filter(|(key, value)| self.settings[key.as_str()] != **value);
         differs.map(|(key, value)| format!("{key} {}, now {value}", self.settings[key])).collect()
     }
 
@@ -54,13 +56,41 @@ impl Earlier {
         let name = then(subject);
         let figures = METRICS.map(|metric| run["figures"][metric.key].as_f64());
         self.settings = run["settings"].clone();
-        match self.columns.iter_mut().find(|column| column.name == name) {
-            Some(column) => column.rounds.push(figures),
-            None => self.columns.push(Column { name, rounds: vec![figures] }),
+        let known = self.columns.iter().position(|column| column.name == name);
+        let place = known.unwrap_or_else(|| {
+            self.columns.push(Column::new(&name));
+            self.columns.len() - 1
+        });
+        let column = &mut self.columns[place];
+        column.rounds.push(figures);
+        column.unfinished += run["unfinished"].as_u64().unwrap_or(0);
+        for (class, count) in run["faults"].as_object().into_iter().flatten() {
+            *column.errors.entry(class.clone()).or_default() += count.as_u64().unwrap_or(0);
         }
     }
 }
 
 fn then(subject: &str) -> String {
     format!("{subject} then")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_setting_that_an_earlier_version_did_not_tell_is_no_difference() {
+        let mut earlier =
+            Earlier { path: PathBuf::new(), columns: Vec::new(), settings: Value::Null };
+        earlier.add(&json!({
+            "subject": "relay", "settings": {"size": 131, "tls": false},
+            "figures": {"done_per_second": 2.0}, "unfinished": 3, "faults": {"stalled": 4},
+        }));
+        let now = json!({"size": 200, "tls": false, "count": 5});
+        assert_eq!(earlier.differences(&now), ["size 131, now 200"]);
+        let column = earlier.column("relay").unwrap();
+        assert_eq!((column.rounds.len(), column.error_count(), column.unfinished), (1, 4, 3));
+    }
 }

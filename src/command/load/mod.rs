@@ -2,14 +2,17 @@
 //!
 //! The generator itself is pure (`src/load`). Here are the processes that are measured
 //! (`target.rs`, `found.rs`, `servers.rs`, `process.rs`, `room.rs`), the loop that the generator
-//! runs on and the clocks that are read meanwhile (`drive.rs`), and what is told of it
-//! (`progress.rs`, `figures.rs`, `table.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
+//! runs on, the clocks that are read and the bytes that are counted meanwhile (`drive.rs`,
+//! `traffic.rs`), and what is told of it (`progress.rs`, `figures.rs`,
+//! `head.rs`, `table.rs`, `numbers.rs`, `report.rs`, `histogram.rs`, `earlier.rs`).
 
 mod drive;
 mod earlier;
 mod figures;
 mod found;
+mod head;
 mod histogram;
+mod numbers;
 mod process;
 mod progress;
 mod report;
@@ -17,6 +20,7 @@ mod room;
 mod servers;
 mod table;
 mod target;
+mod traffic;
 
 use std::io::IsTerminal;
 use std::rc::Rc;
@@ -38,6 +42,8 @@ use crate::wire::RosterMode;
 
 /// What is asked for, besides what all kinds of load have in common.
 struct LoadTask<'a> {
+    /// The command that it is.
+    kind: &'static str,
     work: Work,
     workers: u32,
     idle: u32,
@@ -55,7 +61,8 @@ pub(super) fn load(arguments: &Load) -> Outcome {
         }
         LoadCommand::Hold(it) => {
             let task = LoadTask::new(Work::PingPong, 1, &it.run);
-            LoadTask { idle: it.idle, rate: task.rate.or(Some(LOAD_HOLD_RATE)), ..task }.measure()
+            let rate = task.rate.or(Some(LOAD_HOLD_RATE));
+            LoadTask { kind: "hold", idle: it.idle, rate, ..task }.measure()
         }
         LoadCommand::Pingpong(it) => {
             LoadTask { idle: it.idle.users, ..LoadTask::new(Work::PingPong, it.pairs, &it.run) }
@@ -77,7 +84,7 @@ impl<'a> LoadTask<'a> {
             None if work == Work::Connect => RosterMode::Full,
             Some(Roster::None) | None => RosterMode::None,
         };
-        Self { work, workers, idle: 0, rate: run.rate, roster, run }
+        Self { kind: work.name(), work, workers, idle: 0, rate: run.rate, roster, run }
     }
 
     /// All rounds, and the table.
@@ -89,12 +96,11 @@ impl<'a> LoadTask<'a> {
         let subjects = self.subjects();
         subjects.iter().try_for_each(|subject| subject.check(self.run.size))?;
         let pins = self.pins()?;
-        let several = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
-        let mut report = Report::new(&subjects, self.settings(), self.run)?;
-        'rounds: for _ in 0..self.run.rounds.unwrap_or(several) {
+        let mut report = Report::new(&subjects, self.settings(pins), self.run)?;
+        'rounds: for _ in 0..self.rounds(&subjects) {
             for (subject, place) in subjects.iter().zip(0..) {
                 let is_sealed = self.run.tls && subject.speaks_tls();
-                let target = subject.start(pins, is_sealed)?;
+                let mut target = subject.start(pins, is_sealed)?;
                 let plan = self.plan(&target, subject);
                 let room = Room::for_run(&plan, &target.pids)?;
                 let keys = keys.clone().filter(|_| subject.proves());
@@ -104,8 +110,10 @@ impl<'a> LoadTask<'a> {
                 if is_sealed {
                     generator.speak_tls(tls()?);
                 }
+                report.begin(|wide| self.head(&subjects, &target, wide))?;
                 let run = drive::run(generator, &target, room)?;
-                report.add(place, &run, &plan)?;
+                let gone = if run.has_lost() { target.gone() } else { None };
+                report.add(place, &run, &plan, gone.as_deref())?;
                 if run.early == Some(Early::Interrupted) {
                     break 'rounds;
                 }
@@ -115,8 +123,14 @@ impl<'a> LoadTask<'a> {
         Ok(if report.is_clean { Exit::Done } else { Exit::Failed })
     }
 
+    /// How often each subject is measured.
+    fn rounds(&self, subjects: &[Subject]) -> u32 {
+        let usual = if subjects.len() > 1 { LOAD_ROUNDS_BESIDE } else { 1 };
+        self.run.rounds.unwrap_or(usual)
+    }
+
     /// What makes a difference, for programs.
-    fn settings(&self) -> Value {
+    fn settings(&self, pins: Option<Processors>) -> Value {
         let (window, mesh) = match self.work {
             Work::Flood { window, mesh } => (Some(window), mesh),
             Work::Connect | Work::PingPong => (None, false),
@@ -125,7 +139,10 @@ impl<'a> LoadTask<'a> {
         let mut settings = json!({
             "work": self.work.name(), "workers": self.workers, "idle": self.idle,
             "window": window, "mesh": mesh, "version2": run.v2, "tls": run.tls, "size": run.size,
-            "rate": self.rate, "roster": self.roster.as_str(),
+            "rate": self.rate, "roster": self.roster.as_str(), "command": self.kind,
+            "duration_seconds": run.count.is_none().then_some(run.duration.as_secs_f64()),
+            "count": run.count, "warm_up_seconds": run.warm_up.as_secs_f64(),
+            "pinned": pins.map(|pins| [pins.target, pins.own]),
         });
         if self.is_spread() {
             settings["relays"] = run.relay.len().max(1).into();

@@ -57,6 +57,13 @@ impl Usage {
     }
 }
 
+/// The processors that `pid` may use (`proc_pid_status(5)`, `Cpus_allowed_list`), such as `0-1`.
+pub(super) fn processors(pid: Pid) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(line.trim().to_owned())
+}
+
 /// The processor time of this thread.
 pub(super) fn own_cpu() -> Duration {
     read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
@@ -99,6 +106,7 @@ mod tests {
         let both = Usage::of_all(&[own, own]).cpu.zip(Usage::of(own).cpu);
         assert!(both.is_some_and(|(both, one)| both > one && both < 3 * one));
         assert!(Usage::of_all(&[]).cpu.is_none() && resident_all(&[]).is_none());
+        assert!(processors(own).is_some_and(|list| !list.is_empty()));
         assert_eq!(field("Rss:        12 kB\n", "Rss:"), Some(12));
     }
 

@@ -1,14 +1,19 @@
 //! What goes on, second by second: for whoever looks on, and for the record.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::figures::as_f64;
+use super::numbers;
 use super::process::Usage;
+use crate::limits::LOAD_COLUMNS;
 use crate::load::{Generator, Stage};
-use crate::reactor::{Context, Time, Token};
+use crate::reactor::{Context, Time, Token, window_size};
+use crate::screen::cut;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -77,7 +82,7 @@ impl ProgressLine {
         };
         // A terminal that stands still gets no more lines.
         if let Some(to) = self.to.filter(|&to| cx.queued(to) == 0) {
-            cx.send(to, &[second.line().as_bytes()]);
+            cx.send(to, &[second.line(columns()).as_bytes()]);
         }
         self.told = now;
         self.record.push(second);
@@ -97,20 +102,21 @@ impl ProgressLine {
 }
 
 impl Second {
-    fn line(&self) -> String {
-        let busy = self.target_busy.map_or("?".to_owned(), |busy| format!("{busy:.0} %"));
-        let figure =
-            |it: Option<Duration>| it.map_or("–".to_owned(), |it| format!("{:.0}", micros(it)));
-        format!(
-            "{:>4.0} s  {:<11}{:>10.0} a second  mean {:>7} µs  longest {:>7} µs  \
-             target {busy}  faults {}\n",
+    /// The most important first: what has no room at the end of the row is left out.
+    fn line(&self, columns: usize) -> String {
+        let busy = self.target_busy.map_or("?".to_owned(), |busy| numbers::figure(busy, 0));
+        let latency =
+            |it: Option<Duration>| it.map_or("–".to_owned(), |it| numbers::figure(micros(it), 0));
+        let line = format!(
+            "{:>4.0} s {:<11}{:>10}/s  errors {}  mean {} µs  max {} µs  target {busy} %",
             self.at.as_secs_f64(),
             self.stage_name(),
-            self.handled_rate,
-            figure(self.mean),
-            figure(self.longest),
-            self.faults,
-        )
+            numbers::figure(self.handled_rate, 0),
+            numbers::count(self.faults),
+            latency(self.mean),
+            latency(self.longest),
+        );
+        cut(&line, columns).into_owned() + "\n"
     }
 
     /// The same for programs.
@@ -135,6 +141,39 @@ impl Second {
     }
 }
 
+/// Of the terminal that the lines go to; it may have another size by now.
+fn columns() -> usize {
+    let (columns, _) = window_size(io::stderr().as_fd()).unwrap_or_default();
+    if columns == 0 { LOAD_COLUMNS } else { columns.into() }
+}
+
 fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::width;
+
+    #[test]
+    fn a_line_fits_its_terminal_and_tells_errors_first() {
+        let second = Second {
+            at: Duration::from_hours(1),
+            stage: Stage::Measure,
+            handled_rate: 1_234_567.8,
+            mean: Some(Duration::from_micros(12_345)),
+            longest: Some(Duration::from_millis(123)),
+            target_busy: Some(99.9),
+            faults: 12_345,
+        };
+        let whole = "3600 s measuring   1,234,568/s  errors 12,345  mean 12,345 µs  \
+                     max 123,000 µs  target 100 %\n";
+        assert_eq!(second.line(200), whole);
+        for columns in [80, 60, 40] {
+            let line = second.line(columns);
+            assert!(width(line.trim_end()) <= columns, "{line}");
+            assert!(columns < 60 || line.contains("errors 12,345"), "{line}");
+        }
+    }
 }

@@ -10,12 +10,24 @@ use serde_json::{Map, Value, json};
 use super::super::{Exit, Failure};
 use super::drive::Run;
 use super::earlier::Earlier;
-use super::figures::{Figures, METRICS, bottleneck, figures, unfinished};
+use super::figures::{Figures, METRICS, Number, as_f64, bottleneck, figures, unfinished};
 use super::histogram::HistogramFile;
+use super::numbers::{self, columns, counted};
 use super::table::{Column, ratio, table};
 use super::target::Subject;
 use crate::command::cli::RunArgs;
-use crate::load::{Early, Faults, Plan};
+use crate::load::{Early, Faults, Plan, Work};
+use crate::screen::wrap;
+
+/// What a note begins with that tells of faults.
+const WENT_WRONG: &str = "went wrong: ";
+
+/// Something to be said of a run.
+struct Note {
+    subject: String,
+    round: usize,
+    text: String,
+}
 
 /// What all runs have shown.
 pub(super) struct Report {
@@ -23,7 +35,13 @@ pub(super) struct Report {
     /// What was measured, where it is at several addresses.
     heads: Vec<String>,
     /// What else is to be said.
-    notes: Vec<String>,
+    notes: Vec<Note>,
+    /// Operations that were done while it was measured.
+    done: u64,
+    /// What the target does for an operation.
+    handled: &'static str,
+    /// The head is printed.
+    has_begun: bool,
     /// Nothing went wrong, and something was done.
     pub(super) is_clean: bool,
     is_json: bool,
@@ -42,33 +60,50 @@ impl Report {
         arguments: &RunArgs,
     ) -> Result<Self, Failure> {
         let column = |subject: &Subject| Column::new(subject.name());
+        let names: Vec<_> = subjects.iter().map(Subject::name).collect();
+        let histogram =
+            arguments.histogram.as_ref().map(|path| HistogramFile::create(path, &names));
         Ok(Self {
             columns: subjects.iter().map(column).collect(),
             heads: Vec::new(),
             notes: Vec::new(),
+            done: 0,
+            handled: "messages",
+            has_begun: false,
             is_clean: true,
             is_json: arguments.json,
             settings,
-            histograms: arguments.histogram.clone().map(HistogramFile::create).transpose()?,
+            histograms: histogram.transpose()?,
             earlier: arguments.compare.clone().map(Earlier::read).transpose()?,
         })
     }
 
-    /// A run of the subject in this place.
-    pub(super) fn add(&mut self, place: usize, run: &Run, plan: &Plan) -> Result<(), Failure> {
+    /// The first subject runs: for people, the lines of the head, of so many columns.
+    pub(super) fn begin(&mut self, head: impl FnOnce(usize) -> Vec<String>) -> Result<(), Failure> {
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
+        if has_begun || self.is_json { Ok(()) } else { say(head(columns())) }
+    }
+
+    /// A run of the subject in this place, and which of its processes is gone.
+    pub(super) fn add(
+        &mut self,
+        place: usize,
+        run: &Run,
+        plan: &Plan,
+        gone: Option<&str>,
+    ) -> Result<(), Failure> {
         let Some(column) = self.columns.get_mut(place) else { return Ok(()) };
         let figures = figures(run, plan);
-        column.rounds.push(figures);
-        let (name, round) = (column.name.clone(), column.rounds.len());
-        let mut notes: Vec<String> = faults(&run.stats.faults).into_iter().collect();
-        notes.extend(unfinished(&run.stats));
-        if let Some(how) = bottleneck(run, plan) {
-            notes.push(format!("the generator was the bottleneck: {how}"));
+        column.add(&figures, &run.stats);
+        self.done += run.stats.finished;
+        if plan.work == Work::Connect {
+            self.handled = "connections";
         }
-        notes.extend(run.early.map(|why| match why {
-            Early::Interrupted => "ended early: a signal came".to_owned(),
-            Early::NoWorkers => "ended early: no connection was left to work on".to_owned(),
-        }));
+        let (name, round) = (column.name.clone(), column.rounds.len());
+        let notes = |number| notes(run, plan, gone, number);
+        let note = |text| Note { subject: name.clone(), round, text };
+        self.notes.extend(notes(|it| numbers::figure(it, 0)).into_iter().map(note));
+        let notes = notes(|it| format!("{it:.0}"));
         let seconds = run.seconds.iter().map(|second| second.to_json(&name, round));
         let mut whole = self.run_to_json(&name, round, &figures, run, &notes);
         if plan.targets.len() > 1 {
@@ -83,7 +118,6 @@ impl Report {
                 self.heads.push(line);
             }
         }
-        self.notes.extend(notes.iter().map(|note| format!("{name}, round {round}: {note}")));
         let stats = &run.stats;
         let is_whole = run.early.is_none() && stats.finished > 0 && stats.unfinished() == 0;
         self.is_clean &= is_whole && stats.faults.total() == 0;
@@ -98,18 +132,56 @@ impl Report {
         if self.is_json {
             say(self.ratios_to_json())?;
         } else {
-            say(self.heads.iter().chain(&table(&self.columns)).chain(&self.notes))?;
-            say(self.then_and_now())?;
+            self.tell_people()?;
         }
         self.histograms.as_ref().map_or(Ok(()), HistogramFile::write)
     }
 
-    fn then_and_now(&self) -> Vec<String> {
+    /// The table, what else is to be said, and whether all went well.
+    fn tell_people(&self) -> Result<(), Failure> {
+        let wide = columns();
+        let wrapped = |lines: Vec<String>| lines.into_iter().flat_map(move |it| wrap(&it, wide));
+        let few = |column: &Column| Some(format!("{}: {}", column.name, column.few_samples()?));
+        let few = self.columns.iter().filter_map(few);
+        say([String::new()])?;
+        say(wrapped(self.heads.clone()))?;
+        say(table(&self.columns, self.handled, wide))?;
+        say(wrapped(self.notes_in_words().into_iter().chain(few).collect()))?;
+        say(self.then_and_now(wide))?;
+        say(wrapped(vec![String::new(), self.verdict()]))
+    }
+
+    /// Of several rounds each note says which one it is of. Of a single one the table has what went
+    /// wrong.
+    fn notes_in_words(&self) -> Vec<String> {
+        let is_single = self.columns.iter().all(|column| column.rounds.len() == 1);
+        if !is_single {
+            let line = |it: &Note| format!("{}, round {}: {}", it.subject, it.round, it.text);
+            return self.notes.iter().map(line).collect();
+        }
+        let is_new = |it: &&Note| !it.text.starts_with(WENT_WRONG);
+        self.notes.iter().filter(is_new).map(|it| format!("{}: {}", it.subject, it.text)).collect()
+    }
+
+    /// Whether all went well, in one line.
+    fn verdict(&self) -> String {
+        let errors = self.columns.iter().map(Column::error_count).sum();
+        let unfinished: u64 = self.columns.iter().map(|column| column.unfinished).sum();
+        let mut said = vec![counted(self.done, "operation") + " done", counted(errors, "error")];
+        if unfinished > 0 {
+            said.push(format!("{} not finished", counted(unfinished, "operation")));
+        }
+        format!("{}: {}", if self.is_clean { "ok" } else { "failed" }, said.join(", "))
+    }
+
+    fn then_and_now(&self, wide: usize) -> Vec<String> {
         let Some(earlier) = &self.earlier else { return Vec::new() };
         let mut lines = vec![String::new(), format!("{}:", earlier.path.display())];
         for column in &self.columns {
             match earlier.column(&column.name) {
-                Some(then) => lines.extend(table(&[column.clone(), then.clone()])),
+                Some(then) => {
+                    lines.extend(table(&[column.clone(), then.clone()], self.handled, wide));
+                }
                 None => lines.push(format!("nothing of {} there", column.name)),
             }
         }
@@ -169,10 +241,26 @@ fn figures_to_json(figures: &Figures) -> Value {
     Value::Object(members.map(|(metric, &figure)| (metric.key.to_owned(), figure.into())).collect())
 }
 
+/// What else is to be said of a run.
+fn notes(run: &Run, plan: &Plan, gone: Option<&str>, number: Number) -> Vec<String> {
+    let mut notes: Vec<String> = faults(&run.stats.faults, number).into_iter().collect();
+    notes.extend(unfinished(&run.stats, number));
+    if let Some(how) = bottleneck(run, plan, number) {
+        notes.push(format!("the generator was the bottleneck: {how}"));
+    }
+    notes.extend(run.early.map(|why| match why {
+        Early::Interrupted => "ended early: a signal came".to_owned(),
+        Early::NoWorkers => "ended early: no connection was left to work on".to_owned(),
+    }));
+    notes.extend(gone.map(str::to_owned));
+    notes
+}
+
 /// What went wrong, in one line.
-fn faults(faults: &Faults) -> Option<String> {
-    let told: Vec<_> = faults.iter().map(|(class, count)| format!("{class} ×{count}")).collect();
-    (!told.is_empty()).then(|| format!("went wrong: {}", told.join(", ")))
+fn faults(faults: &Faults, number: Number) -> Option<String> {
+    let told = faults.iter().map(|(class, count)| format!("{class} ×{}", number(as_f64(count))));
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| format!("{WENT_WRONG}{}", told.join(", ")))
 }
 
 /// A file that cannot be used.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -10,23 +10,26 @@ use std::rc::Rc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use super::super::{Exit, Failure};
 use super::found::find_all;
 use super::servers::{Folder, Server};
 use crate::address::Address;
-use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING};
+use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING, LOAD_GONE, LOAD_MAX_FRAME};
 use crate::load::{Keys, Payload, Protocol, Sealwax};
 use crate::reactor::end_with_parent;
+use crate::screen::escape;
 use crate::wire::RosterMode;
 
 /// The processors of a target and of the generator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Processors {
-    target: usize,
-    own: usize,
+    pub(super) target: usize,
+    pub(super) own: usize,
 }
 
 /// Something that listens and can be measured.
@@ -224,6 +227,22 @@ impl Target {
         self
     }
 
+    /// Which of its processes has ended, and how. Asked when connections have ended: the kernel
+    /// closes those of a process before it tells of its end, so this waits a little for that.
+    pub(super) fn gone(&mut self) -> Option<String> {
+        let begun = Instant::now();
+        while begun.elapsed() < LOAD_GONE {
+            let ended = self.children.iter_mut().find_map(Started::ended);
+            let missing = self.pids.iter().find(|&&pid| kill(pid, None) == Err(Errno::ESRCH));
+            let told = ended.or_else(|| missing.map(|pid| format!("process {pid} has ended")));
+            if told.is_some() || self.pids.is_empty() {
+                return told;
+            }
+            sleep(LOOK);
+        }
+        None
+    }
+
     /// These processes, each once.
     pub(super) fn processes(&self) -> Vec<Pid> {
         let distinct: BTreeSet<Pid> = self.pids.iter().copied().collect();
@@ -245,6 +264,16 @@ impl Started {
         let mut child = spawned.map_err(|error| failed("the target", error))?;
         let errors = child.stderr.take().map(BufReader::new);
         Ok(Self { child, errors, folder: None })
+    }
+
+    /// How it ended, and the last line that it said, if it has ended.
+    fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok()??;
+        let errors = self.errors.take();
+        let said = errors.and_then(|errors| errors.take(LOAD_MAX_FRAME as u64).lines().last());
+        let said = said.and_then(Result::ok).map(|line| format!("; it said: {}", escape(&line)));
+        let pid = self.child.id();
+        Some(format!("process {pid} has ended, {status}{}", said.unwrap_or_default()))
     }
 
     fn at(self, address: SocketAddr) -> Target {
