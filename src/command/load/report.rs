@@ -40,6 +40,8 @@ pub(super) struct Report {
     done: u64,
     /// What the target does for an operation.
     handled: &'static str,
+    /// A run ended before its time.
+    is_early: bool,
     /// The head is printed.
     has_begun: bool,
     /// Nothing went wrong, and something was done.
@@ -69,6 +71,7 @@ impl Report {
             notes: Vec::new(),
             done: 0,
             handled: "messages",
+            is_early: false,
             has_begun: false,
             is_clean: true,
             is_json: arguments.json,
@@ -96,6 +99,7 @@ impl Report {
         let figures = figures(run, plan);
         column.add(&figures, &run.stats);
         self.done += run.stats.finished;
+        self.is_early |= run.early.is_some();
         if plan.work == Work::Connect {
             self.handled = "connections";
         }
@@ -170,6 +174,9 @@ impl Report {
         let mut said = vec![counted(self.done, "operation") + " done", counted(errors, "error")];
         if unfinished > 0 {
             said.push(format!("{} not finished", counted(unfinished, "operation")));
+        }
+        if self.is_early {
+            said.push("ended early".to_owned());
         }
         format!("{}: {}", if self.is_clean { "ok" } else { "failed" }, said.join(", "))
     }
