@@ -103,13 +103,14 @@ impl LoadTask<'_> {
     }
 }
 
+/// Those that both sides may use, pinned or not.
 fn processors_line(target: &Target) -> String {
-    let allowed = |pid| processors(pid).unwrap_or_else(|| "unknown ones".to_owned());
+    let allowed = |pid| processors(pid).unwrap_or_else(|| "unknown".to_owned());
     let own = allowed(Pid::this());
     let mut others: Vec<_> = target.processes().into_iter().map(allowed).collect();
     others.dedup();
     if others.is_empty() {
-        others.push("unknown ones (no --pid)".to_owned());
+        return format!("this program may use {own}; the target is not known (no --pid)");
     }
     format!("the target may use {}; this program {own}", others.join(" and "))
 }
