@@ -1,20 +1,27 @@
-//! Six situations of `docs/loop`, as the system calls that the relay makes next: the tables there
-//! say the same in words.
+//! Situations of `docs/loop`, as the system calls that the relay makes next: the tables there say
+//! the same in words, and so do the problems of `docs/loop/problems.md`.
 //!
 //! On a kernel in memory, which notes each call. Left out are those of the log, and the waits in
 //! which nothing came of it.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealwax::reactor::limits::{ACCEPT_BACKOFF, FINISH_TIMEOUT, FRAME_TIMEOUT, WRITE_TIMEOUT};
+use nix::errno::Errno;
+use sealwax::reactor::limits::{
+    ACCEPT_BACKOFF, ACCEPTS_PER_TICK, FINISH_TIMEOUT, FRAME_TIMEOUT, READ_SIZE, SLICES_PER_WRITE,
+    TURNED_AWAY_PER_TICK, WRITE_TIMEOUT,
+};
+use sealwax::reactor::{Config, Event, Token, Trigger};
 use sealwax::relay::RelayConfig;
 use sealwax::relay::limits::FLUSH_TIMEOUT;
 use serde_json::{Value, json};
 
-use crate::support::kernel::{Call, Op, Peer};
+use crate::support::kernel::{Call, Fault, Op, Peer};
+use crate::support::relay::Account;
 use crate::support::simulated::{Simulated, frames, hear, say};
 
 mod support;
@@ -27,8 +34,12 @@ struct Room {
 
 impl Room {
     fn new() -> Self {
-        let mut room =
-            Self { simulated: Simulated::start(RelayConfig::default()), names: BTreeMap::new() };
+        Self::with(RelayConfig::default(), Trigger::Level)
+    }
+
+    fn with(config: RelayConfig, trigger: Trigger) -> Self {
+        let simulated = Simulated::with(config, &Config { trigger, ..Config::default() });
+        let mut room = Self { simulated, names: BTreeMap::new() };
         room.simulated.kernel.signal(1); // SIGHUP, which changes nothing
         let signals = room.descriptor(Op::Read);
         let newcomer = room.simulated.kernel.dial(room.simulated.at);
@@ -41,12 +52,31 @@ impl Room {
 
     fn join(&mut self, name: &'static str) -> Peer {
         let mut peer = self.simulated.join(name, "none");
-        say(&mut peer, &json!({"action": "ping"}));
+        self.name(&mut peer, name);
+        peer
+    }
+
+    /// Whose calls are told from now on.
+    fn name(&mut self, peer: &mut Peer, name: &'static str) {
+        say(peer, &ping());
         let number = self.descriptor(Op::Read);
         self.names.insert(number, name);
-        hear(&mut peer);
+        hear(peer);
         self.simulated.settle(); // so that nobody is on the ready list
-        peer
+    }
+
+    /// The descriptor of this name.
+    fn number(&self, name: &str) -> usize {
+        *self.names.iter().find(|(_, it)| **it == name).unwrap().0
+    }
+
+    /// The next call of this kind, about this name, goes wrong in this way.
+    fn inject_once(&self, op: Op, name: Option<&str>, fault: Fault) {
+        let number = name.map(|name| self.number(name));
+        let left = Cell::new(Some(fault));
+        self.simulated.kernel.inject(move |its_op, its_number| {
+            if its_op == op && its_number == number { left.take() } else { None }
+        });
     }
 
     /// Whose descriptor the next call of this kind is about.
@@ -103,6 +133,10 @@ impl Room {
             Err(errno) => format!("{name} {whose}: {errno:?}"),
         })
     }
+}
+
+fn ping() -> Value {
+    json!({"action": "ping"})
 }
 
 fn message(to: &str, content: &str) -> Value {
@@ -241,4 +275,253 @@ fn sigterm_with_bytes_queued() {
     heard.extend(carol.receive_all());
     assert_eq!(frames(&heard).last().unwrap()["code"], "shutting_down");
     assert_eq!(room.simulated.run(), FLUSH_TIMEOUT);
+}
+
+// --- The problems of `docs/loop/problems.md`, in its order ---
+
+fn a_burst_beside_a_small_sender(trigger: Trigger) -> Vec<Vec<String>> {
+    let mut room = Room::with(RelayConfig::default(), trigger);
+    room.simulated.kernel.set_buffer(4 * READ_SIZE);
+    let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
+    let mut carol = room.join("carol");
+    let burst = message("carol", &"x".repeat(40_000)).to_string().repeat(4);
+    assert_eq!(alice.send(burst.as_bytes()), burst.len());
+    let mut ticks = Vec::new();
+    for _ in 0..3 {
+        say(&mut bob, &ping());
+        ticks.push(room.at_once());
+        assert_eq!(hear(&mut bob).len(), 1, "he waits for nobody");
+    }
+    assert_eq!(frames(&carol.receive_all()).len(), 4);
+    ticks
+}
+
+#[test]
+fn a_burst_takes_one_read_a_tick_under_level() {
+    let ticks = a_burst_beside_a_small_sender(Trigger::Level);
+    let tick = ["read alice", "read bob", "writev carol", "writev bob"];
+    assert_eq!(ticks, [tick; 3]);
+}
+
+#[test]
+fn a_burst_takes_one_read_a_tick_under_edge() {
+    let ticks = a_burst_beside_a_small_sender(Trigger::Edge);
+    let tick = ["read alice", "read bob", "writev carol", "writev bob"];
+    assert_eq!(ticks, [tick; 3]);
+}
+
+#[test]
+fn who_is_closed_later_in_the_same_list_is_read_and_not_answered() {
+    let mut room = Room::new();
+    let account = Account::alice();
+    let mut old = room.simulated.enter(&account);
+    room.name(&mut old, "old");
+    let mut new = room.simulated.dial();
+    say(&mut new, &account.claim(sealwax::wire::RosterMode::None));
+    let number = room.descriptor(Op::Read);
+    room.names.insert(number, "new");
+    let challenge = String::from_utf8(new.receive_all()).unwrap();
+    say(&mut new, &account.prove(challenge.trim_end()));
+    say(&mut old, &ping());
+    let calls = ["read new", "read old", "writev old", "shutdown old", "writev new"];
+    assert_eq!(room.at_once(), calls);
+    let heard = hear(&mut old); // and no answer to its ping
+    assert_eq!((heard.len(), &heard[0]["code"]), (1, &"replaced".into()));
+}
+
+#[test]
+fn after_a_stop_what_came_in_time_is_read_before_a_deadline_is_told() {
+    let stop = Duration::from_secs(40);
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
+    let frame = message("bob", "hello").to_string();
+    let (half, rest) = frame.as_bytes().split_at(20);
+    alice.send(half);
+    assert_eq!(room.at_once(), ["read alice"]);
+    alice.send(rest);
+    room.simulated.kernel.advance(stop);
+    let (_, calls) = room.next();
+    assert_eq!(calls, ["read alice", "writev bob"]);
+    assert_eq!(hear(&mut bob).len(), 1);
+    // The rest has not come: it is told in the tick after the one that looked.
+    alice.send(half);
+    assert_eq!(room.at_once(), ["read alice"]);
+    room.simulated.kernel.advance(stop);
+    let looked = room.tick();
+    assert!(looked.iter().all(|call| call.op == Op::Wait), "{looked:?}");
+    assert_eq!(room.at_once(), ["writev alice", "shutdown alice"]);
+    assert_eq!(hear(&mut alice)[0]["code"], "frame_timeout");
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let mut room = Room::new();
+    let mut alice = room.join("alice");
+    let number = room.number("alice");
+    let mut refused = |room: &mut Room| {
+        say(&mut alice, &message("nobody", "hello"));
+        room.simulated.kernel.calls();
+        let Simulated { kernel, reactor, relay, .. } = &mut room.simulated;
+        reactor.tick(relay, None).unwrap();
+        assert_eq!(hear(&mut alice)[0]["code"], "unknown_user");
+        kernel.calls()
+    };
+    let is_log = |call: &&Call| call.op == Op::Writev && call.fd != Some(number);
+    let log = refused(&mut room).iter().find(is_log).unwrap().fd.unwrap();
+    room.names.insert(log, "log");
+    let told = |room: &Room, calls: Vec<Call>| -> Vec<String> {
+        calls.iter().filter_map(|call| room.told(call)).collect()
+    };
+    let mut last = Vec::new();
+    while !last.contains(&"epoll_ctl log".to_owned()) {
+        let calls = refused(&mut room);
+        last = told(&room, calls);
+    }
+    assert_eq!(last, ["read alice", "writev alice", "writev log", "epoll_ctl log"]);
+    for _ in 0..10 {
+        let calls = refused(&mut room);
+        assert_eq!(told(&room, calls), ["read alice", "writev alice"]);
+    }
+}
+
+#[test]
+fn ten_thousand_newcomers_never_exhaust_a_thousand_descriptors() {
+    const DESCRIPTORS: usize = 1000;
+    let config = RelayConfig { max_connections: 900, ..RelayConfig::default() };
+    let mut room = Room::with(config, Trigger::Level);
+    room.simulated.kernel.set_limit(DESCRIPTORS);
+    let mut accepted = 0;
+    let mut newcomers = Vec::new();
+    for _ in 0..10_000 {
+        newcomers.push(room.simulated.kernel.dial(room.simulated.at));
+    }
+    while accepted < newcomers.len() {
+        let calls = room.tick();
+        let count = |op| calls.iter().filter(|call| call.op == op).count();
+        let failed = |call: &Call| call.outcome.is_err_and(|errno| errno != Errno::EAGAIN);
+        assert!(!calls.iter().any(failed), "{calls:?}");
+        assert!(count(Op::Accept) <= ACCEPTS_PER_TICK, "{calls:?}");
+        assert!(count(Op::Close) <= TURNED_AWAY_PER_TICK, "{calls:?}");
+        let is_taken = |call: &&Call| call.op == Op::Accept && call.outcome.is_ok();
+        accepted += calls.iter().filter(is_taken).count();
+        assert!(room.simulated.kernel.descriptors() < DESCRIPTORS);
+    }
+    assert_eq!(newcomers.iter().filter(|it| !it.has_ended()).count(), 900);
+}
+
+#[test]
+fn ten_of_64_slices_are_taken() {
+    let mut room = Room::new();
+    let names = ["alice", "carol", "david", "erica", "frank"];
+    let mut senders = names.map(|name| room.join(name));
+    room.simulated.kernel.set_buffer(1024 * 1024);
+    let mut bob = room.join("bob");
+    let frame = message("bob", &"x".repeat(3000));
+    say(&mut senders[0], &frame);
+    room.at_once();
+    let slice = bob.receive_all().len(); // no second one fits into a chunk
+    let burst = frame.to_string().repeat(20);
+    for sender in &mut senders {
+        assert_eq!(sender.send(burst.as_bytes()), burst.len());
+    }
+    room.inject_once(Op::Writev, Some("bob"), Fault::Short(10 * slice));
+    let mut calls = room.at_once();
+    assert_eq!(calls.split_off(names.len()), ["writev bob", "epoll_ctl bob"]);
+    assert_eq!(bob.receive_all().len(), 10 * slice);
+    // All 64 slices are taken now: the kernel is not full, so it is not asked for room.
+    assert_eq!(room.at_once(), ["writev bob", "epoll_ctl bob"]);
+    assert_eq!(bob.receive_all().len(), SLICES_PER_WRITE * slice);
+    assert_eq!(room.at_once(), ["writev bob"]);
+    assert_eq!(bob.receive_all().len(), 26 * slice);
+}
+
+#[test]
+fn what_a_deadline_brings_leaves_with_the_same_write() {
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
+    alice.send(br#"{"action":"mess"#);
+    assert_eq!(room.at_once(), ["read alice"]);
+    room.simulated.kernel.advance(FRAME_TIMEOUT);
+    let looked = room.tick(); // nothing had come of her
+    assert!(looked.iter().all(|call| call.op == Op::Wait), "{looked:?}");
+    say(&mut bob, &message("alice", "hello"));
+    assert_eq!(room.at_once(), ["read bob", "writev alice", "shutdown alice"]);
+    let heard = hear(&mut alice);
+    assert_eq!(
+        (&heard[0]["content"], &heard[1]["code"]),
+        (&"hello".into(), &"frame_timeout".into())
+    );
+}
+
+#[test]
+fn who_has_said_all_is_still_answered() {
+    let mut room = Room::new();
+    let mut alice = room.join("alice");
+    say(&mut alice, &ping());
+    alice.shut();
+    assert_eq!(room.at_once(), ["read alice", "writev alice"]);
+    assert_eq!(hear(&mut alice).len(), 1);
+    assert_eq!(room.at_once(), ["read alice = 0", "close alice"]);
+}
+
+/// An event that says that this source can be read.
+fn readable(token: Token) -> Event {
+    Event { token, readable: true, writable: false, rdhup: false, hangup: false }
+}
+
+#[test]
+fn an_event_without_bytes_costs_one_read() {
+    let mut room = Room::new();
+    let before = room.simulated.kernel.watched();
+    let mut alice = room.join("alice");
+    let watched = room.simulated.kernel.watched();
+    let token = *watched.iter().find(|token| !before.contains(token)).unwrap();
+    room.inject_once(Op::Wait, None, Fault::Stale(readable(token)));
+    assert_eq!(room.at_once(), ["read alice: EAGAIN"]);
+    say(&mut alice, &ping());
+    assert_eq!(room.at_once(), ["read alice", "writev alice"]);
+}
+
+#[test]
+fn an_event_of_who_was_closed_reaches_nobody() {
+    let mut room = Room::new();
+    let alice = room.join("alice");
+    room.simulated.leave(alice);
+    let token = *room.simulated.kernel.retired().last().unwrap();
+    let mut bob = room.join("bob"); // in her slot
+    room.inject_once(Op::Wait, None, Fault::Stale(readable(token)));
+    let calls = room.tick();
+    assert!(calls.iter().all(|call| call.op == Op::Wait), "{calls:?}");
+    say(&mut bob, &ping());
+    assert_eq!(room.at_once(), ["read bob", "writev bob"]);
+}
+
+#[test]
+fn a_reset_between_the_wait_and_the_read_ends_one_connection() {
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
+    say(&mut alice, &ping());
+    say(&mut bob, &ping());
+    room.inject_once(Op::Read, Some("alice"), Fault::Fail(Errno::ECONNRESET));
+    let calls = ["read alice: ECONNRESET", "read bob", "writev bob", "close alice"];
+    assert_eq!(room.at_once(), calls);
+}
+
+#[test]
+fn an_error_of_who_is_blocked_is_read_and_not_written_to() {
+    let mut room = Room::new();
+    let (mut alice, bob) = (room.join("alice"), room.join("bob"));
+    fill(&mut room, &mut alice, "bob");
+    bob.reset();
+    assert_eq!(room.at_once(), ["read bob: ECONNRESET", "close bob"]);
+}
+
+#[test]
+fn an_interrupted_wait_is_made_again() {
+    let mut room = Room::new();
+    let mut alice = room.join("alice");
+    say(&mut alice, &ping());
+    room.inject_once(Op::Wait, None, Fault::Fail(Errno::EINTR));
+    assert_eq!(room.tick(), [], "it has told nothing");
+    assert_eq!(room.at_once(), ["read alice", "writev alice"]);
 }

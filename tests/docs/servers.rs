@@ -225,3 +225,22 @@ fn each_section_shows_says_why_and_asks() {
         assert!((2..=4).contains(&questions), "section {number}: {questions} questions");
     }
 }
+
+/// The problems are numbered, each has one folded answer, and each answer names its test.
+#[test]
+fn each_problem_has_a_folded_answer_and_a_test() {
+    let page = fs::read_to_string(root().join("docs/loop/problems.md")).expect("readable");
+    let answers: Vec<_> = page.split("<details><summary>").collect();
+    assert_eq!(answers.len(), 20 + 1);
+    for (number, answer) in answers.iter().enumerate() {
+        let next = format!("\n**{}. ", number + 1);
+        assert!(number == 20 || answer.contains(&next), "no problem {}", number + 1);
+        if number > 0 {
+            let (answer, _) = answer.split_once("</details>").expect("it is closed");
+            assert!(
+                answer.contains("\nTest: ") || answer.contains("\nTests: "),
+                "{number}: no test"
+            );
+        }
+    }
+}

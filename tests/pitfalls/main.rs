@@ -12,6 +12,7 @@ mod child;
 mod descriptors;
 mod edge;
 mod identity;
+mod inheritance;
 mod instance;
 mod spins;
 mod within;
