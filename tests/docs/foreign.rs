@@ -24,6 +24,8 @@ pub(crate) const FOREIGN_FILES: &[&str] = &[
 
 /// Names of the kernel, of protocols and of other programs.
 pub(crate) const FOREIGN_NAMES: &[&str] = &[
+    "EV_CLEAR",
+    "EV_ONESHOT",
     "EpollTimeout::NONE",
     "TCP_NODELAY",
     "close_notify",
