@@ -75,10 +75,24 @@ pub(super) fn run<H: Handler>(
     };
     let mut reactor = Reactor::new(TracedSys::new(sys, recorder.clone()), config);
     start(reactor.context(), handler);
-    let ended = reactor.run(&mut TracedHandler::new(handler, recorder.clone()));
+    let ended = run_noting(&mut reactor, handler, &recorder);
     drop(reactor); // closes what is left
     recorder.finish();
     ended
+}
+
+/// As [`Reactor::run`], with a look at the sources after each tick.
+fn run_noting<H: Handler>(
+    reactor: &mut Reactor<TracedSys<Linux>>,
+    handler: &mut H,
+    recorder: &Recorder,
+) -> nix::Result<()> {
+    let mut handler = TracedHandler::new(handler, recorder.clone());
+    while !reactor.context().is_stopping() {
+        reactor.tick(&mut handler, None)?;
+        recorder.ticked(reactor.context());
+    }
+    Ok(())
 }
 
 fn standard_error() -> nix::Result<Stream> {

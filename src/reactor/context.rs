@@ -14,12 +14,12 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 
 use super::buffers::{Outbox, Pool};
-use super::connection::{Connection, Kind, LayerFlags, ReadBlocks, State};
+use super::connection::{Connection, Kind, LayerFlags, ReadBlocks, Readiness, State};
 use super::deadlines::{Deadlines, Kind as DeadlineKind};
 use super::limits;
 use super::meter::Meter;
 use super::slab::{Slab, Token};
-use super::sys::{Io, ProcessFd, Time};
+use super::sys::{Interest, Io, ProcessFd, Time};
 use super::transform::{Layers, Transform};
 use super::{CloseReason, Config, Timer, Trigger};
 
@@ -58,13 +58,40 @@ pub struct Context {
 }
 
 /// What a trace shows of a source.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) kind: Kind,
     pub(crate) state: State,
+    /// The number of its descriptor, once it is opened.
+    pub(crate) descriptor: Option<i32>,
+    /// What the kernel watches for; none where it does not watch it.
+    pub(crate) armed: Option<Interest>,
+    pub(crate) read_blocks: ReadBlocks,
+    pub(crate) write_blocked: bool,
+    /// Bytes that came and that its handler has not consumed.
+    pub(crate) kept: usize,
     /// Bytes queued for it.
     pub(crate) queued: usize,
-    pub(crate) is_paused: bool,
+    pub(crate) is_transformed: bool,
     /// Its handler has not closed it.
     pub(crate) is_in_use: bool,
+    /// When each of its deadlines that run passes, by [`DeadlineKind`].
+    pub(crate) deadlines: [Option<Time>; DeadlineKind::COUNT],
+}
+
+/// What there is to do for the next tick, for a trace: where there is any, its wait does not sleep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftToDo {
+    /// So many sources are to be opened.
+    pub(crate) asked: usize,
+    /// Sources that the end of the next tick looks at already.
+    pub(crate) dirty: Vec<Token>,
+    /// Sources that are looked at without an event.
+    pub(crate) ready: Vec<Token>,
+    /// The loop called the handler after its end of the tick, or the handler asked for a tick.
+    pub(crate) again: bool,
+    /// When each timer of the handler that runs comes.
+    pub(crate) timers: [Option<Time>; Timer::COUNT],
 }
 
 /// What a handler asked to have opened.
@@ -216,13 +243,37 @@ impl Context {
 
     /// The sources that the end of this tick will look at, for a trace.
     pub(crate) fn dirty(&self) -> impl Iterator<Item = (Token, Snapshot)> {
-        self.dirty.iter().filter_map(|&id| {
-            let connection = self.connections.get(id)?;
-            let (state, is_in_use) = (connection.state, connection.is_in_use());
-            let is_paused = connection.read_blocks.any(ReadBlocks::PAUSED);
-            let queued = self.queued(id);
-            Some((id, Snapshot { state, queued, is_paused, is_in_use }))
+        self.dirty.iter().filter_map(|&id| Some((id, self.snapshot(id)?)))
+    }
+
+    /// A source as it stands, for a trace.
+    pub(crate) fn snapshot(&self, id: Token) -> Option<Snapshot> {
+        let connection = self.connections.get(id)?;
+        let is_watched = connection.io.is_some() && connection.readiness != Readiness::Always;
+        Some(Snapshot {
+            kind: connection.kind,
+            state: connection.state,
+            descriptor: connection.io.map(Io::number),
+            armed: is_watched.then_some(connection.armed),
+            read_blocks: connection.read_blocks,
+            write_blocked: connection.write_blocked,
+            kept: self.kept(id),
+            queued: self.queued(id),
+            is_transformed: connection.is_transformed(),
+            is_in_use: connection.is_in_use(),
+            deadlines: connection.deadlines.map(|it| it.and_then(|it| self.deadlines.due(it))),
         })
+    }
+
+    /// What the next tick has to do, for a trace.
+    pub(crate) fn left_to_do(&self) -> LeftToDo {
+        LeftToDo {
+            asked: self.asked.len(),
+            dirty: self.dirty.clone(),
+            ready: self.ready.clone(),
+            again: self.again,
+            timers: self.timers,
+        }
     }
 
     /// How many sources there are, those that are being closed too.

@@ -145,6 +145,11 @@ impl Deadlines {
         self.fronts().map(|(_, entry)| entry.until).min()
     }
 
+    /// When this one passes, unless it ends before.
+    pub(crate) fn due(&self, DeadlineId(id): DeadlineId) -> Option<Time> {
+        self.entries.get(id).map(|entry| entry.until)
+    }
+
     /// Takes out one deadline that has passed, and tells its kind and whose it was.
     pub(crate) fn pop_expired(&mut self, now: Time) -> Option<(Kind, Token)> {
         let (kind, owner) = self

@@ -65,8 +65,10 @@ use self::buffers::ReadBuffer;
 use self::deadlines::Horizon;
 use self::transform::Wire;
 
-pub(crate) use self::connection::State;
+pub(crate) use self::connection::{Kind, ReadBlocks, State};
 pub use self::context::Context;
+pub(crate) use self::context::{LeftToDo, Snapshot};
+pub(crate) use self::deadlines::Kind as DeadlineKind;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};
 pub use self::linux::{
     Linux, Waker, block_signals, block_terminal_signals, boot_time, end_with_parent, inherited,

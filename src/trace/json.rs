@@ -4,15 +4,21 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Serializer, Value, json};
 
+use super::record::Next;
 use super::text::{flags, readiness, signal_name, timeout_name};
-use crate::reactor::{CloseReason, Opened, Time, Watch};
+use crate::reactor::{
+    CloseReason, DeadlineKind, Event, Kind, Opened, ReadBlocks, Snapshot, State, Time, Token, Watch,
+};
 use crate::trace::{Annotation, Call, Callback, Effect, Named, Step, Tick, What};
 use crate::wire::Ascii;
 
 /// The line of one tick; `name` is that of its loop, where there are several.
 pub(super) fn tick(name: Option<&str>, tick: &Tick) -> String {
-    let event = |(event, named): &(_, Option<Named>)| {
-        let mut object = source(named.as_ref());
+    let event = |(event, named): &(Event, Option<Named>)| {
+        let mut object = token(event.token);
+        if let Some(named) = named {
+            object.insert("name".to_owned(), (*named.name).into());
+        }
         object.insert("ready".to_owned(), readiness(event).split(", ").collect());
         Value::Object(object)
     };
@@ -32,6 +38,9 @@ pub(super) fn tick(name: Option<&str>, tick: &Tick) -> String {
         "calls": tick.calls(),
         "queued": tick.queued,
         "left": tick.left,
+        "dirty": list(&tick.dirty),
+        "sources": tick.sources.iter().map(|(named, it)| stands(named, it)).collect::<Vec<_>>(),
+        "next": next(&tick.next),
     });
     if let Some(name) = name {
         object["loop"] = name.into();
@@ -62,6 +71,12 @@ fn step(step: &Step, woke: Time) -> Value {
     match &step.what {
         What::Kernel(call, outcome) => {
             add("call", call.name().into());
+            if let Some(number) = step.descriptor {
+                add("fd", number.into());
+            }
+            if let (true, Ok(number)) = (call.opens(), outcome) {
+                add("opened_fd", (*number).into());
+            }
             if let Err(errno) = outcome {
                 add("errno", format!("{errno:?}").into());
             }
@@ -78,6 +93,7 @@ fn step(step: &Step, woke: Time) -> Value {
     }
     if !step.annotations.is_empty() {
         add("said", step.annotations.iter().map(annotation).collect());
+        add("words", step.annotations.iter().map(|it| it.text.as_str()).collect());
     }
     if !step.changes.is_empty() {
         add("changes", step.changes.iter().map(change).collect());
@@ -152,15 +168,97 @@ pub(super) fn annotation(annotation: &Annotation) -> Value {
     object.unwrap_or_else(|| annotation.text.as_str().into())
 }
 
+/// A source after the tick: its token, its state, what it is watched for, what is kept for it.
+fn stands(named: &Named, it: &Snapshot) -> Value {
+    let mut object = source(Some(named));
+    let mut add = |name: &str, value: Value| object.insert(name.to_owned(), value);
+    add("generation", named.token.generation().get().into());
+    add("fd", it.descriptor.into());
+    add("kind", kind(it.kind).into());
+    add("state", state(it.state).into());
+    add("watched", it.armed.map_or(Value::Null, |armed| flags(armed).into()));
+    add("not_read", not_read(it.read_blocks).into());
+    add("blocked", it.write_blocked.into());
+    add("inbox", it.kept.into());
+    add("outbox", it.queued.into());
+    add("transform", it.is_transformed.into());
+    let due = DeadlineKind::ALL.into_iter().zip(it.deadlines);
+    let due = due.filter_map(|(kind, at)| Some((deadline(kind).to_owned(), at?.as_nanos().into())));
+    add("deadlines_ns", Value::Object(due.collect()));
+    Value::Object(object)
+}
+
+/// What the next tick has to do.
+fn next(next: &Next) -> Value {
+    let timers = (0..).zip(&next.left.timers);
+    let timers = timers.filter_map(|(number, at): (u8, _)| Some((number, at.as_ref()?)));
+    let timers = timers.map(|(number, at)| (number.to_string(), at.as_nanos().into()));
+    json!({
+        "asked": next.left.asked,
+        "dirty": list(&next.dirty),
+        "ready": list(&next.ready),
+        "again": next.left.again,
+        "timers_ns": timers.collect::<Map<_, _>>(),
+    })
+}
+
+fn list(sources: &[Named]) -> Vec<Value> {
+    sources.iter().map(|named| Value::Object(source(Some(named)))).collect()
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Listener => "listener",
+        Kind::Socket => "socket",
+        Kind::Input => "input",
+        Kind::Output => "output",
+        Kind::Signals => "signals",
+    }
+}
+
+const fn state(state: State) -> &'static str {
+    match state {
+        State::Connecting => "Connecting",
+        State::Open => "Open",
+        State::Closing => "Closing",
+        State::Lingering => "Lingering",
+        State::Dead(_) => "Dead",
+    }
+}
+
+const fn deadline(kind: DeadlineKind) -> &'static str {
+    match kind {
+        DeadlineKind::Handshake => "handshake",
+        DeadlineKind::Frame => "frame",
+        DeadlineKind::Write => "write",
+        DeadlineKind::Finish => "finish",
+    }
+}
+
+fn not_read(blocks: ReadBlocks) -> Vec<&'static str> {
+    let reasons = [
+        (ReadBlocks::PAUSED, "paused"),
+        (ReadBlocks::OVER_BUDGET, "over_budget"),
+        (ReadBlocks::ACCEPT_BACKOFF, "accept_backoff"),
+        (ReadBlocks::READ_EOF, "read_eof"),
+        (ReadBlocks::WRITE_ONLY, "write_only"),
+        (ReadBlocks::ENDED_WITHIN, "ended_within"),
+    ];
+    let given = reasons.into_iter().filter(|(reason, _)| blocks.any(*reason));
+    given.map(|(_, name)| name).collect()
+}
+
 /// Which source: its slot, which tenant of that, and its name.
 pub(super) fn source(named: Option<&Named>) -> Map<String, Value> {
-    let mut object = Map::new();
-    if let Some(named) = named {
-        object.insert("source".to_owned(), named.token.slot().into());
-        object.insert("tenant".to_owned(), named.token.tenant().into());
-        object.insert("name".to_owned(), (*named.name).into());
-    }
+    let Some(named) = named else { return Map::new() };
+    let mut object = token(named.token);
+    object.insert("name".to_owned(), (*named.name).into());
     object
+}
+
+fn token(token: Token) -> Map<String, Value> {
+    let members = [("source", token.slot().into()), ("tenant", token.tenant().into())];
+    members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 pub(super) fn nanos(time: std::time::Duration) -> u64 {

@@ -9,7 +9,8 @@ use nix::Result;
 use nix::errno::Errno;
 
 use crate::reactor::{
-    CloseReason, Event, Interest, Opened, Signal, Time, Timeout, Timer, Token, Watch,
+    CloseReason, Event, Interest, LeftToDo, Opened, Signal, Snapshot, Time, Timeout, Timer, Token,
+    Watch,
 };
 
 /// One turn of the loop, from the wait to the next wait.
@@ -38,6 +39,21 @@ pub struct Tick {
     pub queued: usize,
     /// And after it.
     pub left: usize,
+    /// The sources that the end of the tick looked at, in this order, as far as the handler's end
+    /// of the tick had put them on the list.
+    pub dirty: Vec<Named>,
+    /// What this tick had to do with and is still there, as it stood after the tick.
+    pub(super) sources: Vec<(Named, Snapshot)>,
+    /// What the next tick has to do.
+    pub(super) next: Next,
+}
+
+/// What a tick leaves to the next: see [`LeftToDo`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Next {
+    pub(super) left: LeftToDo,
+    pub(super) dirty: Vec<Named>,
+    pub(super) ready: Vec<Named>,
 }
 
 /// A source, and what it is called.
@@ -90,6 +106,8 @@ pub struct Step {
     pub took: Duration,
     /// The source that it was about, if it was about one.
     pub whom: Option<Named>,
+    /// The descriptor that the kernel was called with, where there was one.
+    pub descriptor: Option<i32>,
     /// The call.
     pub what: What,
     /// The handler's own words for what it did.
@@ -101,7 +119,8 @@ pub struct Step {
 /// Who was called.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// The kernel. It answered with a count of bytes, where there is one to tell, or refused.
+    /// The kernel. It answered with a count of bytes, or with the number of the descriptor that it
+    /// opened, where there is one to tell, or refused.
     Kernel(Call, Result<usize>),
     /// The handler.
     Handler(Callback),
@@ -262,6 +281,11 @@ impl Call {
             Self::Shutdown => "shutdown",
             Self::Close => "close",
         }
+    }
+
+    /// Whether it answers with a descriptor.
+    pub(super) const fn opens(&self) -> bool {
+        matches!(self, Self::Listen(_) | Self::Accept(_) | Self::Connect(_) | Self::Open(_))
     }
 }
 

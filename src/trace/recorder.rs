@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::Result;
 
-use super::record::{Annotation, Call, Callback, Effect, Named, Phase, Step, Tick, What};
-use crate::reactor::{CloseReason, Context, Event, State, Time, Token};
+use super::record::{Annotation, Call, Callback, Effect, Named, Next, Phase, Step, Tick, What};
+use crate::reactor::{CloseReason, Context, Event, ReadBlocks, State, Time, Token};
 
 /// Gathers the notes, and hands out a [`Tick`] whenever the loop waits again. Clones share the
 /// notes.
@@ -58,6 +58,26 @@ impl Recorder {
         self.0.borrow_mut().end_tick();
     }
 
+    /// A tick is over, and the loop has not waited again: notes how its sources stand. Where the
+    /// caller of [`tick`](crate::reactor::Reactor::tick) leaves this out, the trace does not tell.
+    pub fn ticked(&self, cx: &Context) {
+        let notes = &mut *self.0.borrow_mut();
+        let tick = &notes.tick;
+        let called = tick.steps.iter().filter_map(|step| step.whom.as_ref());
+        let changed = tick.steps.iter().flat_map(|step| &step.changes).map(|(whom, _)| whom);
+        let named = called.chain(changed).chain(&tick.dirty).map(|named| named.token);
+        let mut all: Vec<_> = tick.events.iter().map(|(event, _)| event.token).collect();
+        all.extend(named);
+        all.sort_unstable();
+        all.dedup();
+        let stands = |token: Token| Some((notes.named(token)?, cx.snapshot(token)?));
+        let sources = all.into_iter().filter_map(stands).collect();
+        let left = cx.left_to_do();
+        let names = |tokens: &[Token]| tokens.iter().filter_map(|&it| notes.named(it)).collect();
+        let (dirty, ready) = (names(&left.dirty), names(&left.ready));
+        (notes.tick.sources, notes.tick.next) = (sources, Next { left, dirty, ready });
+    }
+
     pub(super) fn now(&self) -> Time {
         (self.0.borrow_mut().clock)()
     }
@@ -92,7 +112,7 @@ impl Recorder {
         &self,
         phase: Phase,
         at: Time,
-        token: Option<Token>,
+        (token, descriptor): (Option<Token>, Option<i32>),
         mut call: Call,
         outcome: Result<usize>,
     ) {
@@ -101,10 +121,15 @@ impl Recorder {
         if let (Call::Writev { offered, left, .. }, Some(token)) = (&mut call, token) {
             *left = notes.written(token, *offered, outcome.unwrap_or(0));
         }
+        if let (Call::Close, Some(token)) = (&call, token) {
+            // The loop itself is over, and closes what is left after its last tick.
+            notes.tick.sources.retain(|(named, _)| named.token != token);
+        }
         let whom = token.and_then(|token| notes.named(token));
         let what = What::Kernel(call, outcome);
         let (annotations, changes) = (Vec::new(), Vec::new());
-        notes.tick.steps.push(Step { phase, at, took, whom, what, annotations, changes });
+        let step = Step { phase, at, took, whom, descriptor, what, annotations, changes };
+        notes.tick.steps.push(step);
     }
 
     /// The handler is about to be called. What changed until now is the loop's own doing.
@@ -135,6 +160,7 @@ impl Recorder {
         if let Callback::EndOfTick = callback {
             notes.tick.end_of_tick = Some((at, took));
             notes.tick.queued = notes.tick.left;
+            notes.tick.dirty = cx.dirty().filter_map(|(token, _)| notes.named(token)).collect();
             if annotations.is_empty() && changes.is_empty() {
                 return;
             }
@@ -144,7 +170,8 @@ impl Recorder {
             notes.known.remove(&token);
         }
         let (phase, what) = (callback.phase(), What::Handler(callback));
-        notes.tick.steps.push(Step { phase, at, took, whom, what, annotations, changes });
+        let step = Step { phase, at, took, whom, descriptor: None, what, annotations, changes };
+        notes.tick.steps.push(step);
     }
 }
 
@@ -204,7 +231,8 @@ impl Notes {
     ) -> Vec<(Named, Effect)> {
         let mut changes = Vec::new();
         for (token, now) in cx.dirty() {
-            let (queued, is_paused, is_in_use) = (now.queued, now.is_paused, now.is_in_use);
+            let (queued, is_in_use) = (now.queued, now.is_in_use);
+            let is_paused = now.read_blocks.any(ReadBlocks::PAUSED);
             let known = self.known(token);
             let mut of_this = [None; 3];
             if queued > known.queued {

@@ -39,14 +39,16 @@ impl<S: Sys> TracedSys<S> {
         io
     }
 
-    fn token(&self, io: Io) -> Option<Token> {
-        self.open.get(&io.number())?.token
+    /// The source of a descriptor, and its number.
+    fn of(&self, io: Option<Io>) -> (Option<Token>, Option<i32>) {
+        let number = io.map(Io::number);
+        (number.and_then(|number| self.open.get(&number)?.token), number)
     }
 
     fn pass<R>(
         &mut self,
         phase: Phase,
-        token: Option<Token>,
+        io: Option<Io>,
         call: Call,
         make: impl FnOnce(&mut S) -> Result<R>,
         count: impl FnOnce(&R) -> usize,
@@ -54,7 +56,7 @@ impl<S: Sys> TracedSys<S> {
         let at = self.recorder.now();
         let answer = make(&mut self.sys);
         let outcome = answer.as_ref().map(count).map_err(|&errno| errno);
-        self.recorder.called(phase, at, token, call, outcome);
+        self.recorder.called(phase, at, self.of(io), call, outcome);
         answer
     }
 }
@@ -73,7 +75,8 @@ impl<S: Sys> Sys for TracedSys<S> {
 
     fn listen(&mut self, at: SocketAddr) -> Result<(Io, SocketAddr)> {
         let call = Call::Listen(at);
-        let (io, at) = self.pass(Phase::Accept, None, call, |sys| sys.listen(at), |_| 0)?;
+        let (io, at) =
+            self.pass(Phase::Accept, None, call, |sys| sys.listen(at), |it| number(it.0))?;
         Ok((self.opened(io, &format!("listener {at}")), at))
     }
 
@@ -81,25 +84,25 @@ impl<S: Sys> Sys for TracedSys<S> {
         let at = self.recorder.now();
         let answer = self.sys.accept(listener);
         let call = Call::Accept(answer.as_ref().ok().map(|&(_, peer)| peer));
-        let outcome = answer.as_ref().map(|_| 0).map_err(|&errno| errno);
-        self.recorder.called(Phase::Accept, at, self.token(listener), call, outcome);
+        let outcome = answer.as_ref().map(|it| number(it.0)).map_err(|&errno| errno);
+        self.recorder.called(Phase::Accept, at, self.of(Some(listener)), call, outcome);
         answer.map(|(io, peer)| (self.opened(io, &peer.to_string()), peer))
     }
 
     fn shed(&mut self, listener: Io) {
         let at = self.recorder.now();
         self.sys.shed(listener);
-        self.recorder.called(Phase::Accept, at, self.token(listener), Call::Shed, Ok(0));
+        self.recorder.called(Phase::Accept, at, self.of(Some(listener)), Call::Shed, Ok(0));
     }
 
     fn connect(&mut self, to: SocketAddr) -> Result<Io> {
         let call = Call::Connect(to);
-        let io = self.pass(Phase::Accept, None, call, |sys| sys.connect(to), |_| 0)?;
+        let io = self.pass(Phase::Accept, None, call, |sys| sys.connect(to), |&io| number(io))?;
         Ok(self.opened(io, &to.to_string()))
     }
 
     fn error(&mut self, io: Io) -> Result<()> {
-        self.pass(Phase::Dispatch, self.token(io), Call::Error, |sys| sys.error(io), |()| 0)
+        self.pass(Phase::Dispatch, Some(io), Call::Error, |sys| sys.error(io), |()| 0)
     }
 
     fn open(&mut self, fd: &ProcessFd) -> Result<Io> {
@@ -115,7 +118,8 @@ impl<S: Sys> Sys for TracedSys<S> {
             ProcessFd::File(_) => "file",
             ProcessFd::Inherited(_) => "inherited listener",
         };
-        let io = self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |_| 0)?;
+        let io =
+            self.pass(Phase::Accept, None, Call::Open(name), |sys| sys.open(fd), |&io| number(io))?;
         Ok(self.opened(io, name))
     }
 
@@ -126,32 +130,38 @@ impl<S: Sys> Sys for TracedSys<S> {
         }
         let phase = if how == Watch::Begin { Phase::Accept } else { Phase::Rearm };
         let watch = |sys: &mut S| sys.watch(io, token, interest, how);
-        self.pass(phase, Some(token), Call::Watch(interest, how), watch, |()| 0)
+        self.pass(phase, Some(io), Call::Watch(interest, how), watch, |()| 0)
     }
 
     fn read(&mut self, io: Io, into: &mut [u8]) -> Result<usize> {
         let is_signals = matches!(io, Io::Signals(_));
         let phase = if is_signals { Phase::Deadlines } else { Phase::Dispatch };
         let call = Call::Read(into.len());
-        self.pass(phase, self.token(io), call, |sys| sys.read(io, into), |&read| read)
+        self.pass(phase, Some(io), call, |sys| sys.read(io, into), |&read| read)
     }
 
     fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         let offered = slices.iter().map(|slice| slice.len()).sum();
         let call = Call::Writev { offered, slices: slices.len(), left: 0 };
         let write = |sys: &mut S| sys.writev(io, slices);
-        self.pass(Phase::Flush, self.token(io), call, write, |&taken| taken)
+        self.pass(Phase::Flush, Some(io), call, write, |&taken| taken)
     }
 
     fn shutdown(&mut self, io: Io) -> Result<()> {
         let shut = |sys: &mut S| sys.shutdown(io);
-        self.pass(Phase::Flush, self.token(io), Call::Shutdown, shut, |()| 0)
+        self.pass(Phase::Flush, Some(io), Call::Shutdown, shut, |()| 0)
     }
 
     fn close(&mut self, io: Io) {
         let at = self.recorder.now();
         self.sys.close(io);
-        let token = self.open.remove(&io.number()).and_then(|known| known.token);
-        self.recorder.called(Phase::Reap, at, token, Call::Close, Ok(0));
+        let of = self.of(Some(io));
+        self.open.remove(&io.number());
+        self.recorder.called(Phase::Reap, at, of, Call::Close, Ok(0));
     }
+}
+
+/// The number of a descriptor, as an answer of the kernel: never negative.
+fn number(io: Io) -> usize {
+    usize::try_from(io.number()).unwrap_or_default()
 }

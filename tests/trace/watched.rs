@@ -95,7 +95,7 @@ impl Watched {
     /// Lets the loop turn until there is nothing to do at this time.
     pub(crate) fn settle(&mut self) {
         let mut told = TracedHandler::new(&mut self.relay, self.recorder.clone());
-        settle(&mut self.reactor, &mut told);
+        settle(&mut self.reactor, &mut told, &self.recorder);
     }
 
     /// An original client that is registered, and wants no rosters.
@@ -126,9 +126,14 @@ impl Watched {
 }
 
 /// Ticks until nothing is left to do at this time.
-pub(crate) fn settle<S: Sys>(reactor: &mut Reactor<S>, handler: &mut impl Handler) {
+pub(crate) fn settle<S: Sys>(
+    reactor: &mut Reactor<S>,
+    handler: &mut impl Handler,
+    recorder: &Recorder,
+) {
     for _ in 0..8 {
         reactor.tick(handler, Some(Duration::ZERO)).expect("the kernel waits");
+        recorder.ticked(reactor.context());
     }
 }
 

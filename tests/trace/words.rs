@@ -137,6 +137,52 @@ fn json_tells_the_same_to_programs() {
     assert_eq!((&tick["calls"], &tick["left"]), (&json!(4), &json!(0)));
 }
 
+/// How the source `name` stood after the last tick that had to do with it.
+fn stands(ticks: &[Value], name: &str) -> Value {
+    let sources = ticks.iter().rev().flat_map(|tick| tick["sources"].as_array().expect("a list"));
+    sources.clone().find(|source| source["name"] == name).expect("it is told").clone()
+}
+
+#[test]
+fn json_tells_how_each_source_stands_after_the_tick() {
+    let mut watched = Watched::start(Form::Json);
+    let mut alice = watched.join("alice");
+    watched.kernel.set_buffer(600);
+    let mut bob = watched.join("bob");
+    let before = objects(&watched.told());
+    let listener = &before[0]["sources"][0];
+    assert_eq!(
+        (&listener["kind"], &listener["watched"]),
+        (&json!("listener"), &json!(["EPOLLIN"]))
+    );
+    say(&mut alice, &message(&"x".repeat(1000)));
+    alice.send(b"{\"action\":");
+    let told = objects(&watched.told());
+    let of_alice = stands(&told, "alice");
+    assert_eq!((&of_alice["state"], &of_alice["inbox"]), (&json!("Open"), &json!(10)));
+    assert_eq!((&of_alice["generation"], &of_alice["not_read"]), (&json!(1), &json!([])));
+    assert!(of_alice["deadlines_ns"]["frame"].is_u64(), "{of_alice}");
+    let of_bob = stands(&told, "bob");
+    assert_eq!(of_bob["watched"], json!(["EPOLLIN", "EPOLLOUT"]));
+    assert_eq!(of_bob["blocked"], true);
+    let mut writes = told.iter().flat_map(|tick| tick["steps"].as_array().expect("steps"));
+    let write = writes.rfind(|step| step["call"] == "writev" && step["name"] == "bob");
+    let write = write.expect("bob was written to");
+    assert_eq!((&of_bob["outbox"], &of_bob["fd"]), (&write["left"], &write["fd"]));
+    assert!(of_bob["outbox"].as_u64() > Some(0) && of_bob["fd"].is_u64(), "{of_bob}");
+    assert!(of_bob["deadlines_ns"]["write"].is_u64(), "{of_bob}");
+    let dirty = &told[0]["dirty"];
+    assert!(dirty.as_array().is_some_and(|it| it.iter().any(|it| it["name"] == "bob")), "{dirty}");
+    bob.receive_all();
+    let told = objects(&watched.told());
+    let drained = told.iter().find(|tick| tick["next"]["again"] == true);
+    assert!(drained.is_some(), "the handler gets another end of tick: {told:#?}");
+    alice.close();
+    let told = objects(&watched.told());
+    let left = told.iter().flat_map(|tick| tick["sources"].as_array().expect("a list"));
+    assert!(left.into_iter().all(|source| source["name"] != "alice"), "{told:#?}");
+}
+
 #[test]
 fn the_file_is_an_array_of_trace_events_whose_spans_lie_within_each_other() {
     let mut watched = Watched::start(Form::Text);
@@ -234,10 +280,10 @@ fn a_name_from_the_network_cannot_forge_a_line_or_steer_a_terminal() {
         let at = SocketAddr::from(([127, 0, 0, 1], 1));
         reactor.context().listen(at);
         let mut evil = Evil;
-        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()));
+        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()), &recorder);
         let mut peer = kernel.dial(at);
         peer.send(b"?");
-        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()));
+        settle(&mut reactor, &mut TracedHandler::new(&mut evil, recorder.clone()), &recorder);
         let told = papers.told.take();
         let harmless =
             |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
