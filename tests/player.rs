@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::process::Process;
+use support::process::{Homes, Process, text};
 
 const PAGE: &str = include_str!("../docs/loop/player.html");
 
@@ -107,4 +107,24 @@ fn what_the_page_computes_is_what_the_loop_tells() {
     let ran = Command::new("node").arg(script).arg(root.join("docs/loop/player.html")).output();
     let Ok(ran) = ran else { return println!("not run: node is not installed") };
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn the_demo_writes_a_page_of_its_run_over_what_was_there() {
+    let homes = Homes::new();
+    let file = homes.path("player.html");
+    fs::write(&file, "x".repeat(1 << 20)).expect("written");
+    Process::start(&["demo", "--fast", "--player", text(&file)]).end().with_code(0);
+    let page = fs::read_to_string(&file).expect("it was written");
+    let trace = "<script type=\"application/x-ndjson\" id=\"trace\">\n";
+    let (begin, rest) = page.split_once(trace).expect("a place for the trace");
+    assert!(PAGE.starts_with(begin));
+    let ticks = rest.strip_suffix("</script>\n</body>\n</html>\n").expect("the page is whole");
+    for name in ["relay", "alice", "bob"] {
+        let of = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["loop"] == name;
+        assert!(ticks.lines().any(of), "{name}");
+    }
+    assert!(!ticks.contains('<') && !ticks.contains("Hello Bob"));
+    let refused = Process::start(&["demo", "--player", "/nowhere/at/all"]).end().with_code(1);
+    assert!(refused.stderr.iter().any(|line| line.contains("--player")), "{refused:?}");
 }

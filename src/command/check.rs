@@ -37,7 +37,7 @@ pub(super) fn check(arguments: &Serve) -> Outcome {
         check_file(path).map_err(|why| failed(log_file::refused(&why)))?;
     }
     if let Some(path) = &arguments.trace.trace_file {
-        check_file(path).map_err(|why| failed(tracing::refused(&why)))?;
+        check_file(path).map_err(|why| failed(tracing::refused(&why, "--trace-file")))?;
     }
     let holder = if arguments.ephemeral { None } else { check_home(arguments)? };
     if let Some(given) = cluster {

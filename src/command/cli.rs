@@ -276,6 +276,7 @@ pub struct Recv {
 #[command(after_help = "Examples:
   sealwax demo                               watch two users talk, and what the relay reads
   sealwax demo --full | less                 the same, with every frame to its end
+  sealwax demo --player player.html          and a page that plays the loops, for a browser
 
 It needs no relay and no key of yours, keeps nothing, and ends by itself: with 0 where each message
 was read and confirmed, and none could be read by the relay.")]
@@ -286,6 +287,10 @@ pub struct Demo {
     /// Do not pause so that a person at a terminal can read along
     #[arg(long)]
     pub fast: bool,
+    /// Write a page to this file that plays the three loops in a browser, call by call; a file that
+    /// is there is overwritten
+    #[arg(long, value_name = "FILE")]
+    pub player: Option<PathBuf>,
     /// Whether the three loops are traced.
     #[command(flatten)]
     pub trace: TraceArgs,

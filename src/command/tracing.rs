@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::cli::{TraceArgs, TraceForm};
 use super::{Exit, Failure};
@@ -11,7 +12,15 @@ use crate::trace::{Form, Recorder, Stream, Taker, Trace, TracedHandler, TracedSy
 
 /// What the options ask for; none where they ask for nothing.
 pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
-    if arguments.trace.is_none() && arguments.trace_file.is_none() {
+    open_with_player(arguments, None)
+}
+
+/// The same, with a page that plays the trace, where one is asked for.
+pub(super) fn open_with_player(
+    arguments: &TraceArgs,
+    player: Option<&Path>,
+) -> Result<Option<Trace>, Failure> {
+    if arguments.trace.is_none() && arguments.trace_file.is_none() && player.is_none() {
         return Ok(None);
     }
     let told = match arguments.trace {
@@ -32,25 +41,33 @@ pub(super) fn open(arguments: &TraceArgs) -> Result<Option<Trace>, Failure> {
     };
     let file = match &arguments.trace_file {
         None => None,
-        Some(path) => {
-            // A named pipe is opened only where somebody reads it, and its reader is not waited
-            // for. On a regular file the flag does nothing (open(2), O_NONBLOCK).
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            // If somebody truncates the file meanwhile, `O_APPEND` leaves no NULs in it.
-            options.custom_flags(libc::O_NONBLOCK | libc::O_APPEND);
-            let file: File = options.open(path).map_err(|error| {
-                Failure::new(Exit::Failed, refused(&format!("{}: {error}", path.display())))
-            })?;
-            Some(Box::new(file) as Box<dyn Taker + Send>)
-        }
+        Some(path) => Some(create(path, "--trace-file")?),
     };
-    Ok(Some(Trace::new(told, file, complain)))
+    let player = player.map(|path| create(path, "--player")).transpose()?;
+    let trace = Trace::new(told, file, complain);
+    Ok(Some(match player {
+        Some(page) => trace.with_player(page),
+        None => trace,
+    }))
+}
+
+/// Makes the file that `option` names, or empties it.
+fn create(path: &Path, option: &str) -> Result<Box<dyn Taker + Send>, Failure> {
+    // A named pipe is opened only where somebody reads it, and its reader is not waited for. On a
+    // regular file the flag does nothing (open(2), O_NONBLOCK).
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    // If somebody truncates the file meanwhile, `O_APPEND` leaves no NULs in it.
+    options.custom_flags(libc::O_NONBLOCK | libc::O_APPEND);
+    let file: File = options.open(path).map_err(|error| {
+        Failure::new(Exit::Failed, refused(&format!("{}: {error}", path.display()), option))
+    })?;
+    Ok(Box::new(file))
 }
 
 /// The file of a trace cannot be opened, and what to do.
-pub(super) fn refused(why: &str) -> String {
-    format!("the trace cannot go to {why}; choose another file with --trace-file")
+pub(super) fn refused(why: &str, option: &str) -> String {
+    format!("the trace cannot go to {why}; choose another file with {option}")
 }
 
 /// Notes the loop that [`run`] runs on this thread, which is called `name` where there are several.

@@ -29,6 +29,7 @@
 mod events;
 mod json;
 mod output;
+mod player;
 mod record;
 mod recorder;
 mod stream;
@@ -68,6 +69,8 @@ struct Outputs {
     told: Option<(Form, Output)>,
     /// In the trace-event format.
     file: Option<Output>,
+    /// As a page that plays it.
+    player: Option<Output>,
     complain: Complain,
     loops: u32,
 }
@@ -90,7 +93,17 @@ impl Trace {
             (form, Output::new(taker, missing))
         });
         let file = file.map(|taker| Output::new(taker, events::missing));
-        Self(Arc::new(Mutex::new(Outputs { told, file, complain: Box::new(complain), loops: 0 })))
+        let complain = Box::new(complain);
+        Self(Arc::new(Mutex::new(Outputs { told, file, player: None, complain, loops: 0 })))
+    }
+
+    /// Writes the ticks to `page` too, as a page that plays them.
+    pub fn with_player(self, page: Box<dyn Taker + Send>) -> Self {
+        let mut outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.player = Some(Output::new(page, json::missing));
+        outputs.write_player(&player::begin());
+        drop(outputs);
+        self
     }
 
     /// Notes the ticks of one loop, which is called `name` where there are several; `clock` is that
@@ -120,6 +133,8 @@ impl Trace {
         let mut outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         outputs.write_file("\n]\n");
         outputs.file = None;
+        outputs.write_player(player::END);
+        outputs.player = None;
     }
 }
 
@@ -137,6 +152,18 @@ impl Outputs {
         }
         if self.file.is_some() {
             self.write_file(&events.tick(tick));
+        }
+        if self.player.is_some() {
+            self.write_player(&player::tick(name, tick));
+        }
+    }
+
+    fn write_player(&mut self, text: &str) {
+        if let Some(output) = &mut self.player
+            && let Err(errno) = output.write(text.as_bytes())
+        {
+            self.player = None;
+            self.end("in the page", errno);
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) fn demo(arguments: &Demo) -> Outcome {
     let keys = make_keys()?;
     let (reports, reported) = channel();
     let closing = Waker::new().map_err(kernel)?;
-    let trace = tracing::open(&arguments.trace)?;
+    let trace = tracing::open_with_player(&arguments.trace, arguments.player.as_deref())?;
     let relay = start_relay(&reports, &closing, trace.clone());
     let played = play(&mut stage, keys, &reports, &reported, trace.as_ref());
     closing.wake();
