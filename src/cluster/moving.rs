@@ -148,7 +148,7 @@ pub fn keys(own: Incarnation, user: &FileKeys) -> Call {
         .fold(call, |call, (other, at)| call.arg(&other.name).arg(other.fp.to_string()).number(*at))
 }
 
-/// Reads the answer to [`keys`], of which the count is 1 if it was taken.
+/// Reads the answer to [`keys`](fn@keys), of which the count is 1 if it was taken.
 pub fn keys_taken(answer: &Value) -> Result<Taken, WrongAnswer> {
     let (count, is_stopped) = match outcome(Script::MoveKey, answer)? {
         ("moved", []) => (1, false),
