@@ -179,7 +179,7 @@ impl Bench {
         let at_once = self.at_once.min(most);
         let times = (self.count / at_once).min(100 * most / at_once).max(1);
         let data = vec![b'x'; length];
-        let call = frames::forward(self.one.own, self.two.own, kind, &data);
+        let call = frames::forward(self.one.own, self.two.own, kind, data);
         let calls = vec![call; at_once];
         self.measure(name, times * at_once, |bench| {
             for _ in 0..times {

@@ -37,16 +37,16 @@ impl ParcelKind {
 }
 
 /// Asks to append something to what waits for another relay.
-pub fn forward(own: Incarnation, target: Incarnation, kind: ParcelKind, data: &[u8]) -> Call {
+pub fn forward(own: Incarnation, target: Incarnation, kind: ParcelKind, data: Vec<u8>) -> Call {
     let may_be_refused = if kind == ParcelKind::Frames { "1" } else { "0" };
     let (inbox, from) = (keys::inbox(target), own.to_string());
     let words = ["XADD", &inbox, "0-*", "kind", kind.as_str(), "from", &from, "data"];
-    let words = words.map(str::as_bytes).into_iter().chain([data]);
+    let bytes = entry_bytes(kind, &data);
     Call::new(Script::Forward, own)
         .keys([keys::lease(own), keys::lease(target), inbox.clone(), keys::flow(target)])
-        .number(entry_bytes(kind, data))
+        .number(bytes)
         .arg(may_be_refused)
-        .behind(words.map(<[u8]>::to_vec).collect())
+        .behind(words.map(Vec::from).into_iter().chain([data]).collect())
 }
 
 /// What an entry counts of what may wait for a relay.

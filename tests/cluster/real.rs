@@ -74,7 +74,7 @@ impl Relay {
     }
 
     fn forward(&mut self, to: Incarnation, kind: ParcelKind, data: &[u8]) -> ForwardAnswer {
-        let call = frames::forward(self.own, to, kind, data);
+        let call = frames::forward(self.own, to, kind, data.to_vec());
         frames::forwarded(&self.call(&call)).unwrap()
     }
 

@@ -160,7 +160,7 @@ impl Script {
             18..=19 => {
                 let kind = self.dice.one(&[ParcelKind::Frames, ParcelKind::Answers]);
                 let len = self.dice.one(&[0, 1, 4096, 3_000_000]);
-                frames::forward(own, other, kind, &vec![b'x'; len])
+                frames::forward(own, other, kind, vec![b'x'; len])
             }
             20 => frames::drain(own, self.dice.below(12), self.dice.one(&[0, 100, 5000])),
             _ => self.letter_call(own, name, &fp),

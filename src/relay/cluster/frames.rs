@@ -122,13 +122,13 @@ impl Relay {
         let (own, now) = (cluster.own, cx.now());
         let mut refused = Vec::new();
         for (at, draft) in cluster.outgoing.take_drafts() {
-            let call = frames::forward(own, at, ParcelKind::Frames, &draft.bytes());
+            let call = frames::forward(own, at, ParcelKind::Frames, draft.bytes());
             if !cluster.call(Asked::Forward(at, draft.first, draft.count), &call, now) {
                 refused.push((at, draft.first, draft.count));
             }
         }
         for (at, answers) in std::mem::take(&mut cluster.answers) {
-            let call = frames::forward(own, at, ParcelKind::Answers, &answers.into_bytes());
+            let call = frames::forward(own, at, ParcelKind::Answers, answers.into_bytes());
             // Where it is not taken, the sender's relay tells that nothing came in time.
             cluster.call(Asked::Answers, &call, now);
         }
