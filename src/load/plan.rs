@@ -112,17 +112,15 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(targets: u8, crossing: u32) -> Plan {
-        let target = |host| SocketAddr::from(([127, 0, 0, host], 1));
-        Plan {
-            targets: (0..targets).map(target).collect(),
-            crossing,
-            work: Work::PingPong,
-            workers: 40,
-            idle: 10,
+impl Plan {
+    /// One of one worker and one operation, with no target yet.
+    pub(crate) fn sample(work: Work) -> Self {
+        Self {
+            targets: Vec::new(),
+            crossing: 0,
+            work,
+            workers: 1,
+            idle: 0,
             rate: None,
             warm_up: Duration::ZERO,
             extent: Extent::Operations(1),
@@ -130,6 +128,17 @@ mod tests {
             ramp: Duration::ZERO,
             timeout: Duration::ZERO,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(targets: u8, crossing: u32) -> Plan {
+        let target = |host| SocketAddr::from(([127, 0, 0, host], 1));
+        let targets = (0..targets).map(target).collect();
+        Plan { targets, crossing, workers: 40, idle: 10, ..Plan::sample(Work::PingPong) }
     }
 
     #[test]

@@ -95,25 +95,12 @@ fn failed(message: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::time::Duration;
 
     use super::*;
-    use crate::load::Extent;
 
     fn plan(target: [u8; 4], work: Work, idle: u32) -> Plan {
-        Plan {
-            targets: vec![SocketAddr::from((target, 1))],
-            crossing: 0,
-            work,
-            workers: 1,
-            idle,
-            rate: None,
-            warm_up: Duration::ZERO,
-            extent: Extent::Operations(1),
-            connecting: 1,
-            ramp: Duration::ZERO,
-            timeout: Duration::ZERO,
-        }
+        let targets = vec![SocketAddr::from((target, 1))];
+        Plan { targets, idle, ..Plan::sample(work) }
     }
 
     #[test]
