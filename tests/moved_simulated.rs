@@ -168,9 +168,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let base = Kernel::new();
-        base.hold_clock();
-        base.advance(Duration::from_secs(1));
+        let base = Kernel::with_held_clock();
         let mut delays = dice.fork();
         base.set_latency(move || delays.millis(0, 3));
         let engine = EngineProcess::start(base.process(), engine_at());

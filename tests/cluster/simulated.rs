@@ -210,9 +210,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let kernel = Kernel::new();
-        kernel.hold_clock();
-        kernel.advance(Duration::from_secs(1));
+        let kernel = Kernel::with_held_clock();
         let mut engine = EngineProcess::start(kernel.process(), AT);
         engine.server_mut().remember(1);
         engine.turn();

@@ -4,19 +4,9 @@ use sealwax::wire::{RosterMode, compose};
 use serde_json::{Value, json};
 
 use super::support::process::Homes;
-use super::support::relay::{Account, Client, PEM, register};
+use super::support::relay::{Account, PEM, register};
 use super::support::several::Several;
-use super::{letter_key, message};
-
-/// Takes frames up to the one of this action.
-fn next(client: &mut Client, action: &str) -> Value {
-    loop {
-        let frame = client.frame();
-        if frame["action"] == action {
-            return frame;
-        }
-    }
-}
+use super::{letter_key, message, next};
 
 #[test]
 fn originals_at_two_relays_see_ask_and_write_to_each_other() {

@@ -23,10 +23,20 @@ mod user;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealwax::limits::MLKEM_KEY;
 use sealwax::wire::LetterKey;
 use serde_json::{Value, json};
+use support::fixtures;
 use support::relay::Client;
+
+/// Takes frames up to the one of this action.
+fn next(client: &mut Client, action: &str) -> Value {
+    loop {
+        let frame = client.frame();
+        if frame["action"] == action {
+            return frame;
+        }
+    }
+}
 
 /// A message of an original client, or of one of version 2.
 fn message(to: &str, id: &str, v2: bool) -> Value {
@@ -41,14 +51,7 @@ fn message(to: &str, id: &str, v2: bool) -> Value {
 fn letter_key() -> LetterKey {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let today = u64::try_from(now.as_millis()).unwrap() / 86_400_000 * 86_400_000;
-    LetterKey {
-        id: 1,
-        created: today,
-        expires: today + 90 * 86_400_000,
-        x25519: [8; 32],
-        mlkem: Box::new([7; MLKEM_KEY]),
-        signature: vec![9; 384],
-    }
+    fixtures::letter_key(1, today, today + 90 * 86_400_000)
 }
 
 /// Sends a message until the relay takes it, and checks that it comes: while relays or the engine

@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 
 use nix::sys::signal::Signal;
-use sealwax::limits::MLKEM_KEY;
 use sealwax::relay::names::BoundNames;
-use sealwax::wire::{LetterKey, LetterKind, RosterMode, TakeMode, compose};
-use serde_json::{Value, json};
+use sealwax::wire::{LetterKind, RosterMode, TakeMode, compose};
+use serde_json::json;
 
 use super::support::process::{Homes, Process, Relay, text};
 use super::support::relay::{Account, Client};
 use super::support::several::Several;
+use super::{letter_key, next};
 
 const BOB: &str = include_str!("../data/bob.pem");
 const CAROL: &str = include_str!("../data/carol.pem");
@@ -60,25 +60,10 @@ fn enter(at: &str, (name, pem): (&'static str, &str)) -> Client {
 
 /// Publishes a letter key, and tells how many letters wait.
 fn publish(client: &mut Client) -> u64 {
-    let day = 24 * 3600 * 1000;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let created = u64::try_from(since.as_millis()).unwrap() / day * day;
-    let (expires, mlkem) = (created + 90 * day, Box::new([7; MLKEM_KEY]));
-    let (x25519, signature) = ([8; 32], vec![9; 384]);
-    let key = LetterKey { id: 1, created, expires, x25519, mlkem, signature };
-    client.write(&compose::letterbox(&key));
+    client.write(&compose::letterbox(&letter_key()));
     let answer = next(client, "letterbox");
     let waiting = answer["waiting"].as_array().unwrap();
     waiting.iter().map(|row| row["count"].as_u64().unwrap()).sum()
-}
-
-fn next(client: &mut Client, action: &str) -> Value {
-    loop {
-        let frame = client.frame();
-        if frame["action"] == action {
-            return frame;
-        }
-    }
 }
 
 fn text_to(to: &str, id: &str) -> Vec<u8> {
@@ -111,6 +96,15 @@ fn take(client: &mut Client, taken: &mut Vec<String>) {
         client.write(&compose::ack(frame["box"].as_u64().unwrap()));
     }
     while publish(client) > 0 {}
+}
+
+/// Leaves a letter to the first owner at relay 0 while that is alone.
+fn leave_a_letter_alone(several: &Several) {
+    let relay = alone(several);
+    let mut alice = enter(&relay.address, ALICE);
+    publish(&mut enter(&relay.address, OWNERS[0]));
+    store(&mut alice, OWNERS[0].0, "a letter");
+    end_alone(several, relay);
 }
 
 /// What is in the file of relay 0, which does not run.
@@ -186,11 +180,7 @@ fn letters_of_a_relay_that_was_alone_are_taken_at_another_one_once_and_in_order(
 #[test]
 fn what_the_engine_does_not_take_waits_in_the_file_and_is_known_there() {
     let Some(several) = Several::start(0) else { return };
-    let relay = alone(&several);
-    let mut alice = enter(&relay.address, ALICE);
-    publish(&mut enter(&relay.address, OWNERS[0]));
-    store(&mut alice, OWNERS[0].0, "a letter");
-    end_alone(&several, relay);
+    leave_a_letter_alone(&several);
     let mut plain = several.redis.plain();
     plain.ask(&["SET", "sealwax:bindings", "1000000"]);
     let fp = names(&several).all().iter().find(|it| it.name == "alice").unwrap().fp;
@@ -244,11 +234,7 @@ fn people_find_what_was_left_at_a_relay_that_was_alone() {
 #[test]
 fn a_relay_of_a_cluster_serves_alone_only_where_it_was_told_to() {
     let Some(several) = Several::start(0) else { return };
-    let relay = alone(&several);
-    let mut alice = enter(&relay.address, ALICE);
-    publish(&mut enter(&relay.address, OWNERS[0]));
-    store(&mut alice, OWNERS[0].0, "a letter");
-    end_alone(&several, relay);
+    leave_a_letter_alone(&several);
     let relay = several.relay(0, "127.0.0.1:0", &[]);
     relay.process.talk_with("has no more letters");
     relay.process.signal(Signal::SIGTERM);

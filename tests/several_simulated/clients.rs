@@ -170,12 +170,7 @@ pub(crate) fn play(seed: u64, trace: Trace) -> Outcome {
     }
     for _ in 0..STEPS {
         act(&mut world);
-        if world.dice.chance(per_mille) {
-            world.trouble();
-        }
-        let longest = *world.dice.pick(&[1, 20, 500, 4000]);
-        let time = world.dice.millis(0, longest);
-        world.pass(time);
+        world.go_on(per_mille);
     }
     calm(&mut world);
     crate::outcome(world)

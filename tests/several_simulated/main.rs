@@ -43,11 +43,10 @@ mod vault;
 mod world;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use relay::Process;
-use seeds::{by_turns, number, replay, words};
+use seeds::play_all;
 use trace::Trace;
 use world::{Counts, World};
 
@@ -102,12 +101,7 @@ fn play(seed: u64, trace: Trace) -> Outcome {
     world.may_lose = world.dice.chance(500);
     for _ in 0..STEPS {
         act(&mut world);
-        if world.dice.chance(per_mille) {
-            world.trouble();
-        }
-        let longest = *world.dice.pick(&[1, 20, 500, 4000]);
-        let time = world.dice.millis(0, longest);
-        world.pass(time);
+        world.go_on(per_mille);
     }
     agree::calm(&mut world);
     agree::agree(&mut world);
@@ -182,36 +176,12 @@ fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
     }
 }
 
-/// Plays the seed that was asked for, in words, or as many as there are to be.
-fn play_all(play: fn(u64, Trace) -> Outcome, seeds: u64) {
-    if let Some(seed) = number("SEALWAX_SEED") {
-        let trace = Trace::kept(usize::MAX);
-        let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
-        print!("{}", trace.text());
-        let outcome = outcome.unwrap_or_else(|fault| panic!("seed {seed}: {}", words(&*fault)));
-        return println!("{outcome}");
-    }
-    let seeds = number("SEALWAX_SEEDS").unwrap_or(seeds);
-    let outcomes = by_turns(|seed, all: &mut Outcome| {
-        if seed >= seeds {
-            return Ok(false);
-        }
-        all.add(&replay(&format!("seed {seed}"), |trace| play(seed, trace))?);
-        Ok(true)
-    });
-    let mut all = Outcome::default();
-    for outcome in &outcomes {
-        all.add(outcome);
-    }
-    println!("{seeds} seeds\n{all}");
-}
-
 #[test]
 fn relays_agree_after_whatever_went_wrong() {
-    play_all(play, SEEDS);
+    play_all(play, SEEDS, Outcome::add);
 }
 
 #[test]
 fn clients_of_several_relays_lose_nothing_and_show_nothing_twice() {
-    play_all(clients::play, CLIENT_SEEDS);
+    play_all(clients::play, CLIENT_SEEDS, Outcome::add);
 }

@@ -89,9 +89,7 @@ pub(crate) type Counts = BTreeMap<String, u64>;
 impl World {
     pub(crate) fn new(seed: u64, trace: Trace) -> Self {
         let mut dice = Dice::new(seed);
-        let base = Kernel::new();
-        base.hold_clock();
-        base.advance(Duration::from_secs(1));
+        let base = Kernel::with_held_clock();
         let mut delays = dice.fork();
         base.set_latency(move || delays.millis(0, 3));
         let mut engine = EngineProcess::start(base.process(), ENGINE);
@@ -149,6 +147,16 @@ impl World {
     pub(crate) fn kill_relay(&mut self, number: usize) {
         self.note(|| format!("relay {number} is killed"));
         self.relays[number].kill();
+    }
+
+    /// Something may go wrong, so often in a thousand times, and then some time passes.
+    pub(crate) fn go_on(&mut self, per_mille: usize) {
+        if self.dice.chance(per_mille) {
+            self.trouble();
+        }
+        let longest = *self.dice.pick(&[1, 20, 500, 4000]);
+        let time = self.dice.millis(0, longest);
+        self.pass(time);
     }
 
     /// Lets everything happen that takes so long.

@@ -1,10 +1,11 @@
 //! Seeds that failed once, by what was wrong. They are among the thousand, and stay when these are
 //! others; a change of what the dice decide makes other worlds of them.
 
-use crate::replay_seed;
+use crate::play;
+use crate::seeds::replay_seed;
 
 fn holds(seed: u64) {
-    if let Err(failed) = replay_seed(seed) {
+    if let Err(failed) = replay_seed(play, seed) {
         panic!("{failed}");
     }
 }

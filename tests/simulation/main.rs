@@ -35,11 +35,9 @@ mod vault;
 mod weather;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use self::fixed::Struck;
 use self::plot::{Outcome, play};
-use self::seeds::{by_turns, number, replay, words};
+use self::seeds::{by_turns, play_all, replay};
 use self::trace::Trace;
 
 /// How many seeds are played unless `SEALWAX_SEEDS` says otherwise.
@@ -111,32 +109,9 @@ const FAULTS: [&str; 61] = [
     "user stopped",
 ];
 
-fn replay_seed(seed: u64) -> Result<Outcome, String> {
-    replay(&format!("seed {seed}"), |trace| play(seed, trace))
-}
-
 #[test]
 fn whatever_the_seed_every_promise_is_kept() {
-    if let Some(seed) = number("SEALWAX_SEED") {
-        let trace = Trace::kept(usize::MAX);
-        let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
-        print!("{}", trace.text());
-        let outcome = outcome.unwrap_or_else(|fault| panic!("seed {seed}: {}", words(&*fault)));
-        return println!("{outcome}");
-    }
-    let seeds = number("SEALWAX_SEEDS").unwrap_or(SEEDS);
-    let outcomes = by_turns(|seed, all: &mut Outcome| {
-        if seed >= seeds {
-            return Ok(false);
-        }
-        all.add(&replay_seed(seed)?);
-        Ok(true)
-    });
-    let mut all = Outcome::default();
-    for outcome in &outcomes {
-        all.add(outcome);
-    }
-    println!("{seeds} seeds\n{all}");
+    let Some((seeds, all)) = play_all(play, SEEDS, Outcome::add) else { return };
     if seeds >= SEEDS {
         for fault in FAULTS {
             assert!(all.faults.get(fault).is_some_and(|count| *count > 0), "no {fault}");

@@ -1,6 +1,7 @@
 //! How seeds are played: many of them, on all processors, and one that fails a second time, in words.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -10,7 +11,7 @@ use crate::trace::Trace;
 /// How many lines that led to a failure are shown; of a seed that was asked for, all are.
 const LINES: usize = 100;
 
-pub(crate) fn number(variable: &str) -> Option<u64> {
+fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
@@ -25,6 +26,45 @@ pub(crate) fn replay<T>(what: &str, play: impl Fn(Trace) -> T) -> Result<T, Stri
     let is_exact = again.is_err_and(|again| words(&*again) == fault);
     let note = if is_exact { "" } else { "\nIT DOES NOT REPLAY EXACTLY" };
     Err(format!("{}{what}: {fault}{note}", trace.text()))
+}
+
+/// Plays the seed that was asked for (`SEALWAX_SEED`), in words, or all below `seeds` or
+/// `SEALWAX_SEEDS`. Of all it tells how many they are, and what came of them together.
+pub(crate) fn play_all<T>(
+    play: impl Fn(u64, Trace) -> T + Sync,
+    seeds: u64,
+    add: fn(&mut T, &T),
+) -> Option<(u64, T)>
+where
+    T: Default + Display + Send,
+{
+    if let Some(seed) = number("SEALWAX_SEED") {
+        let trace = Trace::kept(usize::MAX);
+        let outcome = catch_unwind(AssertUnwindSafe(|| play(seed, trace.clone())));
+        print!("{}", trace.text());
+        let outcome = outcome.unwrap_or_else(|fault| panic!("seed {seed}: {}", words(&*fault)));
+        println!("{outcome}");
+        return None;
+    }
+    let seeds = number("SEALWAX_SEEDS").unwrap_or(seeds);
+    let outcomes = by_turns(|seed, all: &mut T| {
+        if seed >= seeds {
+            return Ok(false);
+        }
+        add(all, &replay_seed(&play, seed)?);
+        Ok(true)
+    });
+    let mut all = T::default();
+    for outcome in &outcomes {
+        add(&mut all, outcome);
+    }
+    println!("{seeds} seeds\n{all}");
+    Some((seeds, all))
+}
+
+/// Plays one seed; see [`replay`].
+pub(crate) fn replay_seed<T>(play: impl Fn(u64, Trace) -> T, seed: u64) -> Result<T, String> {
+    replay(&format!("seed {seed}"), |trace| play(seed, trace))
 }
 
 /// Takes the numbers from 0 on by turns, on all processors, until one has nothing to do for its
@@ -50,7 +90,7 @@ where
 }
 
 /// What a panic said.
-pub(crate) fn words(fault: &(dyn Any + Send)) -> String {
+fn words(fault: &(dyn Any + Send)) -> String {
     let owned = fault.downcast_ref::<String>().cloned();
     owned.or_else(|| fault.downcast_ref().map(|text: &&str| (*text).to_owned())).unwrap_or_default()
 }

@@ -107,9 +107,7 @@ enum Who {
 
 impl World {
     pub(crate) fn new(mut dice: Dice, weather: Weather, trace: Trace, config: RelayConfig) -> Self {
-        let kernel = Kernel::new();
-        kernel.hold_clock();
-        kernel.advance(Duration::from_secs(1));
+        let kernel = Kernel::with_held_clock();
         let disk = Disk::new(dice.fork(), weather.clone());
         Self {
             kernel,

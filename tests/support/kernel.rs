@@ -83,10 +83,13 @@ impl Kernel {
         machine.deliver();
     }
 
-    /// From now on the clock moves only with [`advance`](Self::advance): for whoever drives several
-    /// processes and knows when each wants to wake.
-    pub fn hold_clock(&self) {
-        self.machine.borrow_mut().clock_is_held = true;
+    /// One whose clock moves only with [`advance`](Self::advance), from 1 s on: for whoever drives
+    /// several processes and knows when each wants to wake.
+    pub fn with_held_clock() -> Self {
+        let kernel = Self::new();
+        kernel.machine.borrow_mut().clock_is_held = true;
+        kernel.advance(Duration::from_secs(1));
+        kernel
     }
 
     /// From now on what is sent over a connection takes as long as `latency` says.
