@@ -21,6 +21,7 @@ use super::limits::{
     WRITTEN_UNDER_WAY,
 };
 use super::rates::{Origin, Places};
+use super::tally::Tally;
 use super::user_name::UserName;
 use crate::limits::MAX_NAME_ORIGINAL;
 use crate::reactor::{Context, Token};
@@ -40,9 +41,9 @@ pub(super) struct Letters {
     under_way: BTreeMap<u64, UnderWay>,
     counts: Counts,
     /// Letters on their way, of each connection that has some.
-    senders: BTreeMap<Token, usize>,
+    senders: Tally,
     /// Questions that a connection waits for, letters among them.
-    asking: BTreeMap<Token, usize>,
+    asking: Tally,
     /// What each address has stored lately.
     addresses: Places<Origin, 1>,
     pub(super) takers: Takers,
@@ -98,7 +99,7 @@ impl Letters {
 
     /// Whether this connection is still to be answered.
     pub(super) fn owe(&self, to: Token) -> bool {
-        self.asking.contains_key(&to)
+        self.asking.of(to) > 0
     }
 
     /// How many deliveries are under way.
@@ -123,12 +124,8 @@ impl Letters {
         let change = |count: &mut usize, by: usize| {
             *count = if is_more { *count + by } else { *count - by };
         };
-        let of_connection = |counts: &mut BTreeMap<Token, usize>, from: Token| {
-            let count = counts.entry(from).or_default();
-            change(count, 1);
-            if *count == 0 {
-                counts.remove(&from);
-            }
+        let of_connection = |tally: &mut Tally, from: Token| {
+            if is_more { tally.add(from) } else { tally.take(from) }
         };
         if let Some(from) = what.asks() {
             of_connection(&mut self.asking, from);
@@ -149,10 +146,9 @@ impl Letters {
 
     /// Whether a letter of so many bytes may not be on its way too.
     fn has_no_room(&self, from: Token, bytes: usize) -> bool {
-        let of_sender = self.senders.get(&from).copied().unwrap_or_default();
         self.counts.letters >= LETTERS_UNDER_WAY
             || self.counts.letter_bytes + bytes > LETTER_BYTES_UNDER_WAY
-            || of_sender >= LETTERS_A_SENDER
+            || self.senders.of(from) >= LETTERS_A_SENDER
     }
 }
 

@@ -71,6 +71,7 @@ pub mod sqlite;
 pub mod store;
 mod store_thread;
 mod supervisor;
+mod tally;
 mod throttle;
 mod tls;
 mod user_name;

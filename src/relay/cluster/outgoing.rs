@@ -9,13 +9,14 @@ use crate::reactor::{Time, Token};
 use crate::relay::limits::{
     CLUSTER_ANSWER_TIME, CLUSTER_FRAMES, CLUSTER_FRAMES_A_SENDER, CLUSTER_PARCEL,
 };
+use crate::relay::tally::Tally;
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     relays: BTreeMap<Incarnation, ToRelay>,
     /// How many of [`ToRelay::under_way`] are of each connection.
-    senders: BTreeMap<Token, usize>,
+    senders: Tally,
     /// How many there are in all.
     entries: usize,
     /// How many frames they are.
@@ -53,13 +54,12 @@ pub(super) type Settled = (FarFrames, Outcome);
 impl Outgoing {
     /// Whether a frame of `from` has no room.
     pub(super) fn is_full(&self, from: Token) -> bool {
-        self.entries >= CLUSTER_FRAMES
-            || self.senders.get(&from).is_some_and(|count| *count >= CLUSTER_FRAMES_A_SENDER)
+        self.entries >= CLUSTER_FRAMES || self.senders.of(from) >= CLUSTER_FRAMES_A_SENDER
     }
 
     /// Whether frames of `from` were not answered.
     pub(super) fn has(&self, from: Token) -> bool {
-        self.senders.contains_key(&from)
+        self.senders.of(from) > 0
     }
 
     /// How many frames were not answered.
@@ -105,7 +105,7 @@ impl Outgoing {
         };
         relay.under_way.push_back(FarFrames { first: number, count: 1, from, to, id, since: now });
         self.entries += 1;
-        *self.senders.entry(from).or_default() += 1;
+        self.senders.add(from);
     }
 
     /// Takes what was gathered.
@@ -121,7 +121,7 @@ impl Outgoing {
         for place in [row.first, row.end()] {
             if let Some(from) = relay.divide(place) {
                 self.entries += 1;
-                *self.senders.entry(from).or_default() += 1;
+                self.senders.add(from);
             }
         }
         let begin = relay.under_way.partition_point(|it| it.first < row.first);
@@ -162,12 +162,7 @@ impl Outgoing {
         self.entries -= ended.len();
         for it in &ended {
             self.frames -= it.len();
-            if let Some(count) = self.senders.get_mut(&it.from) {
-                *count -= 1;
-                if *count == 0 {
-                    self.senders.remove(&it.from);
-                }
-            }
+            self.senders.take(it.from);
         }
         ended.into_iter().map(|it| (it, outcome)).collect()
     }
@@ -239,7 +234,7 @@ mod tests {
         assert_eq!(ids(outgoing.settle_late(start + CLUSTER_ANSWER_TIME, UNKNOWN)), ["c"]);
         assert_eq!(ids(outgoing.settle_all(AT, UNKNOWN)), ["d"]);
         assert!(outgoing.settle(AT, row(0, 9)).is_empty());
-        assert_eq!((outgoing.len(), outgoing.senders.len()), (0, 0));
+        assert_eq!((outgoing.len(), outgoing.senders.is_empty()), (0, true));
     }
 
     #[test]

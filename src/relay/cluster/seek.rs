@@ -14,6 +14,7 @@ use crate::reactor::{Context, Token};
 use crate::relay::actions::unknown_user;
 use crate::relay::fault::Fault;
 use crate::relay::limits::{CLUSTER_SOUGHT, CLUSTER_SOUGHT_BYTES};
+use crate::relay::tally::Tally;
 use crate::wire::{ErrorCode, Refusal};
 
 /// Names that are being sought, with what waits for each.
@@ -21,7 +22,7 @@ use crate::wire::{ErrorCode, Refusal};
 pub(super) struct Seeking {
     names: BTreeMap<String, Vec<Waiting>>,
     /// How many of these frames are of each connection.
-    senders: BTreeMap<Token, usize>,
+    senders: Tally,
     bytes: usize,
 }
 
@@ -41,19 +42,14 @@ impl Seeking {
 
     /// Whether frames of this connection wait.
     pub(super) fn has_of(&self, from: Token) -> bool {
-        self.senders.contains_key(&from)
+        self.senders.of(from) > 0
     }
 
     fn take(&mut self, name: &str) -> Vec<Waiting> {
         let waiting = self.names.remove(name).unwrap_or_default();
         for Waiting { from, frame, .. } in &waiting {
             self.bytes -= frame.len();
-            if let Some(count) = self.senders.get_mut(from) {
-                *count -= 1;
-                if *count == 0 {
-                    self.senders.remove(from);
-                }
-            }
+            self.senders.take(*from);
         }
         waiting
     }
@@ -83,7 +79,7 @@ impl Relay {
             }
         }
         cluster.seeking.bytes += frame.len();
-        *cluster.seeking.senders.entry(from).or_default() += 1;
+        cluster.seeking.senders.add(from);
         let waiting = cluster.seeking.names.entry(to.to_owned()).or_default();
         waiting.push(Waiting { from, id, version2, frame });
         Ok(())
