@@ -200,6 +200,18 @@ fn what_the_engine_does_not_take_waits_in_the_file_and_is_known_there() {
     assert_eq!(taken, ["a letter"]);
 }
 
+/// There is nothing that would come before it.
+#[test]
+fn a_relay_without_letters_of_its_own_takes_some_from_the_first_moment_on() {
+    let Some(several) = Several::start(0) else { return };
+    let relay = Relay::of(several.start_relay(0, "127.0.0.1:0", &[]));
+    let mut alice = enter(&relay.address, ALICE);
+    publish(&mut alice);
+    alice.write(&text_to(ALICE.0, "1"));
+    let answer = alice.frame();
+    assert_eq!((&answer["action"], &answer["id"]), (&json!("stored"), &json!("1")), "{answer}");
+}
+
 #[test]
 fn people_find_what_was_left_at_a_relay_that_was_alone() {
     let Some(mut several) = Several::start(0) else { return };

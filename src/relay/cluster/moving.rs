@@ -39,6 +39,9 @@ pub(super) struct Moving {
     pause: Duration,
     /// When this pass began.
     began: Time,
+    /// Whether the store was asked for the first time: it is before the engine can take anything,
+    /// so that a relay without letters in its file refuses none because of them.
+    has_looked: bool,
     /// Whether all boxes were closed once that have letters in the file.
     has_closed: bool,
     /// Whether all letter keys were moved.
@@ -83,6 +86,7 @@ impl Default for Moving {
             is_stopped: false,
             pause: MOVE_PAUSE_MIN,
             began: Time::default(),
+            has_looked: false,
             has_closed: false,
             has_keys: false,
             is_told: false,
@@ -130,6 +134,7 @@ impl Moving {
             self.begin(MoveStep::Boxes, now);
             (self.began, self.is_held_back) = (now, false);
         }
+        self.has_looked = true;
         let moved = std::mem::take(&mut self.moved);
         let ask = MoveAsk { moved: moved.clone(), step: self.step, after: self.after };
         self.state = State::Asked(moved);
@@ -212,8 +217,7 @@ impl Relay {
             }
             let Some(cluster) = &mut self.cluster else { return };
             let Some(store) = self.store.moves() else { return cluster.moving.end() };
-            // Names come first: the engine takes nothing of users that it does not know.
-            if !cluster.is_held() || cluster.restoring.is_some() || !cluster.calls.has_room() {
+            if cluster.moving.has_looked && !cluster.takes_what_is_moved() {
                 return;
             }
             let Some(ask) = cluster.moving.ask(cx.now()) else { return };
@@ -226,6 +230,7 @@ impl Relay {
     /// The store has answered.
     fn move_batch(&mut self, cx: &mut Context, answer: MoveAnswer) {
         let Some(cluster) = &mut self.cluster else { return };
+        let may_call = cluster.takes_what_is_moved();
         let (moving, now) = (&mut cluster.moving, cx.now());
         let batch = match answer {
             Ok(batch) => batch,
@@ -239,6 +244,9 @@ impl Relay {
             }
         };
         moving.is_told_failed = false;
+        if !batch.is_empty() && !may_call {
+            return moving.begin(MoveStep::Boxes, now);
+        }
         if !batch.is_empty() {
             if !std::mem::replace(&mut moving.is_told, true) {
                 let letters = self.store.waiting().map_or(0, |waiting| waiting.letters);
@@ -295,6 +303,12 @@ impl Relay {
 }
 
 impl Cluster {
+    /// Whether the engine can be asked to take something. Names come first: it takes nothing of
+    /// users that it does not know.
+    pub(super) fn takes_what_is_moved(&self) -> bool {
+        self.is_held() && self.restoring.is_none() && self.calls.has_room()
+    }
+
     /// Makes the calls of a batch.
     fn call_batch(&mut self, batch: &MoveBatch, now: Time) {
         let (own, most) = (self.own, self.config.letters.bytes);

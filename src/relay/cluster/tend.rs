@@ -519,8 +519,7 @@ impl Cluster {
         let ends = self.lease.fenced_at().map(|at| at + CLUSTER_LEASE_ENDS).filter(|at| *at > boot);
         let is_ready = self.calls.is_ready();
         let lease = self.lease.next(boot).filter(|at| is_ready || *at > boot).map(from_now);
-        let is_restored = self.restoring.is_none();
-        let moving = self.moving.due().filter(|_| is_restored && self.calls.has_room());
+        let moving = self.moving.due().filter(|_| self.takes_what_is_moved());
         let when_ready = [self.restoring.map(|(_, at)| at), Some(self.expire_at), moving];
         let when_ready = when_ready.into_iter().flatten().filter(|_| is_ready && self.is_held());
         let always = [
