@@ -305,6 +305,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -415,5 +416,46 @@ mod tests {
         assert_eq!((outbox.len(), outbox.memory()), (100, 100));
         outbox.advance(100, &mut pool);
         assert_eq!(outbox.memory(), 0);
+    }
+
+    /// An outbox as it is drawn.
+    fn drawn(outbox: &Outbox) -> Value {
+        let mut slices = [IoSlice::new(&[]); 8];
+        let filled = outbox.slices(&mut slices);
+        let slices: Vec<_> = slices[..filled].iter().map(|slice| slice.len()).collect();
+        let chunks = outbox.0.iter().flat_map(|waiting| &waiting.chunks);
+        let chunks = chunks.map(|chunk| {
+            let is_shared = matches!(chunk, Chunk::Shared(_));
+            json!({"bytes": chunk.bytes().len(), "memory": chunk.memory(), "shared": is_shared})
+        });
+        json!({
+            "chunks": chunks.collect::<Vec<_>>(),
+            "taken": outbox.0.as_ref().map_or(0, |waiting| waiting.taken),
+            "waits": outbox.len(),
+            "memory": outbox.memory(),
+            "slices": slices,
+        })
+    }
+
+    /// What `docs/loop/pictures/run` draws for chapter 6 of the tour.
+    #[test]
+    fn the_outbox_of_the_picture_is_a_real_one() {
+        let (mut outbox, mut pool) = (Outbox::default(), Pool::default());
+        let mut states = Vec::new();
+        for _ in 0..20 {
+            outbox.push(&[&[0; 150]], &mut pool);
+        }
+        states.push(drawn(&outbox));
+        outbox.push(&[&[0; 1_500]], &mut pool);
+        outbox.share(&Rc::from([0; 900]), &mut pool);
+        outbox.push(&[&[0; 131]], &mut pool);
+        states.push(drawn(&outbox));
+        outbox.advance(3_700, &mut pool);
+        states.push(drawn(&outbox));
+        outbox.advance(outbox.len(), &mut pool);
+        states.push(drawn(&outbox));
+        let file = include_str!("../../docs/loop/pictures/outbox.json");
+        let file: Vec<Value> = serde_json::from_str(file).unwrap_or_default();
+        assert_eq!(states, file, "outbox.json is to be:\n{}", json!(states));
     }
 }
