@@ -9,11 +9,30 @@ use std::process::Command;
 
 use support::process::{Process, python};
 
-/// Screens of the program: made again from real runs, and compared.
-#[test]
-fn they_are_current() {
+/// A screen of the program: made again from a real run, and compared.
+fn is_current(picture: &str) {
     let program = env!("CARGO_BIN_EXE_sealwax");
-    python("pictures.py", &[program, "--check"]).end().with_code(0);
+    python("pictures.py", &[program, "--check", picture]).end().with_code(0);
+}
+
+#[test]
+fn that_of_the_demo_is_current() {
+    is_current("demo");
+}
+
+#[test]
+fn that_of_chat_is_current() {
+    is_current("chat");
+}
+
+#[test]
+fn that_of_the_whole_screen_is_current() {
+    is_current("screen");
+}
+
+#[test]
+fn that_of_top_is_current() {
+    is_current("top");
 }
 
 /// Those of the tour, and the words beside them.

@@ -4,7 +4,7 @@
 
 A picture is an SVG with the text of the screen in it, so that it can be searched, copied and read
 aloud. With --check nothing is written: what the pictures say is compared with what the program shows
-now. Numbers, times, keys, the order and the spaces between columns may differ.
+now. Numbers, units, times, keys, the order and the spaces between columns may differ.
 """
 
 import os
@@ -84,6 +84,7 @@ def words(picture):
     said = re.sub(r"SHA256:[A-Za-z0-9_-]+…?|[A-Za-z0-9_-]{20,}…?", "KEY", said)
     said = re.sub(r"[▁▂▃▄▅▆▇█]+", "", said)
     said = re.sub(r"\d+([.,:]\d+)*", "0", said)
+    said = re.sub(r"\b[KMGT]iB\b", "B", said)  # a unit is a part of its number
     return sorted(said.split())
 
 
@@ -112,7 +113,8 @@ def demo(sealwax, home):
     """sealwax demo: two users talk, and what their relay reads and could see"""
     del home
     with Seat([sealwax, "demo", "--fast"], 110, 44) as seat:
-        seat.until("To try it yourself")
+        # Not until the first words of its last line: the terminal can be read in the middle of a line.
+        seat.until_it_ends()
         return svg(seat, demo.__doc__)
 
 

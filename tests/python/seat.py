@@ -88,6 +88,14 @@ class Seat:
                 raise AssertionError(f"never shown: {words!r}\n" + "\n".join(self.lines()))
         return self
 
+    def until_it_ends(self):
+        """Reads all that the program shows until it has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while self.read(0.1):
+            if time.monotonic() > deadline:
+                raise AssertionError("it does not end\n" + "\n".join(self.lines()))
+        return self
+
     def lines(self):
         """The lines of the screen, without the spaces at their ends."""
         return [line.rstrip() for line in self.screen.display]
