@@ -4,7 +4,7 @@ const assert = require("node:assert");
 const page = require("node:fs").readFileSync(process.argv[2], "utf8");
 const between = (begin) => page.split(begin)[1].split("</script>")[0];
 (0, eval)(between("<script>\n"));
-const {parse, worldAt, codeKey, find, visible, token, key} = globalThis.player;
+const {parse, worldAt, codeKey, find, visible, sentence, served, token, key} = globalThis.player;
 const code = JSON.parse(between('id="code">\n'));
 const text = between('id="trace">\n');
 const trace = parse(text);
@@ -23,6 +23,32 @@ trace.ticks.forEach((tick, at) => {
 const once = [...worldAt(trace, 9, 1)];
 worldAt(trace, trace.ticks.length - 1, 0);
 assert.deepEqual([...worldAt(trace, 9, 1)], once);
+
+// What happens now, in words; also of what no run of the demo shows.
+trace.ticks.forEach((tick, at) => {
+  for (let done = 0; done <= tick.steps.length + 1; done += 1) assert.match(sentence(trace, at, done), /^(The|All) .*\.$/);
+});
+const alice = {source: 2, tenant: 1, name: "alice", phase: "dispatch"};
+for (const [step, says] of [
+  [{call: "read", bytes: 0}, "The loop reads from alice and gets 0 bytes: its other end sends no more."],
+  [{call: "read", errno: "EAGAIN"}, "The loop reads from alice. There is nothing to read now."],
+  [{call: "read", errno: "ECONNRESET"}, "The loop calls read for alice, which fails: ECONNRESET."],
+  [{call: "writev", offered: 9, bytes: 4, left: 5}, "The loop gives the kernel 9 bytes for alice in one call. The kernel takes 4 bytes; the outbox keeps 5 bytes."],
+  [{call: "writev", offered: 1, bytes: 0, left: 1, errno: "EAGAIN"}, "The loop gives the kernel 1 byte for alice in one call. The kernel takes none; the outbox keeps 1 byte."],
+  [{call: "epoll_ctl", how: "mod", interest: []}, "The loop tells the kernel to watch alice differently from now on, for nothing but hang-ups."],
+  [{call: "new_call"}, "The loop calls new_call for alice."],
+  [{told: "received", shown: 5, used: 0, changes: [{...alice, closing: true}]}, "The loop shows the handler 5 bytes from alice. It uses none; the inbox keeps 5 bytes. The handler closes #2 alice."],
+  [{told: "timed_out", deadline: "write"}, "The handler is told that a deadline of alice has passed: write."],
+  [{told: "closed", reason: "failed", errno: "EPIPE"}, "The handler is told that alice is gone: failed, EPIPE."],
+  [{told: "new_event"}, "The handler is told new_event of alice."],
+]) {
+  assert.equal(sentence({ticks: [{steps: [{...alice, ...step}]}]}, 0, 1), says);
+}
+// How far the tick has come with its ready list.
+const two = {events: [alice, {...alice, source: 3}], steps: [
+  {...alice, call: "read"}, {...alice, source: 3, call: "read"}, {...alice, call: "writev", phase: "flush"}]};
+assert.deepEqual([0, 1, 2, 3, 4].map((done) => served(two, done).join()),
+  ["waits,waits", "now,waits", "done,now", "done,done", "done,done"]);
 
 const shown = trace.ticks.map((_, at) => at);
 const found = find(trace, shown, {at: 0, done: 0}, "ALICE", 1);
