@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod support;
+#[cfg(feature = "io-uring")]
+#[path = "stages/uring.rs"]
+mod uring;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,9 +40,7 @@ impl Stage {
 
     /// Starts it with at most so many descriptors, and the seconds from one look to the next.
     fn limited(number: usize, descriptors: usize, seconds: &[&str]) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
-        Self::of(shell.arg(program(number)), seconds)
+        Self::of(&mut with_descriptors(&program(number), descriptors), seconds)
     }
 
     fn of(command: &mut Command, seconds: &[&str]) -> Self {
@@ -191,25 +192,40 @@ fn until<T>(ask: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// The program of a stage: the one beside this test, if `cargo` has built it since its source was
-/// changed; otherwise it is built now. (`cargo test` without a name builds all examples.)
+/// The program, with at most so many descriptors.
+fn with_descriptors(program: &Path, descriptors: usize) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(program);
+    shell
+}
+
+/// The program of a stage.
 fn program(number: usize) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = fs::read_dir(root.join("examples/stages")).unwrap();
+    let sources = fs::read_dir(root().join("examples/stages")).unwrap();
     let mut sources = sources.map(|entry| entry.unwrap().path());
     let begins = |path: &PathBuf| {
         path.file_name().unwrap().to_string_lossy().starts_with(&format!("{number}_"))
     };
     let source = sources.find(begins).unwrap();
-    let name = format!("stage{number}");
+    example(&format!("stage{number}"), &source, &[])
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program of an example: the one beside this test, if `cargo` has built it since its source was
+/// changed; otherwise it is built now. (`cargo test` without a name builds all examples.)
+fn example(name: &str, source: &Path, options: &[&str]) -> PathBuf {
     let mine = std::env::current_exe().unwrap();
-    let beside = mine.parent().unwrap().with_file_name("examples").join(&name);
+    let beside = mine.parent().unwrap().with_file_name("examples").join(name);
     let changed = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
-    if changed(&beside) > changed(&source) {
+    if changed(&beside) > changed(source) {
         return beside;
     }
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--message-format", "json", "--example", &name]);
+    cargo.args(["build", "--quiet", "--message-format", "json", "--example", name]);
+    cargo.args(options);
     // What cargo tells a test about its package would make build scripts run again.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
@@ -217,11 +233,11 @@ fn program(number: usize) -> PathBuf {
             cargo.env_remove(&variable);
         }
     }
-    let output = cargo.current_dir(root).output().unwrap();
+    let output = cargo.current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
     let messages = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let mut built = messages.filter(|it| it["target"]["name"] == name.as_str());
+    let mut built = messages.filter(|it| it["target"]["name"] == name);
     built.find_map(|it| it["executable"].as_str().map(PathBuf::from)).unwrap()
 }
 
