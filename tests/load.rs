@@ -6,7 +6,9 @@
 mod support;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -151,7 +153,8 @@ fn pass(to: &str, frame: &str) -> (String, String) {
 
 #[test]
 fn a_relay_that_does_its_work_is_measured() {
-    for work in [Work::Connect, Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }] {
+    let mesh = Work::Flood { window: 8, mesh: true };
+    for work in [Work::Connect, Work::Echo, Work::PingPong, FLOOD, mesh] {
         let mut relay = Simulated::start(RelayConfig::default());
         let kernel = relay.kernel.clone();
         let plan = Plan { extent: Extent::Operations(100), idle: 20, ..plan(work) };
@@ -226,7 +229,8 @@ fn millis(milliseconds: u64) -> Duration {
 #[test]
 fn a_stall_at_the_end_of_the_window_shows_in_the_latencies() {
     let still = millis(4000)..millis(6500); // the window begins at 1 s
-    for work in [Work::PingPong, FLOOD, Work::Flood { window: 8, mesh: true }, Work::Connect] {
+    let mesh = Work::Flood { window: 8, mesh: true };
+    for work in [Work::Echo, Work::PingPong, FLOOD, mesh, Work::Connect] {
         let extent = Extent::Time(millis(5000));
         let plan = Plan { rate: Some(1000.0), workers: 8, extent, ..plan(work) };
         let stats = with_stalls(plan, |now| still.contains(&now));
@@ -499,6 +503,46 @@ fn a_relay_that_runs_is_measured() {
     }
 }
 
+/// A server that sends back what `change` makes of what comes; its threads end with this process.
+fn echo_server(change: fn(&mut [u8])) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    change(&mut buffer[..count]);
+                    if stream.write_all(&buffer[..count]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_echo_server_is_measured_and_held_to_what_was_sent() {
+    let own = std::process::id().to_string();
+    let measure = |address: &str| {
+        let common = ["--idle", "5", "--count", "300", "--warm-up", "0", "--size", "5000"];
+        let arguments = ["load", "echo", "--relay", address, "--pid", &own];
+        Process::start(&[&arguments[..], &common].concat()).end()
+    };
+    let told = measure(&echo_server(|_| {})).with_code(0).stdout.join("\n");
+    assert!(told.contains("the echo server at") && told.contains("CPU µs each"), "{told}");
+    assert!(!told.contains("protocol"), "{told}");
+    let told = measure(&echo_server(<[u8]>::reverse)).with_code(1).stdout.join("\n");
+    assert!(told.contains("nonsense"), "{told}");
+    let changed = echo_server(|bytes| {
+        bytes.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'+');
+    });
+    let told = measure(&changed).with_code(1).stdout.join("\n");
+    assert!(told.contains("message altered"), "{told}");
+}
+
 /// One relay that listens twice stands for two that have all names in common.
 #[test]
 fn several_relays_are_measured_as_one() {
@@ -574,7 +618,7 @@ fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens
         assert!(ended.stderr[0].contains(why) && ended.stdout.is_empty(), "{ended:?}");
     }
     let ended = Process::start(&["load", "flood", "--relay", "localhost:1"]).end();
-    assert!(ended.with_code(5).stderr[0].contains("no relay at localhost:1"));
+    assert!(ended.with_code(5).stderr[0].contains("no server at localhost:1"));
     Process::start(&["load", "flood", "--relay", "no port"]).end().with_code(2);
     let checked = Process::start(&["load", "flood", "--relay", "tls://localhost:1"]).end();
     let said = checked.with_code(2).transcript;
@@ -749,6 +793,10 @@ fn what_cannot_be_done_is_said_before_it_begins() {
     let code = |arguments: &[&str], code| Process::start(arguments).end().with_code(code);
     code(&["load", "flood", "--relay", "127.0.0.1:1"], 5);
     code(&["load", "flood", "--size", "10"], 2);
+    code(&["load", "echo"], 2);
+    code(&["load", "echo", "--relay", "127.0.0.1:1"], 5);
+    code(&["load", "echo", "--relay", "127.0.0.1:1", "--v2"], 2);
+    code(&["load", "echo", "--relay", "127.0.0.1:1", "--beside", "floor"], 2);
     code(&["load", "flood", "--rate", "NaN"], 2);
     code(&["load", "flood", "--compare", "/nowhere"], 1);
     code(&["load", "flood", "--histogram", "/nowhere/at/all"], 1);

@@ -64,7 +64,7 @@ impl Generator {
         }
         self.stats.faults.add(Fault::Refused(code), 1);
         self.in_flight -= self.users[user as usize].flight.refuse();
-        self.work_on(cx, user / 2);
+        self.work_on(cx, self.worker_of(user));
     }
 
     /// A connection is of no use any more.

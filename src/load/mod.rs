@@ -14,8 +14,9 @@
 //! Read on in this order: `plan.rs` (what a run is to do), `generator.rs` (its stages), `gather.rs`
 //! and `work.rs` (what is done in them), `user.rs`, `flight.rs`, `stats.rs` (what is kept),
 //! `payload.rs`, `protocol.rs` and `sealwax.rs` (the protocol), `keys.rs`. The protocols of other
-//! servers, with the same payload, are in `redis.rs`, `nats.rs`, `mqtt.rs` and `irc.rs`.
+//! servers, with the same payload, are in `redis.rs`, `nats.rs`, `mqtt.rs`, `irc.rs` and `echo.rs`.
 
+mod echo;
 mod flight;
 mod floor;
 mod gather;
@@ -34,6 +35,7 @@ mod stats;
 mod user;
 mod work;
 
+pub use self::echo::Echo;
 pub use self::floor::Floor;
 pub use self::generator::{Early, Generator, Stage};
 pub use self::irc::{Irc, LONGEST as LONGEST_IRC};

@@ -12,7 +12,8 @@ pub struct Plan {
     pub crossing: u32,
     /// What the users do.
     pub work: Work,
-    /// How many workers do that at a time: pairs of users or, for [`Work::Connect`], single ones.
+    /// How many workers do that at a time: pairs of users or, for [`Work::Connect`] and
+    /// [`Work::Echo`], single ones.
     pub workers: u32,
     /// How many more users are connected meanwhile and say nothing.
     pub idle: u32,
@@ -35,6 +36,8 @@ pub struct Plan {
 pub enum Work {
     /// A user connects, registers, waits for the first answer, and leaves: that is an operation.
     Connect,
+    /// A user sends itself a message: an operation is that, until it arrives.
+    Echo,
     /// The first of a pair sends a message, the second answers with another: an operation is the
     /// round trip.
     PingPong,
@@ -61,6 +64,7 @@ impl Work {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Echo => "echo",
             Self::PingPong => "pingpong",
             Self::Flood { .. } => "flood",
         }
@@ -68,7 +72,12 @@ impl Work {
 
     /// How many users this many workers are.
     pub const fn users(self, workers: u32) -> u32 {
-        if matches!(self, Self::Connect) { workers } else { 2 * workers }
+        self.width() * workers
+    }
+
+    /// How many users a worker is.
+    pub(super) const fn width(self) -> u32 {
+        if matches!(self, Self::Connect | Self::Echo) { 1 } else { 2 }
     }
 
     pub(super) const fn is_mesh(self) -> bool {
@@ -92,7 +101,7 @@ impl Plan {
     pub fn place(&self, user: u32) -> usize {
         let targets = self.targets.len().max(1);
         let at = |turn: u64| usize::try_from(turn).unwrap_or(0) % targets;
-        if self.work == Work::Connect || user >= self.users() {
+        if self.work.width() == 1 || user >= self.users() {
             return at(user.into());
         }
         let pair = u64::from(user / 2);

@@ -1,6 +1,6 @@
 //! What the workers do: when an operation starts, what its messages are, and when it is done.
 //!
-//! A worker is a pair of users, or a single one who comes and goes. It starts its next operation
+//! A worker is a pair of users, or a single one. It starts its next operation
 //! when the schedule says so and the ones before it leave room; without a schedule, when they leave
 //! room.
 
@@ -57,9 +57,9 @@ impl Generator {
             let Some(start) = self.due(cx, worker) else { return };
             match self.plan.work {
                 Work::Connect => self.connect(cx, worker, start),
-                Work::PingPong | Work::Flood { .. } => {
+                Work::Echo | Work::PingPong | Work::Flood { .. } => {
                     let Some(to) = self.addressee(worker) else { return };
-                    self.send(cx, 2 * worker, to, start);
+                    self.send(cx, self.first_of(worker), to, start);
                 }
             }
             self.workers[worker as usize].starts += 1;
@@ -124,23 +124,38 @@ impl Generator {
         self.plan.work == Work::Connect && user < self.plan.users()
     }
 
+    /// The user of a worker who sends, or the first who does.
+    fn first_of(&self, worker: u32) -> u32 {
+        self.plan.work.width() * worker
+    }
+
+    pub(super) fn worker_of(&self, user: u32) -> u32 {
+        user / self.plan.work.width()
+    }
+
     fn has_room(&self, worker: u32) -> bool {
         if self.plan.work == Work::Connect {
             return self.users[worker as usize].state == UserState::Absent;
         }
-        let place = 2 * worker as usize;
-        let (first, second) = (&self.users[place], &self.users[place + 1]);
+        let place = self.first_of(worker) as usize;
+        let first = &self.users[place];
         let window = match self.plan.work {
             Work::Flood { window, .. } => window,
-            Work::Connect | Work::PingPong => 1,
+            Work::Connect | Work::Echo | Work::PingPong => 1,
         };
-        let answers = if self.plan.work == Work::PingPong { second.flight.pending() } else { 0 };
+        let answers = match self.plan.work {
+            Work::PingPong => self.users[place + 1].flight.pending(),
+            _ => 0,
+        };
         first.state == UserState::Ready && first.flight.pending() + answers < window
     }
 
     /// The addressee of the worker's next message; none if nobody is there.
     fn addressee(&mut self, worker: u32) -> Option<u32> {
-        let sender = 2 * worker;
+        let sender = self.first_of(worker);
+        if self.plan.work == Work::Echo {
+            return Some(sender);
+        }
         let is_there = |it: u32| it != sender && self.users[it as usize].state == UserState::Ready;
         if !self.plan.work.is_mesh() {
             return Some(sender + 1).filter(|&it| is_there(it));
@@ -166,7 +181,7 @@ impl Generator {
             return self.send(cx, at, from, start);
         }
         self.stats.finish(start, cx.now());
-        self.work_on(cx, from / 2);
+        self.work_on(cx, self.worker_of(from));
     }
 
     /// A user is gone, and with it the messages that it had sent, those on their way to it, and the
@@ -177,10 +192,11 @@ impl Generator {
         }
         self.give_up(user, now);
         let is_mesh = self.plan.work.is_mesh();
-        if !is_mesh {
+        if !is_mesh && self.plan.work.width() == 2 {
             self.give_up(user ^ 1, now);
         }
-        let worker = &mut self.workers[user as usize / 2];
+        let worker = self.worker_of(user);
+        let worker = &mut self.workers[worker as usize];
         let is_needed = !is_mesh || user.is_multiple_of(2); // in a mesh others can be written to
         if is_needed && !worker.is_out {
             worker.is_out = true;

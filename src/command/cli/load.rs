@@ -77,6 +77,8 @@ pub enum LoadCommand {
     Connect(Connect),
     /// Users are connected and send nothing; one pair of users writes to each other
     Hold(Hold),
+    /// Users send messages to an echo server; each waits until its message has come back
+    Echo(Echo),
     /// Each pair of users sends one message back and forth
     Pingpong(PingPong),
     /// In each pair of users one sends as fast as the other receives
@@ -125,6 +127,25 @@ pub struct Hold {
     /// How many users are connected and send nothing
     #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
     pub idle: u32,
+    /// The options of all kinds of load.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `sealwax load echo`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sealwax load echo --relay 127.0.0.1:7007 --at-once 1 --idle 899
+
+--relay names the server, which sends back to each connection what it gets there; it knows nothing
+of a relay's protocol. `sealwax load --help` explains the table.")]
+pub struct Echo {
+    /// How many users do so at one time
+    #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
+    pub at_once: u32,
+    /// How many more users are connected.
+    #[command(flatten)]
+    pub idle: Idle,
     /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,

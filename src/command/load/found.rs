@@ -47,8 +47,8 @@ fn find(relay: &Address, pid: Option<Pid>) -> Result<SocketAddr, Failure> {
 }
 
 fn nobody(relay: &Address, why: &str) -> Failure {
-    let help = "start one with `sealwax serve`, or leave --relay out";
-    Failure::new(Exit::Relay, format!("no relay at {relay}: {why}; {help}"))
+    let help = "start it first (a relay: `sealwax serve`)";
+    Failure::new(Exit::Relay, format!("no server at {relay}: {why}; {help}"))
 }
 
 /// All addresses of a name. The C library blocks while it asks, so it does that in a thread, which

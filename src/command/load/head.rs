@@ -26,7 +26,11 @@ impl LoadTask<'_> {
             ("protocol", self.protocol_line(subjects)),
             ("processors", processors_line(target)),
         ];
-        let is_told = |name: &str| self.work != Work::Connect || name != "message";
+        let is_told = |name: &str| match self.work {
+            Work::Connect => name != "message",
+            Work::Echo => name != "protocol",
+            Work::PingPong | Work::Flood { .. } => true,
+        };
         let lines = lines.iter().filter(|(name, _)| is_told(name));
         lines.flat_map(|(name, text)| labelled(name, text, wide)).collect()
     }
@@ -37,6 +41,10 @@ impl LoadTask<'_> {
             Work::Connect => {
                 let users = counted(workers, "user");
                 format!("{kind}: {users} at a time; an operation: connect, register, leave")
+            }
+            Work::Echo => {
+                let users = counted(workers, "user");
+                format!("{kind}: {users} at a time; an operation: a message and its echo")
             }
             Work::PingPong => {
                 let pairs = counted(workers, "pair");
@@ -54,7 +62,8 @@ impl LoadTask<'_> {
     fn measured_line(&self, subjects: &[Subject]) -> String {
         let relay = if !self.run.relay.is_empty() {
             let at: Vec<_> = self.run.relay.iter().map(ToString::to_string).collect();
-            format!("the relay at {}", at.join(", "))
+            let what = if self.work == Work::Echo { "echo server" } else { "relay" };
+            format!("the {what} at {}", at.join(", "))
         } else if self.run.serve.is_empty() {
             "a relay that was started for this".to_owned()
         } else {

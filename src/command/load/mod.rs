@@ -64,6 +64,10 @@ pub(super) fn load(arguments: &Load) -> Outcome {
             let rate = task.rate.or(Some(LOAD_HOLD_RATE));
             LoadTask { kind: "hold", idle: it.idle, rate, ..task }.measure()
         }
+        LoadCommand::Echo(it) => {
+            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::Echo, it.at_once, &it.run) }
+                .measure()
+        }
         LoadCommand::Pingpong(it) => {
             LoadTask { idle: it.idle.users, ..LoadTask::new(Work::PingPong, it.pairs, &it.run) }
                 .measure()
@@ -90,6 +94,7 @@ impl<'a> LoadTask<'a> {
     /// All rounds, and the table.
     fn measure(&self) -> Outcome {
         self.check_crossing()?;
+        self.check_echo()?;
         let first = if self.run.relay.is_empty() { 0 } else { random_first()? };
         let (original, version2) = (self.payload(false, first)?, self.payload(true, first)?);
         let keys = self.run.v2.then(|| Rc::new(self.keys()));
@@ -133,7 +138,7 @@ impl<'a> LoadTask<'a> {
     fn settings(&self, pins: Option<Processors>) -> Value {
         let (window, mesh) = match self.work {
             Work::Flood { window, mesh } => (Some(window), mesh),
-            Work::Connect | Work::PingPong => (None, false),
+            Work::Connect | Work::Echo | Work::PingPong => (None, false),
         };
         let run = self.run;
         let mut settings = json!({
@@ -168,6 +173,18 @@ impl<'a> LoadTask<'a> {
         Ok(())
     }
 
+    /// An echo server has to be named, and knows nothing of the protocol.
+    fn check_echo(&self) -> Result<(), Failure> {
+        let run = self.run;
+        let is_of_relays = run.v2 || run.tls || run.roster.is_some() || !run.beside.is_empty();
+        let why = match self.work {
+            Work::Echo if run.relay.len() != 1 => "echo: --relay has to name one echo server",
+            Work::Echo if is_of_relays => "echo: --v2, --tls, --roster and --beside are for relays",
+            _ => return Ok(()),
+        };
+        Err(Failure::new(Exit::Usage, why))
+    }
+
     fn payload(&self, version2: bool, first: u32) -> Result<Payload, Failure> {
         Payload::new(self.run.size, version2, first).ok_or_else(|| {
             let shortest = Payload::shortest(version2);
@@ -191,8 +208,12 @@ impl<'a> LoadTask<'a> {
         let relay = if run.relay.is_empty() {
             Subject::Relay(run.serve.clone())
         } else {
+            let relays = run.relay.clone();
             let pids = run.pid.iter().copied().map(Pid::from_raw).collect();
-            Subject::Found { relays: run.relay.clone(), pids }
+            match self.work {
+                Work::Echo => Subject::Echo { servers: relays, pids },
+                _ => Subject::Found { relays, pids },
+            }
         };
         let beside = run.beside.iter().map(|beside| match beside {
             Beside::Floor => Subject::Floor { spin: false },

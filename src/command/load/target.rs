@@ -20,7 +20,7 @@ use super::found::find_all;
 use super::servers::{Folder, Server};
 use crate::address::Address;
 use crate::limits::{CONNECT_TIMEOUT, LOAD_CONNECTING, LOAD_GONE, LOAD_MAX_FRAME};
-use crate::load::{Keys, Payload, Protocol, Sealwax};
+use crate::load::{Echo, Keys, Payload, Protocol, Sealwax};
 use crate::reactor::end_with_parent;
 use crate::screen::escape;
 use crate::wire::RosterMode;
@@ -76,6 +76,8 @@ impl Processors {
 pub(super) enum Subject {
     /// A relay that runs, or several that act as one, and their processes.
     Found { relays: Vec<Address>, pids: Vec<Pid> },
+    /// An echo server that runs, and its processes.
+    Echo { servers: Vec<Address>, pids: Vec<Pid> },
     /// A relay of this program that keeps nothing, started with these further options.
     Relay(Vec<String>),
     /// The bound, asleep when there is nothing to do or not.
@@ -89,6 +91,7 @@ impl Subject {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Found { .. } | Self::Relay(_) => "relay",
+            Self::Echo { .. } => "server",
             Self::Floor { spin: false } => "floor",
             Self::Floor { spin: true } => "floor-spin",
             Self::Server(server) => server.name(),
@@ -111,6 +114,7 @@ impl Subject {
             Self::Found { .. } | Self::Relay(_) | Self::Floor { .. } => {
                 Box::new(Sealwax::new(roster, payload, keys))
             }
+            Self::Echo { .. } => Box::new(Echo::new(payload)),
             Self::Server(server) => server.protocol(payload),
         }
     }
@@ -119,7 +123,7 @@ impl Subject {
     pub(super) fn speaks_tls(&self) -> bool {
         match self {
             Self::Found { .. } | Self::Relay(_) => true,
-            Self::Floor { .. } => false,
+            Self::Echo { .. } | Self::Floor { .. } => false,
             Self::Server(server) => server.speaks_tls(),
         }
     }
@@ -136,7 +140,7 @@ impl Subject {
 
     /// Whether it can carry a message to whom it names; otherwise to the other of a pair only.
     pub(super) fn routes(&self) -> bool {
-        !matches!(self, Self::Floor { .. })
+        !matches!(self, Self::Echo { .. } | Self::Floor { .. })
     }
 
     /// Looks for it, or starts it, with TLS where `is_sealed`. What is found stays where it is, and
@@ -148,9 +152,9 @@ impl Subject {
     ) -> Result<Target, Failure> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
         match self {
-            Self::Found { relays, pids } => {
+            Self::Found { relays: servers, pids } | Self::Echo { servers, pids } => {
                 pins.map_or(Ok(()), |pins| pin(pins.own))?;
-                let (addresses, pids) = (find_all(relays, pids)?, pids.clone());
+                let (addresses, pids) = (find_all(servers, pids)?, pids.clone());
                 Ok(Target { addresses, pids, children: Vec::new() })
             }
             Self::Relay(options) => {
