@@ -11,6 +11,7 @@ pub(crate) const FOREIGN_FILES: &[&str] = &[
     "sealwax/relay",
     // Of the kernel and of other servers (`docs/loop`).
     "ae.c",
+    "Documentation/admin-guide/sysctl/kernel.rst",
     "fs/eventpoll.c",
     "src/ae.c",
     "src/ev_epoll.c",
@@ -30,6 +31,7 @@ pub(crate) const FOREIGN_NAMES: &[&str] = &[
     "TCP_NODELAY",
     "close_notify",
     "ep_poll_callback",
+    "io_uring_enter",
     // In a formula of `docs/protocol.md`.
     "relay_pub",
 ];
