@@ -206,7 +206,8 @@ impl fmt::Display for EngineFault {
 
 impl std::error::Error for EngineFault {}
 
-/// Why the engine did not take one call. Nothing was changed, and the connection goes on.
+/// Why the engine did not take one call. Nothing was changed (but by what is
+/// [`Blocked`](Self::Blocked), which can be made again), and the connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallFault {
     /// Its memory is full.
@@ -217,7 +218,17 @@ pub enum CallFault {
     TooFewReplicas,
     /// Another script has been running for too long.
     Busy,
+    /// Something that no relay has written is the last entry of a stream, and nothing can be
+    /// appended behind its id. The reader of the stream deletes it.
+    Blocked,
 }
+
+/// What `XADD` says where no id is left behind the last one.
+const BLOCKED: [&[u8]; 3] = [
+    b"ERR The ID specified in XADD is equal or smaller",
+    b"ERR The stream has exhausted the last possible ID",
+    b"ERR Elements are too large to be stored",
+];
 
 impl CallFault {
     pub(super) fn of_error(error: &[u8]) -> Option<Self> {
@@ -227,6 +238,7 @@ impl CallFault {
             b"MISCONF" => Self::DiskFails,
             b"NOREPLICAS" => Self::TooFewReplicas,
             b"BUSY" => Self::Busy,
+            b"ERR" if BLOCKED.iter().any(|text| error.starts_with(text)) => Self::Blocked,
             _ => return None,
         })
     }
@@ -241,6 +253,7 @@ impl fmt::Display for CallFault {
                 Self::OutOfMemory => "the engine's memory is full: give it more (maxmemory)",
                 Self::DiskFails => "the engine cannot write to its disk: look into its log",
                 Self::TooFewReplicas => "the engine has too few replicas (min-replicas-to-write)",
+                Self::Blocked => "something else has written to a stream of the relays",
                 Self::Busy => "a script keeps the engine busy: end it with SCRIPT KILL",
             }
         )

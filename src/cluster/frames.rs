@@ -1,7 +1,9 @@
 //! What relays say to each other through the engine, and how a relay reads what is there for it.
 
 use super::keys;
-use super::limits::{ENTRY_BYTES, READ_AT_ONCE, READ_WAIT, READ_WAIT_COPYING, SCANNED_AT_ONCE};
+use super::limits::{
+    ENTRY_BYTES, LAST_NUMBER, READ_AT_ONCE, READ_WAIT, READ_WAIT_COPYING, SCANNED_AT_ONCE,
+};
 use super::place::{Incarnation, Place};
 use super::resp::Value;
 use super::script::{Call, Script, WrongAnswer, outcome};
@@ -95,6 +97,27 @@ pub fn drained(answer: &Value) -> Result<Option<u64>, WrongAnswer> {
     }
 }
 
+/// Deletes entries of one of both streams that no relay has written ([`Read::foreign`]). `read`:
+/// the number of the last parcel that this relay has read.
+pub fn sweep(own: Incarnation, stream: Stream, read: u64, ids: &[String]) -> Call {
+    let stream = match stream {
+        Stream::Inbox => keys::inbox(own),
+        Stream::Changes => keys::CHANGES.to_owned(),
+    };
+    let keys = [keys::lease(own), stream, keys::flow(own)];
+    let call = Call::new(Script::Sweep, own).keys(keys).number(read);
+    ids.iter().fold(call, Call::arg)
+}
+
+/// Whether they were deleted; not where our lease has ended.
+pub fn swept(answer: &Value) -> Result<bool, WrongAnswer> {
+    match outcome(Script::Sweep, answer)? {
+        ("swept", []) => Ok(true),
+        ("no_lease", []) => Ok(false),
+        _ => Err(WrongAnswer(Script::Sweep)),
+    }
+}
+
 /// The command that waits for what comes behind these numbers: for this relay, and of who came and
 /// went. Without the second number, which is for while the copy is being made, it reads the first
 /// stream alone: what is passed over would come again at once.
@@ -142,6 +165,15 @@ pub struct Change {
     pub place: Option<Place>,
 }
 
+/// One of the two streams that a relay reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    /// What waits for this relay.
+    Inbox,
+    /// Who came and went.
+    Changes,
+}
+
 /// What both streams brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
@@ -149,6 +181,8 @@ pub struct Read {
     pub parcels: Vec<Parcel>,
     /// In the order in which they happened.
     pub changes: Vec<Change>,
+    /// Ids of entries of another form: no relay has written them.
+    pub foreign: Vec<(Stream, String)>,
 }
 
 /// Reads the answer to [`read_streams`]; `None` where it has another form.
@@ -160,12 +194,15 @@ pub fn read(own: Incarnation, answer: &Value) -> Option<Read> {
     for (stream, entries) in answer.pairs()? {
         let stream = stream.text()?;
         for entry in entries.array()? {
-            if stream == keys::CHANGES {
-                read.changes.push(change(entry)?);
+            let (of, taken) = if stream == keys::CHANGES {
+                (Stream::Changes, change(entry).map(|it| read.changes.push(it)))
             } else if stream == keys::inbox(own) {
-                read.parcels.push(parcel(entry)?);
+                (Stream::Inbox, parcel(entry).map(|it| read.parcels.push(it)))
             } else {
                 return None;
+            };
+            if taken.is_none() {
+                read.foreign.push((of, entry.array()?.first()?.text()?.to_owned()));
             }
         }
     }
@@ -192,7 +229,7 @@ fn fields<'a, const N: usize>(
 
 fn parcel(entry: &Value) -> Option<Parcel> {
     let (id, [kind, from, data]) = fields(entry, ["kind", "from", "data"])?;
-    let number = id.strip_prefix("0-")?.parse().ok()?;
+    let number = id.strip_prefix("0-")?.parse().ok().filter(|it| *it <= LAST_NUMBER)?;
     let kind = kind.text()?;
     let kind = ParcelKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
     let from = Incarnation::parse(from.text()?)?;

@@ -62,6 +62,8 @@ pub const CHANGES: usize = 65_536;
 pub const MAX_INBOX: usize = 8 * 1024 * 1024;
 /// What each entry counts beside its bytes, in bytes: its id and the names of its fields.
 pub const ENTRY_BYTES: usize = 64;
+/// The highest number of an entry of what waits for a relay: scripts count exactly up to it.
+pub const LAST_NUMBER: u64 = 1 << 53;
 /// Entries of who is where that are asked for at once; the engine may give more.
 pub const SCANNED_AT_ONCE: usize = 1_000;
 /// Entries that one read of a stream brings at most: 2 MiB of frames, which a relay passes on in

@@ -11,8 +11,8 @@
 //! none that is.
 
 use super::limits::{
-    BOX_BYTES, BOX_CLOSED, BOX_LETTERS, CHANGES, ENTRY_BYTES, FULL_OF, FULL_UNTIL, LEASE,
-    LETTER_KEY_GRACE, MAX_BOUND_NAMES, MAX_INBOX, MAX_RELAYS, MOVED_KEPT, REAPED_A_CALL,
+    BOX_BYTES, BOX_CLOSED, BOX_LETTERS, CHANGES, ENTRY_BYTES, FULL_OF, FULL_UNTIL, LAST_NUMBER,
+    LEASE, LETTER_KEY_GRACE, MAX_BOUND_NAMES, MAX_INBOX, MAX_RELAYS, MOVED_KEPT, REAPED_A_CALL,
     SENDER_BYTES, STRANGER_LETTERS, UPKEEP_LETTERS, WRITTEN_KEPT,
 };
 use super::place::Incarnation;
@@ -87,6 +87,8 @@ scripts! {
     Forward "forward" Takes false,
     /// Deletes what was read.
     Drain "drain" Frees false,
+    /// Deletes what no relay has written.
+    Sweep "sweep" Frees false,
     /// Another letter key.
     Letterbox "letterbox" Takes true,
     /// Keeps a letter.
@@ -119,13 +121,14 @@ impl Script {
 }
 
 /// The limits that scripts refer to. Times are in milliseconds.
-fn constants() -> [(&'static str, u128); 24] {
+fn constants() -> [(&'static str, u128); 25] {
     [
         ("LEASE", LEASE.as_millis()),
         ("MAX_RELAYS", MAX_RELAYS as u128),
         ("REAPED_A_CALL", REAPED_A_CALL as u128),
         ("CHANGES", CHANGES as u128),
         ("MAX_INBOX", MAX_INBOX as u128),
+        ("LAST_NUMBER", LAST_NUMBER.into()),
         ("ENTRY_BYTES", ENTRY_BYTES as u128),
         ("MAX_NAMES_PER_KEY", MAX_NAMES_PER_KEY as u128),
         ("MAX_BOUND_NAMES", MAX_BOUND_NAMES as u128),

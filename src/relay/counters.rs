@@ -55,6 +55,8 @@ pub struct Counters {
     pub engine_lost: u64,
     /// Calls that the engine did not take.
     pub engine_refused: u64,
+    /// Entries in the engine that this relay passed over: no relay has written them.
+    pub foreign_entries: u64,
     /// Lines of the log that were not written.
     pub lines_dropped: u64,
     /// How often a connection had to wait for the rate of its address, by what it wanted.
@@ -130,6 +132,11 @@ impl Counters {
             ("cluster_frames_received", "Frames from other relays.", self.frames_came),
             ("cluster_engine_lost", "Lost connections to the engine.", self.engine_lost),
             ("cluster_engine_refused", "Calls that the engine did not take.", self.engine_refused),
+            (
+                "cluster_foreign_entries",
+                "Entries in the engine that were passed over: no relay has written them.",
+                self.foreign_entries,
+            ),
             ("lines_dropped", "Lines of the log that were not written.", self.lines_dropped),
         ];
         let single = single.into_iter().map(|(group, help, count)| Count {

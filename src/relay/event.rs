@@ -246,6 +246,14 @@ pub enum Event<'a> {
         /// What.
         detail: &'a str,
     },
+    /// An entry of a stream in the engine of the cluster is none of a relay, and is passed over.
+    /// Told once.
+    ForeignEntry {
+        /// The key of the stream.
+        stream: &'a str,
+        /// The id of the entry.
+        id: &'a str,
+    },
     /// Another relay of the cluster has ended, and its users' names are free.
     RelayEnded {
         /// Which: the incarnation that it had.
@@ -374,6 +382,7 @@ impl Event<'_> {
             | Self::LettersFailed { .. }
             | Self::ClusterFenced
             | Self::ClusterFailed { .. }
+            | Self::ForeignEntry { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -394,6 +403,7 @@ impl Event<'_> {
             | Self::ClusterJoined
             | Self::ClusterFenced
             | Self::ClusterFailed { .. }
+            | Self::ForeignEntry { .. }
             | Self::NamesReadOnly { .. }
             | Self::TlsNotReloaded { .. }
             | Self::SettingsNotReloaded { .. }
@@ -448,6 +458,7 @@ impl fmt::Display for Event<'_> {
                  and only users who are here are reached"
             ),
             Self::ClusterFailed { detail } => write!(out, "cluster: {detail}"),
+            Self::ForeignEntry { stream, id } => foreign_entry(out, stream, id),
             Self::RelayEnded { relay } => {
                 write!(out, "the relay {relay} has ended, and the names of its users are free")
             }
@@ -566,4 +577,14 @@ fn signal_name<S: Serializer>(signal: &Signal, out: S) -> Result<S::Ok, S::Error
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn action_name<S: Serializer>(kind: &ForwardKind, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(kind.action())
+}
+
+/// What is told of [`Event::ForeignEntry`].
+fn foreign_entry(out: &mut fmt::Formatter, stream: &str, id: &str) -> fmt::Result {
+    write!(
+        out,
+        "cluster: the entry {id} of {stream} in the engine is none of a relay: it and others like \
+         it are passed over and counted. Find out what else writes to the engine, and whether all \
+         relays are of the same version"
+    )
 }

@@ -134,6 +134,7 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("find", &["found"]),
     ("forward", &["queued", "full", "gone", "no_lease"]),
     ("drain", &["drained", "no_lease"]),
+    ("sweep", &["swept", "no_lease"]),
     ("letterbox", &["letterbox", "stale_key", "released", "no_lease"]),
     (
         "keep",

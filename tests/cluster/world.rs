@@ -1,6 +1,6 @@
 //! A few relays, users and keys, and calls at random among them.
 
-use sealwax::cluster::frames::{self, ParcelKind};
+use sealwax::cluster::frames::{self, ParcelKind, Stream};
 use sealwax::cluster::letters::{self, LetterToKeep, LetterUser, LettersWanted};
 use sealwax::cluster::moving::{self, FileBox, FileKey, FileKeys, FileLetter, FileUser};
 use sealwax::cluster::names::{self, Claim, LeaseStep};
@@ -161,6 +161,15 @@ impl Script {
                 let kind = self.dice.one(&[ParcelKind::Frames, ParcelKind::Answers]);
                 let len = self.dice.one(&[0, 1, 4096, 3_000_000]);
                 frames::forward(own, other, kind, vec![b'x'; len])
+            }
+            20 if self.dice.below(4) == 0 => {
+                let stream = self.dice.one(&[Stream::Inbox, Stream::Changes]);
+                let id = |number| match stream {
+                    Stream::Inbox => format!("0-{number}"),
+                    Stream::Changes => format!("{number}-0"),
+                };
+                let ids = [id(self.dice.below(12)), id(self.dice.below(300))];
+                frames::sweep(own, stream, self.dice.below(12), &ids)
             }
             20 => frames::drain(own, self.dice.below(12), self.dice.one(&[0, 100, 5000])),
             _ => self.letter_call(own, name, &fp),

@@ -1,6 +1,7 @@
 //! The engine stands still, ends, comes back, or is none.
 
 use nix::sys::signal::Signal;
+use sealwax::cluster::resp::Value;
 use sealwax::wire::RosterMode;
 
 use super::support::process::{Process, text};
@@ -10,6 +11,8 @@ use super::support::several::Several;
 use super::{message, talk};
 
 const FENCED: &str = "does not renew";
+/// Entries that somebody else writes at once.
+const FOREIGN: usize = 100;
 const JOINED: &str = "is one of its cluster";
 
 /// Two who are at relay 0, and one at relay 1.
@@ -72,6 +75,48 @@ fn an_engine_that_kept_its_data_is_gone_on_with() {
     several.redis.start_again(&[]);
     talk(&mut c, ("a", &mut a), "1", false);
     talk(&mut a, ("c", &mut c), "2", false);
+}
+
+/// Ids that the engine chooses are times, behind which no relay can append one of its own.
+#[test]
+fn what_somebody_else_writes_into_a_stream_is_passed_over() {
+    let Some(several) = Several::start(2) else { return };
+    let (mut a, mut b, mut c) = users(&several);
+    talk(&mut a, ("c", &mut c), "1", false);
+    let mut plain = several.redis.plain();
+    let relays = plain.ask(&["SMEMBERS", "sealwax:relays"]);
+    let inboxes = relays.array().unwrap().iter().map(|it| format!("sealwax:in:{}", text_of(it)));
+    let mut streams: Vec<String> = inboxes.collect();
+    assert_eq!(streams.len(), 2);
+    streams.push("sealwax:changes".to_owned());
+    for (round, id) in ["*", "0-*", "0-18446744073709551615", "*"].into_iter().enumerate() {
+        for stream in &streams {
+            for _ in 0..FOREIGN {
+                plain.ask(&["XADD", stream, id, "kind", "frames", "from", "nobody"]);
+            }
+        }
+        talk(&mut a, ("c", &mut c), &format!("{round}-c"), false);
+        talk(&mut c, ("b", &mut b), &format!("{round}-b"), false);
+        let name = format!("newcomer-{round}");
+        let mut newcomer = several.original(round % 2, &name);
+        talk(&mut b, (&name, &mut newcomer), &format!("{round}-new"), false);
+        talk(&mut c, (&name, &mut newcomer), &format!("{round}-too"), false);
+    }
+    for stream in &streams[..2] {
+        while plain.ask(&["XLEN", stream]).number() != Some(0) {
+            std::thread::yield_now();
+        }
+    }
+    for relay in several.relays {
+        relay.process.signal(Signal::SIGTERM);
+        let ended = relay.process.end().with_code(0);
+        let told = ended.transcript.matches("is none of a relay").count();
+        assert_eq!(told, 1, "{ended:#?}");
+    }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.text().unwrap()
 }
 
 #[test]

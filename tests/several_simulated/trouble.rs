@@ -28,8 +28,9 @@ impl World {
     fn engine_trouble(&mut self) {
         let dice = &mut self.dice;
         let (bytes, calls) = (dice.below(5000), u32::try_from(dice.below(4)).expect("few"));
-        let (lost, kind, delay) = (dice.below(REMEMBERED + 1), dice.below(15), dice.millis(0, 400));
-        let error = *dice.pick(&ERRORS);
+        let (lost, kind, delay) = (dice.below(REMEMBERED + 1), dice.below(17), dice.millis(0, 400));
+        let (error, ahead) = (*dice.pick(&ERRORS), *dice.pick(&[1, 1000]));
+        let relay = self.relays[dice.below(RELAYS)].state().map(|it| it.incarnation.to_string());
         let server = self.engine.server_mut();
         let (is_stopped, may_lose, mut loses) = (server.is_stopped(), self.may_lose, false);
         let what = match kind {
@@ -87,6 +88,10 @@ impl World {
             13 => {
                 server.lose_scripts();
                 "has lost its scripts".to_owned()
+            }
+            14 | 15 if relay.is_some() && !is_stopped => {
+                server.append_foreign(&relay.unwrap_or_default(), ahead);
+                "has a foreign entry".to_owned()
             }
             _ if server.is_refusing() => {
                 server.set_trouble(None);

@@ -50,8 +50,13 @@ const ENDINGS: [&str; 9] = [
 ];
 
 /// What relays log that has to happen.
-const EVENTS: [&str; 4] =
-    ["does not renew", "is one of its cluster", "has ended, and the names", "another one is taken"];
+const EVENTS: [&str; 5] = [
+    "does not renew",
+    "is one of its cluster",
+    "has ended, and the names",
+    "another one is taken",
+    "is none of a relay",
+];
 
 pub(crate) struct World {
     pub(crate) dice: Dice,

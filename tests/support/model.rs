@@ -99,6 +99,16 @@ impl Model {
         if found.is_empty() { Value::Null } else { Value::Map(found) }
     }
 
+    /// Something else than a relay appends to what waits for one that lives, so many numbers behind
+    /// its last entry.
+    pub fn append_foreign(&mut self, relay: &str, ahead: u64) {
+        let inbox = scripts::key("in", relay);
+        if self.lives(relay) {
+            let fields = ["who", "else", "writes"].map(|name| (name, Vec::new()));
+            self.append(&inbox, self.last(&inbox) + ahead, fields, None);
+        }
+    }
+
     // --- What scripts call, by the commands' names. A key that would be empty is deleted. ---
 
     fn exists(&self, key: &str) -> bool {

@@ -4,10 +4,11 @@
 use super::tend::Loss;
 use super::{Asked, Cluster, Relay};
 use crate::cluster::engine::Ticket;
-use crate::cluster::frames::{self, Parcel, ParcelKind, Read};
+use crate::cluster::frames::{self, Parcel, ParcelKind, Read, Stream};
 use crate::cluster::members::{News, Wanted};
-use crate::cluster::{EngineFault, Incarnation};
+use crate::cluster::{EngineFault, Incarnation, keys};
 use crate::reactor::{Context, Time};
+use crate::relay::event::Event;
 use crate::relay::user_name::UserName;
 
 impl Relay {
@@ -57,7 +58,7 @@ impl Relay {
     /// who was replaced while the relay was stopped is told when it goes on.
     fn read_far(&mut self, cx: &mut Context, read: Read, is_ours: bool) {
         let Some(cluster) = &mut self.cluster else { return };
-        let Read { parcels, changes } = read;
+        let Read { parcels, changes, foreign } = read;
         let own = cluster.own;
         let held = changes.iter().filter_map(|change| Some((&change.name, change.place?)));
         let held = held.filter(|(_, place)| place.incarnation == own);
@@ -80,6 +81,39 @@ impl Relay {
                 self.arrived(cx, &parcel);
             }
         }
+        for stream in [Stream::Inbox, Stream::Changes] {
+            let ids = foreign.iter().filter(|(of, _)| *of == stream).map(|(_, id)| id.clone());
+            let ids: Vec<_> = ids.collect();
+            if !ids.is_empty() && (is_ours || stream == Stream::Changes) {
+                self.sweep(cx, stream, &ids);
+            }
+        }
+    }
+
+    /// Has entries deleted that no relay has written. Until that is done nothing is read.
+    fn sweep(&mut self, cx: &Context, stream: Stream, ids: &[String]) {
+        for id in ids {
+            self.tell_foreign(stream, id);
+        }
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.is_sweeping = true;
+        let call = frames::sweep(cluster.own, stream, cluster.read_up_to, ids);
+        cluster.call(Asked::Sweep, &call, cx.now());
+    }
+
+    /// Something in a stream is not understood, so no relay has written it: that is counted each
+    /// time, and told once, because there may be many.
+    pub(super) fn tell_foreign(&mut self, stream: Stream, id: &str) {
+        self.counters.foreign_entries += 1;
+        let Some(cluster) = &mut self.cluster else { return };
+        if std::mem::replace(&mut cluster.is_told_foreign, true) {
+            return;
+        }
+        let stream = match stream {
+            Stream::Inbox => keys::inbox(cluster.own),
+            Stream::Changes => keys::CHANGES.to_owned(),
+        };
+        self.log.tell(&Event::ForeignEntry { stream: &stream, id });
     }
 
     /// Lets the roster know who came to any relay, and who went.
@@ -113,7 +147,7 @@ impl Cluster {
         {
             self.is_scanning = true;
         }
-        if self.reading.is_none() && self.is_held() {
+        if self.reading.is_none() && !self.is_sweeping && self.is_held() {
             let changes = match wanted {
                 Wanted::Changes(number) => Some(number),
                 _ => None,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::parcel::{Outcome, Row, Run, Runs, rows};
 use super::{Asked, Cluster, Relay};
 use crate::cluster::Incarnation;
-use crate::cluster::frames::{self, ForwardAnswer, Parcel, ParcelKind};
+use crate::cluster::frames::{self, ForwardAnswer, Parcel, ParcelKind, Stream};
 use crate::reactor::{Context, Token};
 use crate::relay::actions::unknown_user;
 use crate::relay::event::{Event, Level};
@@ -181,7 +181,10 @@ impl Relay {
         match parcel.kind {
             ParcelKind::Frames => self.frames_arrived(cx, parcel),
             ParcelKind::Answers => {
-                for row in rows(&parcel.data).unwrap_or_default() {
+                let Some(rows) = rows(&parcel.data) else {
+                    return self.tell_foreign(Stream::Inbox, &format!("0-{}", parcel.number));
+                };
+                for row in rows {
                     self.settle_far(cx, parcel.from, row);
                 }
             }
@@ -214,8 +217,7 @@ impl Relay {
             cluster.answers.insert(parcel.from, answers);
         }
         if runs.has_rest() {
-            let detail = "frames of another relay are cut: are all relays of the same version?";
-            self.log.tell(&Event::ClusterFailed { detail });
+            self.tell_foreign(Stream::Inbox, &format!("0-{}", parcel.number));
         }
     }
 

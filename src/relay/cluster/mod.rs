@@ -107,6 +107,8 @@ pub(super) struct Cluster {
     told_loss: String,
     /// Whether the operator was told that the engine refused a call, since the last renewal.
     is_told_refused: bool,
+    /// Whether the operator was told that something else writes to the engine.
+    is_told_foreign: bool,
     members: Members,
     everybody: Everybody,
     /// For calls.
@@ -124,6 +126,8 @@ pub(super) struct Cluster {
     read_up_to: u64,
     /// Bytes of parcels that were read and are still counted as waiting.
     undrained: u64,
+    /// Foreign entries are being deleted: a read would find them again.
+    is_sweeping: bool,
     is_scanning: bool,
     /// Connections that wait for their name, and what is missing.
     claims: BTreeMap<Token, Stage>,
@@ -178,6 +182,8 @@ enum Asked {
     Forward(Incarnation, u64, u32),
     Answers,
     Drain,
+    /// Entries that no relay has written are to be deleted.
+    Sweep,
     Expire,
     /// Letters or a key from before this relay joined.
     Moved(MovedPart),
@@ -217,6 +223,7 @@ impl Cluster {
             is_told_fenced: false,
             told_loss: String::new(),
             is_told_refused: false,
+            is_told_foreign: false,
             members: Members::default(),
             everybody: Everybody::default(),
             calls: Link::new(Duration::ZERO),
@@ -227,6 +234,7 @@ impl Cluster {
             reading: None,
             read_up_to: 0,
             undrained: 0,
+            is_sweeping: false,
             is_scanning: false,
             claims: BTreeMap::new(),
             to_claim: VecDeque::new(),

@@ -294,6 +294,12 @@ impl Relay {
             Asked::Forward(at, first, count) => {
                 self.forwarded_far(cx, (at, first, count), frames::forwarded(value)?);
             }
+            Asked::Sweep => {
+                frames::swept(value)?;
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.is_sweeping = false;
+                }
+            }
             Asked::Where(ref name) => self.sought(cx, name, value)?,
             Asked::Expire => {
                 let count = calls::expired(value)?.unwrap_or_default();
@@ -390,6 +396,7 @@ impl Relay {
                     self.log.tell(&Event::ClusterJoined);
                 }
                 (cluster.is_told_refused, cluster.is_alone) = (false, false);
+                cluster.is_sweeping = false; // the engine may not have taken that call
                 let later = std::mem::take(&mut cluster.later);
                 cluster.to_claim.extend(later);
                 let to_unbind = std::mem::take(&mut cluster.to_unbind);

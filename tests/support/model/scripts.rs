@@ -7,7 +7,7 @@ use sealwax::cluster::resp::Value;
 use sealwax::cluster::script::Script;
 use sealwax::limits::MAX_NAMES_PER_KEY;
 
-use super::{Item, Model, bulk, string};
+use super::{Item, Model, Stream, bulk, entry_number, string};
 
 /// An entry of `where`.
 pub(super) struct Holder {
@@ -112,6 +112,7 @@ impl Model {
                 }
                 words([bulk("drained"), int(deleted)])
             }
+            Script::Sweep => self.sweep(keys, &text),
             Script::Letterbox => self.letterbox(keys, &text),
             Script::Keep => self.keep(keys, &text, args[8]),
             Script::Deliver => self.deliver(keys, &text),
@@ -161,6 +162,36 @@ impl Model {
             self.delete(&user);
         }
         self.note(name, "");
+    }
+
+    fn sweep(&mut self, keys: &[String], args: &[&str]) -> Value {
+        let foreign: Vec<_> = args[2..].iter().filter_map(|id| entry_number(id)).collect();
+        let mut stream = match self.items.get(&keys[1]) {
+            Some(Item::Stream(stream)) => stream.clone(),
+            _ => Stream::default(),
+        };
+        if !foreign.iter().any(|number| stream.entries.contains_key(number)) {
+            return word("swept");
+        }
+        self.delete(&keys[1]);
+        if keys[1] == "sealwax:changes" {
+            self.note("", "");
+            return word("swept");
+        }
+        stream.entries.retain(|number, _| !foreign.contains(number));
+        let top = stream.entries.keys().next_back().copied();
+        let counted = self.hget_number(&keys[2], "number").unsigned_abs();
+        let number = counted.max(args[1].parse().expect("a number")).max(top.unwrap_or(0));
+        self.hset(&keys[2], "number", number.to_string());
+        if top.is_none() {
+            let last = self.hget_number(&keys[2], "last").to_string();
+            self.hset(&keys[2], "done", last);
+        }
+        stream.last = top.unwrap_or(number);
+        if stream.last > 0 {
+            self.items.insert(keys[1].clone(), Item::Stream(stream));
+        }
+        word("swept")
     }
 
     fn lease(&mut self, keys: &[String], args: &[&str]) -> Value {

@@ -322,6 +322,12 @@ impl ModelServer {
         self.remembered = calls;
     }
 
+    /// See [`Model::append_foreign`].
+    pub fn append_foreign(&mut self, relay: &str, ahead: u64) {
+        self.note_before();
+        self.model.append_foreign(relay, ahead);
+    }
+
     /// Everything in it is deleted (`FLUSHALL`), and it goes on.
     pub fn empty(&mut self) {
         self.note_before();
