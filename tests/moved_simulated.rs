@@ -25,7 +25,7 @@ use sealwax::cluster::moving::{self, FileBox, FileLetter, FileUser};
 use sealwax::cluster::names::{self, LeaseStep};
 use sealwax::limits::{BOX_BYTES, BOX_LETTERS, MLKEM_KEY};
 use sealwax::reactor::{Config, Reactor, Sys, Time, Waker};
-use sealwax::relay::cluster::{ClusterConfig, EngineAt};
+use sealwax::relay::cluster::{ClusterConfig, CopyLimits, EngineAt};
 use sealwax::relay::event::Level;
 use sealwax::relay::inline_store::InlineStore;
 use sealwax::relay::journal::{Format, Journal};
@@ -248,6 +248,7 @@ impl World {
             },
             tls: None,
             boot_time: Box::new(move || since(&clock)),
+            copy: CopyLimits::default(),
             letters: LetterLimits { bytes: self.most, ..LetterLimits::default() },
             joined: Box::new(|_| {}),
         });

@@ -6,8 +6,13 @@
 //! parts had in them. A gap between two changes, or another epoch, means that something was missed:
 //! then there is a new snapshot. Until that is whole the old copy stays, so that nobody leaves the
 //! roster who is there.
+//!
+//! Users who went all at once (their relay has ended, or a snapshot does not have them) are not
+//! found any more from then on, and leave the copy in parts ([`Members::let_go_some`]): 100,000 of
+//! them would take a relay half a second. Who comes to another relay meanwhile has not left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use super::frames::{Change, Page};
 use super::limits::MAX_MEMBERS;
@@ -24,6 +29,14 @@ pub struct Members {
     stage: Stage,
     /// Tells what the snapshot under way has seen from what an older one had.
     round: u32,
+    /// That of the last snapshot that is whole: who was seen earlier alone is gone.
+    whole: u32,
+    /// Relays whose users are gone.
+    ended: BTreeSet<Incarnation>,
+    /// The users of all relays but this one who were seen up to this round are gone.
+    alone: Option<(Incarnation, u32)>,
+    /// While some who are gone are to leave: the name up to which that is done.
+    passed: Option<Box<str>>,
     news: VecDeque<News>,
 }
 
@@ -78,7 +91,7 @@ impl Members {
     pub fn begin(&mut self, epoch: &str, change: u64) {
         epoch.clone_into(&mut self.epoch);
         self.number = change;
-        self.round = self.round.wrapping_add(1);
+        self.round += 1;
         self.stage = Stage::Scanning(0);
     }
 
@@ -112,10 +125,8 @@ impl Members {
         }
         self.stage = Stage::Scanning(page.next);
         if page.next == 0 {
-            let round = self.round;
-            let (names, news) = (&mut self.names, &mut self.news);
-            let outdated = names.extract_if(.., |_, entry| entry.round != round);
-            news.extend(outdated.map(|(name, _)| News::Left(name)));
+            self.whole = self.round;
+            self.passed = Some(Box::default());
             self.stage = Stage::Following;
         }
     }
@@ -143,10 +154,10 @@ impl Members {
 
     /// Where a name is.
     pub fn find(&self, name: &str) -> Option<Place> {
-        self.names.get(name).map(|entry| entry.place)
+        self.names.get(name).filter(|entry| !self.is_gone(entry)).map(|entry| entry.place)
     }
 
-    /// How many names there are.
+    /// How many names there are, with those that are to leave.
     pub fn len(&self) -> usize {
         self.names.len()
     }
@@ -156,15 +167,16 @@ impl Members {
         self.names.is_empty()
     }
 
-    /// All names in order, and where they are.
+    /// All names in order, and where they are or were.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Place)> {
         self.names.iter().map(|(name, entry)| (&**name, entry.place))
     }
 
     /// Lets the users of a relay go whose lease has ended.
     pub fn drop_relay(&mut self, dead: Incarnation) {
-        let gone = self.names.extract_if(.., |_, entry| entry.place.incarnation == dead);
-        self.news.extend(gone.map(|(name, _)| News::Left(name)));
+        if self.ended.insert(dead) {
+            self.passed = Some(Box::default());
+        }
     }
 
     /// One of our own connections holds a name: the engine has just said so, and its change comes
@@ -186,8 +198,39 @@ impl Members {
     /// them. Where it is renewed after all, there is a new snapshot.
     pub fn drop_others(&mut self, own: Incarnation) {
         self.outdate();
-        let gone = self.names.extract_if(.., |_, entry| entry.place.incarnation != own);
-        self.news.extend(gone.map(|(name, _)| News::Left(name)));
+        self.alone = Some((own, self.round));
+        self.passed = Some(Box::default());
+    }
+
+    /// Looks at so many names, and lets those leave that are gone. Returns whether more are to be
+    /// looked at.
+    pub fn let_go_some(&mut self, most: usize) -> bool {
+        let Some(passed) = self.passed.take() else { return false };
+        let (mut looked_at, mut last, mut gone) = (0, None, Vec::new());
+        for (name, entry) in self.names.range::<str, _>((Excluded(&*passed), Unbounded)).take(most)
+        {
+            (looked_at, last) = (looked_at + 1, Some(name));
+            if self.is_gone(entry) {
+                gone.push(name.clone());
+            }
+        }
+        self.passed = last.filter(|_| looked_at == most).cloned();
+        for name in gone {
+            self.names.remove(&name);
+            self.news.push_back(News::Left(name));
+        }
+        if self.passed.is_none() {
+            (self.ended, self.alone) = (BTreeSet::new(), None);
+        }
+        self.passed.is_some()
+    }
+
+    /// Whether a user is gone who is still in the copy.
+    fn is_gone(&self, entry: &Entry) -> bool {
+        let is_others = |(own, round)| entry.place.incarnation != own && entry.round <= round;
+        entry.round < self.whole
+            || self.ended.contains(&entry.place.incarnation)
+            || self.alone.is_some_and(is_others)
     }
 
     /// The next change of the copy. A user who moved to another place is none.
@@ -298,6 +341,8 @@ mod tests {
         members.outdate();
         members.begin("f", 3);
         members.scanned(page(0, &[("bob", at(OURS, 9)), ("carol", at(OURS, 2))]));
+        assert_eq!(members.find("alice"), None, "it is not found, and leaves soon");
+        assert!(!members.let_go_some(10));
         assert_eq!(news(&mut members), ["+carol", "-alice"]);
         assert_eq!(members.find("bob"), Some(at(OURS, 9)));
         assert_eq!(members.wanted(), Wanted::Changes(3));
@@ -307,16 +352,54 @@ mod tests {
     fn a_copy_that_has_let_the_others_go_is_made_anew() {
         let mut members = copy();
         members.drop_others(OURS);
-        assert_eq!(news(&mut members), ["-bob"]);
         assert_eq!(members.wanted(), Wanted::Beginning);
+        members.begin("e", 10);
+        members.scanned(page(1, &[("carol", at(THEIRS, 2))]));
+        assert_eq!((members.find("bob"), members.find("carol")), (None, Some(at(THEIRS, 2))));
+        assert!(!members.let_go_some(10));
+        assert_eq!(news(&mut members), ["+carol", "-bob"]);
+        members.scanned(page(0, &[("alice", at(OURS, 1)), ("bob", at(THEIRS, 1))]));
+        assert!(!members.let_go_some(10));
+        assert_eq!(news(&mut members), ["+bob"]);
     }
 
     #[test]
     fn the_users_of_a_relay_that_ended_leave_once() {
         let mut members = copy();
         members.drop_relay(THEIRS);
+        assert_eq!(members.find("bob"), None);
+        assert!(!members.let_go_some(10));
         assert_eq!(news(&mut members), ["-bob"]);
         members.changed([change(11, "bob", None)]);
         assert!(news(&mut members).is_empty());
+    }
+
+    #[test]
+    fn users_of_a_relay_that_ended_leave_in_parts_but_for_those_who_come_elsewhere() {
+        let mut members = copy();
+        let names = ["carol", "dave", "eve", "frank"];
+        let changes =
+            (11..).zip(names).map(|(number, name)| change(number, name, Some(at(THEIRS, number))));
+        members.changed(changes);
+        news(&mut members);
+        members.drop_relay(THEIRS);
+        let another = Incarnation([3; 16]);
+        assert!(members.let_go_some(3));
+        assert_eq!(news(&mut members), ["-bob", "-carol"]);
+        assert!(names.iter().all(|name| members.find(name).is_none()));
+        // One who has left comes again, one who is to leave comes elsewhere, one of them here.
+        let come = [(15, "bob"), (16, "eve")];
+        members.changed(come.map(|(number, name)| change(number, name, Some(at(another, number)))));
+        members.hold("frank", at(OURS, 2));
+        assert_eq!(news(&mut members), ["+bob"]);
+        assert!(members.let_go_some(1));
+        assert_eq!(news(&mut members), ["-dave"]);
+        // What the engine says of their old places comes too late.
+        members.changed([change(17, "dave", None)]);
+        while members.let_go_some(3) {}
+        assert!(news(&mut members).is_empty());
+        assert_eq!(members.find("eve"), Some(at(another, 16)));
+        assert_eq!(members.find("frank"), Some(at(OURS, 2)));
+        assert_eq!(members.len(), 4);
     }
 }

@@ -13,7 +13,7 @@ use crate::cluster::engine::{Password, Settings};
 use crate::home::{Home, HomeError};
 use crate::limits::MAX_IDENTITY_FILE;
 use crate::reactor::boot_time;
-use crate::relay::cluster::{ClusterConfig, EngineAt, MakeTls};
+use crate::relay::cluster::{ClusterConfig, CopyLimits, EngineAt, MakeTls};
 use crate::tls::ClientTls;
 use crate::wire::base64;
 
@@ -151,6 +151,7 @@ pub(super) fn config(
         settings,
         tls,
         boot_time: Box::new(boot_time),
+        copy: CopyLimits::default(),
         letters: arguments.letter_limits(),
         joined: Box::new(joined),
     })

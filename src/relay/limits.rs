@@ -190,6 +190,9 @@ pub const CLUSTER_FIND_TIME: Duration = Duration::from_secs(10);
 /// How long after the relay has fenced itself its lease has ended for certain, with an engine whose
 /// clock is slow, and users at other relays are no longer listed.
 pub const CLUSTER_LEASE_ENDS: Duration = Duration::from_secs(3);
+/// Names that are looked at in one tick where many users of other relays have gone at once: some
+/// 4 ms if all of them have.
+pub const LET_GO_A_TICK: usize = 1000;
 /// Calls about names that are made in one tick: after an engine was lost all users claim theirs
 /// again.
 pub const AGAIN_A_TICK: usize = 256;

@@ -100,7 +100,12 @@ proptest! {
                         members.check(&epoch, change, members.number());
                     }
                 }
-                2..20 => {
+                2 => members.drop_relay(relay(2)),
+                3 => members.drop_others(relay(1)),
+                4..8 => {
+                    members.let_go_some(2);
+                }
+                8..20 => {
                     follow(&mut model, &mut members);
                 }
                 _ => change(&mut model, &mut dice, &mut session),
@@ -115,8 +120,11 @@ proptest! {
                 prop_assert_eq!(was.unwrap_or(false), !is_there, "{}", name);
             }
         }
+        while members.let_go_some(2) {}
+        members.outdate();
         let steps = (0..1000).take_while(|_| !follow(&mut model, &mut members)).count();
         prop_assert!(steps < 100);
+        while members.let_go_some(2) {}
         let copy: BTreeMap<_, _> =
             members.iter().map(|(name, place)| (name.to_owned(), place)).collect();
         prop_assert_eq!(copy, table(&model));

@@ -48,7 +48,7 @@ use std::time::Duration;
 use relay::Process;
 use seeds::play_all;
 use trace::Trace;
-use world::{Counts, World};
+use world::{Counts, RELAYS, World};
 
 /// How many seeds are played unless `SEALWAX_SEEDS` says otherwise.
 const SEEDS: u64 = 250;
@@ -174,6 +174,32 @@ fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
         world.pass(Duration::from_millis(500));
         assert!(world.users[users[1]].is_registered(), "{part}");
     }
+}
+
+/// All users of a relay that ended are gone at once, and leave what others know in parts.
+#[test]
+fn the_users_of_a_relay_that_was_killed_leave_in_parts() {
+    let mut world = World::new(1, Trace::kept(0));
+    for relay in 0..RELAYS {
+        world.kill_relay(relay);
+        world.relays[relay].copy.let_go_a_tick = 1;
+        world.start_relay(relay);
+    }
+    world.pass(Duration::from_secs(1));
+    let user = |name| world.users.iter().position(|it| it.name == name).unwrap();
+    let [alice, others @ ..] = ["alice", "user-1", "user-2", "user-3", "user-4"].map(user);
+    world.connect_to(alice, 0);
+    for user in others {
+        world.connect_to(user, 1);
+    }
+    world.pass(Duration::from_millis(500));
+    let users = |world: &World| world.relays[0].process.as_ref().map(Process::users);
+    assert_eq!(users(&world), Some(5));
+    // What the engine says when it has freed their names comes later.
+    world.engine.server_mut().set_delay(Duration::from_millis(300));
+    world.kill_relay(1);
+    world.pass(Duration::from_secs(11));
+    assert_eq!((users(&world), world.left_at_once), (Some(1), 1));
 }
 
 #[test]

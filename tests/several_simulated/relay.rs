@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sealwax::cluster::engine::Settings;
 use sealwax::reactor::{Config, Reactor, Sys, Time};
-use sealwax::relay::cluster::{ClusterConfig, ClusterState, EngineAt};
+use sealwax::relay::cluster::{ClusterConfig, ClusterState, CopyLimits, EngineAt};
 use sealwax::relay::event::Level;
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::sqlite::LetterLimits;
@@ -25,6 +25,7 @@ pub(crate) struct OneRelay {
     pub(crate) run: u64,
     /// It was stopped until then.
     pub(crate) resumed: Time,
+    pub(crate) copy: CopyLimits,
 }
 
 /// One run of it.
@@ -44,7 +45,7 @@ impl OneRelay {
         let port = 12345 + u16::try_from(number).expect("few relays");
         let at = SocketAddr::from(([127, 0, 0, 1], port));
         let (home, process, run, resumed) = (Home::default(), None, 0, Time::default());
-        Self { at, home, process, run, resumed }
+        Self { at, home, process, run, resumed, copy: CopyLimits::default() }
     }
 
     pub(crate) fn start(&mut self, kernel: Kernel, seed: u64) {
@@ -68,6 +69,7 @@ impl OneRelay {
             },
             tls: None,
             boot_time: Box::new(move || clock.clone().now().since(Time::default())),
+            copy: self.copy,
             letters: LetterLimits::default(),
             joined: Box::new(|_| {}),
         });

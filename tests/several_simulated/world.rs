@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) lost: Option<Time>,
     /// When something was last wrong with the engine, or on the way to it.
     pub(crate) troubled: Time,
+    /// How many users have left what a relay knows in one tick, at most.
+    pub(crate) left_at_once: usize,
     /// How often each thing happened.
     pub(crate) counts: Counts,
     numbers: u64,
@@ -115,10 +117,14 @@ impl World {
             may_lose: false,
             lost: None,
             troubled: Time::default(),
+            left_at_once: 0,
             counts: Counts::new(),
             numbers: 0,
         };
+        // Who was at a relay that ends leaves the copies of the others one after the other.
+        let let_go_a_tick = [1, 2, 1000][usize::try_from(seed % 3).expect("below 3")];
         for number in 0..RELAYS {
+            world.relays[number].copy.let_go_a_tick = let_go_a_tick;
             world.start_relay(number);
         }
         world
@@ -228,7 +234,9 @@ impl World {
 
     fn relay_turn(&mut self, number: usize) {
         let Some(process) = &mut self.relays[number].process else { return };
+        let before = process.users();
         process.turn();
+        self.left_at_once = self.left_at_once.max(before.saturating_sub(process.users()));
         for line in process.log() {
             self.trace.note(self.base.clone().now(), || format!("  relay {number} logs: {line}"));
             for event in EVENTS.iter().filter(|event| line.contains(**event)) {

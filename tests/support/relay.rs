@@ -20,7 +20,7 @@ use sealwax::crypto::{
     relay_challenge,
 };
 use sealwax::reactor::{Config, Linux, ProcessFd, Reactor, Waker, boot_time};
-use sealwax::relay::cluster::{ClusterConfig, EngineAt};
+use sealwax::relay::cluster::{ClusterConfig, CopyLimits, EngineAt};
 use sealwax::relay::journal::{Format, Journal};
 use sealwax::relay::sqlite::{LetterLimits, SqliteStore};
 use sealwax::relay::store::{MemoryStore, Store};
@@ -101,6 +101,7 @@ fn in_cluster(engine: PathBuf, key: [u8; 32]) -> ClusterConfig {
         },
         tls: None,
         boot_time: Box::new(boot_time),
+        copy: CopyLimits::default(),
         letters: LetterLimits::default(),
         joined: Box::new(|_| {}),
     }

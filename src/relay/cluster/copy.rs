@@ -116,6 +116,14 @@ impl Relay {
         self.log.tell(&Event::ForeignEntry { stream: &stream, id });
     }
 
+    /// Lets some of those go who went all at once. The others have the next ticks.
+    pub(super) fn let_some_go(&mut self, cx: &mut Context) {
+        let Some(cluster) = &mut self.cluster else { return };
+        if cluster.members.let_go_some(cluster.config.copy.let_go_a_tick) {
+            cx.tick_again();
+        }
+    }
+
     /// Lets the roster know who came to any relay, and who went.
     pub(super) fn tell_news(&mut self) {
         while let Some(news) = self.cluster.as_mut().and_then(|it| it.members.next_news()) {

@@ -52,7 +52,7 @@ use self::seek::Seeking;
 use super::Relay;
 use super::boxes::LetterLimits;
 use super::letter_store::LetterAsk;
-use super::limits::CLUSTER_QUEUE;
+use super::limits::{CLUSTER_QUEUE, LET_GO_A_TICK};
 use super::user_name::UserName;
 use crate::cluster::engine::{Engine, NotTaken, Settings, Ticket};
 use crate::cluster::lease::Lease;
@@ -74,10 +74,25 @@ pub struct ClusterConfig {
     /// Time since any fixed start, by a clock that goes on while the machine is suspended
     /// (`CLOCK_BOOTTIME`).
     pub boot_time: Box<dyn Fn() -> Duration>,
+    /// How much of the copy of who is where is kept and changed.
+    pub copy: CopyLimits,
     /// What is kept of letters.
     pub letters: LetterLimits,
     /// Is told the id of the cluster when the relay has joined it.
     pub joined: Box<dyn Fn(&str)>,
+}
+
+/// Limits of the copy of who is where.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyLimits {
+    /// Names that are looked at in one tick where many users have gone at once.
+    pub let_go_a_tick: usize,
+}
+
+impl Default for CopyLimits {
+    fn default() -> Self {
+        Self { let_go_a_tick: LET_GO_A_TICK }
+    }
 }
 
 /// Where an engine listens.

@@ -166,6 +166,7 @@ impl Relay {
         self.restore_some(cx);
         self.move_on(cx);
         self.ask_own_for_keys();
+        self.let_some_go(cx);
         self.tell_news();
     }
 
