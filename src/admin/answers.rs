@@ -57,6 +57,7 @@ pub(super) fn status(cx: &Context, relay: &mut Relay, vitals: &Vitals) -> Vec<u8
             "joined": it.is_joined,
             "connected": it.is_connected,
             "users": it.users,
+            "lists_all": it.lists_all,
             "frames": it.frames,
             "letters_left": it.letters_left,
         })),

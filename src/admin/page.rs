@@ -113,6 +113,11 @@ impl Page {
                 ),
                 ("sealwax_cluster_users", "Users at all relays.", cluster.users),
                 (
+                    "sealwax_cluster_lists_all",
+                    "1 while no user is missing in rosters because there are too many.",
+                    cluster.lists_all.into(),
+                ),
+                (
                     "sealwax_cluster_frames",
                     "Frames for other relays that were not answered.",
                     cluster.frames,

@@ -75,6 +75,9 @@ pub const READ_WAIT: Duration = Duration::from_secs(2);
 pub const READ_WAIT_COPYING: Duration = Duration::from_millis(50);
 /// Names of whose place a relay keeps a copy, some 120 bytes each.
 pub const MAX_MEMBERS: usize = 1_000_000;
+/// Where names had no room in that copy, it is read anew once this part of it (one of so many) is
+/// free.
+pub const ROOM_AGAIN: usize = 16;
 /// A box of which older letters are in the file of a relay is closed for this long, each time that
 /// the relay says so: if it ends, others need not wait for it.
 pub const BOX_CLOSED: Duration = Duration::from_mins(1);

@@ -7,6 +7,9 @@
 //! then there is a new snapshot. Until that is whole the old copy stays, so that nobody leaves the
 //! roster who is there.
 //!
+//! Names beyond [`MAX_MEMBERS`] are not in the copy ([`Members::leaves_out`]): the engine is asked
+//! for each of them. There is a new snapshot once enough others have left.
+//!
 //! Users who went all at once (their relay has ended, or a snapshot does not have them) are not
 //! found any more from then on, and leave the copy in parts ([`Members::let_go_some`]): 100,000 of
 //! them would take a relay half a second. Who comes to another relay meanwhile has not left.
@@ -15,12 +18,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::frames::{Change, Page};
-use super::limits::MAX_MEMBERS;
+use super::limits::{MAX_MEMBERS, ROOM_AGAIN};
 use super::place::{Incarnation, Place};
 
 /// Who is where.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Members {
+    /// How many names there are at most, beside our own.
+    most: usize,
+    /// The round in which a name had no room last.
+    left_out: Option<u32>,
     // A tree and not a hash table: it is never copied to grow, and has one order.
     names: BTreeMap<Box<str>, Entry>,
     epoch: String,
@@ -77,7 +84,31 @@ pub enum Wanted {
     Changes(u64),
 }
 
+impl Default for Members {
+    fn default() -> Self {
+        Self::with_room(MAX_MEMBERS)
+    }
+}
+
 impl Members {
+    /// A copy of at most so many names, which has to begin.
+    pub const fn with_room(most: usize) -> Self {
+        Self {
+            most,
+            left_out: None,
+            names: BTreeMap::new(),
+            epoch: String::new(),
+            number: 0,
+            stage: Stage::Outdated,
+            round: 0,
+            whole: 0,
+            ended: BTreeSet::new(),
+            alone: None,
+            passed: None,
+            news: VecDeque::new(),
+        }
+    }
+
     /// What is to be asked of the engine next.
     pub const fn wanted(&self) -> Wanted {
         match self.stage {
@@ -150,6 +181,18 @@ impl Members {
                 }
             }
         }
+        // Enough have left for those who had no room.
+        if self.stage == Stage::Following
+            && self.leaves_out()
+            && self.names.len() < self.most - self.most / ROOM_AGAIN
+        {
+            self.outdate();
+        }
+    }
+
+    /// Whether names are missing in the copy that had no room.
+    pub fn leaves_out(&self) -> bool {
+        self.left_out.is_some_and(|round| round >= self.whole)
     }
 
     /// Where a name is.
@@ -182,7 +225,7 @@ impl Members {
     /// One of our own connections holds a name: the engine has just said so, and its change comes
     /// later.
     pub fn hold(&mut self, name: &str, place: Place) {
-        self.put(name.to_owned(), place);
+        self.put_within(name.to_owned(), place, usize::MAX);
     }
 
     /// One of our own connections that held a name is gone.
@@ -239,10 +282,16 @@ impl Members {
     }
 
     fn put(&mut self, name: String, place: Place) {
+        self.put_within(name, place, self.most);
+    }
+
+    fn put_within(&mut self, name: String, place: Place, most: usize) {
         let entry = Entry { place, round: self.round };
         if let Some(known) = self.names.get_mut(&*name) {
             *known = entry;
-        } else if self.names.len() < MAX_MEMBERS {
+        } else if self.names.len() >= most {
+            self.left_out = Some(self.round);
+        } else {
             let name: Box<str> = name.into();
             self.news.push_back(News::Came(name.clone()));
             self.names.insert(name, entry);
@@ -346,6 +395,24 @@ mod tests {
         assert_eq!(news(&mut members), ["+carol", "-alice"]);
         assert_eq!(members.find("bob"), Some(at(OURS, 9)));
         assert_eq!(members.wanted(), Wanted::Changes(3));
+    }
+
+    #[test]
+    fn names_that_have_no_room_are_told_and_come_once_there_is_some() {
+        let mut members = Members::with_room(1);
+        members.begin("e", 10);
+        members.scanned(page(0, &[("alice", at(THEIRS, 1)), ("bob", at(THEIRS, 2))]));
+        members.hold("carol", at(OURS, 1));
+        assert_eq!(news(&mut members), ["+alice", "+carol"], "our own have room");
+        assert!(members.leaves_out() && members.find("bob").is_none());
+        members.changed([change(11, "carol", None)]);
+        assert_eq!(members.wanted(), Wanted::Changes(11), "alice takes the only place");
+        members.changed([change(12, "alice", None)]);
+        assert_eq!(members.wanted(), Wanted::Beginning);
+        members.begin("e", 12);
+        members.scanned(page(0, &[("bob", at(THEIRS, 2))]));
+        assert!(!members.leaves_out());
+        assert_eq!(news(&mut members), ["-carol", "-alice", "+bob"]);
     }
 
     #[test]

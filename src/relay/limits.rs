@@ -177,7 +177,7 @@ pub const CLUSTER_FRAMES_A_SENDER: usize = 1024;
 /// `unknown_user`.
 pub const CLUSTER_ANSWER_TIME: Duration = Duration::from_secs(10);
 /// Names for which frames wait until the engine has said where they are; one more is
-/// `unknown_user`.
+/// `unknown_user`, and `queue_full` where the copy of who is where leaves users out.
 pub const CLUSTER_SOUGHT: usize = 256;
 /// Bytes of such frames.
 pub const CLUSTER_SOUGHT_BYTES: usize = 1024 * 1024;

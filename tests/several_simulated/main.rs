@@ -176,6 +176,35 @@ fn the_names_of_a_relay_that_was_killed_are_free_within_11_s() {
     }
 }
 
+/// Users for whom the copy of who is where has no room are reached all the same.
+#[test]
+fn users_who_are_missing_in_the_copy_are_reached() {
+    let mut world = World::new(1, Trace::kept(0));
+    for relay in 0..RELAYS {
+        world.kill_relay(relay);
+        world.relays[relay].copy.names = 2;
+        world.start_relay(relay);
+    }
+    world.pass(Duration::from_secs(1));
+    let user = |name| world.users.iter().position(|it| it.name == name).unwrap();
+    let users = ["user-1", "user-2", "user-3"].map(user);
+    for (user, at) in users.into_iter().zip([0, 1, 1]) {
+        world.connect_to(user, at);
+        world.pass(Duration::from_millis(500));
+    }
+    let state = |world: &World| world.relays[0].state().map(|it| (it.users, it.lists_all));
+    assert_eq!(state(&world), Some((2, false)));
+    for to in ["user-2", "user-3"] {
+        let id = world.say(users[0], to).expect("it is registered");
+        world.pass(Duration::from_millis(200));
+        assert_eq!(world.post.answer(&id), Some(post::Answer::Relayed), "{to}");
+    }
+    world.leave(users[1]);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(state(&world), Some((2, true)));
+    assert_eq!(world.counts["relay: those beyond are missing"], 2, "by each of two relays");
+}
+
 /// All users of a relay that ended are gone at once, and leave what others know in parts.
 #[test]
 fn the_users_of_a_relay_that_was_killed_leave_in_parts() {

@@ -50,12 +50,13 @@ const ENDINGS: [&str; 9] = [
 ];
 
 /// What relays log that has to happen.
-const EVENTS: [&str; 5] = [
+const EVENTS: [&str; 6] = [
     "does not renew",
     "is one of its cluster",
     "has ended, and the names",
     "another one is taken",
     "is none of a relay",
+    "those beyond are missing",
 ];
 
 pub(crate) struct World {

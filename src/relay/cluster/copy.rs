@@ -122,6 +122,15 @@ impl Relay {
         if cluster.members.let_go_some(cluster.config.copy.let_go_a_tick) {
             cx.tick_again();
         }
+        let leaves_out = cluster.members.leaves_out();
+        if !std::mem::replace(&mut cluster.is_told_left_out, leaves_out) && leaves_out {
+            let detail = format!(
+                "more than {} users are connected: those beyond are missing in rosters, and the \
+                 engine is asked for each frame to them",
+                cluster.config.copy.names
+            );
+            self.log.tell(&Event::ClusterFailed { detail: &detail });
+        }
     }
 
     /// Lets the roster know who came to any relay, and who went.

@@ -56,7 +56,7 @@ use super::limits::{CLUSTER_QUEUE, LET_GO_A_TICK};
 use super::user_name::UserName;
 use crate::cluster::engine::{Engine, NotTaken, Settings, Ticket};
 use crate::cluster::lease::Lease;
-use crate::cluster::limits::READ_WAIT;
+use crate::cluster::limits::{MAX_MEMBERS, READ_WAIT};
 use crate::cluster::members::Members;
 use crate::cluster::script::Call;
 use crate::cluster::{EngineFault, Incarnation, Place};
@@ -85,13 +85,15 @@ pub struct ClusterConfig {
 /// Limits of the copy of who is where.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyLimits {
+    /// Names that it has, beside those of this relay's own users.
+    pub names: usize,
     /// Names that are looked at in one tick where many users have gone at once.
     pub let_go_a_tick: usize,
 }
 
 impl Default for CopyLimits {
     fn default() -> Self {
-        Self { let_go_a_tick: LET_GO_A_TICK }
+        Self { names: MAX_MEMBERS, let_go_a_tick: LET_GO_A_TICK }
     }
 }
 
@@ -125,6 +127,8 @@ pub(super) struct Cluster {
     /// Whether the operator was told that something else writes to the engine.
     is_told_foreign: bool,
     members: Members,
+    /// Whether the operator was told that names are missing in the copy.
+    is_told_left_out: bool,
     everybody: Everybody,
     /// For calls.
     calls: Link,
@@ -219,6 +223,9 @@ pub struct ClusterState {
     pub is_connected: bool,
     /// Users at all relays, as far as is known.
     pub users: usize,
+    /// All users at all relays are known. Where they are too many, those beyond are missing in
+    /// rosters, and the engine is asked for each frame to them.
+    pub lists_all: bool,
     /// Frames for other relays that were not answered.
     pub frames: usize,
     /// Letters from before the relay joined that are still in its own store.
@@ -230,7 +237,6 @@ pub struct ClusterState {
 impl Cluster {
     pub(super) fn new(config: ClusterConfig, own: Incarnation) -> Self {
         Self {
-            config,
             own,
             lease: Lease::default(),
             has_joined: false,
@@ -239,7 +245,8 @@ impl Cluster {
             told_loss: String::new(),
             is_told_refused: false,
             is_told_foreign: false,
-            members: Members::default(),
+            members: Members::with_room(config.copy.names),
+            is_told_left_out: false,
             everybody: Everybody::default(),
             calls: Link::new(Duration::ZERO),
             reads: Link::new(READ_WAIT),
@@ -265,6 +272,7 @@ impl Cluster {
             moving: Moving::default(),
             expire_at: Time::default(),
             failure: None,
+            config,
         }
     }
 
@@ -289,6 +297,7 @@ impl Cluster {
             is_joined: self.is_held(),
             is_connected: self.calls.is_ready() && self.reads.is_ready(),
             users: self.everybody.len(),
+            lists_all: !self.members.leaves_out(),
             frames: self.outgoing.len(),
             letters_left,
             takes_letters: !self.moving.refuses_letters() && !self.moving.has_keys_left(),

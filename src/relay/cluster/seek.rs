@@ -56,7 +56,8 @@ impl Seeking {
 }
 
 impl Relay {
-    /// Keeps a frame until the engine has said where `to` is. Too many of them find nobody.
+    /// Keeps a frame until the engine has said where `to` is. Too many of them find nobody, or are
+    /// refused with `queue_full` where the copy leaves users out.
     pub(super) fn seek(
         &mut self,
         cx: &Context,
@@ -70,7 +71,10 @@ impl Relay {
         if is_new && cluster.seeking.names.len() >= CLUSTER_SOUGHT
             || cluster.seeking.bytes + frame.len() > CLUSTER_SOUGHT_BYTES
         {
-            return Err(unknown_user());
+            // One whom the copy would have is nobody; one who had no room there may be found later.
+            let is_nobody = !cluster.members.leaves_out();
+            let later = Fault::new(ErrorCode::QueueFull, NOT_REACHED);
+            return Err(if is_nobody { unknown_user() } else { later });
         }
         if is_new {
             let call = names::find(cluster.own, to, u64::MAX);
