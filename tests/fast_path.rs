@@ -44,11 +44,26 @@ fn agree_within(bytes: &[u8], max_frame: usize) -> bool {
     assert_eq!(passed_on(&scanned), passed_on(&expected), "{}", bytes.escape_ascii());
     assert_eq!(both, general, "{}", bytes.escape_ascii());
     let common = scan_common(bytes, max_frame);
-    // Whatever stood before it, and however much of that it begins with.
+    // Whatever stood before it, however much of that it begins with, and whoever sends it.
+    let sender = br#""alice""#;
     for before in BEFORE.iter() {
         let mut frames = CommonFrames::default();
-        assert!(frames.scan(before, MAX_FRAME).is_some());
-        assert_eq!(frames.scan(bytes, max_frame), common, "{}", bytes.escape_ascii());
+        let before = frames.scan(before, MAX_FRAME, sender).unwrap();
+        let scanned = frames.scan(bytes, max_frame, sender);
+        let scanned = scanned.map(|frame| (frame.end, frame.request()));
+        assert_eq!(scanned, common, "{}", bytes.escape_ascii());
+        if let Some(length) = before.repeated(bytes, max_frame) {
+            let Some((end, Request { id, version2, body: Body::Forward(forward) })) = &common
+            else {
+                panic!("it is no common frame: {}", bytes.escape_ascii())
+            };
+            assert_eq!((*end, &*forward.to), (length, before.to_text()));
+            assert_eq!((id.as_deref(), *version2), (before.id(), before.version2));
+            assert_eq!(forward.kind, before.kind);
+            let sender = br#""JG""#;
+            let changed = before.sender_bytes().of(&bytes[..length]);
+            assert_eq!(changed.parts(sender).concat(), forward.bytes.parts(sender).concat());
+        }
     }
     common.is_some()
 }

@@ -16,13 +16,18 @@ pub fn request(frame: &[u8]) {
         assert_eq!(Request::parse(frame[..end].trim_ascii_start()).as_ref(), Ok(&fast));
         // Nor does it matter that one like it, or one that begins like it, was read before.
         let mut frames = CommonFrames::default();
-        assert_eq!(frames.scan(frame, frame.len()), Some((end, fast.clone())));
-        assert_eq!(frames.scan(frame, frame.len()), Some((end, fast)));
+        let sender = SENDER.as_bytes();
+        let first = frames.scan(frame, frame.len(), sender).unwrap();
+        assert_eq!((first.end, first.request()), (end, fast));
         let body = frame[..end].iter().rposition(|&byte| byte == b':').unwrap_or(end);
         let shorter = [&frame[..body], b":\"\"}"].concat();
-        let alone = scan_common(&shorter, shorter.len());
-        assert_eq!(frames.scan(frame, frame.len()).map(|(end, _)| end), Some(end));
-        assert_eq!(frames.scan(&shorter, shorter.len()), alone);
+        for frame in [frame, &shorter] {
+            let alone = scan_common(frame, frame.len());
+            let scanned = frames.scan(frame, frame.len(), sender);
+            assert_eq!(scanned.map(|frame| (frame.end, frame.request())), alone);
+            let repeated = first.repeated(frame, frame.len());
+            assert!(repeated.is_none() || repeated == alone.map(|(end, _)| end));
+        }
     }
     let request = match Request::parse(frame) {
         Ok(request) => request,

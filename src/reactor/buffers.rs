@@ -111,6 +111,15 @@ pub(crate) struct Waiting {
     memory: usize,
 }
 
+/// What was added to an outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// So many bytes.
+    pub(crate) bytes: usize,
+    /// So many bytes of memory more than it had.
+    pub(crate) memory: usize,
+}
+
 /// A run of bytes in an outbox.
 pub(crate) enum Chunk {
     /// Bytes of this outbox alone.
@@ -136,45 +145,41 @@ impl Outbox {
     }
 
     /// Appends `parts`, joined. They are never split between a chunk that has room and a new one,
-    /// so a frame leaves in as few slices as possible. Returns how much memory that took, in bytes.
-    pub(crate) fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) -> usize {
-        let added: usize = parts.iter().map(|part| part.len()).sum();
-        if added == 0 {
-            return 0;
+    /// so a frame leaves in as few slices as possible.
+    pub(crate) fn push(&mut self, parts: &[&[u8]], pool: &mut Pool) -> Pushed {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if bytes == 0 {
+            return Pushed::default();
         }
         let waiting = self.0.get_or_insert_with(|| pool.waiting());
-        let room = match waiting.chunks.back() {
-            Some(Chunk::Own(tail)) => tail.capacity() - tail.len(),
-            Some(Chunk::Shared(_)) | None => 0,
-        };
-        let mut taken = 0;
-        if room < added {
-            let fresh = if added <= CHUNK_SIZE { pool.chunk() } else { Vec::with_capacity(added) };
-            taken = fresh.capacity();
-            waiting.memory += taken;
-            waiting.chunks.push_back(Chunk::Own(fresh));
+        waiting.len += bytes;
+        if let Some(Chunk::Own(tail)) = waiting.chunks.back_mut()
+            && tail.capacity() - tail.len() >= bytes
+        {
+            append(tail, parts);
+            waiting.check();
+            return Pushed { bytes, memory: 0 };
         }
-        if let Some(Chunk::Own(tail)) = waiting.chunks.back_mut() {
-            for part in parts {
-                tail.extend_from_slice(part);
-            }
-        }
-        waiting.len += added;
+        let mut fresh = if bytes <= CHUNK_SIZE { pool.chunk() } else { Vec::with_capacity(bytes) };
+        append(&mut fresh, parts);
+        let memory = fresh.capacity();
+        waiting.memory += memory;
+        waiting.chunks.push_back(Chunk::Own(fresh));
         waiting.check();
-        taken
+        Pushed { bytes, memory }
     }
 
-    /// Appends bytes that others get too. Returns how much memory they take.
-    pub(crate) fn share(&mut self, bytes: &Rc<[u8]>, pool: &mut Pool) -> usize {
+    /// Appends bytes that others get too.
+    pub(crate) fn share(&mut self, bytes: &Rc<[u8]>, pool: &mut Pool) -> Pushed {
         if bytes.is_empty() {
-            return 0;
+            return Pushed::default();
         }
         let waiting = self.0.get_or_insert_with(|| pool.waiting());
         waiting.chunks.push_back(Chunk::Shared(Rc::clone(bytes)));
         waiting.len += bytes.len();
         waiting.memory += bytes.len();
         waiting.check();
-        bytes.len()
+        Pushed { bytes: bytes.len(), memory: bytes.len() }
     }
 
     /// Points `slices` at the first bytes that wait, and tells how many slices that took.
@@ -221,6 +226,13 @@ impl Outbox {
         let dropped = self.len();
         self.advance(dropped, pool);
         dropped
+    }
+}
+
+/// Copies `parts` behind each other; there is room for them.
+fn append(tail: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        tail.extend_from_slice(part);
     }
 }
 

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::rc::Rc;
 
-use super::buffers::{Outbox, Pool};
+use super::buffers::{Outbox, Pool, Pushed};
 use super::connection::{Connection, Kind, LayerFlags, ReadBlocks, Readiness, State};
 use super::deadlines::{Deadlines, Kind as DeadlineKind};
 use super::limits;
@@ -55,6 +55,15 @@ pub struct Context {
     pub(super) stopping: bool,
     /// Where ticks are measured, if anybody wants to know.
     pub(super) meter: Option<Rc<Meter>>,
+}
+
+/// What waits for a source ([`Context::outgoing`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// As [`Context::queued`] tells.
+    pub queued: usize,
+    /// As [`Context::has_backlog`] tells.
+    pub has_backlog: bool,
 }
 
 /// What a trace shows of a source.
@@ -168,10 +177,20 @@ impl Context {
 
     /// Bytes queued for `to` that the kernel has not taken.
     pub fn queued(&self, to: Token) -> usize {
-        let Some(connection) = self.connections.get(to) else { return 0 };
+        self.connections.get(to).map_or(0, |connection| self.queued_for(to, connection))
+    }
+
+    fn queued_for(&self, to: Token, connection: &Connection) -> usize {
         let sealed =
             if connection.layer.has(LayerFlags::UNSENT) { self.layers.unsent(to) } else { 0 };
         connection.outbox.len() + sealed
+    }
+
+    /// What waits for `to`, if it [is open](Self::is_open).
+    pub fn outgoing(&self, to: Token) -> Option<Outgoing> {
+        let connection = self.connections.get(to).filter(|it| it.state == State::Open)?;
+        let (queued, has_backlog) = (self.queued_for(to, connection), connection.has_backlog);
+        Some(Outgoing { queued, has_backlog })
     }
 
     /// From now on `engine` stands between the socket `id` and its handler: what was not consumed
@@ -391,14 +410,14 @@ impl Context {
         id
     }
 
-    fn queue(&mut self, to: Token, push: impl FnOnce(&mut Outbox, &mut Pool) -> usize) {
+    fn queue(&mut self, to: Token, push: impl FnOnce(&mut Outbox, &mut Pool) -> Pushed) {
         let Some(connection) = self.connections.get_mut(to) else { return };
         if connection.state != State::Open {
             return;
         }
-        let before = connection.outbox.len();
-        self.output_in_all += push(&mut connection.outbox, &mut self.pool);
-        self.queued_in_all += connection.outbox.len() - before;
+        let pushed = push(&mut connection.outbox, &mut self.pool);
+        self.output_in_all += pushed.memory;
+        self.queued_in_all += pushed.bytes;
         if !std::mem::replace(&mut connection.is_dirty, true) {
             self.dirty.push(to);
         }

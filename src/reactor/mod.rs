@@ -66,7 +66,7 @@ use self::deadlines::Horizon;
 use self::transform::Wire;
 
 pub(crate) use self::connection::{Kind, ReadBlocks, State};
-pub use self::context::Context;
+pub use self::context::{Context, Outgoing};
 pub(crate) use self::context::{LeftToDo, Snapshot};
 pub(crate) use self::deadlines::Kind as DeadlineKind;
 pub use self::handler::{CloseReason, Handler, Opened, Signal, Timeout, Timer};

@@ -127,7 +127,7 @@ impl Relay {
         request: &Request,
         forward: &Forward,
     ) -> Result<(), Fault> {
-        let Some((to, addressee)) = self.addressee(cx, &forward.to) else {
+        let Some((to, addressee)) = self.addressee(cx, &*forward.to) else {
             return self.forward_far(cx, from, request, forward);
         };
         let Some(sender) = self.peers.user(from) else { return Ok(()) };
@@ -159,19 +159,23 @@ impl Relay {
 
     /// The user `name`, if it can be sent anything: a connection that was lost in this tick stays
     /// in the directory until the end of the tick.
-    pub(super) fn addressee(&self, cx: &Context, name: &str) -> Option<(Token, &User)> {
+    pub(super) fn addressee(&self, cx: &Context, name: impl AsRef<[u8]>) -> Option<(Token, &User)> {
         let token = self.directory.holder(name, &self.peers).filter(|&token| cx.is_open(token))?;
         Some((token, self.peers.user(token)?))
     }
 
     /// Queues what others sent for `to`, and returns how many bytes that are.
     pub(super) fn queue(&mut self, cx: &mut Context, to: Token, parts: &[&[u8]]) -> usize {
-        let bytes = parts.iter().map(|part| part.len()).sum();
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
         cx.send(to, parts);
-        self.was_sent(to, bytes);
-        // Where others write to it without pause, its queue never runs dry and nothing else would
-        // say that it may be read again.
-        self.read_again(cx, to);
+        self.traffic.sent += bytes as u64;
+        let Some(peer) = self.peers.get_mut(to) else { return bytes };
+        peer.sent += bytes as u64;
+        if peer.held {
+            // Where others write to it without pause, its queue never runs dry and nothing else
+            // would say that it may be read again.
+            self.read_again(cx, to);
+        }
         bytes
     }
 }

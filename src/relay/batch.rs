@@ -9,7 +9,6 @@
 //! the batch and is left to `exchange.rs`, which would do the same with each of these frames, one
 //! by one.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Relay;
@@ -17,11 +16,10 @@ use super::event::{Event, Level};
 use super::limits::ANSWERS_A_BATCH;
 use crate::reactor::limits::CHUNK_SIZE;
 use crate::reactor::{Context, Token};
-use crate::wire::{Body, CommonFrames, ForwardKind, Reply};
+use crate::wire::{CommonFrame, ForwardKind, Reply};
 
 /// Where the frames of a batch go.
-struct Route<'a> {
-    name: &'a str,
+struct Route {
     to: Token,
     /// The id of its prekey, if it is of version 2.
     prekey: Option<u32>,
@@ -31,55 +29,81 @@ struct Route<'a> {
     pending: Range<usize>,
 }
 
+/// The frame that was read last, and what was found out about it.
+struct Last<'a> {
+    frame: CommonFrame<'a>,
+    /// Its `from` says its sender: nothing in it is to be changed.
+    is_named: bool,
+    /// The one before it went the same way: so may the next.
+    is_run: bool,
+    route: Route,
+}
+
 impl Relay {
     /// Forwards the common frames at the front of `bytes`. Returns how many bytes are done with.
     pub(super) fn forward_batch(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
-        let (mut frames, mut last) = (CommonFrames::default(), None::<Route>);
+        let max_frame = self.config.max_frame;
+        let mut last = None::<Last>;
         let (mut consumed, mut answered, mut forwarded) = (0, 0, 0);
-        while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
-            let Body::Forward(forward) = &request.body else { break };
-            let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
-            let route = match &mut last {
-                // The same pointer where the scanner found that the frame begins as the last one
-                // did.
-                Some(route) if std::ptr::eq(route.name, to) || route.name == to => route,
-                _ => {
-                    self.queue_pending(cx, last.as_mut(), bytes);
-                    last = self.route(cx, to, version2);
-                    let Some(route) = &mut last else { break };
-                    route
+        while consumed < bytes.len() {
+            let rest = &bytes[consumed..];
+            let run = last.as_ref().filter(|last| last.is_run);
+            let repeated = run.and_then(|last| last.frame.repeated(rest, max_frame));
+            let frame = if let Some(length) = repeated {
+                consumed..consumed + length
+            } else {
+                let Some(frame) = self.frames.scan(rest, max_frame, &json) else { break };
+                if frame.version2 != version2 {
+                    break;
                 }
+                let end = consumed + frame.end;
+                let is_named = frame.is_from(&json);
+                let before = last.take();
+                let (route, is_run) = match before {
+                    Some(last) if last.frame.to() == frame.to() => (last.route, true),
+                    before => {
+                        self.queue_pending(cx, before.map(|last| last.route).as_mut(), bytes);
+                        let Some(route) = self.route(cx, frame.to(), version2) else { break };
+                        (route, false)
+                    }
+                };
+                last = Some(Last { frame, is_named, is_run, route });
+                end - frame.frame_len()..end
             };
-            if request.version2 != version2 || route.room == 0 {
+            let Some(Last { frame: common, is_named, route, .. }) = &mut last else { break };
+            if route.room == 0 {
                 break;
             }
-            let end = consumed + end;
-            let frame = end - forward.bytes.frame_len()..end;
-            let len = if forward.bytes.is_from(&json) && bytes.get(end) == Some(&b'\n') {
-                consumed = end + 1;
+            consumed = frame.end;
+            let len = if *is_named && bytes.get(frame.end) == Some(&b'\n') {
+                consumed += 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
-                consumed = end;
                 self.queue_pending(cx, Some(route), bytes);
-                self.queue(cx, route.to, &forward.bytes.parts(&json))
+                if *is_named {
+                    self.queue(cx, route.to, &[&bytes[frame], b"\n"])
+                } else {
+                    let changed = common.sender_bytes().of(&bytes[frame]);
+                    self.queue(cx, route.to, &changed.parts(&json))
+                }
             };
             route.room = route.room.saturating_sub(len);
             forwarded += 1;
-            if version2 && forward.kind == ForwardKind::SendKey {
-                self.note_written(name.as_str(), route.name);
+            if version2 && common.kind == ForwardKind::SendKey {
+                self.note_written(name.as_str(), common.to_text());
             }
             if is_told {
-                let (action, from, to) = (forward.kind, name.as_str(), route.name);
+                let (action, from, to) = (common.kind, name.as_str(), common.to_text());
                 self.log.tell(&Event::Forwarded { action, from, to, bytes: len });
             }
-            if let Some(id) = &request.id {
+            if let Some(id) = common.id() {
                 if route.to == from {
                     self.queue_pending(cx, Some(route), bytes); // it goes before its answer
                 }
-                let (id, to) = (id.as_ref().into(), route.name.into());
+                let (id, to) = (id.into(), common.to_text().into());
                 self.answer(cx, from, &Reply::Relayed { id, to, prekey: route.prekey }.encode());
                 answered += 1;
                 if answered == ANSWERS_A_BATCH || self.is_full(cx, from) {
@@ -87,21 +111,23 @@ impl Relay {
                 }
             }
         }
-        self.queue_pending(cx, last.as_mut(), bytes);
+        self.queue_pending(cx, last.map(|last| last.route).as_mut(), bytes);
         self.traffic.messages += forwarded;
         consumed
     }
 
     /// The way to the user `name`, if frames of that version may go there.
-    fn route<'a>(&self, cx: &Context, name: &'a str, version2: bool) -> Option<Route<'a>> {
-        let (to, user) = self.addressee(cx, name)?;
+    fn route(&self, cx: &Context, name: &[u8], version2: bool) -> Option<Route> {
+        let to = self.directory.holder(name, &self.peers)?;
+        let (user, outgoing) = (self.peers.user(to)?, cx.outgoing(to)?);
         if user.is_version2() != version2 || self.is_scarce(cx) {
             return None;
         }
         let prekey = user.prekey.as_ref().map(|prekey| prekey.id);
         // A frame may go beyond the limit, and is the last one then.
-        let room = (self.soft_limit(cx, to) + 1).saturating_sub(cx.queued(to));
-        Some(Route { name, to, prekey, room, pending: 0..0 })
+        let soft = self.config.soft_limit(cx.output_in_all(), outgoing.has_backlog);
+        let room = (soft + 1).saturating_sub(outgoing.queued);
+        Some(Route { to, prekey, room, pending: 0..0 })
     }
 
     /// Adds a frame that needs no change to those that are pending, as long as they fit into one

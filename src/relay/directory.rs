@@ -11,8 +11,8 @@
 //! Which name a connection holds is kept with the connection ([`Holders`]), and only there: each
 //! further index is memory for each user.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
-use std::hash::BuildHasher;
 
 use super::bindings::Bindings;
 use super::fault::Fault;
@@ -30,11 +30,19 @@ pub(super) trait Holders {
     fn in_slot(&self, slot: usize) -> Option<(Token, &UserName)>;
 }
 
+/// Names that are found without a look into the index: a power of two.
+const RECENT: usize = 1024;
+
 /// The names.
 pub(super) struct Directory {
     keyed: Keyed,
     /// The slots of the connections that hold a name.
     held: Index,
+    /// Who was found lately, each at the place of its name: what it holds is looked at, and where
+    /// that is another name, the index is asked.
+    recent: Box<[Cell<Option<Token>>]>,
+    /// Spreads names over those places: odd, and unknown to strangers.
+    factor: u64,
     bound: Bindings,
     /// What the store was asked to bind, by the number of the request.
     reserved: BTreeMap<u64, Reservation>,
@@ -70,6 +78,8 @@ impl Directory {
         let keyed = Keyed::new(seed);
         let mut directory = Self {
             held: Index::with_capacity(holders),
+            recent: vec![Cell::new(None); RECENT].into(),
+            factor: keyed.hash(b"recent") | 1,
             bound: Bindings::new(keyed.clone()),
             reserved: BTreeMap::new(),
             reserved_names: HashSet::with_hasher(keyed.clone()),
@@ -83,11 +93,32 @@ impl Directory {
     }
 
     /// The connection that holds `name`.
-    pub(super) fn holder(&self, name: &str, holders: &impl Holders) -> Option<Token> {
-        self.held.find_map(self.hash(name), |slot| {
-            let (token, its) = holders.in_slot(slot)?;
-            its.is(name).then_some(token)
-        })
+    pub(super) fn holder(&self, name: impl AsRef<[u8]>, holders: &impl Holders) -> Option<Token> {
+        let name = name.as_ref();
+        let is_its = |slot| holders.in_slot(slot).filter(|(_, its)| its.is(name));
+        let recent = &self.recent[self.place_of(name)];
+        if let Some(token) = recent.get()
+            && is_its(token.slot()).is_some_and(|(holder, _)| holder == token)
+        {
+            return Some(token);
+        }
+        let found = self.held.find_map(self.keyed.hash(name), |slot| Some(is_its(slot)?.0));
+        if found.is_some() {
+            recent.set(found);
+        }
+        found
+    }
+
+    /// Where `name` has its place among the recent ones. Names differ most in their last bytes, and
+    /// two that share a place are found in the index.
+    fn place_of(&self, name: &[u8]) -> usize {
+        let mut end = [0; 8];
+        match name.last_chunk() {
+            Some(last) => end = *last,
+            None => end[..name.len()].copy_from_slice(name),
+        }
+        let spread = (u64::from_le_bytes(end) ^ name.len() as u64).wrapping_mul(self.factor);
+        usize::try_from(spread >> (64 - RECENT.trailing_zeros())).unwrap_or_default()
     }
 
     /// How many names are held, and how many the store is binding.
@@ -168,20 +199,18 @@ impl Directory {
 
     /// `by` holds `name` from now on. Nobody held it before.
     pub(super) fn hold(&mut self, name: &UserName, by: Token) {
-        self.held.insert(self.hash(name.as_str()), by.slot());
+        self.held.insert(self.keyed.hash(name.as_bytes()), by.slot());
     }
 
     /// `by` no longer holds `name`.
     pub(super) fn release(&mut self, name: &UserName, by: Token) {
-        self.held.remove(self.hash(name.as_str()), by.slot());
+        let recent = &self.recent[self.place_of(name.as_bytes())];
+        recent.set(recent.get().filter(|&token| token != by));
+        self.held.remove(self.keyed.hash(name.as_bytes()), by.slot());
     }
 
     fn is_taken(&self, name: &str, holders: &impl Holders) -> bool {
         self.reserved_names.contains(name) || self.holder(name, holders).is_some()
-    }
-
-    fn hash(&self, name: &str) -> u64 {
-        self.keyed.hash_one(name)
     }
 
     /// Keeps a free name for `by` until [`settle`](Self::settle), which is to be told the number

@@ -15,6 +15,11 @@ impl Keyed {
     pub(super) fn new(key: [u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(&key))
     }
+
+    /// The same as `hash_one` of a text with these bytes.
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        self.0.hash(bytes)
+    }
 }
 
 impl BuildHasher for Keyed {

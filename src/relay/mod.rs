@@ -107,7 +107,7 @@ use crate::reactor::{
     CloseReason, Context, Garbled, Handler, Opened, ProcessFd, Signal, Time, Timeout, Timer, Token,
 };
 use crate::tls::{Engines, Fault};
-use crate::wire::{ErrorCode, Fingerprint, Refusal};
+use crate::wire::{CommonFrames, ErrorCode, Fingerprint, Refusal};
 
 pub use self::census::RelayCensus;
 pub use self::limits::RelayConfig;
@@ -139,6 +139,8 @@ pub struct Relay {
     log: Log,
     peers: Peers,
     directory: Directory,
+    /// How frames that are passed on look.
+    frames: CommonFrames,
     roster: Roster,
     rates: Rates,
     newcomers: Newcomers,
@@ -223,6 +225,7 @@ impl Relay {
             log: Log::new(journal, wall_clock),
             peers: Peers::with_capacity(config.max_connections),
             directory: Directory::new(seed, config.max_connections, bound),
+            frames: CommonFrames::default(),
             roster: Roster::new(config.max_frame),
             rates: Rates::new(config.rates_loopback),
             newcomers: Newcomers::default(),

@@ -42,14 +42,17 @@ impl UserName {
     }
 
     /// Whether this is the name `name`.
-    pub(super) fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: impl AsRef<[u8]>) -> bool {
+        self.as_bytes() == name.as_ref()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
         let quoted = self.quoted();
-        quoted.len() == name.len() + 2 && &quoted[1..=name.len()] == name.as_bytes()
+        quoted.get(1..quoted.len() - 1).unwrap_or_default()
     }
 
     pub(super) fn as_str(&self) -> &str {
-        let quoted = self.quoted();
-        let bare = std::str::from_utf8(&quoted[1..quoted.len() - 1]);
+        let bare = std::str::from_utf8(self.as_bytes());
         bare.unwrap_or_else(|_| unreachable!("it was a text when it was put there"))
     }
 

@@ -2,8 +2,7 @@
 //!
 //! Nearly all that a busy relay reads is `send_key` and `message`, and nearly all of these have one
 //! shape. The general path walks over such a frame five times (scanner, UTF-8, syntax, structure,
-//! members) and allocates; this one looks at most bytes twice, several in one step, and at some
-//! once.
+//! members) and allocates; this one looks at most bytes once, many in one step.
 //!
 //! ```text
 //!   frame  =  { member , … }                   with white space wherever JSON has it
@@ -17,145 +16,317 @@
 //! to search for duplicates, nothing to unescape, no depth and no number of members to count, and
 //! text is UTF-8 because it is ASCII.
 //!
-//! What one user sends another begins with the same bytes each time, up to the body. So the head of
-//! the last frame is remembered, and where the next one begins with it, it is not read again (for
-//! TCP: V. Jacobson, "4BSD TCP header prediction", Computer Communication Review 20(2), 1990).
+//! One client writes all its frames alike: only what stands within the strings differs. So the
+//! [`Shape`]s of the last frames are kept, which is what stands around the strings, and where the
+//! next frame has one of them, its members are not read again (for TCP: V. Jacobson, "4BSD TCP
+//! header prediction", Computer Communication Review 20(2), 1990).
+//!
+//! ```text
+//!   {"action": "message", "to": "bob", "from": "alice", "content": "AQ…"}
+//!   ─────────── run ───────────┤   ├─── run ────┤     ├──── run ────┤   ├ run
+//! ```
 //!
 //! It refuses nothing: `None` means "not of this shape", and the general path decides. So only what
 //! is accepted here has to agree with the general path, to the byte; `tests/fast_path.rs` compares
 //! the two, above all on frames that nearly have the shape.
 
-use memchr::memchr2;
+use std::ops::Range;
 
 use super::{Body, Forward, ForwardKind, Request, SenderBytes};
 use crate::limits::MAX_ID;
+
+/// Shapes that are kept. A relay's clients are of a few programs, each of which writes a shape or
+/// two.
+const SHAPES: usize = 4;
+/// Bytes around the strings of a shape that is kept.
+const SHAPE_TEXT: usize = 128;
 
 /// Reads the frame at the front of `unconsumed`, white space before it passed over, if it is of the
 /// common shape: where it ends, and what it asks. `None` for any other, for one longer than
 /// `max_frame`, and for one that is not whole yet.
 pub fn scan_common(unconsumed: &[u8], max_frame: usize) -> Option<(usize, Request<'_>)> {
-    CommonFrames::default().scan(unconsumed, max_frame)
+    let (frame, _) = CommonFrame::read(unconsumed, max_frame)?;
+    Some((frame.end, frame.request()))
 }
 
-/// Reads common frames one behind the other.
+/// Reads common frames, and remembers their shapes.
 #[derive(Default)]
-pub struct CommonFrames<'a> {
-    last: Head<'a>,
+pub struct CommonFrames {
+    shapes: Vec<Shape>,
+    /// Which of them the last frame had.
+    last: usize,
 }
 
-impl<'a> CommonFrames<'a> {
-    /// As [`scan_common`], and faster where the frame begins as the last one did.
-    pub fn scan(&mut self, unconsumed: &'a [u8], max_frame: usize) -> Option<(usize, Request<'a>)> {
-        let bytes = skip_space(unconsumed);
-        let mut walk = Walk::new(&bytes[..bytes.len().min(max_frame)]);
-        let members = CommonMembers::read(&mut walk, &mut self.last)?;
-        let length = walk.at();
-        let end = unconsumed.len() - bytes.len() + length;
-        Some((end, members.request(&bytes[..length])?))
+impl CommonFrames {
+    /// As [`scan_common`], and faster where the frame has the shape of one that was read before,
+    /// and names its sender (`sender_json`, quoted).
+    pub fn scan<'a>(
+        &mut self,
+        unconsumed: &'a [u8],
+        max_frame: usize,
+        sender_json: &[u8],
+    ) -> Option<CommonFrame<'a>> {
+        let read = |shape: &Shape| shape.read(unconsumed, max_frame, sender_json);
+        if let Some(frame) = self.shapes.get(self.last).and_then(read) {
+            return Some(frame);
+        }
+        for (number, shape) in self.shapes.iter().enumerate() {
+            if let Some(frame) = read(shape) {
+                self.last = number;
+                return Some(frame);
+            }
+        }
+        let (frame, order) = CommonFrame::read(unconsumed, max_frame)?;
+        if let Some(shape) = Shape::of(&frame, order) {
+            self.keep(shape);
+        }
+        Some(frame)
+    }
+
+    fn keep(&mut self, shape: Shape) {
+        if self.shapes.len() < SHAPES {
+            self.last = self.shapes.len();
+            self.shapes.push(shape);
+        } else {
+            self.last = (self.last + 1) % SHAPES;
+            self.shapes[self.last] = shape;
+        }
     }
 }
 
-/// How a frame begins: all up to the first quote of its body.
-#[derive(Default)]
-struct Head<'a> {
-    /// None, before the first frame.
+/// A `message` or `send_key` of the common shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommonFrame<'a> {
+    /// Which of the two.
+    pub kind: ForwardKind,
+    /// Whether it says `"v": 2`.
+    pub version2: bool,
+    /// Where it ends in the bytes that were looked at.
+    pub end: usize,
+    strings: Strings,
     bytes: &'a [u8],
-    says: CommonMembers<'a>,
-    body: Option<ForwardKind>,
 }
 
-/// What the members say, and where it matters, where they stand.
+/// The members that have a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Member {
+    #[default]
+    To,
+    From,
+    Id,
+    Key,
+    Content,
+}
+
+/// How many there are.
+const MEMBERS: usize = 5;
+
+/// Where the strings stand, by [`Member`], without their quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Strings([Place; MEMBERS]);
+
+/// Where a string begins and ends; zero where there is none, for a frame begins with a brace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Strings {
+    fn has(&self, member: Member) -> bool {
+        self.0[member as usize].start > 0
+    }
+
+    fn place(&self, member: Member) -> Range<usize> {
+        let Place { start, end } = self.0[member as usize];
+        start as usize..end as usize
+    }
+}
+
+/// The members with a string in the order in which a frame has them.
 #[derive(Clone, Copy, Default)]
-struct CommonMembers<'a> {
-    action: Option<ForwardKind>,
-    to: Option<&'a str>,
-    /// Its place, quotes included.
-    from: Option<(usize, usize)>,
-    id: Option<&'a str>,
-    /// It says 2, if it is there.
-    v: Option<()>,
-    key: Option<&'a [u8]>,
-    content: Option<&'a [u8]>,
+struct Order {
+    members: [Member; MEMBERS],
+    count: usize,
 }
 
-impl<'a> CommonMembers<'a> {
-    /// Reads a whole frame, from brace to brace.
-    fn read(walk: &mut Walk<'a>, head: &mut Head<'a>) -> Option<Self> {
-        let mut members = Self::default();
-        if let Some(body) = head.body.filter(|_| walk.skip(head.bytes)) {
-            members = head.says;
-            members.read_body(walk, body)?;
-        } else {
-            walk.expect("{")?;
-            walk.space();
-            members.read_one(walk, head)?;
-        }
+impl Order {
+    fn push(&mut self, member: Member) {
+        self.members[self.count] = member; // each stands once
+        self.count += 1;
+    }
+
+    fn members(&self) -> &[Member] {
+        &self.members[..self.count]
+    }
+}
+
+impl<'a> CommonFrame<'a> {
+    /// Reads the frame at the front of `unconsumed`, member by member.
+    fn read(unconsumed: &'a [u8], max_frame: usize) -> Option<(Self, Order)> {
+        let mut walk = Walk::new(unconsumed, max_frame);
+        let (mut strings, mut order) = (Strings::default(), Order::default());
+        let (mut action, mut v) = (None, None);
+        walk.expect("{")?;
         loop {
+            walk.space();
+            // The name is compared with those that may stand there and not followed to its last
+            // quote: a processor guesses how comparisons end and goes on.
+            if walk.name(r#""action""#) {
+                once(&mut action, walk.kind()?)?;
+            } else if walk.name(r#""v""#) {
+                once(&mut v, walk.expect("2")?)?;
+            } else {
+                let member = walk.member()?;
+                if strings.has(member) {
+                    return None; // the general path refuses it
+                }
+                strings.0[member as usize] = walk.string()?;
+                order.push(member);
+            }
             walk.space();
             match walk.byte()? {
                 b',' => {}
-                b'}' => return Some(members),
+                b'}' => break,
                 _ => return None,
             }
-            walk.space();
-            members.read_one(walk, head)?;
+        }
+        Some((walk.frame(action?, v.is_some(), strings)?, order))
+    }
+
+    /// The frame, if it has all that it needs, and an `id` that is not too long.
+    fn complete(self) -> Option<Self> {
+        let has_body = self.strings.has(self.body_member());
+        let is_whole = has_body && self.strings.has(Member::To);
+        (is_whole && self.id().is_none_or(|id| id.len() <= MAX_ID)).then_some(self)
+    }
+
+    fn body_member(&self) -> Member {
+        match self.kind {
+            ForwardKind::SendKey => Member::Key,
+            ForwardKind::Message => Member::Content,
         }
     }
 
-    /// Reads one member. Its name is compared with those that may stand there and not followed to
-    /// its last quote: a processor guesses how comparisons end and goes on, where it would have to
-    /// wait for a place that is computed.
-    fn read_one(&mut self, walk: &mut Walk<'a>, head: &mut Head<'a>) -> Option<()> {
-        if walk.name(r#""action""#) {
-            once(&mut self.action, walk.kind()?)
-        } else if walk.name(r#""to""#) {
-            once(&mut self.to, text(walk.string()?)?)
-        } else if walk.name(r#""from""#) {
-            let start = walk.at();
-            walk.string()?;
-            once(&mut self.from, (start, walk.at()))
-        } else if walk.name(r#""id""#) {
-            once(&mut self.id, text(walk.string()?)?)
-        } else if walk.name(r#""v""#) {
-            once(&mut self.v, walk.expect("2")?)
-        } else {
-            let body = if walk.name(r#""content""#) {
-                ForwardKind::Message
-            } else if walk.name(r#""key""#) {
-                ForwardKind::SendKey
-            } else {
-                return None;
+    fn string(&self, member: Member) -> &'a [u8] {
+        self.bytes.get(self.strings.place(member)).unwrap_or_default()
+    }
+
+    /// The addressee: ASCII.
+    pub fn to(&self) -> &'a [u8] {
+        self.string(Member::To)
+    }
+
+    /// The addressee as a text.
+    pub fn to_text(&self) -> &'a str {
+        text(self.to())
+    }
+
+    /// Which frame an answer is to name, if there is to be one: ASCII.
+    pub fn id(&self) -> Option<&'a str> {
+        self.strings.has(Member::Id).then(|| text(self.string(Member::Id)))
+    }
+
+    /// Bytes from brace to brace.
+    pub const fn frame_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The frame itself, and the place of its `from`.
+    pub fn sender_bytes(&self) -> SenderBytes<'a> {
+        SenderBytes { frame: self.bytes, from: self.from() }
+    }
+
+    /// Whether `from` says `sender_json` (a JSON string, quoted) already.
+    pub fn is_from(&self, sender_json: &[u8]) -> bool {
+        self.from().and_then(|from| self.bytes.get(from)) == Some(sender_json)
+    }
+
+    /// The place of its `from`, quotes included.
+    fn from(&self) -> Option<Range<usize>> {
+        let place = self.strings.place(Member::From);
+        (place.start > 0).then(|| place.start - 1..place.end + 1)
+    }
+
+    /// How long the frame at the front of `unconsumed` is, if it differs from this one in its body
+    /// alone. None where the body is not the last of its strings.
+    pub fn repeated(&self, unconsumed: &[u8], max_frame: usize) -> Option<usize> {
+        let body = self.strings.place(self.body_member());
+        if self.strings.0.iter().any(|other| other.start as usize > body.start) {
+            return None;
+        }
+        let rest = unconsumed.strip_prefix(&self.bytes[..body.start])?;
+        let length = plain_length(rest)?;
+        let behind = &self.bytes[body.end..];
+        rest[length..].starts_with(behind).then_some(())?;
+        Some(body.start + length + behind.len()).filter(|&length| length <= max_frame)
+    }
+
+    /// The same as a request.
+    pub fn request(&self) -> Request<'a> {
+        let forward = Forward {
+            kind: self.kind,
+            to: self.to_text().into(),
+            body_len: self.string(self.body_member()).len(),
+            bytes: self.sender_bytes(),
+        };
+        let id = self.id().map(Into::into);
+        Request { id, version2: self.version2, body: Body::Forward(forward) }
+    }
+}
+
+/// What stands around the strings of a common frame.
+struct Shape {
+    /// The runs of bytes before, between and behind the strings, joined. Each begins and ends with
+    /// the quotes of those beside it.
+    text: [u8; SHAPE_TEXT],
+    /// Where the run before each string ends in `text`, by the place of the string in `order`.
+    ends: [usize; MEMBERS],
+    /// How long `text` is.
+    len: usize,
+    order: Order,
+    kind: ForwardKind,
+    version2: bool,
+}
+
+impl Shape {
+    /// That of `frame`, which has its strings in this order, if it is not too long.
+    fn of(frame: &CommonFrame, order: Order) -> Option<Self> {
+        let (mut text, mut ends) = ([0; SHAPE_TEXT], [0; MEMBERS]);
+        let (mut len, mut behind) = (0, 0);
+        let mut add = |run: &[u8]| {
+            text.get_mut(len..len + run.len())?.copy_from_slice(run);
+            len += run.len();
+            Some(len)
+        };
+        for (end, &member) in ends.iter_mut().zip(order.members()) {
+            let string = frame.strings.place(member);
+            *end = add(&frame.bytes[behind..string.start])?;
+            behind = string.end;
+        }
+        let len = add(&frame.bytes[behind..])?;
+        Some(Self { text, ends, len, order, kind: frame.kind, version2: frame.version2 })
+    }
+
+    /// Reads the frame at the front of `unconsumed`, if it has this shape.
+    fn read<'a>(
+        &self,
+        unconsumed: &'a [u8],
+        max_frame: usize,
+        sender_json: &[u8],
+    ) -> Option<CommonFrame<'a>> {
+        let mut walk = Walk::new(unconsumed, max_frame);
+        let (mut strings, mut begin) = (Strings::default(), 0);
+        for (&end, &member) in self.ends.iter().zip(self.order.members()) {
+            walk.skip(self.text.get(begin..end)?)?;
+            strings.0[member as usize] = match member {
+                Member::From => walk.rest_of_sender(sender_json)?,
+                _ => walk.rest_of_string()?,
             };
-            walk.expect("\"")?;
-            *head = Head { bytes: walk.behind(), says: *self, body: Some(body) };
-            self.read_body(walk, body)
+            begin = end;
         }
-    }
-
-    /// The place behind the body's first quote.
-    fn read_body(&mut self, walk: &mut Walk<'a>, body: ForwardKind) -> Option<()> {
-        let place = match body {
-            ForwardKind::SendKey => &mut self.key,
-            ForwardKind::Message => &mut self.content,
-        };
-        once(place, walk.rest_of_string()?)
-    }
-
-    /// The request of `frame`, which has these members, if it has all that it needs.
-    fn request(self, frame: &'a [u8]) -> Option<Request<'a>> {
-        let kind = self.action?;
-        let body = match kind {
-            ForwardKind::SendKey => self.key?,
-            ForwardKind::Message => self.content?,
-        };
-        let id = match self.id {
-            Some(id) if id.len() > MAX_ID => return None,
-            id => id.map(Into::into),
-        };
-        let (to, from) = (self.to?.into(), self.from.map(|(start, end)| start..end));
-        let bytes = SenderBytes { frame, from };
-        let forward = Forward { kind, to, body_len: body.len(), bytes };
-        Some(Request { id, version2: self.v.is_some(), body: Body::Forward(forward) })
+        walk.skip(self.text.get(begin..self.len)?)?;
+        walk.frame(self.kind, self.version2, strings)
     }
 }
 
@@ -164,37 +335,44 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-fn text(string: &[u8]) -> Option<&str> {
-    str::from_utf8(string).ok() // always: it is ASCII
+fn text(string: &[u8]) -> &str {
+    str::from_utf8(string).unwrap_or_default() // always: it is ASCII
 }
 
 /// A position in a frame. Each method moves on only if what it expects stands there.
 struct Walk<'a> {
+    /// White space before the frame.
+    before: usize,
+    /// All that may be of the frame.
     bytes: &'a [u8],
     /// The end of `bytes`, from the next byte on.
     rest: &'a [u8],
 }
 
 impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, rest: bytes }
+    /// At the beginning of the first frame.
+    fn new(unconsumed: &'a [u8], max_frame: usize) -> Self {
+        let bytes = skip_space(unconsumed);
+        let before = unconsumed.len() - bytes.len();
+        let bytes = &bytes[..bytes.len().min(max_frame)];
+        Self { before, bytes, rest: bytes }
+    }
+
+    /// The frame that lies behind.
+    fn frame(
+        &self,
+        kind: ForwardKind,
+        version2: bool,
+        strings: Strings,
+    ) -> Option<CommonFrame<'a>> {
+        let bytes = &self.bytes[..self.at()];
+        let end = self.before + bytes.len();
+        CommonFrame { kind, version2, end, strings, bytes }.complete()
     }
 
     /// How many bytes lie behind.
     fn at(&self) -> usize {
         self.bytes.len() - self.rest.len()
-    }
-
-    /// The bytes that lie behind.
-    fn behind(&self) -> &'a [u8] {
-        &self.bytes[..self.at()]
-    }
-
-    /// Whether these bytes stand here. Then they lie behind.
-    fn skip(&mut self, bytes: &[u8]) -> bool {
-        let rest = self.rest.strip_prefix(bytes);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
     }
 
     fn byte(&mut self) -> Option<u8> {
@@ -207,20 +385,37 @@ impl<'a> Walk<'a> {
         self.rest = skip_space(self.rest);
     }
 
-    fn expect(&mut self, text: &str) -> Option<()> {
-        self.rest = self.rest.strip_prefix(text.as_bytes())?;
+    fn skip(&mut self, bytes: &[u8]) -> Option<()> {
+        begins_with(self.rest, bytes).then_some(())?;
+        self.rest = &self.rest[bytes.len()..];
         Some(())
+    }
+
+    fn expect(&mut self, text: &str) -> Option<()> {
+        self.skip(text.as_bytes())
     }
 
     /// Whether this name, in its quotes, stands here before a colon. Then its value is next.
     fn name(&mut self, name: &str) -> bool {
-        let value = |rest: &'a [u8]| {
-            let rest = rest.strip_prefix(name.as_bytes())?;
-            Some(skip_space(skip_space(rest).strip_prefix(b":")?))
+        let value = |rest| {
+            let rest = skip_space(<[u8]>::strip_prefix(rest, name.as_bytes())?);
+            Some(skip_space(rest.strip_prefix(b":")?))
         };
         let found = value(self.rest);
         self.rest = found.unwrap_or(self.rest);
         found.is_some()
+    }
+
+    /// The name of a member that has a string.
+    fn member(&mut self) -> Option<Member> {
+        const NAMES: [(&str, Member); MEMBERS] = [
+            (r#""to""#, Member::To),
+            (r#""from""#, Member::From),
+            (r#""content""#, Member::Content),
+            (r#""id""#, Member::Id),
+            (r#""key""#, Member::Key),
+        ];
+        NAMES.iter().find(|(name, _)| self.name(name)).map(|(_, member)| *member)
     }
 
     fn kind(&mut self) -> Option<ForwardKind> {
@@ -230,17 +425,51 @@ impl<'a> Walk<'a> {
         self.expect("\"send_key\"").map(|()| ForwardKind::SendKey)
     }
 
-    /// A string, without its quotes.
-    fn string(&mut self) -> Option<&'a [u8]> {
+    /// The place of a string, without its quotes.
+    fn string(&mut self) -> Option<Place> {
         self.expect("\"")?;
-        self.rest_of_string()
+        let place = self.rest_of_string()?;
+        self.expect("\"")?;
+        Some(place)
     }
 
-    fn rest_of_string(&mut self) -> Option<&'a [u8]> {
-        let (string, rest) = self.rest.split_at_checked(plain_length(self.rest)?)?;
-        self.rest = rest;
-        self.expect("\"")?;
-        Some(string)
+    /// The place of a string from here to before its last quote.
+    fn rest_of_string(&mut self) -> Option<Place> {
+        let length = plain_length(self.rest)?;
+        self.pass(length)
+    }
+
+    /// The same, where the string is most likely the name of the sender.
+    fn rest_of_sender(&mut self, sender_json: &[u8]) -> Option<Place> {
+        match sender_json.split_first() {
+            Some((_, rest)) if begins_with(self.rest, rest) => {
+                self.pass(rest.len().saturating_sub(1))
+            }
+            _ => self.rest_of_string(),
+        }
+    }
+
+    /// Passes over so many bytes.
+    fn pass(&mut self, length: usize) -> Option<Place> {
+        let start = u32::try_from(self.at()).ok()?;
+        self.rest = self.rest.get(length..)?;
+        let end = u32::try_from(self.at()).ok()?;
+        Some(Place { start, end })
+    }
+}
+
+/// As `starts_with`. A call of `memcmp` costs more than it does: these are a few bytes.
+#[inline]
+fn begins_with(bytes: &[u8], beginning: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..beginning.len()) else { return false };
+    let ((words, rest), (expected, expected_rest)) =
+        (bytes.as_chunks::<8>(), beginning.as_chunks());
+    if words.iter().zip(expected).any(|(word, expected)| word != expected) {
+        return false;
+    }
+    match (bytes.last_chunk::<8>(), beginning.last_chunk()) {
+        (Some(last), Some(expected)) => last == expected, // some of its bytes a second time
+        _ => rest.iter().zip(expected_rest).all(|(byte, expected)| byte == expected),
     }
 }
 
@@ -251,49 +480,58 @@ fn skip_space(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// How many plain bytes stand before the first quote. `None` where the bytes end first, or where
-/// something stands before it that has no place in a string of the common shape.
+/// How many plain bytes stand before the first that is not; `None` where the bytes end first.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
-    // A name ends within one or two machine words: starting a search would cost more.
-    if let Some(word) = bytes.first_chunk() {
-        let bits = special_bits(*word);
-        if bits != 0 {
-            return Some(bits.trailing_zeros() as usize / 8);
-        }
-    }
-    let end = memchr2(b'"', b'\\', bytes)?;
-    has_no_controls(&bytes[..end]).then_some(end)
-}
-
-/// Whether all bytes are ASCII and no controls. Without a branch in it, so that the compiler makes
-/// few instructions of it.
-fn has_no_controls(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks();
-    let rest = match bytes.last_chunk() {
-        Some(last) => control_bits(*last), // some of its bytes a second time
-        None => u64::from(rest.iter().any(|byte| is_special(*byte))),
+    let Some(last) = bytes.len().checked_sub(BLOCK) else {
+        let mut block = [b'x'; BLOCK];
+        block[..bytes.len()].copy_from_slice(bytes);
+        return first_special(&block);
     };
-    words.iter().fold(rest, |bits, word| bits | control_bits(*word)) == 0
+    let mut at = 0;
+    loop {
+        at = at.min(last); // of the last block some bytes were looked at before
+        if let Some(place) = first_special(bytes[at..].first_chunk()?) {
+            return Some(at + place);
+        }
+        if at == last {
+            return None;
+        }
+        at += BLOCK;
+    }
 }
 
-/// Whether a byte is not plain. As a signed number, a byte that is not ASCII is below the controls.
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte.cast_signed() < 0x20
+/// Bytes that one instruction of SSE2 looks at, which every x86-64 has; NEON takes as many.
+const BLOCK: usize = 16;
+
+/// The place of the first byte that is not plain: a quote, a backslash, a control, or no ASCII (as
+/// a signed number that is below the controls).
+fn first_special(block: &[u8; BLOCK]) -> Option<usize> {
+    // Without a branch for each byte, so that the compiler looks at all of them in one step.
+    let is_special = |byte: u8| {
+        let is_quote = (byte ^ b'"').min(byte ^ b'\\') == 0;
+        u8::from(is_quote) | u8::from(byte.cast_signed() < 0x20)
+    };
+    let any = block.iter().fold(0, |any, byte| any | is_special(*byte));
+    if any == 0 { None } else { first_bit(block) }
 }
 
-/// The same of eight bytes at once: the highest bit of each that is special. The lowest bit that is
-/// set is right; a borrow may set some above it that are not.
+/// The same, found by arithmetic on eight bytes at once.
+#[inline(never)] // it would be mixed with the look at all bytes, and both become slow
+fn first_bit(block: &[u8; BLOCK]) -> Option<usize> {
+    let (words, _) = block.as_chunks();
+    let found =
+        words.iter().map(|word| special_bits(*word)).enumerate().find(|(_, bits)| *bits > 0);
+    found.map(|(number, bits)| number * 8 + bits.trailing_zeros() as usize / 8)
+}
+
+/// The highest bit of each byte that is not plain. The lowest bit that is set is right; a borrow
+/// may set some above it that are not.
 fn special_bits(word: [u8; 8]) -> u64 {
     let word = u64::from_le_bytes(word);
     let quote = (word ^ (EACH * u64::from(b'"'))).wrapping_sub(EACH);
     let backslash = (word ^ (EACH * u64::from(b'\\'))).wrapping_sub(EACH);
-    (quote | backslash) & (EACH * 0x80) | control_bits(word.to_le_bytes())
-}
-
-/// Not zero, if one of eight bytes is a control or no ASCII: see [`special_bits`].
-fn control_bits(word: [u8; 8]) -> u64 {
-    let word = u64::from_le_bytes(word);
-    (word.wrapping_sub(EACH * 0x20) | word) & (EACH * 0x80)
+    let control = word.wrapping_sub(EACH * 0x20) | word;
+    (quote | backslash | control) & (EACH * 0x80)
 }
 
 /// Each byte 1.
@@ -304,16 +542,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_bytes_are_judged_as_each_of_them_alone() {
-        for (byte, place) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |place| (byte, place))) {
+    fn a_block_is_judged_as_each_of_its_bytes_alone() {
+        let is_plain = |byte: &u8| (b' '..=0x7f).contains(byte) && !b"\"\\".contains(byte);
+        for (byte, place) in (0..=u8::MAX).flat_map(|byte| (0..20).map(move |place| (byte, place)))
+        {
             // Whatever comes behind it.
             for behind in [b' ', b'"', 0, 0x7f, 0xff] {
-                let mut word = [b'x'; 8];
-                word[place..].fill(behind);
-                word[place] = byte;
-                let expected = word.iter().position(|byte| is_special(*byte)).unwrap_or(8);
-                let found = special_bits(word).trailing_zeros() as usize / 8;
-                assert_eq!(found, expected, "{word:?}");
+                let mut bytes = [b'x'; 40];
+                bytes[place..].fill(behind);
+                bytes[place] = byte;
+                for length in [15, 16, 17, 40] {
+                    let bytes = &bytes[..length];
+                    let expected = bytes.iter().position(|byte| !is_plain(byte));
+                    assert_eq!(plain_length(bytes), expected, "{bytes:?}");
+                }
             }
         }
     }

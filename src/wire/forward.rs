@@ -39,6 +39,13 @@ pub enum ForwardKind {
     Message,
 }
 
+impl<'a> SenderBytes<'a> {
+    /// The same of `frame`, which has the same bytes up to the end of `from`.
+    pub fn of(self, frame: &'a [u8]) -> Self {
+        Self { frame, ..self }
+    }
+}
+
 impl SenderBytes<'_> {
     /// The length of the frame as it came, in bytes.
     pub fn frame_len(&self) -> usize {

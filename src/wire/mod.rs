@@ -32,7 +32,7 @@ mod text;
 
 pub use encode::json_string;
 pub use error_code::{ErrorCode, UnknownCode};
-pub use fast::{CommonFrames, scan_common};
+pub use fast::{CommonFrame, CommonFrames, scan_common};
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use forward::{Forward, ForwardKind, SenderBytes};
 pub use frame::{Scan, Scanner, StreamFault};

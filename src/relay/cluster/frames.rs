@@ -4,8 +4,6 @@
 //! else is decided where its queue is, as for a frame of that relay's own users, and told back. So
 //! each frame with an `id` is answered once, and `relayed` means what it means on one relay.
 
-use std::borrow::Cow;
-
 use super::parcel::{Outcome, Row, Run, Runs, rows};
 use super::{Asked, Cluster, Relay};
 use crate::cluster::Incarnation;
@@ -14,9 +12,7 @@ use crate::reactor::{Context, Token};
 use crate::relay::actions::unknown_user;
 use crate::relay::event::{Event, Level};
 use crate::relay::fault::Fault;
-use crate::wire::{
-    Body, CommonFrames, ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request,
-};
+use crate::wire::{ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request};
 
 impl Relay {
     /// `send_key` and `message` for a user who is not here.
@@ -78,13 +74,13 @@ impl Relay {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
-        let (mut frames, mut last) = (CommonFrames::default(), None);
+        let mut last = None;
         let (mut consumed, mut forwarded) = (0, 0);
-        while let Some((end, request)) = frames.scan(&bytes[consumed..], self.config.max_frame) {
-            let Body::Forward(forward) = &request.body else { break };
-            let Cow::Borrowed(to) = forward.to else { break }; // never: nothing was escaped
+        let max_frame = self.config.max_frame;
+        while let Some(common) = self.frames.scan(&bytes[consumed..], max_frame, &json) {
+            let to = common.to_text();
             let at = match last {
-                Some((name, at)) if std::ptr::eq(name, to) || name == to => at,
+                Some((name, at)) if name == to => at,
                 _ if self.addressee(cx, to).is_some() => break,
                 _ => {
                     let cluster = self.cluster.as_ref();
@@ -94,20 +90,20 @@ impl Relay {
                 }
             };
             let Some(cluster) = &mut self.cluster else { break };
-            if request.version2 != version2 || cluster.outgoing.is_full(from) {
+            if common.version2 != version2 || cluster.outgoing.is_full(from) {
                 break;
             }
-            let id = request.id.as_deref().map(Into::into);
-            let parts = forward.bytes.parts(&json);
+            let (id, bytes) = (common.id().map(Into::into), common.sender_bytes());
+            let parts = bytes.parts(&json);
             cluster.outgoing.push(at, (from, id), (to, version2), &parts, cx.now());
-            consumed += end;
+            consumed += common.end;
             forwarded += 1;
-            if version2 && forward.kind == ForwardKind::SendKey {
+            if version2 && common.kind == ForwardKind::SendKey {
                 self.note_written(name.as_str(), to);
             }
             if is_told {
                 let bytes = parts.iter().map(|part| part.len()).sum();
-                let (action, from) = (forward.kind, name.as_str());
+                let (action, from) = (common.kind, name.as_str());
                 self.log.tell(&Event::Forwarded { action, from, to, bytes });
             }
         }
