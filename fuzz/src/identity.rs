@@ -49,7 +49,7 @@ fn is_cheap(text: &str) -> bool {
 fn works(identity: Identity) {
     let again = Identity::from_pem(&identity.to_pem(None), None);
     assert_eq!(again.as_ref().map(Identity::public), Ok(identity.public()));
-    assert_eq!(PublicKey::from_der(identity.public().der()).as_ref(), Ok(identity.public()));
+    assert_eq!(PublicKey::from_der(&identity.public().to_der()).as_ref(), Ok(identity.public()));
 
     let vault = IdentityVault::new(identity);
     assert!(vault.verify(vault.public(), b"text", &vault.sign(b"text")), "does not sign");

@@ -37,7 +37,7 @@ impl FakeVault {
 
     /// The same user in another run of its client: `seed` decides the randomness.
     pub(crate) fn seeded(key: PublicKey, seed: u64) -> Self {
-        let randomness = Randomness::new(&[key.der(), &seed.to_be_bytes()]);
+        let randomness = Randomness::new(&[&key.to_der()[..], &seed.to_be_bytes()]);
         Self { key, randomness }
     }
 }
@@ -76,7 +76,7 @@ pub(crate) fn encapsulated(key: &KemKey, ciphertext: &KemCiphertext) -> [u8; 32]
 
 /// What stands for a signature by `key`.
 pub(crate) fn signature(key: &PublicKey, message: &[u8]) -> [u8; 32] {
-    sha256(&tuple(&[b"signature", key.der(), message]))
+    sha256(&tuple(&[b"signature", &key.to_der(), message]))
 }
 
 /// What stands for a signature by the relay whose key is `relay`.
@@ -87,7 +87,7 @@ pub(crate) fn relay_signature(relay: &[u8; 32], message: &[u8]) -> [u8; 64] {
 
 /// What hides a wrapped secret.
 fn pad(key: &PublicKey, label: &[u8; 32]) -> [u8; 32] {
-    sha256(&tuple(&[b"pad", key.der(), label]))
+    sha256(&tuple(&[b"pad", &key.to_der(), label]))
 }
 
 impl Vault for FakeVault {
@@ -158,7 +158,7 @@ impl Vault for FakeVault {
     }
 
     fn at_rest_key(&self) -> Secret<32> {
-        let key = sha256(&tuple(&[b"at rest", self.key.der()]));
+        let key = sha256(&tuple(&[b"at rest", &self.key.to_der()]));
         Secret::filled(|bytes| *bytes = key)
     }
 }

@@ -160,7 +160,7 @@ impl Identity {
 ///
 /// When the kernel gives no randomness.
 pub(super) fn wrap(key: &PublicKey, secret: &Secret<32>, label: &[u8; 32]) -> Vec<u8> {
-    let Ok(key) = rsa::PublicKey::from_public_key_der(key.der()) else {
+    let Ok(key) = rsa::PublicKey::from_public_key_der(&key.to_der()) else {
         unreachable!("`PublicKey` is stricter than `rsa`");
     };
     let padding = Oaep::<Sha256>::new_with_label(*label);

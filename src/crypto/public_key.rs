@@ -4,10 +4,12 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use der::asn1::{AnyRef, ObjectIdentifier};
-use der::pem::{self, LineEnding};
+use der::pem;
 use der::{Decode, Encode};
-use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+use ring::signature::{RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
 use rsa::pkcs1::RsaPublicKeyRef;
 use spki::SubjectPublicKeyInfoRef;
 
@@ -15,13 +17,14 @@ use super::sha256;
 use crate::limits::{MAX_PEM_LINE, MAX_PUBKEY_PEM, MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::wire::Fingerprint;
 
-/// An RSA public key of 2048 to 4096 bits with e = 65537, as the DER of its
-/// `SubjectPublicKeyInfo`.
+/// An RSA public key of 2048 to 4096 bits with e = 65537.
 ///
-/// One allocation of 294 to 550 bytes: the relay keeps one for each user.
+/// One allocation of 256 to 512 bytes, the modulus: the relay keeps one for each user. All else in
+/// the DER of the key is the same for all keys of its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    der: Box<[u8]>,
+    /// Big-endian, without leading zeros.
+    modulus: Box<[u8]>,
 }
 
 /// Why a public key was refused.
@@ -43,15 +46,63 @@ const LABEL: &str = "PUBLIC KEY";
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// 65537, big-endian.
 const EXPONENT: [u8; 3] = [1, 0, 1];
-/// Where the `RSAPublicKey` (RFC 8017, A.1.1) begins in the DER: behind the outer SEQUENCE's
-/// header (4 bytes), the algorithm (15) and the BIT STRING's header and first byte (5). The same
-/// for all sizes that are accepted, since each length between 256 and 65535 takes two bytes.
-const RSA_PUBLIC_KEY: usize = 24;
+/// Bytes of the DER before the content of the modulus, see [`header`].
+const HEADER: usize = 32;
+/// What stands behind the modulus: the public exponent as an INTEGER.
+const BEHIND: [u8; 5] = [0x02, 3, 1, 0, 1];
+
+/// The first and the last line of a canonical PEM, and how long those between them are, but for the
+/// last.
+const FIRST_LINE: &str = "-----BEGIN PUBLIC KEY-----\n";
+const LAST_LINE: &str = "-----END PUBLIC KEY-----\n";
+const LINE: usize = 64;
+
+/// The DER up to the modulus, whose content takes so many bytes. Of all sizes that are accepted
+/// each length takes two bytes, since it is between 256 and 65535.
+fn header(content: usize) -> Option<[u8; HEADER]> {
+    let content = u16::try_from(content).ok()?;
+    let [outer, bits, key, modulus] =
+        [33, 14, 9, 0].map(|more| content.saturating_add(more).to_be_bytes());
+    #[rustfmt::skip]
+    let header = [
+        0x30, 0x82, outer[0], outer[1], // SubjectPublicKeyInfo: SEQUENCE
+        0x30, 13, // AlgorithmIdentifier: SEQUENCE
+        0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, // rsaEncryption
+        0x05, 0, // NULL
+        0x03, 0x82, bits[0], bits[1], 0, // BIT STRING
+        0x30, 0x82, key[0], key[1], // RSAPublicKey: SEQUENCE
+        0x02, 0x82, modulus[0], modulus[1], // INTEGER
+    ];
+    Some(header)
+}
 
 impl PublicKey {
+    /// Reads the text that [`to_pem`](Self::to_pem) prints, and no other, in one pass.
+    pub fn from_canonical_pem(text: &str) -> Option<Self> {
+        if text.len() > MAX_PUBKEY_PEM {
+            return None;
+        }
+        let body = text.strip_prefix(FIRST_LINE)?.strip_suffix(LAST_LINE)?;
+        let mut joined = Vec::with_capacity(body.len());
+        let mut lines = body.as_bytes().split_inclusive(|&byte| byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let line = line.strip_suffix(b"\n")?;
+            let is_whole = line.len() == LINE;
+            let may_be_shorter = lines.peek().is_none() && (1..LINE).contains(&line.len());
+            if !is_whole && !may_be_shorter {
+                return None;
+            }
+            joined.extend_from_slice(line);
+        }
+        Self::from_canonical_der(&STANDARD.decode(joined).ok()?)
+    }
+
     /// Reads a PEM text (RFC 7468, strict, nothing around it): lines of equal width of at most 76
     /// characters, ended by LF or CRLF.
     pub fn from_pem(text: &str) -> Result<Self, KeyFault> {
+        if let Some(key) = Self::from_canonical_pem(text) {
+            return Ok(key);
+        }
         if text.len() > MAX_PUBKEY_PEM || !text.starts_with("-----BEGIN ") {
             return Err(KeyFault::Pem);
         }
@@ -71,59 +122,98 @@ impl PublicKey {
 
     /// Reads the canonical DER of a `SubjectPublicKeyInfo`.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyFault> {
-        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Der)?;
+        Self::from_canonical_der(der).ok_or_else(|| Self::fault_of(der))
+    }
+
+    /// A key has one DER, so it is compared with what that has to be.
+    fn from_canonical_der(der: &[u8]) -> Option<Self> {
+        let content = der.len().checked_sub(HEADER + BEHIND.len())?;
+        let content = der.strip_prefix(&header(content)?)?.strip_suffix(&BEHIND)?;
+        // An INTEGER is signed, and as short as it can be (X.690, 8.3).
+        let modulus = match content {
+            [0, modulus @ ..] if modulus.first()? >> 7 == 1 => modulus,
+            [1..0x80, ..] => content,
+            _ => return None,
+        };
+        Self::of_modulus(modulus)
+    }
+
+    /// Why this is not the DER of a key that is accepted.
+    fn fault_of(der: &[u8]) -> KeyFault {
+        let Ok(info) = SubjectPublicKeyInfoRef::from_der(der) else { return KeyFault::Der };
         if info.algorithm.oid != RSA_ENCRYPTION || info.algorithm.parameters != Some(AnyRef::NULL) {
-            return Err(KeyFault::Algorithm);
+            return KeyFault::Algorithm;
         }
-        let bytes = info.subject_public_key.as_bytes().ok_or(KeyFault::Der)?;
-        let key = RsaPublicKeyRef::from_der(bytes).map_err(|_| KeyFault::Der)?;
+        let bytes = info.subject_public_key.as_bytes().unwrap_or_default();
+        let Ok(key) = RsaPublicKeyRef::from_der(bytes) else { return KeyFault::Der };
         // The parser takes some encodings that are not the shortest.
         if info.to_der().ok().as_deref() != Some(der) || key.to_der().ok().as_deref() != Some(bytes)
         {
-            return Err(KeyFault::Der);
+            return KeyFault::Der;
         }
-        let modulus = key.modulus.as_bytes();
-        let odd = modulus.last().is_some_and(|last| last % 2 == 1);
-        if !odd || !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bit_length(modulus)) {
-            return Err(KeyFault::Modulus);
+        if !is_modulus(key.modulus.as_bytes()) {
+            return KeyFault::Modulus;
         }
-        if key.public_exponent.as_bytes() != EXPONENT {
-            return Err(KeyFault::Exponent);
-        }
-        debug_assert_eq!(&der[RSA_PUBLIC_KEY..], bytes);
-        Ok(Self { der: der.into() })
+        KeyFault::Exponent
+    }
+
+    /// The key with this modulus (big-endian, without leading zeros); none where it may be none.
+    pub fn of_modulus(modulus: &[u8]) -> Option<Self> {
+        is_modulus(modulus).then(|| Self { modulus: modulus.into() })
+    }
+
+    /// Its modulus: big-endian, without leading zeros.
+    pub fn modulus(&self) -> &[u8] {
+        &self.modulus
     }
 
     /// The DER of the `SubjectPublicKeyInfo`.
-    pub fn der(&self) -> &[u8] {
-        &self.der
+    pub fn to_der(&self) -> Vec<u8> {
+        let sign = self.modulus.first().map_or(0, |first| first >> 7);
+        let content = self.modulus.len() + usize::from(sign);
+        let header = header(content).unwrap_or_else(|| unreachable!("it was read from a DER"));
+        [&header[..], &[0][..usize::from(sign)], &self.modulus, &BEHIND].concat()
     }
 
     /// The canonical PEM: lines of 64 characters ended by LF, the last one too. So print `OpenSSL`
     /// and Python's `cryptography`.
     pub fn to_pem(&self) -> String {
-        let text = pem::encode_string(LABEL, LineEnding::LF, &self.der);
-        text.unwrap_or_else(|_| unreachable!("a PEM text of some hundred bytes has no bad length"))
+        let body = STANDARD.encode(self.to_der());
+        let mut text = String::with_capacity(MAX_PUBKEY_PEM);
+        text.push_str(FIRST_LINE);
+        let mut rest = &body[..];
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(rest.len().min(LINE));
+            text.push_str(line);
+            text.push('\n');
+            rest = behind;
+        }
+        text.push_str(LAST_LINE);
+        text
     }
 
     /// SHA-256 of the DER; computed anew on each call.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(sha256(&self.der))
+        Fingerprint(sha256(&self.to_der()))
     }
 
     /// The size of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        // SEQUENCE's header (4 bytes), INTEGER's header (4), the modulus, INTEGER 65537 (5).
-        let modulus = &self.der[RSA_PUBLIC_KEY + 8..self.der.len() - 5];
-        bit_length(modulus.strip_prefix(&[0]).unwrap_or(modulus))
+        bit_length(&self.modulus)
     }
 
     /// Whether `signature` is this key's RSA-PSS over `message` (SHA-256, MGF1 with SHA-256, salt
     /// of 32 bytes: ring takes no other length).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &self.der[RSA_PUBLIC_KEY..]);
-        key.verify(message, signature).is_ok()
+        let key = RsaPublicKeyComponents { n: &*self.modulus, e: &EXPONENT };
+        key.verify(&RSA_PSS_2048_8192_SHA256, message, signature).is_ok()
     }
+}
+
+/// Whether a big-endian number without leading zero bytes may be a modulus.
+fn is_modulus(number: &[u8]) -> bool {
+    let is_odd = number.last().is_some_and(|last| last % 2 == 1);
+    is_odd && (MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bit_length(number))
 }
 
 /// The length in bits of a big-endian number without leading zero bytes.
@@ -155,7 +245,7 @@ mod tests {
     const ALICE: &str = include_str!("../../tests/data/public-alice.pem");
 
     fn pem_of(der: &[u8]) -> String {
-        pem::encode_string(LABEL, LineEnding::LF, der).unwrap()
+        pem::encode_string(LABEL, pem::LineEnding::LF, der).unwrap()
     }
 
     /// The text with another line width and another line end.
@@ -172,13 +262,41 @@ mod tests {
         let key = PublicKey::from_pem(ALICE).unwrap();
         assert_eq!(key.to_pem(), ALICE);
         assert_eq!(key.bits(), 2048);
-        assert_eq!(key.der().len(), 294);
-        assert_eq!(PublicKey::from_der(key.der()), Ok(key));
+        assert_eq!(key.to_der().len(), 294);
+        assert_eq!(PublicKey::from_der(&key.to_der()), Ok(key));
 
         let largest = include_str!("../../tests/data/public-4096.pem");
         let key = PublicKey::from_pem(largest).unwrap();
         assert_eq!(key.to_pem(), largest);
-        assert_eq!((key.bits(), key.der().len()), (4096, 550));
+        assert_eq!((key.bits(), key.to_der().len()), (4096, 550));
+    }
+
+    #[test]
+    fn the_canonical_text_is_told_from_others_of_the_same_key() {
+        for text in [ALICE, include_str!("../../tests/data/public-4096.pem")] {
+            let key = PublicKey::from_canonical_pem(text).unwrap();
+            assert_eq!((key.to_pem(), pem_of(&key.to_der())), (text.to_owned(), text.to_owned()));
+        }
+        let end = ALICE.len() - LAST_LINE.len() - 1;
+        let others = [
+            wrapped(ALICE, 63, "\n"),
+            wrapped(ALICE, 64, "\r\n"),
+            ALICE.trim_end().to_owned(),
+            format!("{ALICE}\n"),
+            format!("{}\n{}", &ALICE[..end], &ALICE[end..]),
+            ALICE.replacen("MII", "MIJ", 1),
+            ALICE.replace("PUBLIC", "RSA PUBLIC"),
+            [FIRST_LINE, LAST_LINE].concat(),
+            String::new(),
+        ];
+        for other in others {
+            assert_eq!(PublicKey::from_canonical_pem(&other), None, "{other}");
+        }
+        // Bits behind the last byte: the same key for a parser that does not look at them.
+        let last = ALICE.trim_end().lines().rev().nth(1).unwrap();
+        assert!(last.ends_with("AB"), "{last}");
+        let other = ALICE.replace(last, &last.replace("AB", "AC"));
+        assert_eq!(PublicKey::from_canonical_pem(&other), None);
     }
 
     #[test]
@@ -229,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_der_that_could_be_written_otherwise_is_refused() {
-        let der = PublicKey::from_pem(ALICE).unwrap().der;
+        let der = PublicKey::from_pem(ALICE).unwrap().to_der();
         let trailing = [&der[..], &[0]].concat();
         assert_eq!(PublicKey::from_pem(&pem_of(&trailing)), Err(KeyFault::Der));
         assert_eq!(PublicKey::from_der(&der[..der.len() - 1]), Err(KeyFault::Der));
@@ -259,8 +377,9 @@ mod tests {
     fn no_flipped_bit_of_a_key_is_taken_for_the_same_key() {
         let key = PublicKey::from_pem(ALICE).unwrap();
         let secret = Secret::filled(|secret| secret.fill(1));
-        for bit in 0..key.der.len() * 8 {
-            let mut der = key.der.clone();
+        let canonical = key.to_der();
+        for bit in 0..canonical.len() * 8 {
+            let mut der = canonical.clone();
             der[bit / 8] ^= 1 << (bit % 8);
             if let Ok(other) = PublicKey::from_der(&der) {
                 assert_ne!(other.fingerprint(), key.fingerprint());

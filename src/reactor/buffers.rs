@@ -17,9 +17,8 @@ pub(crate) struct ReadBuffer(Box<[u8]>);
 
 /// What one connection sent and its handler has not consumed. Owns heap only while there is any.
 #[derive(Default)]
-pub(crate) struct Inbox {
-    kept: Vec<u8>,
-}
+#[allow(clippy::box_collection)] // without anything, as most are, it is one empty pointer
+pub(crate) struct Inbox(Option<Box<Vec<u8>>>);
 
 impl ReadBuffer {
     pub(crate) fn new() -> Self {
@@ -34,18 +33,18 @@ impl ReadBuffer {
 
 impl Inbox {
     pub(crate) const fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.0.is_none()
     }
 
     /// What was never consumed.
     pub(crate) fn rest(&self) -> &[u8] {
-        &self.kept
+        self.0.as_ref().map_or(&[], |kept| kept)
     }
 
     /// Bytes of memory that it holds. This is not the length of the rest: after a long frame more
     /// memory is left than the rest needs.
-    pub(crate) const fn memory(&self) -> usize {
-        self.kept.capacity()
+    pub(crate) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| kept.capacity())
     }
 
     /// Shows `look` all that is not consumed, the `read` bytes in the buffer last, keeps what it
@@ -61,32 +60,34 @@ impl Inbox {
         look: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
         let end = READ_HEADROOM + read;
-        if self.kept.len() > READ_HEADROOM {
-            self.kept.extend_from_slice(&buffer.0[READ_HEADROOM..end]);
-            let consumed = look(&self.kept);
-            self.kept.drain(..consumed);
-            self.release();
-            return consumed;
+        let mut kept = self.0.take().map_or_else(Vec::new, |kept| *kept);
+        let consumed = if kept.len() > READ_HEADROOM {
+            kept.extend_from_slice(&buffer.0[READ_HEADROOM..end]);
+            let consumed = look(&kept);
+            kept.drain(..consumed);
+            consumed
+        } else {
+            let start = READ_HEADROOM - kept.len();
+            buffer.0[start..READ_HEADROOM].copy_from_slice(&kept);
+            let consumed = look(&buffer.0[start..end]);
+            kept.clear();
+            kept.extend_from_slice(&buffer.0[start + consumed..end]);
+            consumed
+        };
+        if !kept.is_empty() {
+            give_back(&mut kept);
+            self.0 = Some(Box::new(kept));
         }
-        let start = READ_HEADROOM - self.kept.len();
-        buffer.0[start..READ_HEADROOM].copy_from_slice(&self.kept);
-        let consumed = look(&buffer.0[start..end]);
-        self.kept.clear();
-        self.kept.extend_from_slice(&buffer.0[start + consumed..end]);
-        self.release();
         consumed
     }
+}
 
-    /// Gives memory back that the rest does not need. The rest moves into a small block of its own:
-    /// shrunk in place, it would stay at the beginning of the large block, and the free memory
-    /// behind it would be too small for another large one.
-    fn release(&mut self) {
-        let (kept, memory) = (self.kept.len(), self.kept.capacity());
-        if kept == 0 {
-            self.kept = Vec::new();
-        } else if memory - kept > kept.max(INBOX_SLACK) {
-            self.kept = self.kept.as_slice().to_vec();
-        }
+/// Gives memory back that the rest does not need. The rest moves into a small block of its own:
+/// shrunk in place, it would stay at the beginning of the large block, and the free memory behind
+/// it would be too small for another large one.
+fn give_back(kept: &mut Vec<u8>) {
+    if kept.capacity() - kept.len() > kept.len().max(INBOX_SLACK) {
+        *kept = kept.as_slice().to_vec();
     }
 }
 

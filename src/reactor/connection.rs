@@ -93,7 +93,7 @@ pub(crate) struct Connection {
 }
 
 /// An idle connection costs this much (`docs/architecture.md`, "Memory").
-const _: () = assert!(size_of::<Connection>() <= 104);
+const _: () = assert!(size_of::<Connection>() <= 88);
 
 /// What can be done with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

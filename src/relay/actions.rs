@@ -78,15 +78,17 @@ impl Relay {
         target: &str,
         known: Option<&KnownKeys>,
     ) -> Result<(), Fault> {
-        let found =
-            self.directory.holder(target, &self.peers).and_then(|token| self.peers.user(token));
+        let token = self.directory.holder(target, &self.peers);
+        let found = token.and_then(|token| Some((token, self.peers.user(token)?)));
         if let Some(asking) = self.peers.user(from) {
             let is_far = known.is_some_and(|known| known.is_connected);
             let (by, found) = (asking.name.as_str(), found.is_some() || is_far);
             self.log.tell(&Event::KeyAsked { by, target, found });
         }
         let (pubkey, prekey, away) = match (found, known) {
-            (Some(User { key, prekey, .. }), _) => (key.to_text(), prekey.as_deref(), false),
+            (Some((token, user)), _) => {
+                (self.peers.key_of(token, user), user.prekey.as_deref(), false)
+            }
             (None, Some(known)) => (known.pem.clone(), known.prekey.as_ref(), !known.is_connected),
             (None, None) => return Err(unknown_user()),
         };

@@ -105,7 +105,7 @@ impl Relay {
             let owner = owner.map(|fp| Owner { name: user.name.as_str().to_owned(), fp });
             self.stop_taking(id, owner);
             self.directory.release(&user.name, id);
-            self.note_used(&user.name, &user.key); // also of one that was connected for months
+            self.note_used(id, &user); // also of one that was connected for months
             if self.cluster.is_some() {
                 let version2 = user.is_version2();
                 self.release_far(cx, id, &user.name, version2);

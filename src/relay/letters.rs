@@ -161,7 +161,7 @@ impl Relay {
         if self.letters.counts.keys >= LETTER_KEYS_UNDER_WAY {
             return Err(too_much_under_way());
         }
-        let (pem, key) = (user.key.to_text(), key.clone());
+        let (pem, key) = (self.peers.key_of(from, user), key.clone());
         self.ask(UnderWay::Key { from }, LetterAsk::Publish { owner, pem, key }).map(drop)
     }
 

@@ -104,7 +104,8 @@ pub(super) struct Challenge {
 /// A registered user.
 pub(super) struct User {
     pub(super) name: UserName,
-    pub(super) key: KeyText,
+    /// See [`Peers::key_of`].
+    pub(super) key: UserKey,
     /// Every user of version 2 has one, and nobody else.
     pub(super) prekey: Option<Box<Prekey>>,
     pub(super) subscriber: Subscriber,
@@ -118,14 +119,24 @@ pub(super) struct User {
 pub(super) enum KeyText {
     /// That text is the canonical one of this key, which takes half the memory.
     Canonical(PublicKey),
-    /// Other line ends or widths. Rare, so it is what all have room for: one pointer.
-    #[allow(clippy::box_collection)]
-    AsWritten(Box<Box<str>>),
+    /// Other line ends or widths.
+    AsWritten(Box<str>),
 }
+
+/// Where the key of a user is kept.
+pub(super) enum UserKey {
+    /// Among the common moduli, by the slot of its connection.
+    Common,
+    /// It has another size than most, or another text.
+    Other(Box<KeyText>),
+}
+
+/// The modulus of a key of 2,048 bits, as most users have one.
+type CommonModulus = [u8; 256];
 
 /// A connection costs this much here (`docs/architecture.md`, "Memory"), and what it has registered
 /// with: its key, its prekey, and a name that is long.
-const _: () = assert!(size_of::<Option<Peer>>() <= 128);
+const _: () = assert!(size_of::<Option<Peer>>() <= 120);
 
 impl Peer {
     pub(super) fn new(token: Token, address: SocketAddr, origin: Origin) -> Self {
@@ -204,11 +215,11 @@ impl User {
 }
 
 impl KeyText {
-    pub(super) fn new(key: &PublicKey, text: &str) -> Self {
-        if key.to_pem() == text {
-            Self::Canonical(key.clone())
-        } else {
-            Self::AsWritten(Box::new(text.into()))
+    /// Of a key whose text is `as_written`, if that is not the canonical one.
+    pub(super) fn new(key: &PublicKey, as_written: Option<&str>) -> Self {
+        match as_written {
+            None => Self::Canonical(key.clone()),
+            Some(text) => Self::AsWritten(text.into()),
         }
     }
 
@@ -224,6 +235,9 @@ impl KeyText {
 pub(super) struct Peers {
     /// By the token's slot. Allocated once, for as many as there may be: nothing moves.
     slots: Vec<Option<Peer>>,
+    /// The keys of users, by slot too. Here they take their own size, where an allocator would add
+    /// its own, and leave gaps between them.
+    moduli: Vec<CommonModulus>,
     /// When the last tenant of each slot connected, in seconds of the loop's clock. Beside the
     /// peers, whose size is a multiple of 8 bytes.
     since: Vec<u32>,
@@ -234,7 +248,12 @@ impl Peers {
     /// A table for so many connections, in slots of a loop that has few other sources.
     pub(super) fn with_capacity(connections: usize) -> Self {
         let slots = connections.saturating_add(FEW_SOURCES);
-        Self { slots: Vec::with_capacity(slots), since: Vec::with_capacity(slots), count: 0 }
+        Self {
+            slots: Vec::with_capacity(slots),
+            moduli: Vec::with_capacity(slots),
+            since: Vec::with_capacity(slots),
+            count: 0,
+        }
     }
 
     /// Takes in a connection that was accepted `now`.
@@ -243,6 +262,7 @@ impl Peers {
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
             self.since.resize(index + 1, 0);
+            self.moduli.resize(index + 1, [0; 256]);
         }
         self.since[index] = u32::try_from(now.as_nanos() / NANOS_PER_SECOND).unwrap_or(u32::MAX);
         let slot = &mut self.slots[index];
@@ -255,6 +275,30 @@ impl Peers {
         self.get(token)?;
         self.count -= 1;
         self.slots.get_mut(token.slot())?.take()
+    }
+
+    /// Keeps the key of a user, for as long as its connection is there.
+    pub(super) fn keep_key(&mut self, token: Token, key: KeyText) -> UserKey {
+        if let KeyText::Canonical(common) = &key
+            && let Ok(modulus) = CommonModulus::try_from(common.modulus())
+            && let Some(place) = self.moduli.get_mut(token.slot())
+        {
+            *place = modulus;
+            return UserKey::Common;
+        }
+        UserKey::Other(Box::new(key))
+    }
+
+    /// The text of the key that a user registered with.
+    pub(super) fn key_of(&self, token: Token, user: &User) -> String {
+        match &user.key {
+            UserKey::Other(key) => key.to_text(),
+            UserKey::Common => {
+                let modulus = self.moduli.get(token.slot());
+                let key = modulus.and_then(|modulus| PublicKey::of_modulus(modulus));
+                key.map(|key| key.to_pem()).unwrap_or_default() // always: it was one
+            }
+        }
     }
 
     /// When it connected, to the second; the clock's start where it is not there.

@@ -38,12 +38,15 @@ impl Relay {
         };
         let check_name = if asked.v2.is_some() { check_name_v2 } else { check_name_original };
         check_name(&asked.name).map_err(|fault| Fault::because(ErrorCode::BadName, fault))?;
-        let key = PublicKey::from_pem(&asked.pubkey)
-            .map_err(|fault| Fault::because(ErrorCode::BadKey, fault))?;
+        let text = &*asked.pubkey;
+        let canonical = PublicKey::from_canonical_pem(text);
+        let as_written = canonical.is_none().then_some(text);
+        let key = canonical.map_or_else(|| PublicKey::from_pem(text), Ok);
+        let key = key.map_err(|fault| Fault::because(ErrorCode::BadKey, fault))?;
         let claim = Claim {
             address,
             name: UserName::new(&asked.name),
-            key: KeyText::new(&key, &asked.pubkey),
+            key: KeyText::new(&key, as_written),
             fp: key.fingerprint(),
             roster: asked.roster,
             prekey: None,
@@ -188,6 +191,7 @@ impl Relay {
     /// Makes a connection a user.
     pub(super) fn admit(&mut self, cx: &mut Context, from: Token, claim: Claim) {
         let Claim { address, name, key, fp, roster, prekey } = claim;
+        let key = self.peers.keep_key(from, key);
         let Some(peer) = self.peers.get_mut(from) else { return };
         let version = if prekey.is_some() { 2 } else { 1 };
         // In a cluster the copy of who is where has told it already.
@@ -220,15 +224,17 @@ impl Relay {
         let day = self.log.day();
         let Some(user) = self.peers.user(id) else { return };
         let name = user.name.as_str();
-        if self.directory.is_news(name, day) && self.store.used(name, &user.key.to_text()) {
+        let is_news = self.directory.is_news(name, day);
+        if is_news && self.store.used(name, &self.peers.key_of(id, user)) {
             self.directory.noted(name, day);
         }
     }
 
-    /// The same of a user who has just left.
-    pub(super) fn note_used(&mut self, name: &UserName, key: &KeyText) {
-        let (name, day) = (name.as_str(), self.log.day());
-        if self.directory.is_news(name, day) && self.store.used(name, &key.to_text()) {
+    /// The same of `user`, who has just left `id`.
+    pub(super) fn note_used(&mut self, id: Token, user: &User) {
+        let (name, day) = (user.name.as_str(), self.log.day());
+        let is_news = self.directory.is_news(name, day);
+        if is_news && self.store.used(name, &self.peers.key_of(id, user)) {
             self.directory.noted(name, day);
         }
     }

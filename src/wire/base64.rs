@@ -4,7 +4,8 @@
 //! Canonical means that the same bytes always have the same text. Otherwise a relay could change a
 //! signed frame and its signature would still hold.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The text is not valid: a foreign character, padding, an impossible length, or bits set behind
 /// the last byte.
@@ -13,21 +14,17 @@ pub struct BadBase64;
 
 /// The text of `bytes`.
 pub fn encode(bytes: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(bytes)
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The bytes that `text` stands for.
 pub fn decode(text: &str) -> Result<Vec<u8>, BadBase64> {
-    Base64UrlUnpadded::decode_vec(text).map_err(|_| BadBase64)
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| BadBase64)
 }
 
 /// The bytes that `text` stands for, exactly `N` of them.
 pub fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], BadBase64> {
-    let mut bytes = [0; N];
-    match Base64UrlUnpadded::decode(text, &mut bytes) {
-        Ok(decoded) if decoded.len() == N => Ok(bytes),
-        _ => Err(BadBase64),
-    }
+    decode(text)?.try_into().map_err(|_| BadBase64)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub const PEM: &str = include_str!("../data/public-alice.pem");
 
 /// A key that looks like one: no two have the same number. Nobody has its secret half.
 pub fn some_key(number: u8) -> PublicKey {
-    let mut der = PublicKey::from_pem(PEM).unwrap().der().to_vec();
+    let mut der = PublicKey::from_pem(PEM).unwrap().to_der();
     der[64] = number; // in the middle of the modulus
     PublicKey::from_der(&der).unwrap()
 }

@@ -124,7 +124,8 @@ impl Relay {
         let Some(user) = self.peers.user(id) else { return };
         let Some(cluster) = &mut self.cluster else { return };
         let (own, name) = (cluster.own, user.name.clone());
-        let (pem, prekey) = (user.key.to_text(), user.prekey.as_ref().map(|it| it.to_json()));
+        let (pem, prekey) =
+            (self.peers.key_of(id, user), user.prekey.as_ref().map(|it| it.to_json()));
         let fp = self.directory.bound_to(name.as_str()).copied();
         if let Some(fp) = fp.filter(|_| prekey.is_some()) {
             let call = names::bind(own, name.as_str(), &fp, true);

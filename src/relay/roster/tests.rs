@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::super::peer::Peers;
-use super::super::peer::{KeyText, Peer, State, User};
+use super::super::peer::{Peer, State, User, UserKey};
 use super::super::rates::Origin;
 use super::*;
 use crate::reactor::{Time, Token};
@@ -35,7 +35,7 @@ impl Room {
     fn join(&mut self, slot: u32, name: &str) {
         let name = UserName::new(name);
         let joined = self.roster.came(&name);
-        let (key, lookups) = (KeyText::AsWritten(Box::default()), Bucket::default());
+        let (key, lookups) = (UserKey::Common, Bucket::default());
         let user = User { name, key, prekey: None, subscriber: Subscriber::None, lookups, joined };
         let address = SocketAddr::from(([0; 4], 0));
         let mut peer = Peer::new(Self::token(slot), address, Origin::EXEMPT);
