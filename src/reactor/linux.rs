@@ -264,7 +264,11 @@ impl Sys for Linux {
     fn writev(&mut self, io: Io, slices: &[IoSlice<'_>]) -> Result<usize> {
         match io {
             Io::Shared(_) => write_shared(borrowed(io), slices),
-            Io::Own(_) | Io::Signals(_) => writev(borrowed(io), slices),
+            // One slice needs no list: the kernel would copy and check it first.
+            Io::Own(_) | Io::Signals(_) => match slices {
+                [slice] => write(borrowed(io), slice),
+                _ => writev(borrowed(io), slices),
+            },
         }
     }
 
