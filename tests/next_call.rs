@@ -425,8 +425,9 @@ fn ten_of_64_slices_are_taken() {
         assert_eq!(sender.send(burst.as_bytes()), burst.len());
     }
     room.inject_once(Op::Writev, Some("bob"), Fault::Short(10 * slice));
-    let mut calls = room.at_once();
-    assert_eq!(calls.split_off(names.len()), ["writev bob", "epoll_ctl bob"]);
+    // All of them have sent much: the flush is left to the next tick, which finds nothing more.
+    assert_eq!(room.at_once().len(), names.len());
+    assert_eq!(room.at_once(), ["writev bob", "epoll_ctl bob"]);
     assert_eq!(bob.receive_all().len(), 10 * slice);
     // All 64 slices are taken now: the kernel is not full, so it is not asked for room.
     assert_eq!(room.at_once(), ["writev bob", "epoll_ctl bob"]);

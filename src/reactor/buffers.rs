@@ -121,6 +121,15 @@ pub(crate) struct Pushed {
     pub(crate) memory: usize,
 }
 
+/// What one `writev(2)` has come to.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// The kernel took something.
+    pub(super) has_taken: bool,
+    /// It has no room for more.
+    pub(super) is_full: bool,
+}
+
 /// A run of bytes in an outbox.
 pub(crate) enum Chunk {
     /// Bytes of this outbox alone.

@@ -2,8 +2,9 @@
 //! [`Handler`](super::Handler).
 //!
 //! Everything here only notes what is wanted. Sources that are asked for are opened after the
-//! tick's events, bytes leave at its end, and so do connections: a handler is never called from
-//! within its own call, and no descriptor is closed while the list of events is being walked.
+//! tick's events, bytes leave at its end or at that of one of the next, and so do connections: a
+//! handler is never called from within its own call, and no descriptor is closed while the list of
+//! events is being walked.
 //!
 //! Using the token of a source that is gone is no error. The other end can vanish at any moment,
 //! and the handler is told so once, by `closed`; until then, calls for such a source do nothing.
@@ -40,6 +41,8 @@ pub struct Context {
     pub(super) ready: Vec<Token>,
     /// Sources whose bytes, interest or state changed: the end of the tick looks at each once.
     pub(super) dirty: Vec<Token>,
+    /// One of these is dead, and keeps its descriptor until it is reaped.
+    pub(super) has_dead: bool,
     /// Sources that are not read because the inboxes are over their budget.
     pub(super) over_budget: VecDeque<Token>,
     /// Bytes queued for all sources.
@@ -123,6 +126,7 @@ impl Context {
             asked: Vec::new(),
             ready: Vec::new(),
             dirty: Vec::new(),
+            has_dead: false,
             over_budget: VecDeque::new(),
             queued_in_all: 0,
             output_in_all: 0,
@@ -165,7 +169,8 @@ impl Context {
     }
 
     /// Queues `parts`, joined, for `to`. All that is queued for it within a tick leaves in one
-    /// `writev(2)`. A connection takes nothing before it is `opened`.
+    /// `writev(2)`, at the end of the tick or of one of the next, which do not wait. A connection
+    /// takes nothing before it is `opened`.
     pub fn send(&mut self, to: Token, parts: &[&[u8]]) {
         self.queue(to, |outbox, pool| outbox.push(parts, pool));
     }
@@ -516,6 +521,7 @@ impl Context {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.is_dead() {
             connection.state = State::Dead(reason);
+            self.has_dead = true;
             self.mark_dirty(id);
         }
     }

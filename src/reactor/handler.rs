@@ -65,8 +65,8 @@ pub trait Handler {
     fn closed(&mut self, cx: &mut Context, id: Token, reason: CloseReason);
 
     /// All events of this tick have been told. What was gathered (rosters, log lines) is sent here;
-    /// it leaves with the same tick's flush. What that flush brings about (`drained`, `closed`) has
-    /// an end of tick of its own, at once: so whatever a handler is told, this is called after it.
+    /// it leaves with the next flush. What that flush brings about (`drained`, `closed`) has an end
+    /// of tick of its own, at once: so whatever a handler is told, this is called after it.
     fn end_of_tick(&mut self, _cx: &mut Context) {}
 
     /// What the handler calls `id`, where it has a name for it; what came from the network is

@@ -40,6 +40,13 @@ pub const RESUMED_PER_TICK: usize = 256;
 /// wait for the next tick. They are closed at its end, so until then each has a descriptor, which
 /// has to be kept free for them.
 pub const TURNED_AWAY_PER_TICK: usize = 8;
+/// The longest that ticks leave their flush to the next one. One of them may take longer.
+pub const GATHERED_TIME: Duration = Duration::from_millis(1);
+/// Bytes that are queued for all sources together, above which a tick flushes.
+pub const GATHERED_BYTES: usize = 1024 * 1024;
+/// Bytes above which a read has brought much: where three of four have, a tick leaves its flush to
+/// the next one.
+pub const GATHERED_READ: usize = 1024;
 /// Slices given to one `writev`; the kernel takes at most 1,024 (`IOV_MAX`, writev(2)).
 pub const SLICES_PER_WRITE: usize = 64;
 /// The size of a pooled outbox chunk, in bytes: small frames are gathered in it.

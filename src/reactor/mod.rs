@@ -46,6 +46,7 @@ mod buffers;
 mod connection;
 mod context;
 mod deadlines;
+mod gathering;
 mod handler;
 mod inherited;
 pub mod limits;
@@ -63,6 +64,7 @@ use nix::Result;
 
 use self::buffers::ReadBuffer;
 use self::deadlines::Horizon;
+use self::gathering::Gathering;
 use self::transform::Wire;
 
 pub(crate) use self::connection::{Kind, ReadBlocks, State};
@@ -151,6 +153,8 @@ pub struct Reactor<S: Sys> {
     spin: Duration,
     /// Until when the kernel has told all.
     horizon: Horizon,
+    /// Whether the flush is left to the next tick.
+    gathering: Gathering,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -168,6 +172,7 @@ impl<S: Sys> Reactor<S> {
             signalled: Vec::new(),
             spin: config.spin,
             horizon: Horizon::default(),
+            gathering: Gathering::default(),
         }
     }
 

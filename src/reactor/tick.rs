@@ -6,6 +6,9 @@
 //!    └────────────── reap ◀────────── re-arm ◀────────── flush ◀─────────────────────┘
 //! ```
 //!
+//! While reads bring many bytes each, a few ticks go by without the lower row ([`Gathering`]), and
+//! more leaves in one write.
+//!
 //! Each step may find that a source is gone, closing or paused: an event says what was true when
 //! the kernel wrote it down, and the handler may have decided otherwise since. A token that names
 //! nothing, or a state that does not fit, ends the step for that source, and nothing is lost by it.
@@ -16,21 +19,13 @@ use std::time::Duration;
 use nix::Result;
 use nix::errno::Errno;
 
+use super::buffers::Written;
 use super::connection::{Connection, Kind, ReadBlocks, Readiness, State};
 use super::context::Asked;
 use super::deadlines::Kind as DeadlineKind;
 use super::limits;
 use super::sys::{Io, is_exhaustion, signal_of};
 use super::{CloseReason, Event, Handler, Opened, Reactor, Sys, Time, Timer, Token, Watch};
-
-/// What one `writev(2)` has come to.
-#[derive(Clone, Copy)]
-pub(super) struct Written {
-    /// The kernel took something.
-    pub(super) has_taken: bool,
-    /// It has no room for more.
-    pub(super) is_full: bool,
-}
 
 impl<S: Sys> Reactor<S> {
     /// One turn of the loop; waits for at most `timeout` (none: for ever) when nothing is ready or
@@ -50,11 +45,22 @@ impl<S: Sys> Reactor<S> {
         self.tell_signals(handler);
         handler.end_of_tick(&mut self.context);
         self.context.resume_reads();
+        if !self.gathering.goes_on(&self.context) {
+            self.finish_tick(handler);
+        }
+        if let Some(meter) = &self.context.meter {
+            meter.tick(self.context.now, self.sys.now(), self.events.len());
+        }
+        Ok(())
+    }
 
+    /// Flushes, re-arms and reaps.
+    fn finish_tick(&mut self, handler: &mut impl Handler) {
         // What a handler queues in `drained` or `closed` for a source that is not in this list, or
         // was passed in it, belongs to the next tick, which then does not wait. A source that is
         // closed in its own `drained` ends in this one.
         let mut dirty = std::mem::take(&mut self.context.dirty);
+        self.context.has_dead = false;
         for &id in &dirty {
             self.flush(handler, id);
         }
@@ -67,10 +73,6 @@ impl<S: Sys> Reactor<S> {
         if self.context.dirty.is_empty() {
             self.context.dirty = dirty; // its memory, for the next tick
         }
-        if let Some(meter) = &self.context.meter {
-            meter.tick(self.context.now, self.sys.now(), self.events.len());
-        }
-        Ok(())
     }
 
     // --- Wait ---
@@ -242,7 +244,10 @@ impl<S: Sys> Reactor<S> {
         }
         match outcome {
             Ok(0) => return self.end(handler, id, ReadBlocks::READ_EOF),
-            Ok(read) => self.show(handler, id, read),
+            Ok(read) => {
+                self.gathering.came(read);
+                self.show(handler, id, read);
+            }
             // Not ready after all (epoll(7) allows that), or interrupted: the kernel will say so
             // again.
             Err(Errno::EAGAIN | Errno::EINTR) => {}

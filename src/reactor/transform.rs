@@ -31,11 +31,11 @@ use std::io::IoSlice;
 
 use nix::errno::Errno;
 
+use super::buffers::Written;
 use super::connection::{LayerFlags, ReadBlocks, State};
 use super::deadlines::Kind as DeadlineKind;
 use super::limits::{READ_WIRE, SLICES_PER_WRITE};
 use super::sys::Io;
-use super::tick::Written;
 use super::{CloseReason, Handler, Reactor, Sys, Token};
 
 /// An engine between a socket and its handler ([`Context::transform`](super::Context::transform)).
@@ -268,6 +268,9 @@ impl<S: Sys> Reactor<S> {
                 Err(Errno::EAGAIN | Errno::EINTR) => return self.context.mark_ready(id),
                 Err(errno) => return self.context.die(id, CloseReason::Failed(errno)),
             }
+        }
+        if came > 0 {
+            self.gathering.came(came);
         }
         self.open(handler, id, came, room);
         self.context.mark_ready(id);
