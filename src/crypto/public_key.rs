@@ -355,7 +355,7 @@ mod tests {
         let long = [&[0x30, 0x83, 0, der[2], der[3]], &der[4..]].concat();
         assert_eq!(PublicKey::from_der(&long), Err(KeyFault::Der));
         // The exponent with a leading zero, all lengths above it one more.
-        let mut padded = der.to_vec();
+        let mut padded = der.clone();
         let exponent = padded.len() - 4;
         padded[exponent] += 1;
         padded.insert(exponent + 1, 0);
@@ -368,7 +368,7 @@ mod tests {
         bare[3] -= 2;
         bare[5] -= 2;
         assert_eq!(PublicKey::from_der(&bare), Err(KeyFault::Algorithm));
-        let mut even = der.to_vec();
+        let mut even = der.clone();
         even[der.len() - 6] &= 0xfe;
         assert_eq!(PublicKey::from_der(&even), Err(KeyFault::Modulus));
     }

@@ -60,7 +60,9 @@ mod tests {
     fn it_goes_on_while_reads_bring_much_and_ends_at_each_bound() {
         let mut gathering = Gathering::default();
         let mut goes_on = |cx: &Context, reads: &[usize]| {
-            reads.iter().for_each(|&bytes| gathering.came(bytes));
+            for &bytes in reads {
+                gathering.came(bytes);
+            }
             gathering.goes_on(cx)
         };
         let (mut cx, much) = (context(), 2 * limits::GATHERED_READ);
