@@ -48,7 +48,7 @@ fn agree_within(bytes: &[u8], max_frame: usize) -> bool {
     let sender = br#""alice""#;
     for before in BEFORE.iter() {
         let mut frames = CommonFrames::default();
-        let before = frames.scan(before, MAX_FRAME, sender).unwrap();
+        let Some(before) = frames.scan(before, MAX_FRAME, sender) else { panic!("common") };
         let scanned = frames.scan(bytes, max_frame, sender);
         let scanned = scanned.map(|frame| (frame.end, frame.request()));
         assert_eq!(scanned, common, "{}", bytes.escape_ascii());

@@ -6,7 +6,7 @@
 //!    └────────────── reap ◀────────── re-arm ◀────────── flush ◀─────────────────────┘
 //! ```
 //!
-//! While reads bring many bytes each, a few ticks go by without the lower row ([`Gathering`]), and
+//! While reads bring many bytes each, a few ticks go by without the lower row (`gathering.rs`), and
 //! more leaves in one write.
 //!
 //! Each step may find that a source is gone, closing or paused: an event says what was true when
