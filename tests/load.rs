@@ -626,6 +626,17 @@ fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens
 }
 
 #[test]
+fn the_floor_goes_on_when_it_was_stopped() {
+    let mut floor = Process::start(&["load", "floor", "--listen", "127.0.0.1:0"]);
+    let line = floor.talk_with("listening on ");
+    floor.stop_in_sleep();
+    floor.signal(Signal::SIGCONT);
+    let work = ["load", "pingpong", "--pairs", "2", "--warm-up", "0", "--count", "100", "--relay"];
+    let at = line.trim_start_matches("listening on ");
+    Process::start(&[&work[..], &[at]].concat()).end().with_code(0);
+}
+
+#[test]
 fn the_floor_stands_beside_the_relay() {
     let arguments = ["load", "flood", "--beside", "floor,floor-spin", "--rounds", "2", "--mesh"];
     let short = ["--warm-up", "0", "--count", "300", "--pairs", "2"];

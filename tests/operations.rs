@@ -100,7 +100,7 @@ fn a_relay_that_was_stopped_for_longer_than_a_frame_may_take_ends_nobody() {
             // The answer to the ping says that the half behind it was read too.
             client.write(b"{\"action\":\"ping\"}\n{\"action\":");
             assert_eq!(client.frame()["action"], "pong");
-            stop(&relay);
+            relay.process.stop_in_sleep();
             client.write(b"\"ping\"}\n");
             (relay, client)
         })
@@ -294,20 +294,6 @@ fn an_operator_lists_names_and_releases_one() {
     assert_eq!(answer["action"], "registered");
     let listed = names(&["list"]).with_code(0).stdout;
     assert!(listed[0].starts_with(&format!("alice {} ", fingerprint(&mallory))), "{listed:?}");
-}
-
-/// Stops the relay's process in its sleep, which that ends (`EINTR`). Signals take a
-/// moment: until then it is as awake as ever.
-fn stop(relay: &Relay) {
-    let status = format!("/proc/{}/stat", relay.process.pid());
-    let wait_for = |state: &str| {
-        while !fs::read_to_string(&status).expect("it is there").contains(state) {
-            std::thread::yield_now();
-        }
-    };
-    wait_for(") S ");
-    relay.process.signal(Signal::SIGSTOP);
-    wait_for(") T ");
 }
 
 fn fingerprint(account: &Account) -> String {

@@ -92,7 +92,10 @@ impl Floor {
         let patience = spin.then_some(Duration::ZERO);
         let mut events: Vec<Event> = Vec::new();
         loop {
-            self.sys.wait(&mut events, patience)?;
+            match self.sys.wait(&mut events, patience) {
+                Err(Errno::EINTR) => continue, // it was stopped and goes on, or strace(1) attached
+                waited => waited?,
+            }
             for event in &events {
                 match event.token.slot() {
                     LISTENER => self.accept(),

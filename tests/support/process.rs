@@ -130,6 +130,20 @@ impl Process {
         nix::sys::signal::kill(pid, signal).expect("it runs");
     }
 
+    /// Stops it in its sleep, which that ends (`EINTR`). Signals take a moment: until then it is as
+    /// awake as ever.
+    pub fn stop_in_sleep(&self) {
+        let status = format!("/proc/{}/stat", self.pid());
+        let wait_for = |state: &str| {
+            while !std::fs::read_to_string(&status).expect("it is there").contains(state) {
+                std::thread::yield_now();
+            }
+        };
+        wait_for(") S ");
+        self.signal(nix::sys::signal::Signal::SIGSTOP);
+        wait_for(") T ");
+    }
+
     /// Its process number.
     pub fn pid(&self) -> u32 {
         self.child.id()
