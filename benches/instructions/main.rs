@@ -100,11 +100,17 @@ impl Room {
         assert!(self.crowd.written().0 - before >= sent, "all of them arrive");
     }
 
-    /// Ticks until nobody has anything to say.
+    /// Ticks until nobody has anything to say, and once more, for the last one may have left its
+    /// flush to the next.
     fn settle(&mut self) {
         while {
-            self.reactor.tick(&mut self.relay, Some(Duration::ZERO)).expect("the kernel waits");
+            self.tick();
             self.crowd.is_waiting()
         } {}
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        self.reactor.tick(&mut self.relay, Some(Duration::ZERO)).expect("the kernel waits");
     }
 }
