@@ -66,7 +66,7 @@ impl Server {
                     self.connections.remove(&token); // to drop a stream closes it
                 }
             }
-            // The wait began after that time: what had come by then, from up to 64, has been read.
+            // We asked after that time: what had come by then (from at most 64) is read already.
             if asked >= self.next_look {
                 self.connections.retain(|_, it| std::mem::take(&mut it.has_spoken));
                 self.next_look = asked + self.patience;

@@ -83,7 +83,7 @@ impl Server {
                     self.close(token);
                 }
             }
-            // The wait began after that time: what had come by then, from up to 64, has been read.
+            // We asked after that time: what had come by then (from at most 64) is read already.
             if asked >= self.next_look {
                 let late = self.connections.iter_mut().filter_map(|(&token, it)| it.late(token));
                 for token in late.collect::<Vec<_>>() {
