@@ -627,7 +627,7 @@ fn a_relay_is_found_by_the_name_of_its_host_and_only_by_the_process_that_listens
 
 #[test]
 fn the_floor_goes_on_when_it_was_stopped() {
-    let mut floor = Process::start(&["load", "floor", "--listen", "127.0.0.1:0"]);
+    let floor = Process::start(&["load", "floor", "--listen", "127.0.0.1:0"]);
     let line = floor.talk_with("listening on ");
     floor.stop_in_sleep();
     floor.signal(Signal::SIGCONT);
