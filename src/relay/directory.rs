@@ -117,7 +117,9 @@ impl Directory {
             Some(last) => end = *last,
             None => end[..name.len()].copy_from_slice(name),
         }
-        let spread = (u64::from_le_bytes(end) ^ name.len() as u64).wrapping_mul(self.factor);
+        // The last bytes are the upper ones, which a product alone would spread least.
+        let word = u64::from_le_bytes(end) ^ name.len() as u64;
+        let spread = (word ^ word >> 32).wrapping_mul(self.factor);
         usize::try_from(spread >> (64 - RECENT.trailing_zeros())).unwrap_or_default()
     }
 
