@@ -100,11 +100,7 @@ pub fn drained(answer: &Value) -> Result<Option<u64>, WrongAnswer> {
 /// Deletes entries of one of both streams that no relay has written ([`Read::foreign`]). `read`:
 /// the number of the last parcel that this relay has read.
 pub fn sweep(own: Incarnation, stream: Stream, read: u64, ids: &[String]) -> Call {
-    let stream = match stream {
-        Stream::Inbox => keys::inbox(own),
-        Stream::Changes => keys::CHANGES.to_owned(),
-    };
-    let keys = [keys::lease(own), stream, keys::flow(own)];
+    let keys = [keys::lease(own), stream.key(own), keys::flow(own)];
     let call = Call::new(Script::Sweep, own).keys(keys).number(read);
     ids.iter().fold(call, Call::arg)
 }
@@ -172,6 +168,16 @@ pub enum Stream {
     Inbox,
     /// Who came and went.
     Changes,
+}
+
+impl Stream {
+    /// Its key in the engine, for this relay.
+    pub fn key(self, own: Incarnation) -> String {
+        match self {
+            Self::Inbox => keys::inbox(own),
+            Self::Changes => keys::CHANGES.to_owned(),
+        }
+    }
 }
 
 /// What both streams brought.

@@ -78,10 +78,7 @@ fn header(content: usize) -> Option<[u8; HEADER]> {
 
 impl PublicKey {
     /// Reads the text that [`to_pem`](Self::to_pem) prints, and no other, in one pass.
-    pub fn from_canonical_pem(text: &str) -> Option<Self> {
-        if text.len() > MAX_PUBKEY_PEM {
-            return None;
-        }
+    fn from_canonical_pem(text: &str) -> Option<Self> {
         let body = text.strip_prefix(FIRST_LINE)?.strip_suffix(LAST_LINE)?;
         let mut joined = Vec::with_capacity(body.len());
         let mut lines = body.as_bytes().split_inclusive(|&byte| byte == b'\n').peekable();
@@ -100,11 +97,16 @@ impl PublicKey {
     /// Reads a PEM text (RFC 7468, strict, nothing around it): lines of equal width of at most 76
     /// characters, ended by LF or CRLF.
     pub fn from_pem(text: &str) -> Result<Self, KeyFault> {
-        if let Some(key) = Self::from_canonical_pem(text) {
-            return Ok(key);
-        }
+        Self::from_any_pem(text).map(|(key, _)| key)
+    }
+
+    /// The same, and whether the text is the one that [`to_pem`](Self::to_pem) prints.
+    pub fn from_any_pem(text: &str) -> Result<(Self, bool), KeyFault> {
         if text.len() > MAX_PUBKEY_PEM || !text.starts_with("-----BEGIN ") {
             return Err(KeyFault::Pem);
+        }
+        if let Some(key) = Self::from_canonical_pem(text) {
+            return Ok((key, true));
         }
         let text = text.replace("\r\n", "\n");
         if text.contains('\r') || text.lines().any(|line| line.len() > MAX_PEM_LINE) {
@@ -117,7 +119,7 @@ impl PublicKey {
         }
         let mut der = Vec::new();
         decoder.decode_to_end(&mut der).map_err(|_| KeyFault::Pem)?;
-        Self::from_der(&der)
+        Ok((Self::from_der(&der)?, false))
     }
 
     /// Reads the canonical DER of a `SubjectPublicKeyInfo`.

@@ -170,14 +170,10 @@ impl Relay {
     pub(super) fn queue(&mut self, cx: &mut Context, to: Token, parts: &[&[u8]]) -> usize {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         cx.send(to, parts);
-        self.traffic.sent += bytes as u64;
-        let Some(peer) = self.peers.get_mut(to) else { return bytes };
-        peer.sent += bytes as u64;
-        if peer.held {
-            // Where others write to it without pause, its queue never runs dry and nothing else
-            // would say that it may be read again.
-            self.read_again(cx, to);
-        }
+        self.was_sent(to, bytes);
+        // Where others write to it without pause, its queue never runs dry and nothing else would
+        // say that it may be read again.
+        self.read_again(cx, to);
         bytes
     }
 }

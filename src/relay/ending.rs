@@ -94,6 +94,7 @@ impl Relay {
     /// The user of this connection has left: its name is free from now on, and others are told.
     pub(super) fn depart(&mut self, cx: &mut Context, id: Token, reason: Leaving) {
         self.finishing.remove(&id);
+        self.note_use_of(id); // also of one that was connected for months
         let Some(peer) = self.peers.get_mut(id) else { return };
         let Some(who) = peer.who() else { return };
         let (received, sent) = (peer.received, peer.sent);
@@ -105,7 +106,6 @@ impl Relay {
             let owner = owner.map(|fp| Owner { name: user.name.as_str().to_owned(), fp });
             self.stop_taking(id, owner);
             self.directory.release(&user.name, id);
-            self.note_used(id, &user); // also of one that was connected for months
             if self.cluster.is_some() {
                 let version2 = user.is_version2();
                 self.release_far(cx, id, &user.name, version2);

@@ -38,11 +38,9 @@ impl Relay {
         };
         let check_name = if asked.v2.is_some() { check_name_v2 } else { check_name_original };
         check_name(&asked.name).map_err(|fault| Fault::because(ErrorCode::BadName, fault))?;
-        let text = &*asked.pubkey;
-        let canonical = PublicKey::from_canonical_pem(text);
-        let as_written = canonical.is_none().then_some(text);
-        let key = canonical.map_or_else(|| PublicKey::from_pem(text), Ok);
-        let key = key.map_err(|fault| Fault::because(ErrorCode::BadKey, fault))?;
+        let (key, is_canonical) = PublicKey::from_any_pem(&asked.pubkey)
+            .map_err(|fault| Fault::because(ErrorCode::BadKey, fault))?;
+        let as_written = (!is_canonical).then_some(&*asked.pubkey);
         let claim = Claim {
             address,
             name: UserName::new(&asked.name),
@@ -224,15 +222,6 @@ impl Relay {
         let day = self.log.day();
         let Some(user) = self.peers.user(id) else { return };
         let name = user.name.as_str();
-        let is_news = self.directory.is_news(name, day);
-        if is_news && self.store.used(name, &self.peers.key_of(id, user)) {
-            self.directory.noted(name, day);
-        }
-    }
-
-    /// The same of `user`, who has just left `id`.
-    pub(super) fn note_used(&mut self, id: Token, user: &User) {
-        let (name, day) = (user.name.as_str(), self.log.day());
         let is_news = self.directory.is_news(name, day);
         if is_news && self.store.used(name, &self.peers.key_of(id, user)) {
             self.directory.noted(name, day);

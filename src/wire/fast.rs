@@ -66,14 +66,11 @@ impl CommonFrames {
         max_frame: usize,
         sender_json: &[u8],
     ) -> Option<CommonFrame<'a>> {
-        let read = |shape: &Shape| shape.read(unconsumed, max_frame, sender_json);
-        if let Some(frame) = self.shapes.get(self.last).and_then(read) {
-            return Some(frame);
-        }
-        for (number, shape) in self.shapes.iter().enumerate() {
-            if let Some(frame) = read(shape) {
+        for number in (self.last..self.shapes.len()).chain(0..self.last) {
+            let frame = self.shapes[number].read(unconsumed, max_frame, sender_json);
+            if frame.is_some() {
                 self.last = number;
-                return Some(frame);
+                return frame;
             }
         }
         let (frame, order) = CommonFrame::read(unconsumed, max_frame)?;
@@ -386,8 +383,7 @@ impl<'a> Walk<'a> {
     }
 
     fn skip(&mut self, bytes: &[u8]) -> Option<()> {
-        begins_with(self.rest, bytes).then_some(())?;
-        self.rest = &self.rest[bytes.len()..];
+        self.rest = self.rest.strip_prefix(bytes)?;
         Some(())
     }
 
@@ -442,7 +438,7 @@ impl<'a> Walk<'a> {
     /// The same, where the string is most likely the name of the sender.
     fn rest_of_sender(&mut self, sender_json: &[u8]) -> Option<Place> {
         match sender_json.split_first() {
-            Some((_, rest)) if begins_with(self.rest, rest) => {
+            Some((_, rest)) if self.rest.starts_with(rest) => {
                 self.pass(rest.len().saturating_sub(1))
             }
             _ => self.rest_of_string(),
@@ -455,21 +451,6 @@ impl<'a> Walk<'a> {
         self.rest = self.rest.get(length..)?;
         let end = u32::try_from(self.at()).ok()?;
         Some(Place { start, end })
-    }
-}
-
-/// As `starts_with`. A call of `memcmp` costs more than it does: these are a few bytes.
-#[inline]
-fn begins_with(bytes: &[u8], beginning: &[u8]) -> bool {
-    let Some(bytes) = bytes.get(..beginning.len()) else { return false };
-    let ((words, rest), (expected, expected_rest)) =
-        (bytes.as_chunks::<8>(), beginning.as_chunks());
-    if words.iter().zip(expected).any(|(word, expected)| word != expected) {
-        return false;
-    }
-    match (bytes.last_chunk::<8>(), beginning.last_chunk()) {
-        (Some(last), Some(expected)) => last == expected, // some of its bytes a second time
-        _ => rest.iter().zip(expected_rest).all(|(byte, expected)| byte == expected),
     }
 }
 

@@ -74,11 +74,21 @@ pub struct Load {
 #[derive(Debug, Subcommand)]
 pub enum LoadCommand {
     /// Users connect, register, wait for the first answer and disconnect
-    Connect(Connect),
+    #[command(after_help = "Examples:
+  sealwax load connect --count 100000
+  sealwax load connect --v2 --at-once 8
+
+`sealwax load --help` explains the table.")]
+    Connect(SingleUsers),
     /// Users are connected and send nothing; one pair of users writes to each other
     Hold(Hold),
     /// Users send messages to an echo server; each waits until its message has come back
-    Echo(Echo),
+    #[command(after_help = "Examples:
+  sealwax load echo --relay 127.0.0.1:7007 --at-once 1 --idle 899
+
+--relay names the server, which sends back to each connection what it gets there; it knows nothing
+of a relay's protocol. `sealwax load --help` explains the table.")]
+    Echo(SingleUsers),
     /// Each pair of users sends one message back and forth
     Pingpong(PingPong),
     /// In each pair of users one sends as fast as the other receives
@@ -88,14 +98,9 @@ pub enum LoadCommand {
     Floor(Floor),
 }
 
-/// `sealwax load connect`
+/// `sealwax load connect` and `sealwax load echo`: single users, not pairs.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  sealwax load connect --count 100000
-  sealwax load connect --v2 --at-once 8
-
-`sealwax load --help` explains the table.")]
-pub struct Connect {
+pub struct SingleUsers {
     /// How many users do so at one time
     #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
     pub at_once: u32,
@@ -127,25 +132,6 @@ pub struct Hold {
     /// How many users are connected and send nothing
     #[arg(value_name = "COUNT", value_parser = count(1, MOST_USERS))]
     pub idle: u32,
-    /// The options of all kinds of load.
-    #[command(flatten)]
-    pub run: RunArgs,
-}
-
-/// `sealwax load echo`
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  sealwax load echo --relay 127.0.0.1:7007 --at-once 1 --idle 899
-
---relay names the server, which sends back to each connection what it gets there; it knows nothing
-of a relay's protocol. `sealwax load --help` explains the table.")]
-pub struct Echo {
-    /// How many users do so at one time
-    #[arg(long, value_name = "COUNT", default_value = "32", value_parser = count(1, MOST_USERS))]
-    pub at_once: u32,
-    /// How many more users are connected.
-    #[command(flatten)]
-    pub idle: Idle,
     /// The options of all kinds of load.
     #[command(flatten)]
     pub run: RunArgs,

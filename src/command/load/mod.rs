@@ -54,27 +54,20 @@ struct LoadTask<'a> {
 
 /// `sealwax load`
 pub(super) fn load(arguments: &Load) -> Outcome {
+    let measure =
+        |work, workers, idle, run| LoadTask { idle, ..LoadTask::new(work, workers, run) }.measure();
     match &arguments.command {
-        LoadCommand::Connect(it) => {
-            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::Connect, it.at_once, &it.run) }
-                .measure()
+        LoadCommand::Connect(it) => measure(Work::Connect, it.at_once, it.idle.users, &it.run),
+        LoadCommand::Echo(it) => measure(Work::Echo, it.at_once, it.idle.users, &it.run),
+        LoadCommand::Pingpong(it) => measure(Work::PingPong, it.pairs, it.idle.users, &it.run),
+        LoadCommand::Flood(it) => {
+            let work = Work::Flood { window: it.window, mesh: it.mesh };
+            measure(work, it.pairs, it.idle.users, &it.run)
         }
         LoadCommand::Hold(it) => {
             let task = LoadTask::new(Work::PingPong, 1, &it.run);
             let rate = task.rate.or(Some(LOAD_HOLD_RATE));
             LoadTask { kind: "hold", idle: it.idle, rate, ..task }.measure()
-        }
-        LoadCommand::Echo(it) => {
-            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::Echo, it.at_once, &it.run) }
-                .measure()
-        }
-        LoadCommand::Pingpong(it) => {
-            LoadTask { idle: it.idle.users, ..LoadTask::new(Work::PingPong, it.pairs, &it.run) }
-                .measure()
-        }
-        LoadCommand::Flood(it) => {
-            let work = Work::Flood { window: it.window, mesh: it.mesh };
-            LoadTask { idle: it.idle.users, ..LoadTask::new(work, it.pairs, &it.run) }.measure()
         }
         LoadCommand::Floor(it) => floor(it),
     }

@@ -6,7 +6,7 @@ use super::{Asked, Cluster, Relay};
 use crate::cluster::engine::Ticket;
 use crate::cluster::frames::{self, Parcel, ParcelKind, Read, Stream};
 use crate::cluster::members::{News, Wanted};
-use crate::cluster::{EngineFault, Incarnation, keys};
+use crate::cluster::{EngineFault, Incarnation};
 use crate::reactor::{Context, Time};
 use crate::relay::event::Event;
 use crate::relay::user_name::UserName;
@@ -109,11 +109,8 @@ impl Relay {
         if std::mem::replace(&mut cluster.is_told_foreign, true) {
             return;
         }
-        let stream = match stream {
-            Stream::Inbox => keys::inbox(cluster.own),
-            Stream::Changes => keys::CHANGES.to_owned(),
-        };
-        self.log.tell(&Event::ForeignEntry { stream: &stream, id });
+        let stream = &stream.key(cluster.own);
+        self.log.tell(&Event::ForeignEntry { stream, id });
     }
 
     /// Lets some of those go who went all at once. The others have the next ticks.
