@@ -8,8 +8,8 @@
 //!
 //! This ends by itself: the next tick finds nothing, or little. And it is bounded, by
 //! [`GATHERED_TIME`](limits::GATHERED_TIME) and [`GATHERED_BYTES`](limits::GATHERED_BYTES). Where a
-//! few flood beside others who send little, each tick flushes, for the others would wait. So it
-//! does where a source has ended: its descriptor is needed.
+//! few flood beside others who send little, each tick flushes, for the others would wait. A tick
+//! flushes as well where a source has ended: its descriptor is to be closed.
 
 use super::{Context, Time, limits};
 
