@@ -1,8 +1,8 @@
 //! Situations of `docs/loop`, as the system calls that the relay makes next: the tables there say
 //! the same in words, and so do the problems of `docs/loop/problems.md`.
 //!
-//! On a kernel in memory, which notes each call. Left out are those of the log, and the waits in
-//! which nothing came of it.
+//! On a kernel in memory, which notes each call. Left out are those of the log (where it is not the
+//! subject), and the waits in which nothing came of it.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
@@ -275,6 +275,59 @@ fn sigterm_with_bytes_queued() {
     heard.extend(carol.receive_all());
     assert_eq!(frames(&heard).last().unwrap()["code"], "shutting_down");
     assert_eq!(room.simulated.run(), FLUSH_TIMEOUT);
+}
+
+/// Rows of the table behind `title` on the page to print, each in cells.
+fn table_of_the_page(title: &str) -> Vec<Vec<&'static str>> {
+    let (_, behind) = include_str!("../docs/loop/page.md").split_once(title).unwrap();
+    let rows = behind.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// The calls of the tick that the page to print goes through. The row of its table of questions
+/// that each is said to come from has this call.
+fn calls_of_the_page() -> Vec<String> {
+    let questions = table_of_the_page("**Which call comes next?**");
+    let mut calls = Vec::new();
+    for step in table_of_the_page("**One tick, row by row.**") {
+        let call = step[1].split(' ').next().unwrap();
+        let row = questions.iter().find(|row| row[0] == step[0]).unwrap();
+        assert!(row[2].contains(call), "row {}: {call}", step[0]);
+        if call != "none" {
+            calls.push(step[1].replace('`', "").replace(" of ", " ").replace(" to ", " "));
+        }
+    }
+    calls
+}
+
+#[test]
+fn the_tick_of_the_page_to_print() {
+    let (before, left) = (Duration::from_secs(25), Duration::from_secs(5));
+    assert_eq!(before + left, FRAME_TIMEOUT);
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
+    let (carol, mut dave) = (room.join("carol"), room.join("dave"));
+    dave.send(br#"{"action":"mess"#);
+    assert_eq!(room.at_once(), ["read dave"]);
+    room.simulated.pass(before);
+    fill(&mut room, &mut alice, "bob");
+    room.simulated.kernel.advance(left);
+    let looked = room.tick(); // nothing had come of dave
+    assert!(looked.iter().all(|call| call.op == Op::Wait), "{looked:?}");
+
+    let mut with_id = message("bob", "hello");
+    with_id["id"] = "7".into();
+    say(&mut alice, &with_id);
+    bob.receive_all();
+    carol.close();
+    let mut calls = room.at_once();
+    let now = room.simulated.reactor.context().now();
+    assert_eq!(room.tick().len(), 1, "one wait");
+    assert_eq!(room.simulated.reactor.context().now(), now, "it does not sleep");
+    calls.push("epoll_wait with 0".to_owned());
+    assert_eq!(calls, calls_of_the_page());
+    assert_eq!(hear(&mut dave)[0]["code"], "frame_timeout");
 }
 
 // --- The problems of `docs/loop/problems.md`, in its order ---
