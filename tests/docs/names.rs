@@ -206,6 +206,46 @@ fn what_is_not_ours_is_still_named() {
     }
 }
 
+/// Each answer of a chapter ends with the functions that decide it, in brackets: `a`, `b`; `c` in
+/// `FILE`. Where no file is named, they are those of the tick. (Chapter 14 asks about others too.)
+#[test]
+fn each_answer_of_a_chapter_names_its_functions() {
+    let sources = Sources::read();
+    let (mut answers, mut faults) = (0, Vec::new());
+    for path in files(&root().join("docs/loop"), &[".md"]) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("14") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a document is readable");
+        let (_, asked) = text.split_once("## The next call").expect("each chapter asks");
+        for answer in asked.split("<details><summary>").skip(1) {
+            let (answer, _) = answer.split_once("</details>").expect("it is closed");
+            let mut fault = |what: &str| faults.push(format!("{name}: {what}: {answer}"));
+            answers += 1;
+            let end = answer.trim_end().strip_suffix(')').and_then(|it| it.rsplit_once('('));
+            let Some((_, functions)) = end else {
+                fault("it names no function");
+                continue;
+            };
+            for part in functions.split(';') {
+                let spans: Vec<_> = part.split('`').skip(1).step_by(2).collect();
+                let (names, file) = match &spans[..] {
+                    [names @ .., file] if is_path(file) => (names, *file),
+                    names => (names, "src/reactor/tick.rs"),
+                };
+                let mut there = sources.below(Path::new(file));
+                let defines = |it: &Source| names.iter().all(|&name| it.defined.contains(name));
+                if names.is_empty() || !there.any(defines) {
+                    fault(part);
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(answers >= 70, "{answers} answers were found");
+}
+
 /// What goes wrong with epoll is told where it matters: each test of it stands in a chapter.
 #[test]
 fn each_pitfall_is_told_in_a_chapter() {

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockname, listen,
     socket,
@@ -24,6 +25,18 @@ fn a_descriptor_without_close_on_exec_goes_to_the_program_that_is_started() {
     assert!(!is_inherited(&ours), "std sets close-on-exec");
     fcntl(&ours, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     assert!(is_inherited(&ours));
+}
+
+#[test]
+fn a_duplicate_of_an_instance_has_the_same_interest_list() {
+    let instance = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    let duplicate = Epoll(instance.0.try_clone().unwrap()); // such as `fork` gives the new process
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    instance.add(&ours, EpollEvent::new(EpollFlags::EPOLLOUT, 1)).unwrap();
+    let told = |by: &Epoll| by.wait(&mut [EpollEvent::empty(); 2], EpollTimeout::ZERO).unwrap();
+    assert_eq!((told(&instance), told(&duplicate)), (1, 1));
+    duplicate.delete(&ours).unwrap();
+    assert_eq!(told(&instance), 0);
 }
 
 #[test]
