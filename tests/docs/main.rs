@@ -13,6 +13,8 @@
 //! - a block with `<!-- runs -->` behind it: runs, with a home of its own (`commands.rs`);
 //! - a line that starts `sealwax` in another block of commands, and each example of `--help`: runs,
 //!   and does what it promises (`examples.rs`, `stages`);
+//! - each answer of a chapter of `docs/loop` ends with functions, in brackets: defined in the file
+//!   that it names, or else in `src/reactor/tick.rs` (`names.rs`);
 //! - the nine servers of `docs/loop/stages.md`: what its tables say of them, and the page to print
 //!   (`servers.rs`).
 
