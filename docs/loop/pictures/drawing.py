@@ -1,7 +1,8 @@
 """An SVG of boxes, words and arrows, in colours for light and for dark.
 
-A text that does not fit into its place is an error, so that nothing is cut or overlaps: fonts differ
-from machine to machine, so widths are those of a wide one.
+A text that does not fit into its place is an error, and so is one that a line or the edge of a box
+crosses: nothing is cut or overlaps. Fonts differ from machine to machine, so widths are those of a
+wide one.
 """
 
 from html import escape
@@ -39,9 +40,15 @@ def style():
             f"{light}@media screen and (prefers-color-scheme:dark){{{dark}}}")
 
 
+def table(head, *rows):
+    """A table in Markdown: a picture in words."""
+    line = lambda cells: "| " + " | ".join(map(str, cells)) + " |"  # noqa: E731
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
+
+
 class Drawing:
     def __init__(self, title, description, height):
-        self.height, self.words = height, []
+        self.height, self.words, self.edges = height, [], []
         self.parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
             f'height="{height}" role="img" aria-labelledby="title description">',
@@ -78,10 +85,18 @@ class Drawing:
         assert x >= 8 and x + width <= WIDTH - 8 and y + height <= self.height - 8, f"{words!r}: a box"
         self.parts.append(f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" '
                           f'height="{height:g}" rx="3"/>')
+        right, low = x + width, y + height
+        self.edge((x, y), (right, y), (right, low), (x, low), (x, y))
         if words:
             self.text(x + width / 2, y + height / 2 + 4.5, words, looks, width - 4, "middle")
 
+    def edge(self, *points):
+        """Where no text may stand."""
+        for (x, y), (to_x, to_y) in zip(points, points[1:]):
+            self.edges.append((min(x, to_x), max(x, to_x), min(y, to_y), max(y, to_y)))
+
     def line(self, *points, looks=""):
+        self.edge(*points)
         path = "L".join(f"{x:g} {y:g}" for x, y in points)
         self.parts.append(f'<path class="line {looks}" d="M{path}"/>'.replace(' "', '"'))
 
@@ -97,4 +112,8 @@ class Drawing:
             self.text(x, y + 16, "empty", "small faint")
 
     def svg(self):
+        for words, y, left, right in self.words:
+            for begin, end, top, low in self.edges:
+                apart = right <= begin or left >= end or y + 3 <= top or y - SMALL + 3 >= low
+                assert apart, f"{words!r} is crossed at {begin:g} to {end:g}, {top:g} to {low:g}"
         return "\n".join([*self.parts, "</svg>", ""])

@@ -123,6 +123,13 @@ class Relay:
         sys.exit("the relay has no epoll instance")
 
 
+    def own(self):
+        """The sources that are no connections, in the order of their slots: (name, slot, descriptor)."""
+        found = {it["source"]: (it["name"].split(" 127.")[0], it["source"], it["fd"])
+                 for tick in list(self.ticks) for it in tick["sources"] if it["kind"] != "socket"}
+        return [found[slot] for slot in sorted(found)]
+
+
 def calls(tick, names):
     """The reads of a tick: who, and how many bytes."""
     return [(names[step["source"]], step["bytes"]) for step in tick["steps"]
@@ -182,9 +189,7 @@ def token(program):
         assert found["bob"]["fd"] not in relay.interests()
         names["carol"] = relay.join("carol")
         stands("carol", names["carol"][1])
-        own = {it["source"]: it["name"].split(" 127.")[0] for tick in relay.ticks for it in tick["sources"]
-               if it["source"] < found["alice"]["slot"]}
-        found["own"] = [f"{own[slot]} (slot {slot})" for slot in sorted(own)]
+        found["own"] = relay.own()
         return found
 
 
@@ -238,7 +243,7 @@ def backlog(program):
         ticks = {tick["tick"] for tick in list(relay.ticks)[since:] for step in tick["steps"]
                  if step.get("call") == "accept4"}
         assert len(ticks) == 1, "all in one tick"
-        after = queue_of(relay.port)
+        after, own = queue_of(relay.port), relay.own()
         assert all(has_file(relay.port, port) for port in ports)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -254,7 +259,8 @@ def backlog(program):
     assert STATES[info(late)[0]] == "ESTABLISHED", "it gets in when there is room"
     for mine in (*clients, late, listener):
         mine.close()
-    return {"waiting": waiting, "accepts": accepts, "after": after, "full": 2, "late": before}
+    return {"waiting": waiting, "accepts": accepts, "after": after, "own": own, "full": 2,
+            "late": before}
 
 
 class Secured:
