@@ -8,9 +8,10 @@ use sealwax::reactor::limits::{
 };
 use sealwax::reactor::{CloseReason, Config, Opened, Timeout, Timer, Trigger};
 use sealwax::relay::limits::REGISTER_TIMEOUT;
+use serde_json::{Value, json};
 
 use crate::recorder::{Recorder, Sim, Told, lines, silent};
-use crate::support::kernel::{Fault, Op};
+use crate::support::kernel::{Call, Fault, Op, fd_of};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -365,6 +366,76 @@ fn stop_and_continue(sim: &mut Sim, handler: &mut Recorder, time: Duration) {
     sim.kernel.advance(time);
     sim.tick(handler);
     sim.settle(handler);
+}
+
+/// What `docs/loop/pictures/run` draws for chapter 9 of the tour: alice and bob have sent half a
+/// frame, the process is stopped for 40 s, and alice sends the rest in time, within the stop.
+#[test]
+fn the_stop_of_the_picture_is_a_real_one() {
+    let [stops, sends, goes_on] = [10, 20, 50].map(Duration::from_secs);
+    let mut sim = Sim::new();
+    let mut handler = Recorder::new(|cx, told| {
+        if let Told::Expired(id, _) = told {
+            cx.abort(*id);
+        }
+    });
+    handler.consume = lines;
+    let (_, at) = sim.listen(&mut handler);
+    let ((a, mut alice), (b, mut bob)) =
+        (sim.accept(&mut handler, at), sim.accept(&mut handler, at));
+    let name = |id| if id == a { "alice" } else { "bob" };
+    let fds = [a, b].map(|id| fd_of(sim.cx().io(id).unwrap()));
+    let caller = |call: &Call| if call.fd == Some(fds[0]) { "alice" } else { "bob" };
+    let begun = sim.cx().now();
+    let mut ticks = Vec::new();
+    let mut tick = |sim: &mut Sim, is_interrupted: bool| {
+        handler.take();
+        sim.kernel.calls();
+        let asked = sim.cx().now();
+        let mut interrupts = is_interrupted;
+        sim.kernel.inject(move |op, _| {
+            let fails = op == Op::Wait && std::mem::take(&mut interrupts);
+            fails.then_some(Fault::Fail(Errno::EINTR))
+        });
+        sim.tick(&mut handler);
+        let calls = sim.kernel.calls();
+        let wait = calls.iter().find(|call| call.op == Op::Wait).map(|call| call.outcome.unwrap());
+        let reads = calls.iter().filter(|call| call.op == Op::Read);
+        let reads: Vec<_> = reads.map(|it| json!([caller(it), it.outcome.unwrap()])).collect();
+        let told = handler.take().into_iter().filter_map(|told| match told {
+            Told::Expired(id, Timeout::Frame) => Some(name(id)),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        let open = [a, b].into_iter().filter(|&id| sim.cx().is_open(id)).map(name);
+        let open: Vec<_> = open.collect();
+        let [asked, clock] = [asked, sim.cx().now()].map(|at| at.since(begun).as_secs());
+        let due = sim.reactor.due().map(|at| at.since(begun).as_secs());
+        ticks.push(json!({
+            "asked": asked, "events": wait, "clock": clock,
+            "reads": reads, "timed_out": told, "open": open, "due": due,
+        }));
+    };
+    for peer in [&mut alice, &mut bob] {
+        peer.send(b"half a fra");
+    }
+    tick(&mut sim, false);
+    sim.kernel.advance(stops);
+    // Stopped: from here on the loop makes no call.
+    sim.kernel.advance(sends.saturating_sub(stops));
+    alice.send(b"me\n");
+    sim.kernel.advance(goes_on.saturating_sub(sends));
+    tick(&mut sim, true);
+    tick(&mut sim, false);
+    let run = json!({
+        "length": FRAME_TIMEOUT.as_secs(),
+        "stopped": [stops.as_secs(), goes_on.as_secs()],
+        "sent": [["alice", 0], ["bob", 0], ["alice", sends.as_secs()]],
+        "ticks": ticks,
+    });
+    let file = include_str!("../../docs/loop/pictures/horizon.json");
+    let file: Value = serde_json::from_str(file).unwrap_or_default();
+    assert_eq!(run, file, "horizon.json is to be:\n{run}");
 }
 
 /// Each kind of deadline, and both triggers: whoever did in time what was
