@@ -103,6 +103,7 @@ fn examples_do_what_they_say() {
         let reason = String::from_utf8_lossy(&world.stderr);
         return println!("not run, as this user may not make a world for examples: {reason}");
     }
+    assert_eq!(run("skip 'not installed'", "").status.code(), Some(NOT_HERE));
     let (examples, stages) = (examples(), stages());
     let (waiting, faults) = (Mutex::new(examples.iter()), Mutex::new(Vec::new()));
     let work = || {
