@@ -8,7 +8,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use sealwax::limits::{MAX_FRAME, MAX_ID, MAX_MEMBERS};
-use sealwax::wire::{Body, CommonFrames, Refusal, Request, Scan, Scanner, compose, scan_common};
+use sealwax::wire::{
+    Body, CommonFrame, CommonFrames, Refusal, Request, Scan, Scanner, compose, scan_common,
+};
 
 /// The frame that the authors of the original system published.
 const CAPTURED: &[u8] = include_bytes!("data/captured-message.json");
@@ -48,9 +50,12 @@ fn agree_within(bytes: &[u8], max_frame: usize) -> bool {
     let sender = br#""alice""#;
     for before in BEFORE.iter() {
         let mut frames = CommonFrames::default();
-        let Some(before) = frames.scan(before, MAX_FRAME, sender) else { panic!("common") };
-        let scanned = frames.scan(bytes, max_frame, sender);
-        let scanned = scanned.map(|frame| (frame.end, frame.request()));
+        let mut scan = |bytes, max_frame| {
+            let mut frame = CommonFrame::default();
+            frames.scan(&mut frame, bytes, max_frame, sender).then_some(frame)
+        };
+        let Some(before) = scan(before, MAX_FRAME) else { panic!("common") };
+        let scanned = scan(bytes, max_frame).map(|frame| (frame.end, frame.request()));
         assert_eq!(scanned, common, "{}", bytes.escape_ascii());
         if let Some(length) = before.repeated(bytes, max_frame) {
             let Some((end, Request { id, version2, body: Body::Forward(forward) })) = &common

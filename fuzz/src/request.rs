@@ -1,8 +1,8 @@
 //! What a client sends, as the relay reads it; and what it passes on of it.
 
 use sealwax::wire::{
-    Body, CommonFrames, Forward, Incoming, Letter, Reply, Request, Scan, Scanner, letter_end,
-    scan_common,
+    Body, CommonFrame, CommonFrames, Forward, Incoming, Letter, Reply, Request, Scan, Scanner,
+    letter_end, scan_common,
 };
 
 use super::json::Members;
@@ -16,15 +16,17 @@ pub fn request(frame: &[u8]) {
         assert_eq!(Request::parse(frame[..end].trim_ascii_start()).as_ref(), Ok(&fast));
         // Nor does it matter that one like it, or one that begins like it, was read before.
         let mut frames = CommonFrames::default();
-        let sender = SENDER.as_bytes();
-        let first = frames.scan(frame, frame.len(), sender);
-        let Some(first) = first else { panic!("found, and not found by its shape") };
+        let mut scan = |bytes| {
+            let mut frame = CommonFrame::default();
+            frames.scan(&mut frame, bytes, bytes.len(), SENDER.as_bytes()).then_some(frame)
+        };
+        let Some(first) = scan(frame) else { panic!("found, and not found by its shape") };
         assert_eq!((first.end, first.request()), (end, fast));
         let body = frame[..end].iter().rposition(|&byte| byte == b':').unwrap_or(end);
         let shorter = [&frame[..body], b":\"\"}"].concat();
         for frame in [frame, &shorter] {
             let alone = scan_common(frame, frame.len());
-            let scanned = frames.scan(frame, frame.len(), sender);
+            let scanned = scan(frame);
             assert_eq!(scanned.map(|frame| (frame.end, frame.request())), alone);
             let repeated = first.repeated(frame, frame.len());
             assert!(repeated.is_none() || repeated == alone.map(|(end, _)| end));

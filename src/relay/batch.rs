@@ -29,16 +29,6 @@ struct Route {
     pending: Range<usize>,
 }
 
-/// The frame that was read last, and what was found out about it.
-struct Last<'a> {
-    frame: CommonFrame<'a>,
-    /// Its `from` says its sender: nothing in it is to be changed.
-    is_named: bool,
-    /// The one before it went the same way: so may the next.
-    is_run: bool,
-    route: Route,
-}
-
 impl Relay {
     /// Forwards the common frames at the front of `bytes`. Returns how many bytes are done with.
     pub(super) fn forward_batch(&mut self, cx: &mut Context, from: Token, bytes: &[u8]) -> usize {
@@ -46,44 +36,42 @@ impl Relay {
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
         let max_frame = self.config.max_frame;
-        let mut last = None::<Last>;
+        // The last frame, whether its `from` says its sender (then nothing in it is to be changed),
+        // where it went, and whether the one before it went there too: so may the next.
+        let (mut common, mut is_named) = (CommonFrame::default(), false);
+        let (mut last, mut is_run) = (None::<Route>, false);
         let (mut consumed, mut answered, mut forwarded) = (0, 0, 0);
         while consumed < bytes.len() {
             let rest = &bytes[consumed..];
-            let run = last.as_ref().filter(|last| last.is_run);
-            let repeated = run.and_then(|last| last.frame.repeated(rest, max_frame));
+            let repeated = if is_run { common.repeated(rest, max_frame) } else { None };
             let frame = if let Some(length) = repeated {
                 consumed..consumed + length
             } else {
-                let Some(frame) = self.frames.scan(rest, max_frame, &json) else { break };
-                if frame.version2 != version2 {
+                let to_before = common.to();
+                let is_read = self.frames.scan(&mut common, rest, max_frame, &json);
+                if !is_read || common.version2 != version2 {
                     break;
                 }
-                let end = consumed + frame.end;
-                let is_named = frame.is_from(&json);
-                let before = last.take();
-                let (route, is_run) = match before {
-                    Some(last) if last.frame.to() == frame.to() => (last.route, true),
-                    before => {
-                        self.queue_pending(cx, before.map(|last| last.route).as_mut(), bytes);
-                        let Some(route) = self.route(cx, frame.to(), version2) else { break };
-                        (route, false)
-                    }
-                };
-                last = Some(Last { frame, is_named, is_run, route });
-                end - frame.frame_len()..end
+                is_named = common.is_from(&json);
+                is_run = last.is_some() && common.to() == to_before;
+                if !is_run {
+                    self.queue_pending(cx, last.as_mut(), bytes);
+                    last = self.route(cx, common.to(), version2);
+                }
+                let end = consumed + common.end;
+                end - common.frame_len()..end
             };
-            let Some(Last { frame: common, is_named, route, .. }) = &mut last else { break };
+            let Some(route) = &mut last else { break };
             if route.room == 0 {
                 break;
             }
             consumed = frame.end;
-            let len = if *is_named && bytes.get(frame.end) == Some(&b'\n') {
+            let len = if is_named && bytes.get(frame.end) == Some(&b'\n') {
                 consumed += 1;
                 self.append(cx, route, bytes, frame.start..consumed)
             } else {
                 self.queue_pending(cx, Some(route), bytes);
-                if *is_named {
+                if is_named {
                     self.queue(cx, route.to, &[&bytes[frame], b"\n"])
                 } else {
                     let changed = common.sender_bytes().of(&bytes[frame]);
@@ -111,7 +99,7 @@ impl Relay {
                 }
             }
         }
-        self.queue_pending(cx, last.map(|last| last.route).as_mut(), bytes);
+        self.queue_pending(cx, last.as_mut(), bytes);
         self.traffic.messages += forwarded;
         consumed
     }

@@ -59,25 +59,29 @@ pub struct CommonFrames {
 
 impl CommonFrames {
     /// As [`scan_common`], and faster where the frame has the shape of one that was read before,
-    /// and names its sender (`sender_json`, quoted).
+    /// and names its sender (`sender_json`, quoted). Returns whether one was read, to `frame`.
+    ///
+    /// It is not returned by value, for then it would be copied: what was just written by 4 bytes
+    /// would be read by 16, and a processor waits with that until the bytes are in its cache.
     pub fn scan<'a>(
         &mut self,
+        frame: &mut CommonFrame<'a>,
         unconsumed: &'a [u8],
         max_frame: usize,
         sender_json: &[u8],
-    ) -> Option<CommonFrame<'a>> {
+    ) -> bool {
         for number in (self.last..self.shapes.len()).chain(0..self.last) {
-            let frame = self.shapes[number].read(unconsumed, max_frame, sender_json);
-            if frame.is_some() {
+            if self.shapes[number].read(frame, unconsumed, max_frame, sender_json).is_some() {
                 self.last = number;
-                return frame;
+                return true;
             }
         }
-        let (frame, order) = CommonFrame::read(unconsumed, max_frame)?;
-        if let Some(shape) = Shape::of(&frame, order) {
+        let Some((read, order)) = CommonFrame::read(unconsumed, max_frame) else { return false };
+        if let Some(shape) = Shape::of(&read, order) {
             self.keep(shape);
         }
-        Some(frame)
+        *frame = read;
+        true
     }
 
     fn keep(&mut self, shape: Shape) {
@@ -92,7 +96,7 @@ impl CommonFrames {
 }
 
 /// A `message` or `send_key` of the common shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommonFrame<'a> {
     /// Which of the two.
     pub kind: ForwardKind,
@@ -191,11 +195,11 @@ impl<'a> CommonFrame<'a> {
         Some((walk.frame(action?, v.is_some(), strings)?, order))
     }
 
-    /// The frame, if it has all that it needs, and an `id` that is not too long.
-    fn complete(self) -> Option<Self> {
+    /// Whether it has all that it needs, and an `id` that is not too long.
+    fn is_complete(&self) -> bool {
         let has_body = self.strings.has(self.body_member());
         let is_whole = has_body && self.strings.has(Member::To);
-        (is_whole && self.id().is_none_or(|id| id.len() <= MAX_ID)).then_some(self)
+        is_whole && self.id().is_none_or(|id| id.len() <= MAX_ID)
     }
 
     fn body_member(&self) -> Member {
@@ -305,25 +309,30 @@ impl Shape {
         Some(Self { text, ends, len, order, kind: frame.kind, version2: frame.version2 })
     }
 
-    /// Reads the frame at the front of `unconsumed`, if it has this shape.
+    /// Reads the frame at the front of `unconsumed` to `frame`, if it has this shape.
     fn read<'a>(
         &self,
+        frame: &mut CommonFrame<'a>,
         unconsumed: &'a [u8],
         max_frame: usize,
         sender_json: &[u8],
-    ) -> Option<CommonFrame<'a>> {
+    ) -> Option<()> {
         let mut walk = Walk::new(unconsumed, max_frame);
-        let (mut strings, mut begin) = (Strings::default(), 0);
+        let mut begin = 0;
+        frame.strings = Strings::default();
         for (&end, &member) in self.ends.iter().zip(self.order.members()) {
             walk.skip(self.text.get(begin..end)?)?;
-            strings.0[member as usize] = match member {
+            frame.strings.0[member as usize] = match member {
                 Member::From => walk.rest_of_sender(sender_json)?,
                 _ => walk.rest_of_string()?,
             };
             begin = end;
         }
         walk.skip(self.text.get(begin..self.len)?)?;
-        walk.frame(self.kind, self.version2, strings)
+        (frame.kind, frame.version2) = (self.kind, self.version2);
+        frame.bytes = &walk.bytes[..walk.at()];
+        frame.end = walk.before + walk.at();
+        frame.is_complete().then_some(())
     }
 }
 
@@ -364,7 +373,8 @@ impl<'a> Walk<'a> {
     ) -> Option<CommonFrame<'a>> {
         let bytes = &self.bytes[..self.at()];
         let end = self.before + bytes.len();
-        CommonFrame { kind, version2, end, strings, bytes }.complete()
+        let frame = CommonFrame { kind, version2, end, strings, bytes };
+        frame.is_complete().then_some(frame)
     }
 
     /// How many bytes lie behind.

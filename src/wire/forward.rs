@@ -31,9 +31,10 @@ pub struct SenderBytes<'a> {
 }
 
 /// The two actions that are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardKind {
     /// `send_key`, carrying `key`.
+    #[default]
     SendKey,
     /// `message`, carrying `content`.
     Message,

@@ -12,7 +12,9 @@ use crate::reactor::{Context, Token};
 use crate::relay::actions::unknown_user;
 use crate::relay::event::{Event, Level};
 use crate::relay::fault::Fault;
-use crate::wire::{ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request};
+use crate::wire::{
+    CommonFrame, ErrorCode, Forward, ForwardKind, LetterKind, Refusal, Reply, Request,
+};
 
 impl Relay {
     /// `send_key` and `message` for a user who is not here.
@@ -74,10 +76,10 @@ impl Relay {
         let Some(sender) = self.peers.user(from) else { return 0 };
         let (name, version2) = (sender.name.clone(), sender.is_version2());
         let (json, is_told) = (name.json_bytes(), self.log.tells(Level::Verbose));
-        let mut last = None;
+        let (mut common, mut last) = (CommonFrame::default(), None);
         let (mut consumed, mut forwarded) = (0, 0);
         let max_frame = self.config.max_frame;
-        while let Some(common) = self.frames.scan(&bytes[consumed..], max_frame, &json) {
+        while self.frames.scan(&mut common, &bytes[consumed..], max_frame, &json) {
             let to = common.to_text();
             let at = match last {
                 Some((name, at)) if name == to => at,
