@@ -443,7 +443,7 @@ fn ten_thousand_newcomers_never_exhaust_a_thousand_descriptors() {
     let config = RelayConfig { max_connections: 900, ..RelayConfig::default() };
     let mut room = Room::with(config, Trigger::Level);
     room.simulated.kernel.set_limit(DESCRIPTORS);
-    let mut accepted = 0;
+    let (mut accepted, mut ticks) = (0, Vec::new());
     let mut newcomers = Vec::new();
     for _ in 0..10_000 {
         newcomers.push(room.simulated.kernel.dial(room.simulated.at));
@@ -456,9 +456,12 @@ fn ten_thousand_newcomers_never_exhaust_a_thousand_descriptors() {
         assert!(count(Op::Accept) <= ACCEPTS_PER_TICK, "{calls:?}");
         assert!(count(Op::Close) <= TURNED_AWAY_PER_TICK, "{calls:?}");
         let is_taken = |call: &&Call| call.op == Op::Accept && call.outcome.is_ok();
-        accepted += calls.iter().filter(is_taken).count();
+        ticks.push(calls.iter().filter(is_taken).count());
+        accepted += ticks[ticks.len() - 1];
         assert!(room.simulated.kernel.descriptors() < DESCRIPTORS);
     }
+    let first = [[ACCEPTS_PER_TICK; 14].as_slice(), &[4 + 8, 8, 8]].concat();
+    assert_eq!(ticks[..17], first);
     assert_eq!(newcomers.iter().filter(|it| !it.has_ended()).count(), 900);
 }
 
@@ -556,9 +559,19 @@ fn a_reset_between_the_wait_and_the_read_ends_one_connection() {
     let (mut alice, mut bob) = (room.join("alice"), room.join("bob"));
     say(&mut alice, &ping());
     say(&mut bob, &ping());
-    room.inject_once(Op::Read, Some("alice"), Fault::Fail(Errno::ECONNRESET));
-    let calls = ["read alice: ECONNRESET", "read bob", "writev bob", "close alice"];
+    let (number, left) = (room.number("alice"), Cell::new(Some(alice)));
+    room.simulated.kernel.inject(move |op, its_number| {
+        if op == Op::Read
+            && its_number == Some(number)
+            && let Some(alice) = left.take()
+        {
+            alice.reset();
+        }
+        None
+    });
+    let calls = ["read alice", "read bob", "writev alice: ECONNRESET", "writev bob", "close alice"];
     assert_eq!(room.at_once(), calls);
+    assert_eq!(hear(&mut bob).len(), 1);
 }
 
 #[test]

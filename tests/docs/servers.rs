@@ -198,6 +198,7 @@ fn the_page_to_print_is_that_of_the_loop() {
     for (name, value) in [
         ("EVENTS_PER_TICK", limits::EVENTS_PER_TICK),
         ("ACCEPTS_PER_TICK", limits::ACCEPTS_PER_TICK),
+        ("TURNED_AWAY_PER_TICK", limits::TURNED_AWAY_PER_TICK),
         ("TIMEOUTS_PER_TICK", limits::TIMEOUTS_PER_TICK),
         ("READ_SIZE", limits::READ_SIZE),
         ("SLICES_PER_WRITE", limits::SLICES_PER_WRITE),

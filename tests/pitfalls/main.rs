@@ -14,5 +14,6 @@ mod edge;
 mod identity;
 mod inheritance;
 mod instance;
+mod resets;
 mod spins;
 mod within;

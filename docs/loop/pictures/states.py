@@ -28,7 +28,7 @@ ARROWS = [
     ("Lingering", "Dead", "`read` = 0: the other end has closed", ["end"]),
     ("Lingering", "Dead", "the `Finish` deadline has passed, {finish} s after `close`", ["tell_deadlines"]),
     ("any", "Dead", "the handler calls `abort`", ["abort"]),
-    ("any", "Dead", "a call for it has failed: `read`, `writev`, `epoll_ctl`, or `getsockopt` after a hang-up",
+    ("any", "Dead", "a call for it has failed: `read`, `writev`, `epoll_ctl`; or it showed a hang-up and is not to be read",
      ["read", "read_wire", "flush", "write_sealed", "install", "rearm", "ask_if_broken"]),
 ]
 

@@ -235,7 +235,7 @@ impl Machine {
         self.file(peer).peer = None;
         if file.kind == Kind::Socket && is_unread {
             // What was not read is answered by a reset, which destroys what the other end has not
-            // read.
+            // read (RFC 9293, section 3.6.1, allows that; Linux keeps what has arrived).
             let (errno, destroys) = (Errno::ECONNRESET, true);
             return self.transmit(peer, Packet::Reset { errno, destroys });
         }
