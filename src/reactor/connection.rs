@@ -1,14 +1,14 @@
 //! One source: what the reactor keeps for it, and its states.
 //!
 //! ```text
-//!                 decided             close             flushed              the end, or
+//!                 decided             close             flushed               the end
 //!   Connecting ────────────▶ Open ───────────▶ Closing ─────────▶ Lingering ─────────────▶ Dead
 //!       │                      │                  │                   │                      ▲
 //!       │                      │                  └───────────────────│──────────────────────┤
 //!       │                      │     flushed, and the other end has ended already, or it     │
 //!       │                      │     is no socket: there is nothing to linger for            │
 //!       └──────────────────────┴──────────────────┴───────────────────┴──────────────────────┘
-//!         abort, a system call that failed, or FINISH_TIMEOUT after `close`
+//!         abort, a system call that failed, FINISH_TIMEOUT after `close`, `close` of Connecting
 //! ```
 //!
 //! What `epoll` watches for follows from the state, from the reasons not to read ([`ReadBlocks`])
