@@ -118,8 +118,8 @@ impl Directory {
             None => end[..name.len()].copy_from_slice(name),
         }
         // A product spreads the lower bits over all above them: twice, so that each bit of the name
-        // reaches each bit of the place. Once is not enough for names that count up: with one factor
-        // of five many of them shared their places.
+        // reaches each bit of the place. Once is not enough for names that count up: with some
+        // factors many of them shared their places.
         let spread = |word: u64| (word ^ word >> 32).wrapping_mul(self.factor);
         let word = spread(spread(u64::from_le_bytes(end) ^ name.len() as u64));
         usize::try_from(word >> (64 - RECENT.trailing_zeros())).unwrap_or_default()
