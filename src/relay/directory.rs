@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(directory.check("one-more", &ALICE, &room), Ok(Availability::Free));
     }
 
-    /// Of 100 names in 1,024 places, 95 have one of their own where the places are drawn.
+    /// If chance gave 100 names their places, they would have 95 different ones of the 1,024.
     #[test]
     fn names_that_count_up_are_spread_over_the_recent_ones_with_each_seed() {
         for seed in 0..=u8::MAX {

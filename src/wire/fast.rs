@@ -61,8 +61,8 @@ impl CommonFrames {
     /// As [`scan_common`], and faster where the frame has the shape of one that was read before,
     /// and names its sender (`sender_json`, quoted). Returns whether one was read, to `frame`.
     ///
-    /// It is not returned by value, for then it would be copied: what was just written by 4 bytes
-    /// would be read by 16, and a processor waits with that until the bytes are in its cache.
+    /// The frame is not returned by value: where its strings stand is stored 4 bytes at a time, a
+    /// copy loads 16 at once, and the processor would wait until the stores are done.
     pub fn scan<'a>(
         &mut self,
         frame: &mut CommonFrame<'a>,
@@ -166,7 +166,7 @@ impl<'a> CommonFrame<'a> {
     /// Reads the frame at the front of `unconsumed`, member by member.
     fn read(unconsumed: &'a [u8], max_frame: usize) -> Option<(Self, Order)> {
         let mut walk = Walk::new(unconsumed, max_frame);
-        let (mut strings, mut order) = (Strings::default(), Order::default());
+        let (mut frame, mut order) = (Self::default(), Order::default());
         let (mut action, mut v) = (None, None);
         walk.expect("{")?;
         loop {
@@ -179,10 +179,10 @@ impl<'a> CommonFrame<'a> {
                 once(&mut v, walk.expect("2")?)?;
             } else {
                 let member = walk.member()?;
-                if strings.has(member) {
+                if frame.strings.has(member) {
                     return None; // the general path refuses it
                 }
-                strings.0[member as usize] = walk.string()?;
+                frame.strings.0[member as usize] = walk.string()?;
                 order.push(member);
             }
             walk.space();
@@ -192,7 +192,8 @@ impl<'a> CommonFrame<'a> {
                 _ => return None,
             }
         }
-        Some((walk.frame(action?, v.is_some(), strings)?, order))
+        walk.end(&mut frame, action?, v.is_some())?;
+        Some((frame, order))
     }
 
     /// Whether it has all that it needs, and an `id` that is not too long.
@@ -329,10 +330,7 @@ impl Shape {
             begin = end;
         }
         walk.skip(self.text.get(begin..self.len)?)?;
-        (frame.kind, frame.version2) = (self.kind, self.version2);
-        frame.bytes = &walk.bytes[..walk.at()];
-        frame.end = walk.before + walk.at();
-        frame.is_complete().then_some(())
+        walk.end(frame, self.kind, self.version2)
     }
 }
 
@@ -364,17 +362,12 @@ impl<'a> Walk<'a> {
         Self { before, bytes, rest: bytes }
     }
 
-    /// The frame that lies behind.
-    fn frame(
-        &self,
-        kind: ForwardKind,
-        version2: bool,
-        strings: Strings,
-    ) -> Option<CommonFrame<'a>> {
-        let bytes = &self.bytes[..self.at()];
-        let end = self.before + bytes.len();
-        let frame = CommonFrame { kind, version2, end, strings, bytes };
-        frame.is_complete().then_some(frame)
+    /// The frame ends here; its strings were found. Whether it is complete.
+    fn end(&self, frame: &mut CommonFrame<'a>, kind: ForwardKind, version2: bool) -> Option<()> {
+        (frame.kind, frame.version2) = (kind, version2);
+        frame.bytes = &self.bytes[..self.at()];
+        frame.end = self.before + frame.bytes.len();
+        frame.is_complete().then_some(())
     }
 
     /// How many bytes lie behind.
